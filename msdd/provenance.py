@@ -1,0 +1,107 @@
+"""Where a result comes from: code, versions, machine, time."""
+
+import os
+import platform
+import socket
+import subprocess
+import sys
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+
+
+def context() -> dict:
+    """The circumstances of this process, ready for JSON.
+
+    `commit` and `dirty` are those of the package's own checkout, None without one. `device` is the
+    GPU if torch is imported and sees one, else the processor. Never imports torch by itself.
+    """
+    return {
+        "commit": commit(),
+        "dirty": dirty(),
+        "versions": versions(),
+        "device": gpu() or cpu(),
+        "cpu": cpu(),
+        "host": socket.gethostname(),
+        "threads": threads(),
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+
+
+def commit() -> str | None:
+    """The git commit of the package's checkout."""
+    return _git("rev-parse", "HEAD") or None
+
+
+def dirty() -> bool | None:
+    """Whether tracked files of the checkout differ from the commit."""
+    status = _git("status", "--porcelain", "--untracked-files=no")
+    return None if status is None else bool(status)
+
+
+def _git(*arguments: str) -> str | None:
+    command = ["git", "--no-optional-locks", "-C", str(Path(__file__).parent), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of what computes, read from the installed packages without importing them."""
+    packages = {name: _version(name) for name in ("msdd", "torch", "numpy")}
+    return {"python": platform.python_version(), **packages}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def gpu() -> str | None:
+    """The name of the current GPU, if torch is imported and sees one."""
+    torch = sys.modules.get("torch")
+    return torch.cuda.get_device_name() if torch and torch.cuda.is_available() else None
+
+
+def cpu() -> str:
+    """The model name of the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # not Linux
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def threads() -> int:
+    """The threads of torch, or the cores that this process may use."""
+    torch = sys.modules.get("torch")
+    return torch.get_num_threads() if torch else _cores()
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def load() -> dict[str, float]:
+    """The load of the machine now, under the names that MLflow's page of system metrics knows."""
+    import psutil
+
+    memory = psutil.virtual_memory()
+    figures = {
+        "system/cpu_utilization_percentage": psutil.cpu_percent(),
+        "system/system_memory_usage_megabytes": memory.used / 1e6,
+        "system/system_memory_usage_percentage": memory.percent,
+        "system/process_memory_megabytes": psutil.Process().memory_info().rss / 1e6,
+    }
+    torch = sys.modules.get("torch")
+    if torch and torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        figures["system/gpu_0_memory_usage_megabytes"] = (total - free) / 1e6
+        figures["system/gpu_0_memory_usage_percentage"] = 100 * (total - free) / total
+    return figures

@@ -1,0 +1,69 @@
+import io
+import re
+import sys
+
+from msdd import progress
+from msdd.progress import Progress, duration, number
+
+
+def test_line_counts_only_this_attempt_towards_the_rate():
+    line = Progress("train msdd", 100_000, start=10_000)._line(12_500, {"loss": 0.12339}, 20.0)
+    assert line == "train msdd   12,500/100,000 images   125/s   loss 0.1234   11 min 40 s left"
+
+
+def test_log_keeps_the_last_update_of_every_attempt(tmp_path, capsys):
+    for start, end in ((0, 4), (4, 10)):
+        with Progress("bake", 10, "loaves", log=tmp_path / "deep" / "bake.log", start=start) as bar:
+            for done in range(start, end + 1):
+                bar.update(done)
+    shown = capsys.readouterr().err.splitlines()
+    logged = (tmp_path / "deep" / "bake.log").read_text().splitlines()
+    assert len(shown) == len(logged) == 2
+    assert "4/10 loaves" in shown[0] and "10/10 loaves" in shown[1] and "done in" in shown[1]
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  bake", line) for line in logged)
+
+
+def test_terminal_line_is_rewritten_and_never_wraps(monkeypatch):
+    class Terminal(io.StringIO):
+        isatty = staticmethod(lambda: True)
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(progress, "TERMINAL_SECONDS", 0.0)
+    monkeypatch.setenv("COLUMNS", "40")
+    with Progress("a label that is long", 10) as bar:
+        for done in range(3):
+            bar.update(done, loss=1.0, psnr=20.0)
+    text = sys.stderr.getvalue()
+    lines = [line.removesuffix("\x1b[K") for line in text.rstrip("\n").split("\r")[1:]]
+    assert len(lines) == 3 and text.count("\n") == 1
+    assert max(map(len, lines)) < 40
+
+
+def test_failure_shows_how_far_it_came(capsys):
+    try:
+        with Progress("train", 10) as bar:
+            bar.update(7)
+            raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        pass
+    assert "7/10 images" in capsys.readouterr().err
+
+
+def test_numbers_and_durations_are_readable():
+    values = (0.123456, 151.3, 3.2, 1e-5, float("nan"), 2048, 12345.6)
+    assert [number(value) for value in values] == [
+        "0.1235",
+        "151",
+        "3.200",
+        "1.000e-05",
+        "nan",
+        "2,048",
+        "12,346",
+    ]
+    assert [duration(s) for s in (0, 59.7, 580, 7500, 273_600)] == [
+        "0 s",
+        "1 min",
+        "9 min 40 s",
+        "2 h 5 min",
+        "3 d 4 h",
+    ]

@@ -1,0 +1,115 @@
+"""What no single key of a params file shows: sizes that do not fit, rows that do not exist."""
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from msdd.params import Params
+
+RESERVED = re.compile(r"stage1|eval|reference|scale\d+")  # folders beside the rows' own
+
+
+def cross_checks(params: "Params") -> list[str]:
+    """One line for every mistake, without the file's name."""
+    return [
+        *_names(params),
+        *_data(params),
+        *(line for row in params.models for line in _model(params, row)),
+        *(line for row in params.students for line in _student(params, row)),
+        *(line for row in params.decodes for line in _decode(params, row)),
+    ]
+
+
+def _names(params: "Params") -> Iterator[str]:
+    tables = {"models": params.models, "students": params.students, "decodes": params.decodes}
+    taken: dict[str, str] = {}
+    for table, rows in tables.items():
+        for row in rows:
+            if RESERVED.fullmatch(row):
+                yield f"{table}.{row}: the name '{row}' is reserved for a folder; choose another"
+            if row in taken:
+                yield f"{table}.{row}: {taken[row]} has a row of that name already"
+            taken[row] = table
+
+
+def _data(params: "Params") -> Iterator[str]:
+    data, evaluate = params.data, params.evaluate
+    if data.crop_side[0] > data.crop_side[1]:
+        yield f"data.crop_side is {list(data.crop_side)}; the smaller side stands first"
+    if evaluate.images > data.held_out_crops:
+        yield (
+            f"evaluate.images is {evaluate.images}, more than data.held_out_crops "
+            f"{data.held_out_crops}"
+        )
+
+
+def _model(params: "Params", row: str) -> Iterator[str]:
+    """Sizes of the merged row; every message names the values that do not fit."""
+    model, resolution = params.model_of(row), params.data.resolution
+    unit = model.patch * 2 ** (model.scales - 1)
+    if resolution % unit:
+        yield (
+            f"models.{row}: data.resolution {resolution} is no multiple of {unit} = patch "
+            f"{model.patch} x 2^(scales {model.scales} - 1), so the coarsest scale has no whole "
+            "number of patches"
+        )
+    if resolution % model.encoder_patch:
+        yield (
+            f"models.{row}: data.resolution {resolution} is no multiple of encoder_patch "
+            f"{model.encoder_patch}"
+        )
+    if model.width % (4 * model.heads):
+        yield (
+            f"models.{row}: width {model.width} / heads {model.heads} is no multiple of 4, which "
+            "positions in two dimensions need"
+        )
+    yield from _training(params, f"models.{row}", params.stage1_of(row))
+
+
+def _training(params: "Params", name: str, training: Any) -> Iterator[str]:
+    batch = training.batch
+    for key in ("images", "log_every", "checkpoint_every"):
+        if (value := getattr(training, key)) % batch:
+            yield f"{name}: {key} {value} is no multiple of batch {batch}"
+    if batch > params.data.train_crops:
+        yield f"{name}: batch {batch} is more than data.train_crops {params.data.train_crops}"
+
+
+def _student(params: "Params", row: str) -> Iterator[str]:
+    model = params.model_row(row)
+    if model not in params.models:
+        yield f"students.{row}.model is '{model}'; rows of models: {', '.join(params.models)}"
+        return
+    distil = params.distil_of(row)
+    yield from _per_scale(
+        f"students.{row}: guidance", distil.guidance, params.model_of(model).scales
+    )
+    yield from _training(params, f"students.{row}", distil)
+
+
+def _decode(params: "Params", row: str) -> Iterator[str]:
+    decode, name = params.decodes[row], f"decodes.{row}"
+    if decode.of in params.students:
+        for key in ("steps", "guidance"):
+            if getattr(decode, key) is not None:
+                yield f"{name}.{key}: a student takes one step per scale; leave it out"
+    elif decode.of in params.models:
+        yield from _teacher(name, decode, params.model_of(decode.of).scales)
+    else:
+        known = ", ".join([*params.models, *params.students])
+        yield f"{name}.of is '{decode.of}'; rows of models and students: {known}"
+
+
+def _teacher(name: str, decode: Any, scales: int) -> Iterator[str]:
+    if decode.steps is None:
+        yield f"{name}.steps is missing; it must be the steps over all {scales} scales, or a list"
+    elif isinstance(decode.steps, int) and decode.steps < scales:
+        yield f"{name}.steps is {decode.steps}; {scales} scales need at least {scales} steps"
+    yield from _per_scale(f"{name}.steps", decode.steps, scales)
+    yield from _per_scale(f"{name}.guidance", decode.guidance, scales)
+
+
+def _per_scale(key: str, value: Any, scales: int) -> Iterator[str]:
+    if isinstance(value, tuple) and len(value) != scales:
+        yield f"{key} is a list of {len(value)}; the model has {scales} scales"

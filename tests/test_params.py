@@ -1,0 +1,212 @@
+"""Params: committed files agree, rows override defaults, every mistake is told in a line."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from msdd import layout, presets
+from msdd.errors import MsddError
+from msdd.mistakes import read_yaml
+from msdd.params import load, parse
+
+ROOT = Path(__file__).parents[1]
+PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
+DEMO = read_yaml(ROOT / "presets" / "demo.yaml")
+
+
+def changed(**changes):
+    """The demo's plain values with `a__b=value` set or, for `...`, left out."""
+    raw = copy.deepcopy(DEMO)
+    for key, value in changes.items():
+        *parents, last = key.split("__")
+        table = raw
+        for parent in parents:
+            table = table.setdefault(parent, {})
+        table[last] = value
+        if value is ...:
+            del table[last]
+    return raw
+
+
+def mistakes(**changes):
+    with pytest.raises(MsddError) as caught:
+        parse(changed(**changes), "p.yaml")
+    return str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_presets_are_complete_and_valid(path):
+    params = load(path)
+    assert params.raw().keys() == DEMO.keys()
+    head, *_ = path.read_text().splitlines()
+    assert head == "# yaml-language-server: $schema=params.schema.json"
+
+
+def test_params_yaml_is_the_demo_preset():
+    demo = (ROOT / "presets/demo.yaml").read_text()
+    assert (ROOT / "params.yaml").read_text() == demo.replace("$schema=", "$schema=presets/")
+
+
+def test_committed_schema_and_rows_are_fresh():
+    assert (ROOT / presets.SCHEMA).read_text() == presets.schema()
+    assert yaml.safe_load((ROOT / layout.rows()).read_text()) == presets.rows(
+        load(PRESETS[0].with_name("demo.yaml"))
+    )
+
+
+def test_raw_is_what_the_file_says():
+    assert parse(DEMO).raw() == DEMO
+    row = {"model": {"scales": 2}, "stage1": {"betas": [0.9, 0.99]}}
+    assert parse(changed(models__two=row)).raw()["models"]["two"] == row
+
+
+def test_rows_override_defaults():
+    params = parse(
+        changed(
+            models__two={"model": {"scales": 2}, "stage1": {"images": 640}},
+            students__fast={"model": "two", "guidance": [1, 2]},
+            decodes__slow={"of": "fast"},
+        )
+    )
+    assert params.model_of("two") == params.model.model_copy(update={"scales": 2})
+    assert params.stage1_of("two").images == 640
+    assert params.stage1_of("msdd") == params.stage1
+    assert params.distil_of("fast").guidance == (1.0, 2.0)
+    assert type(params.distil_of("fast")) is type(params.distil)
+    assert params.source("slow") == ("two", "fast")
+    jobs = presets.rows(params)["scales"]
+    assert [job["scale"] for job in jobs.values() if job["student"] == "fast"] == [0, 1]
+
+
+def test_unknown_row_names_what_exists():
+    with pytest.raises(MsddError, match="models has no row 'mssd'; known: msdd"):
+        parse(DEMO).model_of("mssd")
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (
+            {"models__msdd": {"stage1": {"bath": 3}}},
+            "p.yaml: models.msdd.stage1.bath is an unknown key; did you mean batch? allowed here: ",
+        ),
+        (
+            {"models__msdd": {"stage1": {"batch": "12"}}},
+            'p.yaml: models.msdd.stage1.batch is "12"; it must be a whole number at least 1',
+        ),
+        (
+            {"distil__guidance": ["a"]},
+            'p.yaml: distil.guidance is ["a"]; it must be a number at least 0 or a list, each a ',
+        ),
+        (
+            {"stage1__precision": "fp16"},
+            'p.yaml: stage1.precision is "fp16"; it must be one of fp32, bf16',
+        ),
+        ({"stage1__batch": ...}, "p.yaml: stage1.batch is missing; it must be a whole number"),
+        ({"stage1__learning_rate": float("nan")}, "p.yaml: stage1.learning_rate is NaN; it must"),
+        ({"seed": True}, "p.yaml: seed is true; it must be a whole number at least 0"),
+        (
+            {"models__msdd": None},
+            "p.yaml: models.msdd is null; it must be a table with model, stage1",
+        ),
+        ({"models__A b": {}}, "p.yaml: models.A b is no name for a row; allowed: a-z, 0-9 and -"),
+        ({"extra": 1}, "p.yaml: extra is an unknown key; allowed here: seed, cpu_threads, data"),
+    ],
+)
+def test_a_mistake_names_key_value_and_what_is_allowed(changes, line):
+    (told,) = mistakes(**changes)
+    assert told.startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (
+            {"data__resolution": 40},
+            "models.msdd: data.resolution 40 is no multiple of 16 = patch 4 x 2^(scales 3 - 1)",
+        ),
+        (
+            {"model__encoder_patch": 5},
+            "models.msdd: data.resolution 32 is no multiple of encoder_patch 5",
+        ),
+        ({"model__heads": 6}, "models.msdd: width 128 / heads 6 is no multiple of 4"),
+        (
+            {"models__msdd": {"stage1": {"images": 100}}},
+            "models.msdd: images 100 is no multiple of batch",
+        ),
+        ({"distil__log_every": 100}, "students.msdd-1step: log_every 100 is no multiple of batch"),
+        (
+            {"students__msdd": {"model": "msdd"}},
+            "students.msdd: models has a row of that name already",
+        ),
+        ({"students__scale0": {"model": "msdd"}}, "students.scale0: the name 'scale0' is reserved"),
+        ({"students__x": {"model": "y"}}, "students.x.model is 'y'; rows of models: msdd"),
+        (
+            {"decodes__x": {"of": "y"}},
+            "decodes.x.of is 'y'; rows of models and students: msdd, msdd-1step",
+        ),
+        ({"decodes__x": {"of": "msdd"}}, "decodes.x.steps is missing"),
+        (
+            {"decodes__x": {"of": "msdd", "steps": 2}},
+            "decodes.x.steps is 2; 3 scales need at least 3",
+        ),
+        (
+            {"decodes__x": {"of": "msdd", "steps": [1, 1]}},
+            "decodes.x.steps is a list of 2; the model has 3",
+        ),
+        (
+            {"decodes__x": {"of": "msdd-1step", "guidance": 2}},
+            "decodes.x.guidance: a student takes one step",
+        ),
+        ({"evaluate__images": 10**6}, "evaluate.images is 1000000, more than data.held_out_crops"),
+        (
+            {"data__crop_side": [0.9, 0.3]},
+            "data.crop_side is [0.9, 0.3]; the smaller side stands first",
+        ),
+    ],
+)
+def test_values_that_do_not_fit_each_other(changes, line):
+    assert any(told.startswith(f"p.yaml: {line}") for told in mistakes(**changes))
+
+
+def test_several_mistakes_are_several_lines():
+    assert len(mistakes(seed=-1, data__resolution=0, stage1__btach=1)) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("seed: 1\nmodel: 2\nseed: 3\n", "line 3: the key 'seed' stands twice"),
+        ("seed: [1", "line 1: "),
+        ("", "the file is null; it must be a table with seed, "),
+    ],
+)
+def test_a_file_that_is_no_params_file(tmp_path, text, line):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(MsddError) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}: {line}")
+
+
+def test_numbers_as_people_write_them(tmp_path):
+    path = tmp_path / "numbers.yaml"
+    path.write_text("[1e-3, 1.0e-3, -2E5, .5e1, 7, 1.5, 12e, e3]")
+    assert read_yaml(path) == [0.001, 0.001, -2e5, 5.0, 7, 1.5, "12e", "e3"]
+
+
+def test_use_makes_a_preset_the_params_and_keeps_own_work(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "presets").symlink_to(ROOT / "presets")
+    target = Path("params.yaml")
+    presets.use("tiny", target)
+    assert load(target) == load(ROOT / "presets/tiny.yaml")
+    presets.use("demo", target)
+    assert not Path("params.yaml.bak").exists()
+    target.write_text(target.read_text() + "# mine\n")
+    presets.use("tiny", target)
+    assert Path("params.yaml.bak").read_text().endswith("# mine\n")
+    with pytest.raises(MsddError, match="no preset 'huge'; known: demo, "):
+        presets.use("huge", target)

@@ -1,0 +1,94 @@
+"""The stream of training images: a function of the seed and of how many images were seen."""
+
+import itertools
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from msdd.data.seeds import generator
+from msdd.data.shards import Crops
+
+AHEAD = 2  # batches made while the model works on one
+COINS = 4096  # flips are drawn in blocks of this many positions
+
+
+def batch_indices(seed: int, length: int, start: int, batch: int) -> np.ndarray:
+    """Which of `length` crops stand at positions [start, start + batch) of the stream: int64 (B,).
+
+    Each epoch is a permutation of its own; a batch may straddle epochs. Needs no state, so a run
+    resumed at image k goes on as if it had not stopped.
+    """
+    epochs, places = np.divmod(np.arange(start, start + batch), length)
+    indices = np.empty(batch, np.int64)
+    for epoch in np.unique(epochs).tolist():
+        chosen = epochs == epoch
+        indices[chosen] = permutation(seed, length, epoch)[places[chosen]]
+    return indices
+
+
+@lru_cache(maxsize=2)
+def permutation(seed: int, length: int, epoch: int) -> np.ndarray:
+    return generator(seed, "epoch", epoch).permutation(length)
+
+
+def flips(seed: int, positions: np.ndarray) -> np.ndarray:
+    """A fair coin for each position of the stream: bool, of the shape of `positions`."""
+    blocks, places = np.divmod(positions, COINS)
+    coins = np.empty(len(positions), bool)
+    for block in np.unique(blocks).tolist():
+        chosen = blocks == block
+        coins[chosen] = coin_block(seed, block)[places[chosen]]
+    return coins
+
+
+@lru_cache(maxsize=2)
+def coin_block(seed: int, block: int) -> np.ndarray:
+    return generator(seed, "flip", block).random(COINS) < 0.5
+
+
+class Loader:
+    """Endless batches of training images from position `start` on, made by a thread ahead of need.
+
+    Iterating yields (images, positions): float32 (B, 3, H, W) in [-1, 1], half of them mirrored,
+    and their places in the stream, int64 (B,). What stands at a position does not depend on where
+    a process started. An error in the thread is raised at the batch it concerns.
+    """
+
+    def __init__(self, crops: Crops, seed: int, batch: int, start: int = 0):
+        self.crops, self.seed, self.batch, self.start = crops, seed, batch, start
+        self.thread = ThreadPoolExecutor(1, "loader")
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
+        starts = itertools.count(self.start, self.batch)
+        ahead = deque(self.thread.submit(self.load, next(starts)) for _ in range(AHEAD))
+        while True:
+            batch = ahead.popleft().result()
+            ahead.append(self.thread.submit(self.load, next(starts)))
+            yield batch
+
+    def load(self, start: int) -> tuple[torch.Tensor, np.ndarray]:
+        """The batch at [start, start + batch).
+
+        In NumPy: torch would start a second team of threads beside that of the training loop.
+        """
+        positions = np.arange(start, start + self.batch)
+        indices = batch_indices(self.seed, len(self.crops), start, self.batch)
+        pixels = self.crops.batch(indices).numpy()
+        mirrored = flips(self.seed, positions)
+        pixels[mirrored] = pixels[mirrored][..., ::-1]
+        images = pixels.astype(np.float32) / np.float32(127.5) - np.float32(1)
+        return torch.from_numpy(images), positions
+
+    def close(self) -> None:
+        """Stop the thread; batches that were not asked for are dropped."""
+        self.thread.shutdown(cancel_futures=True)
+
+    def __enter__(self) -> "Loader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

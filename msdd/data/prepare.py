@@ -1,0 +1,266 @@
+"""The first stage: photographs become a folder of shuffled crops."""
+
+import csv
+import hashlib
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from msdd import files
+from msdd.data.crops import crops, shares
+from msdd.data.photographs import Photograph, PhotographError, decode, read_file, splits
+from msdd.data.seeds import generator
+from msdd.data.shards import ShardWriter
+from msdd.errors import MsddError
+from msdd.params import Params
+from msdd.progress import Progress
+
+JOB_BYTES = 16 * 2**20  # crops that one thread holds at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Crops `start` to `stop` of a photograph, and their places in the shards."""
+
+    photograph: Photograph
+    start: int
+    stop: int
+    slots: np.ndarray
+
+
+@dataclass
+class Split:
+    """What has become of one split so far; the dictionaries go by the name of the photograph."""
+
+    photographs: list[Photograph]
+    count: int
+    free: list[np.ndarray]  # places that no crop has yet
+    done: int = 0
+    made: dict[str, int] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, tuple[str, str]] = field(default_factory=dict)  # kind and reason
+
+    def of_kind(self, kind: str) -> list[tuple[str, str]]:
+        """Name and reason of the photographs refused as `unreadable` or `too_small`."""
+        refused = self.refused.items()
+        return sorted((name, reason) for name, (found, reason) in refused if found == kind)
+
+
+def run(params: Params, root: Path = Path(".")) -> dict[str, int]:
+    """Write `data/prepared`; returns how many photographs and crops there are.
+
+    The folder appears as a whole, and the same photographs and parameters give the same bytes,
+    whatever the number of threads. It holds the shards of `train` and `held_out`,
+    `photographs.csv` (what each file gave) and `manifest.json`.
+    Raises MsddError where the photographs do not do, OSError where the disk does not.
+    """
+    found = splits(params.data, root)
+    counts = {"train": params.data.train_crops, "held_out": params.data.held_out_crops}
+    with files.atomic(root / "data" / "prepared") as folder:
+        folder.mkdir()
+        check_space(folder, sum(counts.values()) * 3 * params.data.resolution**2)
+        done = {
+            name: write_split(params, folder / name, found[name], counts[name]) for name in counts
+        }
+        write_photographs(folder / "photographs.csv", done)
+        manifest = describe(params, folder, done)
+        files.write_json(folder / "manifest.json", manifest)
+    return summary(manifest)
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Hours of cropping should not end in a full disk that could be foreseen."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise MsddError(
+            f"data.train_crops and data.held_out_crops take {needed / 2**30:.2f} GiB in "
+            f"{folder.parent}, where {free / 2**30:.2f} GiB are free"
+        )
+
+
+def write_split(params: Params, folder: Path, photographs: list[Photograph], count: int) -> Split:
+    """Fill the shards of one split.
+
+    A permutation gives every crop its place, so photographs are read in order, each once, and yet
+    neighbours on disk come from everywhere. What a refused photograph leaves open is shared among
+    the others in a further round.
+    """
+    order = generator(params.seed, "slots", folder.name).permutation(count)
+    split = Split(photographs, count, free=[order])
+    with (
+        ShardWriter(folder, count, params.data.resolution) as writer,
+        Progress(f"prepare {folder.name}", count, "crops") as progress,
+    ):
+        while split.free:
+            write_round(params, split, writer, progress)
+    return split
+
+
+def write_round(params: Params, split: Split, writer: ShardWriter, progress: Progress) -> None:
+    free, split.free = np.concatenate(split.free), []
+    jobs = plan(split, free, params.data.resolution)
+    for job, future in in_order(partial(make, params), jobs, params.cpu_threads):
+        settle(split, job, future, writer, params.data.max_bad_fraction)
+        progress.update(split.done)
+
+
+def plan(split: Split, free: np.ndarray, resolution: int) -> Iterator[Job]:
+    """Jobs for all places that are free, balanced over the photographs not refused."""
+    usable = [p for p in split.photographs if p.name not in split.refused]
+    check_usable(split, usable)
+    most = max(1, JOB_BYTES // (3 * resolution**2))
+    wanted = shares([photograph.name for photograph in usable], split.count)
+    taken = 0
+    for photograph in usable:
+        end = wanted[photograph.name]
+        for start in range(split.made.get(photograph.name, 0), end, most):
+            stop = min(start + most, end)
+            yield Job(photograph, start, stop, free[taken : taken + stop - start])
+            taken += stop - start
+
+
+def in_order(
+    work: Callable[[Job], object], jobs: Iterable[Job], threads: int
+) -> Iterator[tuple[Job, Future]]:
+    """Jobs with their results, in the order of the jobs; a few are worked on ahead."""
+    ahead: deque[tuple[Job, Future]] = deque()
+    pool = ThreadPoolExecutor(threads)
+    try:
+        for job in jobs:
+            ahead.append((job, pool.submit(work, job)))
+            if len(ahead) > 2 * threads:
+                yield ahead.popleft()
+        while ahead:
+            yield ahead.popleft()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def make(params: Params, job: Job) -> tuple[np.ndarray, str]:
+    """The crops of a job and the SHA-256 of the photograph's file; raises PhotographError."""
+    data, name = params.data, job.photograph.name
+    file = read_file(job.photograph.path, name)
+    pixels, key = decode(file, name), (params.seed, "crop", name)
+    settings = data.resolution, data.crop_side, data.min_contrast
+    return crops(pixels, key, job.start, job.stop, *settings), hashlib.sha256(file).hexdigest()
+
+
+def settle(
+    split: Split, job: Job, future: Future, writer: ShardWriter, max_bad_fraction: float
+) -> None:
+    """Write the crops of a job, or note why there are none and give its places back."""
+    try:
+        made, digest = future.result()
+    except PhotographError as error:
+        refuse(split, job, error)
+        check_unreadable(split, max_bad_fraction)
+    else:
+        accept(split, job, digest)
+        writer.write(job.slots, made)
+
+
+def accept(split: Split, job: Job, digest: str) -> None:
+    name = job.photograph.name
+    if name in split.refused or split.digests.setdefault(name, digest) != digest:
+        raise changed(job)
+    split.made[name] = job.stop
+    split.done += len(job.slots)
+
+
+def refuse(split: Split, job: Job, error: PhotographError) -> None:
+    name = job.photograph.name
+    if name in split.made:
+        raise changed(job)
+    split.refused.setdefault(name, (error.kind, error.reason))  # the error itself holds the file
+    split.free.append(job.slots)
+
+
+def changed(job: Job) -> MsddError:
+    return MsddError(f"{job.photograph.path} changed while it was read: run `msdd prepare` again")
+
+
+def check_unreadable(split: Split, max_bad_fraction: float) -> None:
+    unreadable = split.of_kind("unreadable")
+    tried = min(split.count, len(split.photographs))
+    if len(unreadable) > max_bad_fraction * tried:
+        first = "; ".join(f"{name}: {reason}" for name, reason in unreadable[:3])
+        raise MsddError(
+            f"data.max_bad_fraction: more than {max_bad_fraction:g} of {tried} images below "
+            f"{split.photographs[0].folder} cannot be read, the first are {first}"
+        )
+
+
+def check_usable(split: Split, usable: list[Photograph]) -> None:
+    if not usable:
+        name, (_, reason) = min(split.refused.items())
+        raise MsddError(
+            f"no image below {split.photographs[0].folder} can be used, of "
+            f"{len(split.photographs)}; the first is {name}: {reason}"
+        )
+
+
+def write_photographs(path: Path, done: dict[str, Split]) -> None:
+    """What each photograph gave; a table of its own, as there may be a million of them."""
+    rows = [
+        (name, photograph, split.made[photograph], split.digests[photograph])
+        for name, split in done.items()
+        for photograph in sorted(split.made)
+    ]
+    with open(path, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(("split", "name", "crops", "sha256"))
+        table.writerows(rows)
+
+
+def describe(params: Params, folder: Path, done: dict[str, Split]) -> dict:
+    """The manifest: how the crops were made, what was left out, and digests of the shards.
+
+    `digest` is the SHA-256 of the lines that `sha256sum */*.npy` prints in the folder.
+    """
+    shards = {
+        shard.relative_to(folder).as_posix(): files.digest(shard)
+        for shard in sorted(folder.glob("*/*.npy"))
+    }
+    lines = "".join(f"{digest}  {shard}\n" for shard, digest in shards.items())
+    return {
+        "digest": hashlib.sha256(lines.encode()).hexdigest(),
+        "shards": shards,
+        "seed": params.seed,
+        "data": params.data.model_dump(mode="json"),
+        "resolution": params.data.resolution,
+        "crops": {name: split.count for name, split in done.items()},
+        "photographs": {name: len(split.made) for name, split in done.items()},
+        "in_both_splits": in_both_splits(done["train"], done["held_out"]),
+        "unreadable": left_out(done, "unreadable"),
+        "too_small": left_out(done, "too_small"),
+    }
+
+
+def in_both_splits(train: Split, held_out: Split) -> list[str]:
+    """Held-out photographs whose very bytes are also trained on: copies under another name."""
+    seen = set(train.digests.values())
+    return sorted(name for name, digest in held_out.digests.items() if digest in seen)
+
+
+def left_out(done: dict[str, Split], kind: str) -> list[dict[str, str]]:
+    return [
+        {"split": split, "name": name, "reason": reason}
+        for split, state in done.items()
+        for name, reason in state.of_kind(kind)
+    ]
+
+
+def summary(manifest: dict) -> dict[str, int]:
+    """The figures of a manifest, flat, as a stage reports them."""
+    lists = "in_both_splits", "unreadable", "too_small"
+    return {
+        **{f"{name}_crops": count for name, count in manifest["crops"].items()},
+        **{f"{name}_photographs": count for name, count in manifest["photographs"].items()},
+        **{name: len(manifest[name]) for name in lists},
+    }

@@ -1,0 +1,185 @@
+"""Preparing: whole or not at all, the same bytes every time, and every file left out is named."""
+
+import csv
+import resource
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from msdd.data import prepare, shards
+from msdd.data.shards import Crops, allow_open_files
+from msdd.errors import MsddError
+from msdd.files import read_json
+from msdd.params import Data
+
+SIDE = 8
+
+
+def params(seed=0, cpu_threads=1, **changes):
+    data = {
+        "photographs": "photos",
+        "held_out": None,
+        "held_out_fraction": 0.2,
+        "resolution": SIDE,
+        "train_crops": 50,
+        "held_out_crops": 7,
+        "crop_side": (0.3, 0.9),
+        "min_contrast": 0.04,
+        "max_bad_fraction": 0.0,
+    }
+    return SimpleNamespace(seed=seed, cpu_threads=cpu_threads, data=Data(**data | changes))
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Ten photographs; number k has no pixel in common with the others: its blue is 20 k."""
+    (tmp_path / "photos").mkdir()
+    random = np.random.default_rng(0)
+    for k in range(10):
+        pixels = random.integers(0, 256, (24, 30, 3), np.uint8)
+        pixels[..., 2] = 20 * k
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{k}.png")
+    return tmp_path
+
+
+def manifest(root):
+    return read_json(root / "data" / "prepared" / "manifest.json")
+
+
+def table(root):
+    with open(root / "data" / "prepared" / "photographs.csv") as file:
+        return list(csv.DictReader(file))
+
+
+def whole_folder(root):
+    folder = root / "data" / "prepared"
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def of_photograph(root, split):
+    """The number of the photograph that each crop comes from."""
+    crops = Crops(root / "data" / "prepared", split)
+    return (crops.batch(np.arange(len(crops)))[:, 2, 0, 0].numpy() / 20).round().astype(int)
+
+
+def test_photographs_become_balanced_and_mixed_crops(root):
+    result = prepare.run(params(), root)
+    train, held_out = of_photograph(root, "train"), of_photograph(root, "held_out")
+    assert not set(train) & set(held_out)
+    counts = np.unique(train, return_counts=True)[1]
+    assert len(train) == 50 and len(held_out) == 7 and counts.max() - counts.min() <= 1
+    assert (np.diff(train) != 0).mean() > 0.6  # neighbours come from different photographs
+    listed = {(row["split"], row["name"]): int(row["crops"]) for row in table(root)}
+    assert listed["train", f"{train[0]}.png"] == (train == train[0]).sum()
+    assert result["train_crops"] == 50 and result["unreadable"] == 0
+
+
+def test_the_same_input_gives_the_same_bytes(root, monkeypatch):
+    prepare.run(params(), root)
+    first = whole_folder(root)
+    monkeypatch.setattr(prepare, "JOB_BYTES", 3 * 3 * SIDE**2)  # several jobs a photograph
+    prepare.run(params(cpu_threads=4), root)
+    assert whole_folder(root) == first
+    prepare.run(params(seed=1), root)
+    assert whole_folder(root) != first
+
+
+def test_shards_hold_what_one_array_would(root, monkeypatch):
+    prepare.run(params(), root)
+    whole = Crops(root / "data" / "prepared", "train").batch(np.arange(50))
+    monkeypatch.setattr(shards, "SHARD_BYTES", 16 * 3 * SIDE**2)
+    prepare.run(params(), root)
+    split = Crops(root / "data" / "prepared", "train")
+    assert [len(shard) for shard in split.shards] == [16, 16, 16, 2]
+    order = np.array([49, 3, 17, 3, 32, 0])
+    assert np.array_equal(split.batch(order), whole[order])
+    loaded = np.load(root / "data" / "prepared" / "train" / "00003.npy")
+    assert np.array_equal(loaded.transpose(0, 3, 1, 2), whole[48:])
+
+
+def test_bad_photographs_are_named_and_made_up_for(root):
+    whole = (root / "photos" / "0.png").read_bytes()
+    (root / "photos" / "torn.png").write_bytes(whole[: len(whole) // 2])
+    (root / "photos" / "web.jpg").write_bytes(b"<html>")
+    Image.new("RGB", (200, SIDE - 1)).save(root / "photos" / "thumb.png")
+    result = prepare.run(params(max_bad_fraction=0.25), root)
+    found = manifest(root)
+    assert {entry["name"] for entry in found["unreadable"]} == {"torn.png", "web.jpg"}
+    assert {e["name"]: e["reason"] for e in found["unreadable"]}["web.jpg"].startswith("not an im")
+    (small,) = found["too_small"]
+    assert small["name"] == "thumb.png" and "200 x 7" in small["reason"]
+    assert (result["unreadable"], result["too_small"]) == (2, 1)
+    counts = np.unique(of_photograph(root, "train"), return_counts=True)[1]
+    assert counts.sum() == 50 and counts.max() - counts.min() <= 1
+
+
+def test_fewer_crops_than_photographs_replace_the_bad_ones_too(root):
+    for name in ("3.png", "5.png", "8.png"):
+        (root / "photos" / name).write_bytes(b"")
+    prepare.run(params(train_crops=4, held_out_crops=1, max_bad_fraction=1.0), root)
+    assert len(set(of_photograph(root, "train"))) == 4
+
+
+def test_too_many_bad_photographs_are_an_error(root):
+    (root / "photos" / "0.png").write_bytes(b"")
+    with pytest.raises(MsddError, match=r"max_bad_fraction.*0.png: an empty file"):
+        prepare.run(params(max_bad_fraction=0.05), root)
+    assert list((root / "data").iterdir()) == []
+
+
+def test_only_small_photographs_are_an_error(root):
+    with pytest.raises(MsddError, match="can be used.*30 x 24 pixels give no crop"):
+        prepare.run(params(resolution=25), root)
+
+
+def test_a_copy_on_both_sides_is_reported(root):
+    (root / "test").mkdir()
+    (root / "test" / "copy.png").write_bytes((root / "photos" / "4.png").read_bytes())
+    prepare.run(params(held_out="test"), root)
+    assert manifest(root)["in_both_splits"] == ["copy.png"]
+    assert manifest(root)["photographs"] == {"train": 10, "held_out": 1}
+
+
+def test_a_full_disk_leaves_what_was_there(root):
+    prepare.run(params(), root)
+    before = whole_folder(root)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(OSError):
+            prepare.run(params(train_crops=1000), root)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert whole_folder(root) == before
+    assert [path.name for path in (root / "data").iterdir()] == ["prepared"]
+
+
+def test_crops_that_cannot_fit_are_foreseen(root):
+    with pytest.raises(MsddError, match="GiB are free"):
+        prepare.run(params(train_crops=10**15), root)
+    assert list((root / "data").iterdir()) == []
+
+
+def test_crops_say_what_is_missing(root):
+    folder = root / "data" / "prepared"
+    with pytest.raises(MsddError, match="run `msdd prepare`"):
+        Crops(folder, "train")
+    prepare.run(params(), root)
+    assert Crops(folder, "train", expect_resolution=SIDE).digest == manifest(root)["digest"]
+    with pytest.raises(MsddError, match="8 px and data.resolution is 16"):
+        Crops(folder, "train", expect_resolution=16)
+    (folder / "train" / "00000.npy").unlink()
+    with pytest.raises(MsddError, match="does not hold the 50 crops"):
+        Crops(folder, "train")
+
+
+def test_many_shards_may_be_open():
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+        allow_open_files(300)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(812, before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -1,0 +1,43 @@
+"""The encoder: learned registers read the image and become the latents."""
+
+import torch
+from torch import Tensor, nn
+
+from msdd.model.config import ModelConfig
+from msdd.model.mmdit import EPS, Block, initialise
+from msdd.model.patches import patchify
+from msdd.model.positions import token_rotation
+
+
+class Encoder(nn.Module):
+    """Images (B, 3, R, R) in [-1, 1] to latents (B, latents, latent_dim); deterministic.
+
+    The image half of the last block after its keys and values is idle, as in the authors' layout.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed_image = nn.Linear(3 * config.encoder_patch**2, config.width)
+        self.registers = nn.Parameter(torch.empty(1, config.latents, config.width))
+        self.blocks = nn.ModuleList(
+            Block(config.width, config.heads, modulated=False) for _ in range(config.depth)
+        )
+        self.norm = nn.LayerNorm(config.width, eps=EPS, elementwise_affine=False)
+        self.head = nn.Linear(config.width, config.latent_dim)
+        initialise(self)
+        nn.init.normal_(self.registers, std=0.02)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.norm(self.read(images)))
+
+    def read(self, images: Tensor) -> Tensor:
+        """Registers after the last block, (B, latents, width)."""
+        image = self.embed_image(patchify(images, self.config.encoder_patch))
+        latents = self.registers.expand(len(images), -1, -1)
+        by = token_rotation(
+            self.config, self.config.resolution, self.config.encoder_patch, images.device
+        )
+        for block in self.blocks[:-1]:
+            latents, image = block(latents, image, None, by)
+        return self.blocks[-1].read_latents(latents, image, by)

@@ -1,0 +1,154 @@
+"""The two-stream transformer (MMDiT) that both the encoder and the decoder are made of.
+
+Latent and image tokens have weights of their own and meet in joint attention.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from msdd.model.positions import Rotation, rotate
+
+EPS = 1e-6
+
+
+def mlp_width(width: int) -> int:
+    """Hidden size of the SwiGLU: 8/3 of the width, rounded up to a multiple of 256."""
+    return -(-(8 * width // 3) // 256) * 256
+
+
+class SwiGLU(nn.Module):
+    """w2(SiLU(w1 x) * w3 x), without biases."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.w1 = nn.Linear(width, mlp_width(width), bias=False)
+        self.w3 = nn.Linear(width, mlp_width(width), bias=False)
+        self.w2 = nn.Linear(mlp_width(width), width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.w2(F.silu(self.w1(x)) * self.w3(x))
+
+
+class Modulation(NamedTuple):
+    """Shift, scale and gate of a stream's attention and MLP, (B, 1, width) each.
+
+    The last latent stream of a decoder has only the first two.
+    """
+
+    shift1: Tensor
+    scale1: Tensor
+    gate1: Tensor | None = None
+    shift2: Tensor | None = None
+    scale2: Tensor | None = None
+    gate2: Tensor | None = None
+
+
+def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    return torch.addcmul(shift, x, 1 + scale)
+
+
+class Stream(nn.Module):
+    """One stream's half of a joint block.
+
+    modulated: adaLN from the condition; without it the norms have weights of their own.
+    keys_only: the stream ends here and serves the other one with keys and values alone.
+    """
+
+    def __init__(self, width: int, heads: int, modulated: bool, keys_only: bool = False) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1 = nn.LayerNorm(width, eps=EPS, elementwise_affine=not modulated)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.norm_q = nn.LayerNorm(width // heads, eps=EPS)
+        self.norm_k = nn.LayerNorm(width // heads, eps=EPS)
+        self.adaln = nn.Linear(width, (2 if keys_only else 6) * width) if modulated else None
+        if not keys_only:
+            self.proj = nn.Linear(width, width)
+            self.norm2 = nn.LayerNorm(width, eps=EPS, elementwise_affine=not modulated)
+            self.mlp = SwiGLU(width)
+
+    def modulation(self, condition: Tensor | None) -> Modulation | None:
+        """adaLN of the condition (B, width); None for a stream without modulation."""
+        if self.adaln is None:
+            return None
+        values = self.adaln(F.silu(condition))[:, None]
+        return Modulation(*values.split(condition.shape[-1], dim=-1))
+
+    def project(self, x: Tensor, m: Modulation | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of x (B, L, width), each (B, heads, L, head)."""
+        x = self.norm1(x)
+        x = x if m is None else modulate(x, m.shift1, m.scale1)
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return self.norm_q(q), self.norm_k(k), v
+
+    def update(self, x: Tensor, attended: Tensor, m: Modulation | None) -> Tensor:
+        """x (B, L, width) after its residual branches; attended: (B, L, width)."""
+        if m is None:
+            x = x + self.proj(attended)
+            return x + self.mlp(self.norm2(x))
+        x = torch.addcmul(x, m.gate1, self.proj(attended))
+        return torch.addcmul(x, m.gate2, self.mlp(modulate(self.norm2(x), m.shift2, m.scale2)))
+
+
+class Block(nn.Module):
+    """Two streams that meet in joint attention; latent tokens come first in the sequence."""
+
+    def __init__(self, width: int, heads: int, modulated: bool, keys_only: bool = False) -> None:
+        super().__init__()
+        self.latents = Stream(width, heads, modulated, keys_only)
+        self.image = Stream(width, heads, modulated)
+
+    def forward(
+        self, latents: Tensor, image: Tensor, condition: Tensor | None, by: Rotation
+    ) -> tuple[Tensor, Tensor]:
+        """Both streams, (B, M, width) and (B, N, width), one block further."""
+        m, n = self.latents.modulation(condition), self.image.modulation(condition)
+        q, k, v = self._joint(latents, image, m, n)
+        a = attention(rotate(q, by), rotate(k, by), v)
+        at = latents.shape[1]
+        return self.latents.update(latents, a[:, :at], m), self.image.update(image, a[:, at:], n)
+
+    def read_image(
+        self, latents: Tensor, image: Tensor, condition: Tensor | None, by: Rotation
+    ) -> Tensor:
+        """The image stream alone: a last block whose latents nobody reads."""
+        m, n = self.latents.modulation(condition), self.image.modulation(condition)
+        q, k, v = self._joint(latents, image, m, n)
+        a = attention(rotate(q, by)[:, :, latents.shape[1] :], rotate(k, by), v)
+        return self.image.update(image, a, n)
+
+    def read_latents(self, latents: Tensor, image: Tensor, by: Rotation) -> Tensor:
+        """The latent stream alone, without modulation: the encoder's last block."""
+        q, k, v = self._joint(latents, image, None, None)
+        a = attention(rotate(q, by)[:, :, : latents.shape[1]], rotate(k, by), v)
+        return self.latents.update(latents, a, None)
+
+    def _joint(
+        self, latents: Tensor, image: Tensor, m: Modulation | None, n: Modulation | None
+    ) -> list[Tensor]:
+        parts = zip(self.latents.project(latents, m), self.image.project(image, n), strict=True)
+        return [torch.cat(pair, dim=2) for pair in parts]
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Softmax attention of (B, heads, L, head) tensors, as (B, L, heads * head)."""
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+
+def initialise(module: nn.Module) -> None:
+    """All initialisation of the networks in one place.
+
+    Linear layers start as Xavier uniform with zero bias. Zero are adaLN (every block begins as
+    the identity) and what a network marks in `zero_initialised` (its output then begins at 0).
+    """
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.xavier_uniform_(part.weight)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+    for part in module.modules():
+        if isinstance(part, Stream) and part.adaln is not None:
+            nn.init.zeros_(part.adaln.weight)

@@ -1,0 +1,17 @@
+"""Images to patches and back: reshapes, no convolution."""
+
+from torch import Tensor
+
+
+def patchify(x: Tensor, patch: int) -> Tensor:
+    """(B, C, H, W) -> (B, H/p * W/p, p * p * C), each patch flattened (row, column, channel)."""
+    b, c, h, w = x.shape
+    x = x.view(b, c, h // patch, patch, w // patch, patch)
+    return x.permute(0, 2, 4, 3, 5, 1).reshape(b, -1, patch * patch * c)
+
+
+def unpatchify(tokens: Tensor, patch: int, side: int) -> Tensor:
+    """Inverse of `patchify` for square images of `side` pixels."""
+    b, n = tokens.shape[0], side // patch
+    x = tokens.view(b, n, n, patch, patch, -1)
+    return x.permute(0, 5, 1, 3, 2, 4).reshape(b, -1, side, side)

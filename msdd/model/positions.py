@@ -1,0 +1,101 @@
+"""Where tokens stand, and the 2-D rotary embedding that tells attention so.
+
+Positions are (row, column) pairs in units of the decoder's full-resolution patch grid.
+"""
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from msdd.model.config import ModelConfig
+
+BASE = 10000.0
+
+
+class Rotation(NamedTuple):
+    """Cosine and sine of each channel pair's angle, (tokens, head size / 2) each."""
+
+    cos: Tensor
+    sin: Tensor
+
+
+def rotation(rows: Tensor, columns: Tensor, head: int, base: float = BASE) -> Rotation:
+    """Angles of tokens at (rows, columns): the first half of a head turns with the row.
+
+    rows, columns: (tokens,). Each half has head / 4 pairs of frequency base^(-j / (head / 4)).
+    """
+    pairs = head // 4
+    frequencies = base ** -(torch.arange(pairs, dtype=torch.float64) / pairs)
+    angles = torch.cat(
+        [rows[:, None].double() * frequencies, columns[:, None].double() * frequencies], dim=1
+    )
+    return Rotation(angles.cos().float(), angles.sin().float())
+
+
+def rotate(x: Tensor, by: Rotation) -> Tensor:
+    """Turn adjacent channel pairs of x (..., tokens, head)."""
+    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
+    turned = torch.stack([even * by.cos - odd * by.sin, even * by.sin + odd * by.cos], dim=-1)
+    return turned.flatten(-2).to(x.dtype)
+
+
+def square(side: int, spacing: float, offset: float) -> tuple[Tensor, Tensor]:
+    """Rows and columns of a side x side grid in row-major order."""
+    axis = torch.arange(side, dtype=torch.float64) * spacing + offset
+    return axis.repeat_interleave(side), axis.repeat(side)
+
+
+def near_square(tokens: int) -> tuple[int, int]:
+    """(rows, columns) with rows * columns = tokens, rows <= columns, as square as it goes."""
+    rows = next(r for r in range(math.isqrt(tokens), 0, -1) if tokens % r == 0)
+    return rows, tokens // rows
+
+
+def joint_rotation(layout: str, side: int, full: int, latents: int, head: int) -> Rotation:
+    """Rotation of the joint sequence: latents first, then side x side image patches.
+
+    layout: `line`, `grid` or `line_paper_code`; side: patches along this image; full: patches
+    along the full-resolution image.
+    """
+    place = _grid if layout == "grid" else _line
+    latent, image = place(side, full, latents, head)
+    if layout == "line_paper_code":
+        # The authors' table of image rotations has lost its imaginary part: their image tokens
+        # are scaled by the cosine. Weights trained so need it so.
+        image = Rotation(image.cos, torch.zeros_like(image.sin))
+    return Rotation(torch.cat([latent.cos, image.cos]), torch.cat([latent.sin, image.sin]))
+
+
+def _line(side: int, full: int, latents: int, head: int) -> tuple[Rotation, Rotation]:
+    """The paper's: the image is cut from the centre of the full grid; the latents stand on a line
+    below it, with a base that grows with their number."""
+    line = torch.arange(latents, dtype=torch.float64)
+    latent = rotation(torch.full_like(line, side), line, head, BASE * latents / side)
+    return latent, rotation(*square(side, 1, (full - side) // 2), head)
+
+
+def _grid(side: int, full: int, latents: int, head: int) -> tuple[Rotation, Rotation]:
+    """Everything where it is in the image: token i of n along an axis at (i + 1/2) full/n - 1/2."""
+    rows, columns = near_square(latents)
+    y = (torch.arange(rows, dtype=torch.float64) + 0.5) * full / rows - 0.5
+    x = (torch.arange(columns, dtype=torch.float64) + 0.5) * full / columns - 0.5
+    latent = rotation(y.repeat_interleave(columns), x.repeat(rows), head)
+    spacing = full / side
+    return latent, rotation(*square(side, spacing, spacing / 2 - 0.5), head)
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)  # the cached tables must serve training too
+def token_rotation(config: ModelConfig, side: int, patch: int, device: torch.device) -> Rotation:
+    """`joint_rotation` of a side x side pixel image in patches of `patch` pixels, on the device.
+
+    `grid` measures in the decoder's patches, so that both networks agree on where things are;
+    `line` in the network's own.
+    """
+    full = config.resolution // (config.patch if config.positions == "grid" else patch)
+    head = config.width // config.heads
+    by = joint_rotation(config.positions, side // patch, full, config.latents, head)
+    return Rotation(by.cos.to(device), by.sin.to(device))

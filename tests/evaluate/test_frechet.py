@@ -1,0 +1,88 @@
+"""The Fréchet distance against its closed forms and pytorch_fid."""
+
+import numpy as np
+import pytest
+import torch
+
+from msdd.errors import MsddError
+from msdd.evaluate.frechet import Moments, frechet_distance
+from msdd.vision import import_torchvision
+
+
+def features(count: int, dimensions: int, seed: int = 0) -> torch.Tensor:
+    """Correlated, off centre, of spread scales; float32 as networks give them."""
+    generator = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(dimensions, dimensions, generator=generator) / dimensions**0.5
+    return torch.randn(count, dimensions, generator=generator) @ mixing + seed + 1
+
+
+def moments(*parts: torch.Tensor) -> Moments:
+    result = Moments(parts[0].shape[1])
+    for part in parts:
+        result.update(part)
+    return result
+
+
+def test_moments_are_those_of_numpy():
+    x = features(50, 8)
+    found = moments(x)
+    np.testing.assert_allclose(found.mean, x.double().mean(0), rtol=1e-12)
+    np.testing.assert_allclose(found.covariance, np.cov(x.double(), rowvar=False), rtol=1e-10)
+
+
+def test_merge_of_uneven_parts_is_the_whole():
+    x = features(100, 8)
+    parts = [moments(x[:1]), moments(x[1:30], x[30:37]), moments(x[37:])]
+    merged = Moments(8)
+    for part in parts:
+        merged.merge(part)
+    assert merged.count == 100
+    torch.testing.assert_close(merged.mean, moments(x).mean, rtol=1e-13, atol=0)
+    torch.testing.assert_close(merged.covariance, moments(x).covariance, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("count", [5, 400])
+def test_equal_covariances_leave_the_squared_distance_of_means(count):
+    x, step = features(count, 64), torch.linspace(-1, 1, 64)
+    expected = step.double().square().sum().item()
+    assert frechet_distance(moments(x), moments(x + step)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_scaled_features_have_a_closed_form():
+    """B = 4 A around zero: tr(A + 4A - 2 * 2A) = tr A."""
+    x = features(300, 16)
+    x = (x - x.mean(0)).double()
+    expected = np.trace(np.cov(x, rowvar=False))
+    assert frechet_distance(moments(x), moments(2 * x)) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("count", [2, 20, 500])
+def test_identical_sets_are_at_zero(count):
+    x = features(count, 128)
+    assert 0 <= frechet_distance(moments(x), moments(x)) < 1e-8
+    assert 0 <= frechet_distance(moments(x), moments(x.flip(0)[:7], x.flip(0)[7:])) < 1e-8
+
+
+def test_equals_pytorch_fid():
+    import_torchvision()
+    from pytorch_fid.fid_score import calculate_frechet_distance
+
+    a, b = moments(features(2000, 96)), moments(features(1500, 96, seed=1))
+    arrays = [x.numpy() for x in (a.mean, a.covariance, b.mean, b.covariance)]
+    assert frechet_distance(a, b) == pytest.approx(calculate_frechet_distance(*arrays), rel=1e-6)
+
+
+def test_fewer_images_than_dimensions_have_the_distance_of_their_span():
+    """Both sets in the first 8 of 100 dimensions: padding with zeros and turning change nothing."""
+    a, b = features(6, 8), features(7, 8, seed=1)
+    turn = torch.linalg.qr(torch.randn(100, 100, generator=torch.Generator().manual_seed(2)))[0]
+    padded = [torch.nn.functional.pad(x, (0, 92)).double() @ turn.double() for x in (a, b)]
+    found = frechet_distance(*(moments(x) for x in padded))
+    assert found == pytest.approx(frechet_distance(moments(a), moments(b)), rel=1e-5)
+
+
+def test_too_few_or_broken_features_are_refused():
+    good = moments(features(3, 4))
+    for bad, message in [(features(1, 4), "at least 2"), (torch.full((2, 4), torch.nan), "NaN")]:
+        with pytest.raises(MsddError, match=message):
+            frechet_distance(good, moments(bad))

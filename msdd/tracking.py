@@ -1,0 +1,317 @@
+"""What a stage tells the experiment tracker, spooled to disk.
+
+A stage never imports MLflow and never waits for it: it appends to a folder of its own in
+`.tracking/outbox`, and `msdd.delivery`, in another process, feeds MLflow from there. A folder holds
+
+    run.json       who: row, stage, parameters, tags
+    events.jsonl   what happened, in order: status, metrics at a step, files
+    files/         what is to become artefacts (hard links where the file system allows)
+    delivered.json how far delivery has come
+
+`MSDD_TRACKING=off` switches all of it off.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msdd import provenance
+from msdd.errors import MsddError
+from msdd.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from msdd.params import Params
+
+FLUSH_SECONDS = 60  # between two deliveries in the background while stages run
+CLOSED = ("FINISHED", "KILLED")  # MLflow's words; RUNNING and FAILED runs may go on
+_deliveries: list[subprocess.Popen] = []  # kept, or Python warns that they still run
+
+
+def outbox(root: str | Path) -> Path:
+    return Path(root) / ".tracking" / "outbox"
+
+
+def enabled() -> bool:
+    return os.environ.get("MSDD_TRACKING", "on") != "off"
+
+
+def run(
+    params: "Params",
+    row: str,
+    stage: str,
+    part: str = "",
+    *,
+    root: str | Path = ".",
+    more: dict | None = None,
+    tags: dict[str, object] | None = None,
+    resumed: bool = False,
+) -> "Run":
+    """The run of a stage for a row of `params`; `more` are the parameters the row does not have.
+
+    A row that is neither a model nor a student ("reference", "reports") has those of the data.
+    """
+    of_row = row_params(params, row)
+    model = {"model": params.model_row(row)} if row in params.students else {}
+    return Run(
+        root,
+        row,
+        stage,
+        of_row | (more or {}),
+        part=part,
+        row_params=of_row,
+        tags=model | (tags or {}),
+        resumed=resumed,
+    )
+
+
+def row_params(params: "Params", row: str) -> dict:
+    """All that a row's result depends on, resolved."""
+    sections = {"data": params.data}
+    model = params.model_row(row) if row in params.students else row
+    if model in params.models:
+        sections |= {"model": params.model_of(model), "stage1": params.stage1_of(model)}
+    if row in params.students:
+        sections["distil"] = params.distil_of(row)
+    plain = {name: section.model_dump(mode="json") for name, section in sections.items()}
+    return {"seed": params.seed, "cpu_threads": params.cpu_threads, **plain}
+
+
+def key(*parts: object) -> str:
+    """A short digest of anything that JSON can hold."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Run:
+    """One attempt at one stage, told to the tracker.
+
+    Parameters
+    ----------
+    root: the working directory of the pipeline.
+    row: the row of `params.yaml` the stage works for; its runs stand together under one parent.
+    stage: the stage ("stage1", "distil", "assemble", "evaluate").
+    part: what tells several runs of this stage for this row apart ("scale0", a decode's name).
+    params: the resolved parameters of the stage, nested.
+    row_params: the resolved parameters of the row; another value begins another parent. The
+        stage's own by default.
+    tags: more tags (`model`, `scale`, `data`).
+    resumed: whether the stage goes on from a checkpoint. Then the run of the interrupted attempt
+        continues, and what that attempt had already told beyond the checkpoint is not told twice.
+
+    A context manager: leaving it says whether the stage has finished or failed.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        row: str,
+        stage: str,
+        params: dict,
+        *,
+        part: str = "",
+        row_params: dict | None = None,
+        tags: dict[str, object] | None = None,
+        resumed: bool = False,
+    ):
+        self.root = Path(root)
+        self.told = -1  # the last step of the attempt that this one continues
+        self.on = enabled()
+        if not self.on:
+            return
+        self.name = "/".join(filter(None, (row, stage, part)))
+        record = _record(self.name, row, stage, params, row_params or params, tags or {})
+        self.folder = self._interrupted(record) if resumed else None
+        if self.folder is None:
+            self._abandon()
+            self.folder = outbox(root) / f"{self._stem}{time.time_ns():x}"
+            write_json(self.folder / "run.json", record)
+        else:
+            self.told = _mend(self.folder)
+
+    @property
+    def _stem(self) -> str:
+        return self.name.replace("/", ".") + "."
+
+    def _attempts(self) -> list[Path]:
+        """The folders of this run that are not finished, the latest first."""
+        folders = outbox(self.root).glob(f"{self._stem}*")
+        named = [path for path in folders if path.name.count(".") == self._stem.count(".")]
+        return [path for path in sorted(named, reverse=True) if status(path) not in CLOSED]
+
+    def _interrupted(self, record: dict) -> Path | None:
+        """The folder of the attempt that this one continues."""
+        for folder in self._attempts():
+            if key(read_json(folder / "run.json")["params"]) == key(record["params"]):
+                return folder
+        return None
+
+    def _abandon(self) -> None:
+        for folder in self._attempts():
+            _mend(folder)
+            _append(folder, {"status": "KILLED"})
+
+    def __enter__(self) -> "Run":
+        self._tell({"status": "RUNNING"})
+        provenance.load()  # the first figure of the processor's load means nothing
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_) -> None:
+        self._tell({"status": "FAILED" if kind else "FINISHED"})
+        flush(self.root, at_once=True)
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """Tell metrics at a step (images seen in training), with those of the machine."""
+        if not self.on or 0 <= step <= self.told:
+            return
+        numbers = {name: float(value) for name, value in (values | provenance.load()).items()}
+        self._tell({"step": int(step), "metrics": numbers})
+        flush(self.root)
+
+    def image(self, name: str, images: object) -> None:
+        """Tell images as one picture: uint8 (N, H, W, 3), or the path of a .npy that holds them."""
+        if self.on:
+            target = self._target("samples", f"{name}.png")
+            _picture(images).save(target)
+            self._tell({"file": f"samples/{target.name}"})
+
+    def file(self, path: str | Path, folder: str = "") -> None:
+        """Tell a finished file, which becomes an artefact in `folder`."""
+        if self.on:
+            target = self._target(folder, Path(path).name)
+            target.unlink(missing_ok=True)
+            _link(Path(path), target)
+            self._tell({"file": str(target.relative_to(self.folder / "files"))})
+
+    def _target(self, folder: str, name: str) -> Path:
+        target = self.folder / "files" / folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target
+
+    def _tell(self, event: dict) -> None:
+        if self.on:
+            _append(self.folder, event)
+
+
+def _record(
+    name: str, row: str, stage: str, params: dict, row_params: dict, tags: dict[str, object]
+) -> dict:
+    context = provenance.context()
+    circumstances = {name: context[name] for name in ("commit", "dirty", "device", "host")}
+    return {
+        "name": name,
+        "row": row,
+        "params": params,
+        "row_params": row_params,
+        "row_key": key(row, row_params),
+        "tags": {"row": row, "stage": stage, **tags, **circumstances},
+        "versions": context["versions"],
+        "started": _now(),
+    }
+
+
+def _append(folder: Path, event: dict) -> None:
+    """One write of one line: a reader sees it whole or not at all."""
+    with open(folder / "events.jsonl", "a", encoding="utf-8") as file:
+        file.write(json.dumps({"time": _now()} | event) + "\n")
+
+
+def _now() -> int:
+    """MLflow counts milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def events(folder: Path, offset: int = 0) -> tuple[list[dict], int]:
+    """What was told in a run's folder from a byte on, and the byte behind the last whole line."""
+    path = folder / "events.jsonl"
+    if not path.exists():
+        return [], 0
+    with open(path, "rb") as file:
+        file.seek(offset)
+        whole, end, _ = file.read().rpartition(b"\n")
+    lines = (whole + end).splitlines()
+    return [json.loads(line) for line in lines], offset + len(whole + end)
+
+
+def status(folder: Path) -> str:
+    """The last status that was told in a run's folder."""
+    told = [event["status"] for event in events(folder)[0] if "status" in event]
+    return told[-1] if told else "RUNNING"
+
+
+def _mend(folder: Path) -> int:
+    """Cut off a line that a killed process left unfinished; returns the last step told, or -1."""
+    told, end = events(folder)
+    if (folder / "events.jsonl").exists():
+        os.truncate(folder / "events.jsonl", end)
+    return max((event.get("step", -1) for event in told), default=-1)
+
+
+def _link(source: Path, target: Path) -> None:
+    """A hard link keeps the content even if the stage replaces the file by a newer one."""
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
+
+
+def _picture(images: object):
+    """A grid of images, at most 8 in a row, small ones enlarged by nearest."""
+    import numpy as np
+    from PIL import Image
+
+    array = np.load(images) if isinstance(images, (str, Path)) else np.asarray(images)
+    count, height, width, channels = array.shape
+    columns = min(count, 8)
+    rows = -(-count // columns)
+    canvas = np.full((rows * columns, height, width, channels), 255, array.dtype)
+    canvas[:count] = array
+    grid = canvas.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+    picture = Image.fromarray(grid.reshape(rows * height, columns * width, channels))
+    enlarge = max(1, 128 // height)
+    size = (picture.width * enlarge, picture.height * enlarge)
+    return picture.resize(size, Image.Resampling.NEAREST)
+
+
+def deliver(root: str | Path = ".", strict: bool = False) -> None:
+    """Deliver everything now and say so in one line; what fails waits, and is an error if `strict`.
+
+    Imports MLflow, so it is for the command line, not for stages.
+    """
+    from msdd import delivery
+
+    try:
+        print(delivery.deliver(root, patient=True))
+    except MsddError as error:
+        if strict:
+            raise
+        print(f"msdd: {error}", file=sys.stderr)
+
+
+def flush(root: str | Path, at_once: bool = False) -> None:
+    """Start a delivery in the background, at most one a minute unless `at_once`; never waits."""
+    stamp = Path(root) / ".tracking" / "flushed"
+    if not enabled() or not (at_once or _age(stamp) > FLUSH_SECONDS):
+        return
+    stamp.touch()
+    with open(stamp.with_name("delivery.log"), "a") as log:
+        command = [sys.executable, "-m", "msdd.delivery", str(Path(root).absolute())]
+        quiet = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+        delivery = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # it outlives the stage and its terminal
+            env=os.environ | quiet,
+        )
+    _deliveries[:] = [one for one in _deliveries if one.poll() is None] + [delivery]
+
+
+def _age(path: Path) -> float:
+    return time.time() - path.stat().st_mtime if path.exists() else float("inf")

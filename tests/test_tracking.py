@@ -1,0 +1,282 @@
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from msdd import delivery, tracking
+from msdd.delivery import deliver
+from msdd.errors import MsddError
+from msdd.files import read_json
+from msdd.params import load
+from msdd.tracking import Run, outbox
+
+PARAMS = {"seed": 0, "stage1": {"batch": 64, "betas": [0.9, 0.95], "loss_weight": "none"}}
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory):
+    """A database that MLflow has migrated once, which takes seconds."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A pipeline's working directory with tracking on and no deliveries in the background."""
+    monkeypatch.setenv("MSDD_TRACKING", "on")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(tracking, "flush", lambda *_, **__: None)
+    return tmp_path
+
+
+@pytest.fixture
+def client(root, migrated):
+    """The MLflow that stands beside the pipeline in `root`."""
+    from mlflow import MlflowClient
+
+    shutil.copy(migrated, root / "mlflow.db")
+    return MlflowClient(delivery.address(root))
+
+
+def runs(client, **tags):
+    experiment = client.get_experiment_by_name("msdd").experiment_id
+    query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+    return client.search_runs([experiment], query)
+
+
+def curve(client, run, name="loss"):
+    return [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, name)]
+
+
+def train(root, steps, **options):
+    with Run(root, "msdd", "stage1", PARAMS, **options) as run:
+        for step in steps:
+            run.log(step, {"loss": 1 / (1 + step)})
+
+
+def test_a_row_is_a_parent_with_its_stages_under_it(root, client):
+    train(root, (0, 64, 128), tags={"data": "abc"})
+    own = {"distil": {"batch": 8}}
+    for scale in (0, 1):
+        options = {"part": f"scale{scale}", "tags": {"model": "msdd", "scale": scale}}
+        with Run(root, "msdd-1step", "distil", own, row_params=PARAMS, **options) as run:
+            run.log(8, {"loss": 2.0})
+    deliver(root)
+
+    (model,) = [run for run in runs(client, row="msdd") if run.info.run_name == "msdd"]
+    (stage1,) = runs(client, stage="stage1")
+    assert stage1.data.tags["mlflow.parentRunId"] == model.info.run_id
+    assert stage1.info.run_name == "msdd/stage1" and stage1.info.status == "FINISHED"
+    assert stage1.data.tags["data"] == "abc" and "device" in stage1.data.tags
+    assert stage1.data.params == {
+        "seed": "0",
+        "stage1.batch": "64",
+        "stage1.betas": "[0.9, 0.95]",
+        "stage1.loss_weight": "none",
+    }
+    assert curve(client, stage1) == [(0, 1.0), (64, 1 / 65), (128, 1 / 129)]
+    assert len(curve(client, stage1, "system/system_memory_usage_percentage")) == 3
+    students = runs(client, stage="distil")
+    assert {run.info.run_name for run in students} == {
+        "msdd-1step/distil/scale0",
+        "msdd-1step/distil/scale1",
+    }
+    (parent,) = {run.data.tags["mlflow.parentRunId"] for run in students}
+    assert client.get_run(parent).data.tags["model"] == "msdd"
+    assert client.get_run(parent).info.status == "FINISHED"
+    assert not list(outbox(root).iterdir())
+
+
+def test_parent_runs_as_long_as_one_of_its_stages(root, client):
+    first = Run(root, "msdd", "distil", PARAMS, part="scale0").__enter__()
+    second = Run(root, "msdd", "distil", PARAMS, part="scale1").__enter__()
+    deliver(root)
+    for run, status in ((first, "RUNNING"), (second, "FINISHED")):
+        run.__exit__(None)
+        deliver(root)
+        (parent,) = [one for one in runs(client, row="msdd") if one.info.run_name == "msdd"]
+        assert parent.info.status == status
+
+
+def test_row_of_params_says_all_that_its_result_depends_on(root):
+    params = load(Path(__file__).parents[1] / "presets" / "demo.yaml")
+    student = tracking.row_params(params, "msdd-1step")
+    assert tracking.row_params(params, "msdd").items() < student.items()
+    assert student["distil"]["guidance"] == 1.5 and student["data"]["resolution"] == 32
+    assert set(tracking.row_params(params, "reports")) == {"seed", "cpu_threads", "data"}
+    with tracking.run(params, "msdd-1step", "distil", "scale0", root=root, more={"x": 1}) as run:
+        record = read_json(run.folder / "run.json")
+    assert record["tags"]["model"] == "msdd" and record["params"]["x"] == 1
+    assert "x" not in record["row_params"]
+
+
+def test_pictures_and_files_become_artefacts_as_they_were_when_told(root, client):
+    np.save(root / "teacher.samples.npy", np.zeros((10, 32, 32, 3), np.uint8))
+    (root / "config.json").write_text("first")
+    with Run(root, "msdd", "evaluate", PARAMS, part="teacher") as run:
+        run.image("teacher", root / "teacher.samples.npy")
+        run.file(root / "config.json", "model")
+        (root / "new").write_text("second")
+        os.replace(root / "new", root / "config.json")
+    deliver(root)
+    (run,) = runs(client, stage="evaluate")
+    folder = Path(client.download_artifacts(run.info.run_id, ""))
+    assert folder.is_relative_to(root / "mlartifacts")
+    assert (folder / "model" / "config.json").read_text() == "first"
+    from PIL import Image
+
+    with Image.open(folder / "samples" / "teacher.png") as picture:
+        assert picture.size == (8 * 128, 2 * 128)
+    assert "batch: 64" in (folder / "params.yaml").read_text()
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_delivering_again_after_an_interruption_duplicates_nothing(
+    root, client, monkeypatch, before
+):
+    def killed(*_):
+        raise RuntimeError("killed between sending and noting it")
+
+    with Run(root, "msdd", "stage1", PARAMS) as run:
+        run.log(64, {"loss": 1.0})
+        if before:
+            deliver(root)
+            assert deliver(root).startswith("0 records")
+        run.log(128, {"loss": 0.5})
+        with monkeypatch.context() as broken:
+            broken.setattr(delivery._Delivery, "_save", killed)
+            with pytest.raises(MsddError, match="killed between"):
+                deliver(root)
+    deliver(root)
+    (stored,) = runs(client, stage="stage1")
+    assert curve(client, stored) == [(64, 1.0), (128, 0.5)]
+    assert len(runs(client, row="msdd")) == 2  # the stage and its parent
+
+
+def test_resumed_stage_continues_its_run(root, client):
+    with pytest.raises(KeyboardInterrupt), Run(root, "msdd", "stage1", PARAMS) as run:
+        for step in (0, 64, 128):  # the last checkpoint was at 64
+            run.log(step, {"loss": 1 / (1 + step)})
+        raise KeyboardInterrupt
+    deliver(root)
+    (stored,) = runs(client, stage="stage1")
+    assert stored.info.status == "FAILED"
+    with open(run.folder / "events.jsonl", "a") as file:
+        file.write('{"time": 1, "st')  # what a killed process leaves
+    train(root, (64, 128, 192), resumed=True)
+    deliver(root)
+    (stored,) = runs(client, stage="stage1")
+    assert stored.info.status == "FINISHED"
+    assert curve(client, stored) == [(step, 1 / (1 + step)) for step in (0, 64, 128, 192)]
+
+
+def test_fresh_start_is_a_new_run_and_closes_the_abandoned_one(root, client):
+    first = Run(root, "msdd", "stage1", PARAMS)
+    first.__enter__()
+    first.log(0, {"loss": 3.0})
+    train(root, (0,))
+    deliver(root)
+    assert sorted(run.info.status for run in runs(client, stage="stage1")) == ["FINISHED", "KILLED"]
+    assert not list(outbox(root).iterdir())
+
+
+def test_four_processes_deliver_at_once_into_a_new_database(root):
+    code = """if True:
+        import sys; from msdd import tracking; from msdd.delivery import deliver
+        tracking.flush = lambda *_, **__: None
+        with tracking.Run(sys.argv[1], "msdd", "distil", {"a": 1}, part=sys.argv[2]) as run:
+            for step in range(400):
+                run.log(step, {"loss": 1.0})
+        print(deliver(sys.argv[1]))"""
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code, str(root), f"scale{k}"]) for k in range(4)
+    ]
+    assert [process.wait(60) for process in processes] == [0] * 4
+    from mlflow import MlflowClient
+
+    client = MlflowClient(delivery.address(root))
+    children = runs(client, stage="distil")
+    assert sorted(len(curve(client, run)) for run in children) == [400] * 4
+    assert len({run.data.tags["mlflow.parentRunId"] for run in children}) == 1
+    assert len(runs(client, row="msdd")) == 5
+    assert not list(outbox(root).iterdir())
+
+
+def test_server_that_is_down_costs_nothing_and_loses_nothing(root, client, monkeypatch):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        train(root, range(0, 640, 64))
+        began = time.perf_counter()
+        with pytest.raises(MsddError) as down:
+            deliver(root)
+        assert time.perf_counter() - began < 1
+    assert "\n" not in str(down.value) and "1 runs wait in .tracking/outbox" in str(down.value)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    deliver(root)
+    (stored,) = runs(client, stage="stage1")
+    assert len(curve(client, stored)) == 10
+
+
+def test_bad_record_does_not_keep_the_others(root, client):
+    with Run(root, "msdd", "a", PARAMS) as run:
+        run.log(0, {"a name that MLflow refuses: ü?": 1.0})
+    train(root, (0,))
+    with pytest.raises(MsddError, match="1 runs wait"):
+        deliver(root)
+    assert len(runs(client, stage="stage1")) == 1
+    assert len(list(outbox(root).iterdir())) == 1
+
+
+def test_stage_imports_no_mlflow_and_does_not_wait(root):
+    code = """if True:
+        import sys, time; from msdd import tracking
+        with tracking.Run(sys.argv[1], "msdd", "stage1", {}) as run:
+            run.log(0, {"loss": 1.0})
+            began = time.perf_counter()
+            for step in range(1, 200):
+                run.log(step, {"loss": 1.0})
+            cost = (time.perf_counter() - began) / 199
+        assert not any(name.split(".")[0] == "mlflow" for name in sys.modules)
+        print(cost)"""
+    command = [sys.executable, "-c", code, str(root)]
+    cost = float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+    assert cost < 0.02
+    log = root / ".tracking" / "delivery.log"
+    patience = time.monotonic() + 40  # the delivery in the background has a database to make
+    while time.monotonic() < patience and list(outbox(root).iterdir()):
+        time.sleep(0.2)
+    assert not list(outbox(root).iterdir()), log.read_text()
+    assert "INFO" not in log.read_text()
+
+
+def test_off_writes_nothing(root, monkeypatch):
+    monkeypatch.setenv("MSDD_TRACKING", "off")
+    train(root, (0, 64))
+    assert not list(root.iterdir())
+
+
+def test_long_values_and_many_parameters_arrive(root, client):
+    params = {f"p{k}": k for k in range(250)} | {"long": "x" * 7000}
+    with Run(root, "msdd", "stage1", params):
+        pass
+    deliver(root)
+    (stored,) = runs(client, stage="stage1")
+    assert len(stored.data.params) == 251 and len(stored.data.params["long"]) == 6000
+
+
+def test_flatten_writes_values_as_a_params_file_does():
+    nested = {"a": {"b": None, "c": [1, 2]}, "d": True, "e": "word", "f": 1e-3}
+    flat = {"a.b": "null", "a.c": "[1, 2]", "d": "true", "e": "word", "f": "0.001"}
+    assert delivery.flatten(nested) == flat
+    assert json.loads(flat["a.c"]) == [1, 2]

@@ -1,0 +1,102 @@
+"""The tokenizer that the pipeline trains: a teacher in many steps, or a student in one a scale."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from msdd.flow.jump import CORRELATIONS
+from msdd.flow.noise import image_noise
+from msdd.flow.sampler import per_scale, sample, split_steps
+from msdd.flow.scales import Scale
+from msdd.model import store
+from msdd.model.autoencoder import Autoencoder
+from msdd.model.config import ModelConfig
+from msdd.model.decoder import Decoder
+from msdd.model.encoder import Encoder
+
+
+class Student(nn.Module):
+    """Encoder and one decoder for each scale, coarsest first."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.encoder = Encoder(config)
+        self.decoders = nn.ModuleList(Decoder(config) for _ in range(config.scales))
+
+
+class MSDD:
+    """Encodes images to latents and decodes them by multi-scale sampling.
+
+    steps:    Euler steps, in all or one number per scale; a student makes one a scale.
+    guidance: a number or one per scale; 1 never evaluates the null branch.
+    jump:     `white` or `paper_code`, the in-block correlation of the noise between scales.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        decoders: Sequence[Decoder],
+        steps: int | Sequence[int],
+        guidance: float | Sequence[float] = 1.0,
+        jump: str = "white",
+    ) -> None:
+        self.config = encoder.config
+        self.encoder, self.decoders = encoder, list(decoders)
+        self.steps = split_steps(steps, self.config.scales)
+        self.guidance = per_scale(guidance, self.config.scales)
+        self.correlation = CORRELATIONS[jump]
+        self.device = next(encoder.parameters()).device
+
+    @torch.inference_mode()
+    def encode(self, images: Tensor) -> Tensor:
+        """(B, 3, R, R) in [-1, 1] to latents (B, latents, latent_dim)."""
+        return self.encoder(images.to(self.device)).float()
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor, ids: Sequence[int] | None = None, seed: int = 0) -> Tensor:
+        """Latents (B, latents, latent_dim) to images (B, 3, R, R) in [-1, 1].
+
+        The noise of an image is a function of `seed` and its id (its place in the batch by
+        default), not of its neighbours.
+        """
+        normals = image_noise(seed, range(len(latents)) if ids is None else ids, self.config.sides)
+
+        def velocity(x: Tensor, t: float, scale: Scale, conditional: bool) -> Tensor:
+            decoder = self.decoders[scale.index]
+            return decoder.velocity(x, t, scale, latents if conditional else None)
+
+        normals = [part.to(self.device) for part in normals]
+        states = sample(velocity, normals, self.steps, self.guidance, self.correlation)
+        return states[-1].clamp(-1, 1)
+
+    def reconstruct(
+        self, images: Tensor, ids: Sequence[int] | None = None, seed: int = 0
+    ) -> Tensor:
+        """`decode` of `encode`."""
+        return self.decode(self.encode(images), ids, seed)
+
+
+def load(
+    folder: str | Path,
+    steps: int | Sequence[int] | None = None,
+    guidance: float | Sequence[float] = 1.0,
+    jump: str = "white",
+    device: str | torch.device = "cpu",
+) -> MSDD:
+    """The tokenizer in a model folder: `runs/<model>/stage1` or `runs/<model>/<student>`.
+
+    steps is one a scale if it is not given. Raises MsddError if the folder holds no tokenizer.
+    """
+    kind, config = store.read_config(Path(folder))
+    steps = config.scales if steps is None else steps
+    if kind == "student":
+        module = Student(config)
+        decoders = module.decoders
+    else:
+        module = Autoencoder(config)
+        decoders = [module.decoder] * config.scales
+    store.load_into(module, Path(folder))
+    module.to(device).eval().requires_grad_(False)
+    return MSDD(module.encoder, decoders, steps, guidance, jump)

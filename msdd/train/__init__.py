@@ -1,0 +1,1 @@
+"""Training: one loop, its state, and the two stages."""

@@ -1,0 +1,37 @@
+"""Exponential moving average of weights, by half-life in images."""
+
+import torch
+from torch import Tensor, nn
+
+# The half-life grows with the images seen until it reaches its value, so that the average
+# forgets the random start (EDM2).
+RAMP = 0.05
+
+
+class Ema:
+    """Average of a module's parameters; every exported weight comes from here."""
+
+    def __init__(self, module: nn.Module, half_life: int) -> None:
+        if any(True for _ in module.buffers()):
+            raise ValueError("the networks are expected to have no buffers")
+        self.half_life = half_life
+        self.current = dict(module.named_parameters())
+        self.average = {name: p.detach().clone() for name, p in self.current.items()}
+
+    @torch.no_grad()
+    def update(self, images: int, batch: int) -> None:
+        """One step of `batch` images, after `images` in all; a weight halves every half-life."""
+        half_life = min(self.half_life, RAMP * images)
+        keep = 0.5 ** (batch / half_life)
+        torch._foreach_lerp_(
+            list(self.average.values()), [p.detach() for p in self.current.values()], 1 - keep
+        )
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return self.average
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        if state.keys() != self.average.keys():
+            raise ValueError("the average belongs to another model")
+        for name, value in state.items():
+            self.average[name].copy_(value)

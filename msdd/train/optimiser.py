@@ -1,0 +1,30 @@
+"""AdamW and its learning rate, counted in images."""
+
+import math
+
+import torch
+from torch import nn
+
+from msdd.params import Optimisation
+
+
+def optimiser(network: nn.Module, settings: Optimisation) -> torch.optim.AdamW:
+    """AdamW over all parameters; only matrices decay."""
+    matrices = [p for p in network.parameters() if p.ndim == 2]
+    others = [p for p in network.parameters() if p.ndim != 2]
+    groups = [
+        {"params": matrices, "weight_decay": settings.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
+
+
+def learning_rate(images: int, settings: Optimisation) -> float:
+    """Rate of the step that begins after `images`: linear warm-up times a cosine to the end.
+
+    The cosine falls from `learning_rate` to `final_learning_rate` times that over the training.
+    """
+    warm = min(1.0, (images + settings.batch) / settings.warmup) if settings.warmup else 1.0
+    cosine = 0.5 + 0.5 * math.cos(math.pi * images / settings.images)
+    floor = settings.final_learning_rate
+    return settings.learning_rate * warm * (floor + (1 - floor) * cosine)

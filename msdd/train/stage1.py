@@ -1,0 +1,92 @@
+"""Stage 1: encoder and multi-scale decoder learn flow matching together (paper section 3)."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from msdd import layout
+from msdd.data.shards import Crops
+from msdd.evaluate.features import lpips_distance
+from msdd.flow.noise import seed_of
+from msdd.flow.path import authors_weight, end_state, reduced, start_state
+from msdd.flow.scales import Scale, scales
+from msdd.model import store
+from msdd.model.autoencoder import Autoencoder
+from msdd.model.config import ModelConfig
+from msdd.params import Params, Stage1
+from msdd.stages import stage_key
+from msdd.train.job import Job, carry_out, prepare_device
+from msdd.weights import lpips_network
+
+
+def run(params: Params, model: str, root: Path = Path(".")) -> dict[str, float]:
+    """Train the row `model` into `runs/<model>/stage1`; returns its last losses."""
+    device = prepare_device(params)
+    settings, config = params.stage1_of(model), model_config(params, model)
+    crops = Crops(root / layout.prepared(), "train", expect_resolution=config.resolution)
+    torch.manual_seed(seed_of("weights", params.seed))
+    network = Autoencoder(config).to(device)
+    lpips = lpips_network(settings.lpips_net, device) if settings.lpips else None
+    manifest = root / layout.prepared() / "manifest.json"
+    job = Job(
+        row=model,
+        stage="stage1",
+        part="",
+        folder=layout.stage1(model),
+        network=network,
+        losses=lambda images: losses(network, images, settings, lpips),
+        settings=settings,
+        key=stage_key("train", params.raw(), [manifest], model=model),
+        export=lambda folder, state: store.save(folder, "teacher", config, state),
+    )
+    return carry_out(job, params, crops, root)
+
+
+def model_config(params: Params, model: str) -> ModelConfig:
+    """Shape of the networks of a row of `models`."""
+    return ModelConfig(params.data.resolution, **params.model_of(model).model_dump())
+
+
+def losses(
+    network: Autoencoder, images: Tensor, settings: Stage1, lpips: nn.Module | None = None
+) -> dict[str, Tensor]:
+    """Terms of the loss for images (B, 3, R, R): each image goes to one scale, in equal shares.
+
+    `loss` is the mean over images of the squared velocity error, plus `settings.lpips` times
+    LPIPS of the clean image at the last scale.
+    """
+    latents = drop(network.encoder(images).float(), network.decoder.null, settings)
+    levels = scales(network.config.scales)
+    shares = zip(
+        levels, images.tensor_split(len(levels)), latents.tensor_split(len(levels)), strict=True
+    )
+    terms, total = {}, torch.zeros((), device=images.device)
+    for scale, share, context in shares:
+        x_e = reduced(share, scale)
+        t = torch.sigmoid(torch.randn(len(share), device=images.device))
+        error, X_e = velocity_error(network, x_e, t, scale, context)
+        weight = authors_weight(t) if settings.loss_weight == "authors" else 1.0
+        total = total + (weight * error).sum() / len(images)
+        terms[f"scale{scale.index}"] = error.mean()
+        if lpips is not None and scale.index == len(levels) - 1:
+            terms["lpips"] = lpips_distance(lpips, X_e, x_e).mean()
+            total = total + settings.lpips * terms["lpips"]
+    return {"loss": total, **terms}
+
+
+def velocity_error(
+    network: Autoencoder, x_e: Tensor, t: Tensor, scale: Scale, latents: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Squared error (B,) of v at local times t (B,), and the end state X_t - t v it implies."""
+    noise = torch.randn_like(x_e)
+    X_s, X_e = start_state(x_e, noise, scale), end_state(x_e, noise, scale)
+    X_t = torch.lerp(X_e, X_s, t[:, None, None, None])
+    v = network.decoder.velocity(X_t, t, scale, latents)
+    return (v - (X_s - X_e)).square().mean((1, 2, 3)), X_t - t[:, None, None, None] * v
+
+
+def drop(latents: Tensor, null: Tensor, settings: Stage1) -> Tensor:
+    """Replace the latents of single images by the null latents, for classifier-free guidance."""
+    dropped = torch.rand(len(latents), 1, 1, device=latents.device) < settings.null_probability
+    return torch.where(dropped, null, latents)

@@ -1,0 +1,51 @@
+"""Everything of a training that has state, and its checkpoint."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from msdd.files import atomic
+from msdd.params import Optimisation
+from msdd.train.ema import Ema
+from msdd.train.optimiser import optimiser
+
+
+class State:
+    """Weights, their average, the optimiser, the images seen and the curve so far.
+
+    Random numbers have none: they are seeded anew before each step from the images seen.
+    """
+
+    def __init__(self, network: nn.Module, settings: Optimisation) -> None:
+        self.network = network
+        self.optimiser = optimiser(network, settings)
+        self.ema = Ema(network, settings.ema_half_life)
+        self.images = 0
+        self.curve: list[dict[str, float]] = []
+
+    def save(self, path: Path, key: str) -> None:
+        """Write the checkpoint under the stage's key, as a whole or not at all."""
+        content = {
+            "key": key,
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "ema": self.ema.state_dict(),
+            "images": self.images,
+            "curve": self.curve,
+        }
+        with atomic(path) as temporary:
+            torch.save(content, temporary)
+
+    def resume(self, path: Path, key: str) -> bool | None:
+        """Go on from a checkpoint with this key; None if there is none, False if it has another."""
+        if not path.exists():
+            return None
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if content["key"] != key:
+            return False
+        self.network.load_state_dict(content["network"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        self.ema.load_state_dict(content["ema"])
+        self.images, self.curve = content["images"], content["curve"]
+        return True

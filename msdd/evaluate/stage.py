@@ -1,0 +1,141 @@
+"""Evaluation as a stage: a decode or a reference becomes metrics, timing and samples on disk."""
+
+import statistics
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from msdd import layout, tracking
+from msdd.data.shards import Crops
+from msdd.errors import MsddError
+from msdd.evaluate.measure import Measurement, measure
+from msdd.evaluate.reconstruct import Reconstruct, bicubic, by_tokenizer, mean_colour
+from msdd.files import atomic, write_json
+from msdd.flow.sampler import forward_passes
+from msdd.lock import hold
+from msdd.params import Params
+from msdd.provenance import context
+from msdd.tokenizers.msdd import load
+from msdd.train.job import prepare_device
+from msdd.train.loop import precision
+
+# 8-bit rounding of both sides, PSNR and SSIM (range 1) per image, distance to the same crops.
+PROTOCOL = "primary"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured: a name and the row it belongs to, where its metrics go, and how it
+    decodes (`about` goes into the metrics)."""
+
+    name: str
+    row: str
+    path: Path
+    reconstruct: Reconstruct
+    precision: str = "fp32"
+    about: dict[str, object] = field(default_factory=dict)
+
+
+def run(params: Params, decode: str, root: Path = Path(".")) -> dict[str, object]:
+    """Measure the row `decode`; returns its metrics."""
+    device = prepare_device(params)
+    model, student = params.source(decode)
+    row = params.decodes[decode]
+    folder = layout.assembled(model, student) if student else layout.stage1(model)
+    tokenizer = load(root / folder, row.steps, row.guidance or 1.0, row.jump, device)
+    about = {
+        "of": row.of,
+        "model": model,
+        "student": student,
+        "steps": tokenizer.steps,
+        "guidance": tokenizer.guidance,
+        "jump": row.jump,
+        "forward_passes": forward_passes(tokenizer.steps, tokenizer.guidance),
+        "scales": tokenizer.config.sides,
+    }
+    settings = params.distil_of(student) if student else params.stage1_of(model)
+    subject = Subject(
+        decode,
+        row.of,
+        layout.evaluation(model, student, decode),
+        by_tokenizer(tokenizer, params.seed),
+        settings.precision,
+        about,
+    )
+    return evaluate(subject, params, device, root)
+
+
+def run_reference(params: Params, name: str, root: Path = Path(".")) -> dict[str, object]:
+    """Measure `mean-colour`, or `bicubic` from the side of the coarsest scale of `model`."""
+    if name not in layout.REFERENCES:
+        raise MsddError(f"no reference '{name}'; there are {', '.join(layout.REFERENCES)}")
+    side = params.data.resolution >> (params.model.scales - 1)
+    reconstruct = mean_colour if name == "mean-colour" else bicubic(side)
+    about = {"of": name, "forward_passes": 0}
+    if name == "bicubic":
+        about["scales"] = [side]
+    subject = Subject(name, "reference", layout.reference(name), reconstruct, about=about)
+    return evaluate(subject, params, prepare_device(params), root)
+
+
+def evaluate(
+    subject: Subject, params: Params, device: torch.device, root: Path
+) -> dict[str, object]:
+    """Measure on the held-out crops; write metrics, timing and samples, and tell the tracker."""
+    folder = root / layout.prepared()
+    crops = Crops(folder, "held_out", expect_resolution=params.data.resolution)
+    path, origin = root / subject.path, context()
+    more = {"evaluate": params.evaluate.model_dump(mode="json"), "decode": subject.about}
+    with (
+        hold(root / layout.checkpoint(subject.path) / "lock"),
+        tracking.run(params, subject.row, "evaluate", subject.name, root=root, more=more) as run,
+    ):
+        with precision(subject.precision, device):
+            result = measure(subject.name, subject.reconstruct, crops, params.evaluate, device)
+        with atomic(layout.samples(path)) as temporary, open(temporary, "wb") as file:
+            np.save(file, np.stack(result.samples))
+        write_json(layout.timing(path), timing(result, subject, params, origin))
+        write_json(path, metrics(result, subject))
+        run.log(0, flat(result.summary()))
+        run.image(subject.name, layout.samples(path))
+        run.file(path)
+    return result.summary()
+
+
+def metrics(result: Measurement, subject: Subject) -> dict[str, object]:
+    """What depends on params, code and data alone: reproducible bytes."""
+    return {
+        "decode": subject.name,
+        "protocol": PROTOCOL,
+        "images": len(result.ids),
+        "ids": result.ids,
+        "metrics": result.summary(),
+        "per_image": result.per_image,
+        **subject.about,
+    }
+
+
+def timing(
+    result: Measurement, subject: Subject, params: Params, origin: dict[str, object]
+) -> dict[str, object]:
+    """Time of encoding and decoding: the median batch; the first is left out as warm-up."""
+    seconds = statistics.median(result.seconds[1:] or result.seconds)
+    batch = min(params.evaluate.batch, len(result.ids))
+    return {
+        "seconds": seconds,
+        "batch": batch,
+        "images_per_second": batch / seconds,
+        "device": origin["device"],
+        "threads": params.cpu_threads,
+        "precision": subject.precision,
+        "provenance": origin,
+    }
+
+
+def flat(summary: dict[str, object]) -> dict[str, float]:
+    """Means and distances alone, as the tracker's metrics."""
+    return {
+        name: value["mean"] if isinstance(value, dict) else value for name, value in summary.items()
+    }

@@ -1,0 +1,78 @@
+"""Training curves: one panel for stage 1, one for each student."""
+
+import json
+import math
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, ScalarFormatter
+
+from msdd import layout
+from msdd.params import Params
+from msdd.report.style import COLOURS, GREY, save, styled
+
+Curve = tuple[list[int], list[float]]
+MOST_COLUMNS = 3
+
+
+def draw(params: Params, root: Path) -> int:
+    """Write `reports/curves.png` from every `curves.jsonl` there is; returns how many it shows."""
+    panels = {title: lines for title, lines in _panels(params, root).items() if lines}
+    save(figure(panels), root / "reports" / "curves.png")
+    return sum(map(len, panels.values()))
+
+
+def _panels(params: Params, root: Path) -> dict[str, dict[str, Curve]]:
+    """Title of a panel to its curves by name."""
+    stage1 = {model: root / layout.stage1(model) for model in params.models}
+    panels = {"Stage 1": _curves(stage1)}
+    for student in params.students:
+        model = params.model_row(student)
+        scales = range(params.model_of(model).scales)
+        folders = {f"scale {k}": root / layout.scale(model, student, k) for k in scales}
+        panels[f"Student {student}"] = _curves(folders)
+    return panels
+
+
+def _curves(folders: dict[str, Path]) -> dict[str, Curve]:
+    files = {name: folder / "curves.jsonl" for name, folder in folders.items()}
+    return {name: read(file) for name, file in files.items() if file.exists()}
+
+
+def read(path: Path) -> Curve:
+    """Images seen and the loss there."""
+    points = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [point["images"] for point in points], [point["loss"] for point in points]
+
+
+def figure(panels: dict[str, dict[str, Curve]]) -> Figure:
+    """A panel for each title, losses on a logarithmic axis of its own."""
+    columns = max(1, min(MOST_COLUMNS, len(panels)))
+    rows = max(1, math.ceil(len(panels) / columns))
+    with styled():
+        made = Figure((4.2 * columns, 3.0 * rows), layout="constrained", facecolor="white")
+        for k, (title, lines) in enumerate(panels.items()):
+            _panel(made.add_subplot(rows, columns, k + 1), title, lines)
+    return made
+
+
+def _panel(axes: Axes, title: str, lines: dict[str, Curve]) -> None:
+    for k, (name, (images, losses)) in enumerate(lines.items()):
+        style = "-" if k < len(COLOURS) else "--"
+        axes.plot(images, losses, style, color=COLOURS[k % len(COLOURS)], linewidth=1.4, label=name)
+    axes.set_title(title)
+    axes.set_xlabel("images seen")
+    axes.set_ylabel("loss")
+    axes.set_xlim(left=0)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    _log_axis(axes)
+    axes.legend(fontsize=8, labelcolor=GREY)
+
+
+def _log_axis(axes: Axes) -> None:
+    """A logarithmic axis that writes 0.3, not 3 x 10^-1, and stays readable within one decade."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5), numticks=12))
+    axes.yaxis.set_major_formatter(ScalarFormatter())
+    axes.yaxis.set_minor_formatter(NullFormatter())

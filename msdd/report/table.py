@@ -1,0 +1,161 @@
+"""One table in three formats: CSV for programs, Markdown for reading, LaTeX for papers."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from msdd.files import atomic, write_text
+
+MISSING = "–"
+TEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "Δ": r"$\Delta$",
+    "×": r"$\times$",
+} | {character: "\\" + character for character in "&%$#_{}"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """How a column of the frame is shown.
+
+    name: of the column in the frame. title: over the column; LaTeX breaks its lines. digits: after
+    the point; None for text. interval: whether `<name>_low` and `<name>_high` stand beside it.
+    unit: behind the number.
+    """
+
+    name: str
+    title: str
+    digits: int | None = None
+    interval: bool = False
+    unit: str = ""
+
+    def cell(self, row: pd.Series) -> str:
+        """The text of a cell; a dash where the frame has nothing."""
+        value = row[self.name]
+        if pd.isna(value):
+            return MISSING
+        if self.digits is None:
+            return str(value)
+        text = self._number(value) + self.unit
+        if self.interval:
+            ends = [self._number(row[f"{self.name}_{end}"]) for end in ("low", "high")]
+            text += " [" + ", ".join(ends) + "]"
+        return text
+
+    def _number(self, value: float) -> str:
+        return f"{value:.{self.digits}f}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A frame with one row a line of the table.
+
+    columns: what is shown, in order; the CSV holds all columns of the frame in full precision.
+    title: what Markdown calls it ("Table 2"); LaTeX numbers by itself.
+    group: column of the frame whose value stands over the rows that share it.
+    notes: sentences below the table, plain text.
+    sources: column with the file each row comes from. Markdown shows it, LaTeX has it as comments.
+    """
+
+    frame: pd.DataFrame
+    columns: Sequence[Column]
+    title: str
+    caption: str
+    notes: Sequence[str]
+    group: str
+    sources: str
+
+    def write(self, stem: str | Path) -> None:
+        """Write `<stem>.csv`, `<stem>.md` and `<stem>.tex`."""
+        stem = Path(stem)
+        with atomic(stem.with_suffix(".csv")) as path:
+            self.frame.to_csv(path, index=False, lineterminator="\n")
+        write_text(stem.with_suffix(".md"), self.markdown())
+        write_text(stem.with_suffix(".tex"), self.latex())
+
+    def markdown(self) -> str:
+        columns = [*self.columns, Column(self.sources, "metrics file")]
+        lines = [[column.title.replace("\n", " ") for column in columns]]
+        for group, rows in self._groups():
+            lines.append([f"**{group}**", *[""] * (len(columns) - 1)])
+            lines += [[_markdown(column.cell(row)) for column in columns] for row in rows]
+        right = [column.digits is not None for column in columns]
+        widths = [max(3, *map(len, cells)) for cells in zip(*lines, strict=True)]
+        rule = ["-" * (w - 1) + ":" if r else "-" * w for w, r in zip(widths, right, strict=True)]
+        lines.insert(1, rule)
+        body = "\n".join(_pad(cells, widths, right) for cells in lines)
+        return (
+            f"{self.caption}\n\n{body}\n\n" + "\n".join(f"- {note}" for note in self.notes) + "\n"
+        )
+
+    def latex(self) -> str:
+        """A `table` environment, shrunk to the line if it is too wide for it."""
+        spec = "".join("l" if column.digits is None else "r" for column in self.columns)
+        lines = [_tex_line(map(_stacked, self.columns))]
+        for group, rows in self._groups():
+            title = rf"\multicolumn{{{len(self.columns)}}}{{l}}{{\emph{{{escape(group)}}}}} \\"
+            lines += [r"\midrule", title]
+            for row in rows:
+                lines.append(f"% {row[self.sources]}")
+                lines.append(_tex_line(_tex_cell(column.cell(row)) for column in self.columns))
+        notes = " ".join(escape(note) for note in self.notes)
+        return "\n".join(
+            [
+                r"% needs \usepackage{booktabs,graphicx}",
+                r"\begin{table}",
+                r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
+                rf"\caption{{{escape(self.caption)}}}",
+                r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+                rf"\begin{{tabular}}{{@{{}}{spec}@{{}}}}",
+                r"\toprule",
+                *lines,
+                r"\bottomrule",
+                r"\end{tabular}}",
+                rf"\par\medskip\begin{{minipage}}{{\linewidth}}{notes}\end{{minipage}}",
+                r"\end{table}",
+                "",
+            ]
+        )
+
+    def _groups(self) -> Iterator[tuple[str, list[pd.Series]]]:
+        for group, rows in self.frame.groupby(self.group, sort=False):
+            yield str(group), [row for _, row in rows.iterrows()]
+
+
+def escape(text: str) -> str:
+    """Text as LaTeX prints it literally."""
+    return re.sub("|".join(map(re.escape, TEX)), lambda match: TEX[match[0]], text)
+
+
+def _tex_line(cells: Iterable[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _stacked(column: Column) -> str:
+    side = "l" if column.digits is None else "r"
+    lines = r" \\ ".join(map(escape, column.title.splitlines()))
+    return rf"\shortstack[{side}]{{{lines}}}"
+
+
+def _tex_cell(text: str) -> str:
+    """The interval of a figure in smaller letters."""
+    figure, bracket, rest = text.partition(" [")
+    return escape(figure) + (rf"\,{{\tiny[{escape(rest)}}}" if bracket else "")
+
+
+def _markdown(text: str) -> str:
+    return text.replace("|", r"\|")
+
+
+def _pad(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+    kinds = [">" if r else "<" for r in right]
+    aligned = [f"{cell:{k}{w}}" for cell, k, w in zip(cells, kinds, widths, strict=True)]
+    return "| " + " | ".join(aligned) + " |"

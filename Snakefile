@@ -1,0 +1,32 @@
+# The pipeline, one file a stage. `snakemake -n` tells what would run and why.
+#
+#   prepare -> train(model) -> distil(student, scale) -> assemble(student) -> evaluate(decode)
+#                         `-> evaluate(decode) of the teacher                        |
+#                                                  reference(name) -> table2, figures
+#
+# Its jobs are the rows of params.yaml; its paths are those of msdd/layout.py.
+from snakemake.utils import min_version
+
+min_version("9.19")
+
+
+# Read only with `--software-deployment-method apptainer`: an image with requirements.lock and msdd.
+container: "msdd.sif"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/distil.smk"
+include: "workflow/rules/assemble.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+include: "workflow/rules/smoke.smk"
+
+
+rule all:
+    """Everything the params file asks for."""
+    default_target: True
+    input:
+        rules.table2.output,
+        rules.figures.output,

@@ -1,0 +1,207 @@
+"""The command line: parses, reads the params, calls one stage. No logic, and no torch for help."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msdd.errors import MsddError
+
+if TYPE_CHECKING:
+    from msdd.params import Params
+
+ROOT = Path(".")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; errors a user can mend are one line each on stderr, with exit code 1."""
+    args = parser().parse_args(arguments)
+    try:
+        args.call(args)
+    except KeyboardInterrupt:
+        print("msdd: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    except (MsddError, OSError) as error:
+        if args.debug:
+            raise
+        for line in _message(error).splitlines():
+            print(f"msdd: error: {line}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands; each sets `call`, a function of the parsed arguments."""
+    main = argparse.ArgumentParser(
+        prog="msdd", description="Multi-scale diffusion decoders and their one-step students."
+    )
+    main.add_argument(
+        "--params", type=Path, default="params.yaml", metavar="FILE", help="default: params.yaml"
+    )
+    main.add_argument("--debug", action="store_true", help="show tracebacks")
+    commands = main.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, (call, described, *rows) in COMMANDS.items():
+        command = commands.add_parser(name, help=described, description=described)
+        for row in rows:
+            command.add_argument(row.lower(), metavar=row, type=int if row == "SCALE" else str)
+        command.set_defaults(call=call)
+    _add_params(commands)
+    return main
+
+
+def _add_params(commands: argparse._SubParsersAction) -> None:
+    described = "choose, check and expand parameters"
+    command = commands.add_parser("params", help=described, description=described)
+    actions = command.add_subparsers(title="actions", metavar="ACTION", required=True)
+    use = actions.add_parser("use", help="make a preset of presets/ the params file")
+    use.add_argument("preset", metavar="PRESET")
+    use.set_defaults(call=params_use)
+    for name, call, described in (
+        ("expand", params_expand, "write workflow/rows.yaml, the flat tables of jobs"),
+        ("schema", params_schema, "write presets/params.schema.json, for editors"),
+        ("check", params_check, "check the params file and tell what it would run"),
+    ):
+        actions.add_parser(name, help=described).set_defaults(call=call)
+
+
+def _params(args: argparse.Namespace) -> "Params":
+    """The params, and as many threads as they say: before torch is imported, which reads these."""
+    from msdd.params import load
+
+    params = load(args.params)
+    for library in ("OMP", "MKL", "OPENBLAS"):
+        os.environ[f"{library}_NUM_THREADS"] = str(params.cpu_threads)
+    return params
+
+
+def prepare(args: argparse.Namespace) -> None:
+    params = _params(args)
+    from msdd.data import prepare
+
+    prepare.run(params, ROOT)
+
+
+def train(args: argparse.Namespace) -> None:
+    params = _params(args)
+    params.model_of(args.model)  # an unknown row is told before torch is imported
+    from msdd.train import stage1
+
+    stage1.run(params, args.model, ROOT)
+
+
+def distil(args: argparse.Namespace) -> None:
+    params = _params(args)
+    scales = params.model_of(params.model_row(args.student)).scales
+    if args.scale not in range(scales):
+        raise MsddError(f"scale {args.scale} of '{args.student}' is not in 0 to {scales - 1}")
+    from msdd.train import distil
+
+    distil.run(params, args.student, args.scale, ROOT)
+
+
+def assemble(args: argparse.Namespace) -> None:
+    params = _params(args)
+    params.model_row(args.student)
+    from msdd.train import assemble
+
+    assemble.run(params, args.student, ROOT)
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    params = _params(args)
+    params.source(args.decode)
+    from msdd.evaluate import stage
+
+    stage.run(params, args.decode, ROOT)
+
+
+def reference(args: argparse.Namespace) -> None:
+    from msdd.layout import REFERENCES
+
+    if args.name not in REFERENCES:
+        raise MsddError(f"no reference '{args.name}'; known: {', '.join(REFERENCES)}")
+    params = _params(args)
+    from msdd.evaluate import stage
+
+    stage.run_reference(params, args.name, ROOT)
+
+
+def table2(args: argparse.Namespace) -> None:
+    params = _params(args)
+    from msdd.report import table2
+
+    table2.run(params, ROOT)
+
+
+def figures(args: argparse.Namespace) -> None:
+    params = _params(args)
+    from msdd.report import figures
+
+    figures.run(params, ROOT)
+
+
+def track(args: argparse.Namespace) -> None:
+    from msdd import tracking
+
+    tracking.deliver(ROOT)
+
+
+def fingerprint(args: argparse.Namespace) -> None:
+    from msdd.stages import STAGES, fingerprint
+
+    if args.stage not in STAGES:
+        raise MsddError(f"no stage '{args.stage}'; known: {', '.join(STAGES)}")
+    print(fingerprint(args.stage))
+
+
+def params_use(args: argparse.Namespace) -> None:
+    from msdd import presets
+    from msdd.params import load
+
+    print("\n".join(presets.use(args.preset, args.params)))
+    presets.expand(load(args.params))
+
+
+def params_expand(args: argparse.Namespace) -> None:
+    from msdd import presets
+    from msdd.layout import rows
+    from msdd.params import load
+
+    print(rows(), "written" if presets.expand(load(args.params)) else "is up to date")
+
+
+def params_schema(args: argparse.Namespace) -> None:
+    from msdd import presets
+    from msdd.files import write_text
+
+    write_text(presets.SCHEMA, presets.schema())
+    print(presets.SCHEMA, "written")
+
+
+def params_check(args: argparse.Namespace) -> None:
+    from msdd import presets
+    from msdd.params import load
+
+    print("\n".join(presets.plan(load(args.params))))
+
+
+COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], *tuple[str, ...]]] = {
+    "prepare": (prepare, "cut the photographs into crops"),
+    "train": (train, "stage 1: train a row of `models`", "MODEL"),
+    "distil": (distil, "stage 2: distil one scale of a row of `students`", "STUDENT", "SCALE"),
+    "assemble": (assemble, "put a student's scales together", "STUDENT"),
+    "evaluate": (evaluate, "measure a row of `decodes`", "DECODE"),
+    "reference": (reference, "measure mean-colour or bicubic", "NAME"),
+    "table2": (table2, "write reports/table2.{csv,md,tex}"),
+    "figures": (figures, "write reports/reconstructions.png and reports/curves.png"),
+    "track": (track, "deliver to MLflow what is not there yet"),
+    "fingerprint": (fingerprint, "print the digest of a stage's code", "STAGE"),
+}

@@ -1,0 +1,80 @@
+"""Where everything lies: one small function for every path, relative to the working directory.
+
+The workflow's rules write the same paths as patterns, for readability; a test holds them together.
+"""
+
+from pathlib import Path
+
+RUNS = Path("runs")
+MODEL_FILES = ("config.json", "model.safetensors")
+TRAINING_FILES = (*MODEL_FILES, "curves.jsonl")
+REFERENCES = ("mean-colour", "bicubic")
+
+
+def prepared() -> Path:
+    """The folder of shards; its `manifest.json` stands for the whole."""
+    return Path("data/prepared")
+
+
+def stage1(model: str) -> Path:
+    """The folder of a model after stage 1: encoder and teacher."""
+    return RUNS / model / "stage1"
+
+
+def scale(model: str, student: str, k: int) -> Path:
+    """The folder of a student's denoiser of scale `k` (0 is the coarsest)."""
+    return RUNS / model / student / f"scale{k}"
+
+
+def assembled(model: str, student: str) -> Path:
+    """The folder of a whole student."""
+    return RUNS / model / student
+
+
+def evaluation(model: str, student: str | None, decode: str) -> Path:
+    """The metrics of a decode, beside the model that decodes."""
+    folder = stage1(model) if student is None else assembled(model, student)
+    return folder / "eval" / f"{decode}.json"
+
+
+def reference(name: str) -> Path:
+    """The metrics of one of `REFERENCES`, which need no model."""
+    return RUNS / "reference" / "eval" / f"{name}.json"
+
+
+def timing(evaluation: Path) -> Path:
+    """Decode time and provenance beside an evaluation: no reproducible bytes."""
+    return evaluation.with_suffix(".timing.json")
+
+
+def samples(evaluation: Path) -> Path:
+    """The first reconstructions beside an evaluation: uint8 (K, H, W, 3)."""
+    return evaluation.with_suffix(".samples.npy")
+
+
+def checkpoint(artefact: Path) -> Path:
+    """Checkpoint, lock and running log of what will become `artefact` (relative, too).
+
+    Both workflow engines delete declared outputs before a retry, so this is none.
+    """
+    return Path("checkpoints") / artefact
+
+
+def table2(kind: str) -> Path:
+    """Table 2 as `csv`, `md` or `tex`."""
+    return Path("reports") / f"table2.{kind}"
+
+
+def reconstructions() -> Path:
+    """The grid of originals, teacher and student."""
+    return Path("reports/reconstructions.png")
+
+
+def curves() -> Path:
+    """The losses of every training."""
+    return Path("reports/curves.png")
+
+
+def rows() -> Path:
+    """The flat tables of jobs derived from the params."""
+    return Path("workflow/rows.yaml")

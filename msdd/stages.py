@@ -1,0 +1,88 @@
+"""The one table of stages: the module that does the work, and the params it depends on.
+
+Snakemake's rules, the checkpoints of a training and every other front read this table, so that a
+changed parameter makes the same stages stale everywhere. The keys are raw: those of the file.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from msdd.files import digest
+from msdd.fingerprint import closure_digest
+
+
+class Stage(NamedTuple):
+    """A module with a function `run`, and dotted keys in which {wildcards} name rows."""
+
+    module: str
+    keys: tuple[str, ...]
+
+
+STAGES = {
+    "prepare": Stage("msdd.data.prepare", ("seed", "data")),
+    "train": Stage(
+        "msdd.train.stage1",
+        ("seed", "cpu_threads", "data.resolution", "model", "stage1", "models.{model}"),
+    ),
+    # The teacher's folder says what the teacher is: `model` and `stage1` arrive as its digest.
+    "distil": Stage("msdd.train.distil", ("seed", "cpu_threads", "distil", "students.{student}")),
+    "assemble": Stage("msdd.train.assemble", ("students.{student}.model",)),
+    "evaluate": Stage(
+        "msdd.evaluate.stage", ("seed", "cpu_threads", "evaluate", "decodes.{decode}")
+    ),
+    "reference": Stage(
+        "msdd.evaluate.stage",
+        ("seed", "cpu_threads", "evaluate", "data.resolution", "model.scales"),
+    ),
+    "table2": Stage("msdd.report.table2", ("decodes",)),
+    "figures": Stage("msdd.report.figures", ("decodes",)),
+}
+
+ROWS = ("models", "students", "decodes")
+
+
+def keys(stage: str, raw: Mapping[str, Any]) -> list[str]:
+    """The dotted keys of a stage, sections resolved into their keys; rows stay whole, in order."""
+    found: list[str] = []
+    for key in STAGES[stage].keys:
+        section = None if "{" in key or key in ROWS else lookup(raw, key)
+        found += [f"{key}.{name}" for name in section] if isinstance(section, dict) else [key]
+    return found
+
+
+def tracked(stage: str, raw: Mapping[str, Any], **wildcards: Any) -> dict[str, Any]:
+    """The part of the params (`Params.raw()`) that a stage's result depends on, by dotted key."""
+    named = [key.format(**wildcards) for key in keys(stage, raw)]
+    return {key: lookup(raw, key) for key in named}
+
+
+def lookup(raw: Any, key: str) -> Any:
+    """The value under a dotted key."""
+    for part in key.split("."):
+        raw = raw[part]
+    return raw
+
+
+def fingerprint(stage: str) -> str:
+    """The code of a stage: `closure_digest` of its module, in hexadecimal."""
+    return closure_digest(STAGES[stage].module)
+
+
+def stage_key(
+    stage: str, raw: Mapping[str, Any], inputs: Iterable[Path] = (), **wildcards: Any
+) -> str:
+    """Everything that decides a stage's result, as one digest: params, code and input files.
+
+    A checkpoint with another key belongs to another result.
+    """
+    parts = {
+        "stage": stage,
+        "wildcards": wildcards,
+        "params": tracked(stage, raw, **wildcards),
+        "code": fingerprint(stage),
+        "inputs": [digest(path) for path in inputs],
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,116 @@
+"""The command line: quick help, one clear line for every mistake, no traceback unless asked."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from msdd import cli, layout
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A working directory with the tiny preset as params."""
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text((ROOT / "presets/tiny.yaml").read_text())
+    return tmp_path
+
+
+def msdd(*arguments, **more):
+    command = [sys.executable, "-m", "msdd", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, **more)
+
+
+def test_help_is_quick_and_needs_no_torch():
+    start = time.perf_counter()
+    done = msdd("--help")
+    assert time.perf_counter() - start < 1
+    assert done.returncode == 0
+    code = (
+        "import sys, msdd.cli; msdd.cli.parser(); print({'torch', 'pydantic'} & sys.modules.keys())"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "set()\n"
+
+
+def test_params_and_rows_need_no_torch(here):
+    code = "import sys, msdd.presets, msdd.stages; print('torch' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["train", "nope"], "models has no row 'nope'; known: msdd"),
+        (["distil", "nope", "0"], "students has no row 'nope'; known: msdd-1step"),
+        (["distil", "msdd-1step", "2"], "scale 2 of 'msdd-1step' is not in 0 to 1"),
+        (["assemble", "nope"], "students has no row 'nope'; known: msdd-1step"),
+        (["evaluate", "nope"], "decodes has no row 'nope'; known: teacher, student"),
+        (["reference", "nope"], "no reference 'nope'; known: mean-colour, bicubic"),
+        (["fingerprint", "nope"], "no stage 'nope'; known: prepare, train, "),
+        (
+            ["--params", "no.yaml", "params", "check"],
+            "no.yaml is not there; `msdd params use demo`",
+        ),
+        (["--params", ".", "params", "check"], ".: Is a directory"),
+    ],
+)
+def test_a_mistake_is_one_line(here, capsys, arguments, line):
+    assert cli.main(arguments) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"msdd: error: {line}")
+    assert err.count("\n") == 1
+
+
+def test_several_mistakes_are_a_line_each(here, capsys):
+    path = Path("params.yaml")
+    path.write_text(path.read_text().replace("seed: 0", "seed: x").replace("depth:", "dept:"))
+    assert cli.main(["params", "check"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3  # the wrong seed, the unknown key, the key that is missing now
+    assert all(line.startswith("msdd: error: params.yaml: ") for line in lines)
+
+
+def test_debug_shows_the_traceback(here):
+    with pytest.raises(Exception, match="no row 'nope'"):
+        cli.main(["--debug", "train", "nope"])
+
+
+def test_a_full_disk_names_the_file(here, capsys, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", "runs/x/model.safetensors")
+
+    monkeypatch.setattr("msdd.presets.plan", full)
+    assert cli.main(["params", "check"]) == 1
+    told = "msdd: error: runs/x/model.safetensors: No space left on device\n"
+    assert capsys.readouterr().err == told
+
+
+def test_an_interruption_is_one_line(here, capsys, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("msdd.presets.plan", interrupt)
+    assert cli.main(["params", "check"]) == 130
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_threads_are_those_of_the_params(here, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    cli._params(cli.parser().parse_args(["prepare"]))
+    assert os.environ["OMP_NUM_THREADS"] == "1"
+
+
+def test_expand_and_check(here, capsys):
+    assert cli.main(["params", "expand"]) == 0
+    assert layout.rows().exists()
+    assert cli.main(["params", "expand"]) == 0
+    assert cli.main(["params", "check"]) == 0
+    written, same, *plan = capsys.readouterr().out.splitlines()
+    assert (written, same) == ("workflow/rows.yaml written", "workflow/rows.yaml is up to date")
+    assert plan[-1] == "images: 384 in stage 1, 384 in distillation"

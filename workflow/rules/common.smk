@@ -1,0 +1,65 @@
+"""The params, and what every rule asks of them."""
+
+import os
+import sys
+from pathlib import Path
+
+from msdd import layout, presets, stages
+from msdd.errors import MsddError
+from msdd.params import load
+
+# Every rule is one command whose output is seen live and kept. `tee -i` outlives Ctrl-C, so that a
+# training can still tell that it was interrupted.
+
+# `msdd` is the interpreter's neighbour, also where no environment is activated.
+NEIGHBOURS = str(Path(sys.executable).parent)
+os.environ.update(PATH=os.pathsep.join([NEIGHBOURS, *os.get_exec_path()]))
+
+try:
+    PARAMS = load("params.yaml")
+except MsddError as error:
+    # One line a mistake; Snakemake would tell where in this file it met the error.
+    sys.exit("\n".join(f"msdd: error: {line}" for line in str(error).splitlines()))
+
+presets.expand(PARAMS)
+RAW = PARAMS.raw()
+ROWS = presets.rows(PARAMS)
+
+
+def any_of(names):
+    """A wildcard constraint: exactly these names, which need no escapes."""
+    return "|".join(names) or "(?!)"
+
+
+def tracked_by(stage):
+    """What a job depends on besides files, one param a key: `-n` names the key that changed."""
+    code = f"code of {stage}: {stages.fingerprint(stage)[:12]}"
+    return [code, *map(param, stages.keys(stage, RAW))]
+
+
+def param(key):
+    """A function of the wildcards that tells a key and its value."""
+
+    def told(wildcards):
+        named = key.format(**wildcards)
+        return f"{named}: {stages.lookup(RAW, named)}"
+
+    return told
+
+
+def scales_of(wildcards):
+    """The denoisers of all scales of a student."""
+    count = ROWS["students"][wildcards.student]["scales"]
+    folders = [
+        layout.scale(wildcards.model, wildcards.student, k) for k in range(count)
+    ]
+    return [folder / file for folder in folders for file in layout.MODEL_FILES]
+
+
+wildcard_constraints:
+    model=any_of(PARAMS.models),
+    student=any_of(PARAMS.students),
+    folder=any_of(["stage1", *PARAMS.students]),
+    decode=any_of(PARAMS.decodes),
+    k=r"\d+",
+    reference=any_of(layout.REFERENCES),

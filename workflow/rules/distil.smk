@@ -1,0 +1,25 @@
+rule distil:
+    """Stage 2: one scale of a one-step student, from the frozen stage-1 decoder."""
+    input:
+        "data/prepared/manifest.json",
+        "runs/{model}/stage1/config.json",
+        "runs/{model}/stage1/model.safetensors",
+    output:
+        "runs/{model}/{student}/scale{k}/config.json",
+        "runs/{model}/{student}/scale{k}/model.safetensors",
+        "runs/{model}/{student}/scale{k}/curves.jsonl",
+    log:
+        "logs/distil/{model}/{student}/scale{k}.log",
+    benchmark:
+        "benchmarks/distil/{model}/{student}/scale{k}.tsv"
+    threads: PARAMS.cpu_threads
+    resources:
+        gpu=1,
+        mem_mb=8000,
+        runtime="3d",
+    params:
+        *tracked_by("distil"),
+    message:
+        "Distilling scale {wildcards.k} of {wildcards.student}"
+    shell:
+        "msdd distil {wildcards.student} {wildcards.k} 2>&1 | tee -i {log}"

@@ -1,0 +1,24 @@
+rule prepare:
+    """Cut the photographs into crops, split by photograph.
+
+    The manifest holds their digest: whoever reads crops has it as input.
+    """
+    output:
+        "data/prepared/manifest.json",
+        "data/prepared/photographs.csv",
+        directory("data/prepared/train"),
+        directory("data/prepared/held_out"),
+    log:
+        "logs/prepare/prepare.log",
+    benchmark:
+        "benchmarks/prepare/prepare.tsv"
+    threads: PARAMS.cpu_threads
+    resources:
+        mem_mb=2000,
+        runtime="2h",
+    params:
+        *tracked_by("prepare"),
+    message:
+        "Preparing crops"
+    shell:
+        "msdd prepare 2>&1 | tee -i {log}"

@@ -1,0 +1,23 @@
+rule train:
+    """Stage 1: encoder and multi-scale diffusion decoder, together."""
+    input:
+        "data/prepared/manifest.json",
+    output:
+        "runs/{model}/stage1/config.json",
+        "runs/{model}/stage1/model.safetensors",
+        "runs/{model}/stage1/curves.jsonl",
+    log:
+        "logs/train/{model}.log",
+    benchmark:
+        "benchmarks/train/{model}.tsv"
+    threads: PARAMS.cpu_threads
+    resources:
+        gpu=1,
+        mem_mb=8000,
+        runtime="7d",
+    params:
+        *tracked_by("train"),
+    message:
+        "Training {wildcards.model}"
+    shell:
+        "msdd train {wildcards.model} 2>&1 | tee -i {log}"

@@ -1,8 +1,9 @@
 """One pass of reconstructions over held-out crops, and every metric of it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,13 +14,19 @@ from msdd.evaluate.features import lpips_distance
 from msdd.evaluate.frechet import Moments, frechet_distance
 from msdd.evaluate.intervals import bootstrap
 from msdd.evaluate.metrics import check_finite, from_uint8, psnr, ssim, to_uint8
-from msdd.evaluate.reconstruct import Reconstruct
 from msdd.params import Evaluate
 from msdd.progress import Progress
 from msdd.weights import feature_network, lpips_network
 
 SAMPLES = 16  # reconstructions kept for looking
 FEATURE_BATCH = 8  # on a CPU larger batches of the feature network are slower
+
+
+class Tokenizer(Protocol):
+    """What can be measured. The seed and an image's id decide the noise of its decoding."""
+
+    def encode(self, images: Tensor) -> Tensor: ...
+    def decode(self, latents: Tensor, ids: Sequence[int], seed: int) -> Tensor: ...
 
 
 @dataclass
@@ -43,7 +50,12 @@ def interval(values: list[float]) -> dict[str, float]:
 
 
 def measure(
-    name: str, reconstruct: Reconstruct, crops: Crops, settings: Evaluate, device: torch.device
+    name: str,
+    tokenizer: Tokenizer,
+    crops: Crops,
+    settings: Evaluate,
+    seed: int,
+    device: torch.device,
 ) -> Measurement:
     """Reconstruct the first `settings.images` crops (0: all) and measure them.
 
@@ -57,8 +69,9 @@ def measure(
     with Progress(f"evaluate {name}", min(total, len(crops))) as progress:
         for ids, originals in batches(crops, total, settings.batch):
             images = originals.to(device)
+            latents = tokenizer.encode(from_uint8(images))
             started = clock(device)
-            decoded = reconstruct(from_uint8(images), ids)
+            decoded = tokenizer.decode(latents, ids, seed)
             result.seconds.append(clock(device) - started)
             check_finite(decoded, ids)
             decoded = to_uint8(decoded)

@@ -10,14 +10,14 @@ import torch
 from msdd import layout, tracking
 from msdd.data.shards import Crops
 from msdd.errors import MsddError
-from msdd.evaluate.measure import Measurement, measure
-from msdd.evaluate.reconstruct import Reconstruct, bicubic, by_tokenizer, mean_colour
+from msdd.evaluate.measure import Measurement, Tokenizer, measure
 from msdd.files import atomic, write_json
 from msdd.flow.sampler import forward_passes
 from msdd.lock import hold
 from msdd.params import Params
 from msdd.provenance import context
 from msdd.tokenizers.msdd import load
+from msdd.tokenizers.reference import Bicubic, MeanColour
 from msdd.train.job import prepare_device
 from msdd.train.loop import precision
 
@@ -33,7 +33,7 @@ class Subject:
     name: str
     row: str
     path: Path
-    reconstruct: Reconstruct
+    tokenizer: Tokenizer
     precision: str = "fp32"
     about: dict[str, object] = field(default_factory=dict)
 
@@ -60,7 +60,7 @@ def run(params: Params, decode: str, root: Path = Path(".")) -> dict[str, object
         decode,
         row.of,
         layout.evaluation(model, student, decode),
-        by_tokenizer(tokenizer, params.seed),
+        tokenizer,
         settings.precision,
         about,
     )
@@ -72,11 +72,12 @@ def run_reference(params: Params, name: str, root: Path = Path(".")) -> dict[str
     if name not in layout.REFERENCES:
         raise MsddError(f"no reference '{name}'; there are {', '.join(layout.REFERENCES)}")
     side = params.data.resolution >> (params.model.scales - 1)
-    reconstruct = mean_colour if name == "mean-colour" else bicubic(side)
+    resolution = params.data.resolution
+    tokenizer = MeanColour(resolution) if name == "mean-colour" else Bicubic(side, resolution)
     about = {"of": name, "forward_passes": 0}
     if name == "bicubic":
         about["scales"] = [side]
-    subject = Subject(name, "reference", layout.reference(name), reconstruct, about=about)
+    subject = Subject(name, "reference", layout.reference(name), tokenizer, about=about)
     return evaluate(subject, params, prepare_device(params), root)
 
 
@@ -93,7 +94,9 @@ def evaluate(
         tracking.run(params, subject.row, "evaluate", subject.name, root=root, more=more) as run,
     ):
         with precision(subject.precision, device):
-            result = measure(subject.name, subject.reconstruct, crops, params.evaluate, device)
+            result = measure(
+                subject.name, subject.tokenizer, crops, params.evaluate, params.seed, device
+            )
         with atomic(layout.samples(path)) as temporary, open(temporary, "wb") as file:
             np.save(file, np.stack(result.samples))
         write_json(layout.timing(path), timing(result, subject, params, origin))
@@ -120,7 +123,7 @@ def metrics(result: Measurement, subject: Subject) -> dict[str, object]:
 def timing(
     result: Measurement, subject: Subject, params: Params, origin: dict[str, object]
 ) -> dict[str, object]:
-    """Time of encoding and decoding: the median batch; the first is left out as warm-up."""
+    """Time of decoding alone: the median batch; the first is left out as warm-up."""
     seconds = statistics.median(result.seconds[1:] or result.seconds)
     batch = min(params.evaluate.batch, len(result.ids))
     return {

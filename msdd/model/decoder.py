@@ -49,7 +49,7 @@ class Decoder(nn.Module):
         self.norm = nn.LayerNorm(width, eps=EPS, elementwise_affine=False)
         self.adaln = nn.Linear(width, 2 * width)
         self.head = nn.Linear(width, 3 * config.patch**2)
-        initialise(self)
+        initialise(self, local=config.positions == "grid")
         nn.init.normal_(self.null, std=0.02)
         for zero in (self.adaln.weight, self.head.weight):  # the first prediction is 0
             nn.init.zeros_(zero)

@@ -25,7 +25,7 @@ class Encoder(nn.Module):
         )
         self.norm = nn.LayerNorm(config.width, eps=EPS, elementwise_affine=False)
         self.head = nn.Linear(config.width, config.latent_dim)
-        initialise(self)
+        initialise(self, local=config.positions == "grid")
         nn.init.normal_(self.registers, std=0.02)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from msdd.model.positions import Rotation, rotate
+from msdd.model.positions import rotate
 
 EPS = 1e-6
 
@@ -102,7 +102,7 @@ class Block(nn.Module):
         self.image = Stream(width, heads, modulated)
 
     def forward(
-        self, latents: Tensor, image: Tensor, condition: Tensor | None, by: Rotation
+        self, latents: Tensor, image: Tensor, condition: Tensor | None, by: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Both streams, (B, M, width) and (B, N, width), one block further."""
         m, n = self.latents.modulation(condition), self.image.modulation(condition)
@@ -112,7 +112,7 @@ class Block(nn.Module):
         return self.latents.update(latents, a[:, :at], m), self.image.update(image, a[:, at:], n)
 
     def read_image(
-        self, latents: Tensor, image: Tensor, condition: Tensor | None, by: Rotation
+        self, latents: Tensor, image: Tensor, condition: Tensor | None, by: Tensor
     ) -> Tensor:
         """The image stream alone: a last block whose latents nobody reads."""
         m, n = self.latents.modulation(condition), self.image.modulation(condition)
@@ -120,7 +120,7 @@ class Block(nn.Module):
         a = attention(rotate(q, by)[:, :, latents.shape[1] :], rotate(k, by), v)
         return self.image.update(image, a, n)
 
-    def read_latents(self, latents: Tensor, image: Tensor, by: Rotation) -> Tensor:
+    def read_latents(self, latents: Tensor, image: Tensor, by: Tensor) -> Tensor:
         """The latent stream alone, without modulation: the encoder's last block."""
         q, k, v = self._joint(latents, image, None, None)
         a = attention(rotate(q, by)[:, :, : latents.shape[1]], rotate(k, by), v)
@@ -138,11 +138,13 @@ def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
-def initialise(module: nn.Module) -> None:
-    """All initialisation of the networks in one place.
+def initialise(module: nn.Module, local: bool) -> None:
+    """Initialise linear layers (Xavier uniform, zero bias) and streams; the networks do the rest.
 
-    Linear layers start as Xavier uniform with zero bias. Zero are adaLN (every block begins as
-    the identity) and what a network marks in `zero_initialised` (its output then begins at 0).
+    adaLN is zero: every block begins as the identity. If `local`, queries and keys share a
+    constant part from the start; rotated by position, it makes scores fall with distance, so that
+    latents and patches find each other without having to learn it first. Only for positions on
+    one grid, where distance means something.
     """
     for part in module.modules():
         if isinstance(part, nn.Linear):
@@ -150,5 +152,9 @@ def initialise(module: nn.Module) -> None:
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
     for part in module.modules():
-        if isinstance(part, Stream) and part.adaln is not None:
-            nn.init.zeros_(part.adaln.weight)
+        if isinstance(part, Stream):
+            if part.adaln is not None:
+                nn.init.zeros_(part.adaln.weight)
+            if local:
+                for norm in (part.norm_q, part.norm_k):
+                    nn.init.ones_(norm.bias[0::2])  # the first of each pair of channels

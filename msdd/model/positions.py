@@ -5,7 +5,6 @@ Positions are (row, column) pairs in units of the decoder's full-resolution patc
 
 import math
 from functools import lru_cache
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,31 +14,24 @@ from msdd.model.config import ModelConfig
 BASE = 10000.0
 
 
-class Rotation(NamedTuple):
-    """Cosine and sine of each channel pair's angle, (tokens, head size / 2) each."""
+def rotation(rows: Tensor, columns: Tensor, head: int, base: float = BASE) -> Tensor:
+    """Unit complex numbers (tokens, head / 2) that turn each channel pair of tokens.
 
-    cos: Tensor
-    sin: Tensor
-
-
-def rotation(rows: Tensor, columns: Tensor, head: int, base: float = BASE) -> Rotation:
-    """Angles of tokens at (rows, columns): the first half of a head turns with the row.
-
-    rows, columns: (tokens,). Each half has head / 4 pairs of frequency base^(-j / (head / 4)).
+    rows, columns: (tokens,). The first half of a head turns with the row, the second with the
+    column; each half has head / 4 pairs of frequency base^(-j / (head / 4)).
     """
     pairs = head // 4
     frequencies = base ** -(torch.arange(pairs, dtype=torch.float64) / pairs)
     angles = torch.cat(
         [rows[:, None].double() * frequencies, columns[:, None].double() * frequencies], dim=1
     )
-    return Rotation(angles.cos().float(), angles.sin().float())
+    return torch.polar(torch.ones_like(angles), angles).to(torch.complex64)
 
 
-def rotate(x: Tensor, by: Rotation) -> Tensor:
+def rotate(x: Tensor, by: Tensor) -> Tensor:
     """Turn adjacent channel pairs of x (..., tokens, head)."""
-    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
-    turned = torch.stack([even * by.cos - odd * by.sin, even * by.sin + odd * by.cos], dim=-1)
-    return turned.flatten(-2).to(x.dtype)
+    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * by).flatten(-2).to(x.dtype)
 
 
 def square(side: int, spacing: float, offset: float) -> tuple[Tensor, Tensor]:
@@ -54,7 +46,7 @@ def near_square(tokens: int) -> tuple[int, int]:
     return rows, tokens // rows
 
 
-def joint_rotation(layout: str, side: int, full: int, latents: int, head: int) -> Rotation:
+def joint_rotation(layout: str, side: int, full: int, latents: int, head: int) -> Tensor:
     """Rotation of the joint sequence: latents first, then side x side image patches.
 
     layout: `line`, `grid` or `line_paper_code`; side: patches along this image; full: patches
@@ -65,11 +57,11 @@ def joint_rotation(layout: str, side: int, full: int, latents: int, head: int) -
     if layout == "line_paper_code":
         # The authors' table of image rotations has lost its imaginary part: their image tokens
         # are scaled by the cosine. Weights trained so need it so.
-        image = Rotation(image.cos, torch.zeros_like(image.sin))
-    return Rotation(torch.cat([latent.cos, image.cos]), torch.cat([latent.sin, image.sin]))
+        image = image.real.to(image.dtype)
+    return torch.cat([latent, image])
 
 
-def _line(side: int, full: int, latents: int, head: int) -> tuple[Rotation, Rotation]:
+def _line(side: int, full: int, latents: int, head: int) -> tuple[Tensor, Tensor]:
     """The paper's: the image is cut from the centre of the full grid; the latents stand on a line
     below it, with a base that grows with their number."""
     line = torch.arange(latents, dtype=torch.float64)
@@ -77,7 +69,7 @@ def _line(side: int, full: int, latents: int, head: int) -> tuple[Rotation, Rota
     return latent, rotation(*square(side, 1, (full - side) // 2), head)
 
 
-def _grid(side: int, full: int, latents: int, head: int) -> tuple[Rotation, Rotation]:
+def _grid(side: int, full: int, latents: int, head: int) -> tuple[Tensor, Tensor]:
     """Everything where it is in the image: token i of n along an axis at (i + 1/2) full/n - 1/2."""
     rows, columns = near_square(latents)
     y = (torch.arange(rows, dtype=torch.float64) + 0.5) * full / rows - 0.5
@@ -89,7 +81,7 @@ def _grid(side: int, full: int, latents: int, head: int) -> tuple[Rotation, Rota
 
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)  # the cached tables must serve training too
-def token_rotation(config: ModelConfig, side: int, patch: int, device: torch.device) -> Rotation:
+def token_rotation(config: ModelConfig, side: int, patch: int, device: torch.device) -> Tensor:
     """`joint_rotation` of a side x side pixel image in patches of `patch` pixels, on the device.
 
     `grid` measures in the decoder's patches, so that both networks agree on where things are;
@@ -97,5 +89,4 @@ def token_rotation(config: ModelConfig, side: int, patch: int, device: torch.dev
     """
     full = config.resolution // (config.patch if config.positions == "grid" else patch)
     head = config.width // config.heads
-    by = joint_rotation(config.positions, side // patch, full, config.latents, head)
-    return Rotation(by.cos.to(device), by.sin.to(device))
+    return joint_rotation(config.positions, side // patch, full, config.latents, head).to(device)

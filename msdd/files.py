@@ -24,6 +24,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
         if temporary.is_dir():
             remove(path)  # a rename cannot replace a folder that has content
         os.replace(temporary, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # "no space left" does not say where
+        raise
     finally:
         remove(temporary)
 

@@ -4,7 +4,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
 from msdd.errors import MsddError
@@ -16,8 +17,9 @@ KINDS = ("teacher", "scale", "student")  # encoder and decoder; one decoder; enc
 
 def save(folder: Path, kind: str, config: ModelConfig, state: dict[str, Tensor]) -> None:
     """Write a model folder's two files, each as a whole; `config.json` last."""
+    content = serialise({name: value.contiguous() for name, value in state.items()})
     with atomic(folder / "model.safetensors") as temporary:
-        save_file({name: value.contiguous() for name, value in state.items()}, temporary)
+        temporary.write_bytes(content)
     write_json(folder / "config.json", {"kind": kind, "model": asdict(config)})
 
 

@@ -1,9 +1,10 @@
 """Everything of a training that has state, and its checkpoint."""
 
+import io
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from msdd.files import atomic
 from msdd.params import Optimisation
@@ -14,6 +15,8 @@ from msdd.train.optimiser import optimiser
 class State:
     """Weights, their average, the optimiser, the images seen and the curve so far.
 
+    sums: of each term of the loss since the last point of the curve, which may lie between two
+    checkpoints.
     Random numbers have none: they are seeded anew before each step from the images seen.
     """
 
@@ -23,6 +26,7 @@ class State:
         self.ema = Ema(network, settings.ema_half_life)
         self.images = 0
         self.curve: list[dict[str, float]] = []
+        self.sums: dict[str, Tensor] = {}
 
     def save(self, path: Path, key: str) -> None:
         """Write the checkpoint under the stage's key, as a whole or not at all."""
@@ -33,9 +37,12 @@ class State:
             "ema": self.ema.state_dict(),
             "images": self.images,
             "curve": self.curve,
+            "sums": self.sums,
         }
+        buffer = io.BytesIO()  # torch.save into a file does not say when the disk is full
+        torch.save(content, buffer)
         with atomic(path) as temporary:
-            torch.save(content, temporary)
+            temporary.write_bytes(buffer.getbuffer())
 
     def resume(self, path: Path, key: str) -> bool | None:
         """Go on from a checkpoint with this key; None if there is none, False if it has another."""
@@ -48,4 +55,5 @@ class State:
         self.optimiser.load_state_dict(content["optimiser"])
         self.ema.load_state_dict(content["ema"])
         self.images, self.curve = content["images"], content["curve"]
+        self.sums = content["sums"]
         return True

@@ -1,7 +1,7 @@
 # The pipeline, one file a stage. `snakemake -n` tells what would run and why.
 #
-#   prepare -> train(model) -> distil(student, scale) -> assemble(student) -> evaluate(decode)
-#                         `-> evaluate(decode) of the teacher                        |
+#   prepare -> train(model) -> distil(student, scale) -> assemble(student) -> [chain(student)]
+#                         `-> evaluate(decode) of the teacher      `-> evaluate(decode)
 #                                                  reference(name) -> table2, figures
 #
 # Its jobs are the rows of params.yaml; its paths are those of msdd/layout.py.
@@ -19,6 +19,7 @@ include: "workflow/rules/prepare.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/distil.smk"
 include: "workflow/rules/assemble.smk"
+include: "workflow/rules/chain.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/smoke.smk"

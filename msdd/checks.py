@@ -18,6 +18,7 @@ def cross_checks(params: "Params") -> list[str]:
         *(line for row in params.models for line in _model(params, row)),
         *(line for row in params.students for line in _student(params, row)),
         *(line for row in params.decodes for line in _decode(params, row)),
+        *(line for row in params.ablations for line in _ablation(params, row)),
     ]
 
 
@@ -64,7 +65,10 @@ def _model(params: "Params", row: str) -> Iterator[str]:
             f"models.{row}: width {model.width} / heads {model.heads} is no multiple of 4, which "
             "positions in two dimensions need"
         )
-    yield from _training(params, f"models.{row}", params.stage1_of(row))
+    training = params.stage1_of(row)
+    if training.batch < model.scales:
+        yield f"models.{row}: batch {training.batch} is less than scales {model.scales}"
+    yield from _training(params, f"models.{row}", training)
 
 
 def _training(params: "Params", name: str, training: Any) -> Iterator[str]:
@@ -81,11 +85,26 @@ def _student(params: "Params", row: str) -> Iterator[str]:
     if model not in params.models:
         yield f"students.{row}.model is '{model}'; rows of models: {', '.join(params.models)}"
         return
-    distil = params.distil_of(row)
-    yield from _per_scale(
-        f"students.{row}: guidance", distil.guidance, params.model_of(model).scales
-    )
+    distil, scales = params.distil_of(row), params.model_of(model).scales
+    for key in ("guidance", "lpips", "gan"):
+        yield from _per_scale(f"students.{row}: {key}", getattr(distil, key), scales)
+    yield from _start(params, row, distil.mode)
     yield from _training(params, f"students.{row}", distil)
+
+
+def _start(params: "Params", row: str, mode: str) -> Iterator[str]:
+    """Finetuning begins with a per-scale student of the same model; nothing else begins so."""
+    start, name = params.students[row].start, f"students.{row}.start"
+    model = params.model_row(row)
+    known = [
+        other
+        for other in params.students
+        if params.model_row(other) == model and params.distil_of(other).mode == "per_scale"
+    ]
+    if mode == "finetune" and start not in known:
+        yield f"{name} is '{start}'; per-scale students of {model}: {', '.join(known) or 'none'}"
+    if mode != "finetune" and start is not None:
+        yield f"{name} is '{start}', but mode is {mode}; only finetune begins with another student"
 
 
 def _decode(params: "Params", row: str) -> Iterator[str]:
@@ -113,3 +132,10 @@ def _teacher(name: str, decode: Any, scales: int) -> Iterator[str]:
 def _per_scale(key: str, value: Any, scales: int) -> Iterator[str]:
     if isinstance(value, tuple) and len(value) != scales:
         yield f"{key} is a list of {len(value)}; the model has {scales} scales"
+
+
+def _ablation(params: "Params", row: str) -> Iterator[str]:
+    for key in ("of", "against"):
+        if (decode := getattr(params.ablations[row], key)) not in params.decodes:
+            known = ", ".join(params.decodes)
+            yield f"ablations.{row}.{key} is '{decode}'; rows of decodes: {known}"

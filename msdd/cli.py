@@ -115,6 +115,15 @@ def assemble(args: argparse.Namespace) -> None:
     assemble.run(params, args.student, ROOT)
 
 
+def chain(args: argparse.Namespace) -> None:
+    params = _params(args)
+    if params.distil_of(args.student).mode == "per_scale":
+        raise MsddError(f"'{args.student}' is per_scale: use `msdd distil` and `msdd assemble`")
+    from msdd.train import chain
+
+    chain.run(params, args.student, ROOT)
+
+
 def evaluate(args: argparse.Namespace) -> None:
     params = _params(args)
     params.source(args.decode)
@@ -197,6 +206,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], *tuple[str, ...]
     "prepare": (prepare, "cut the photographs into crops"),
     "train": (train, "stage 1: train a row of `models`", "MODEL"),
     "distil": (distil, "stage 2: distil one scale of a row of `students`", "STUDENT", "SCALE"),
+    "chain": (chain, "stage 2: train a student of another mode as a whole", "STUDENT"),
     "assemble": (assemble, "put a student's scales together", "STUDENT"),
     "evaluate": (evaluate, "measure a row of `decodes`", "DECODE"),
     "reference": (reference, "measure mean-colour or bicubic", "NAME"),

@@ -52,6 +52,11 @@ def samples(evaluation: Path) -> Path:
     return evaluation.with_suffix(".samples.npy")
 
 
+def pyramid(evaluation: Path) -> Path:
+    """Clean estimates of the first images at every scale, `scale<k>`: uint8 (K, side, side, 3)."""
+    return evaluation.with_suffix(".pyramid.npz")
+
+
 def checkpoint(artefact: Path) -> Path:
     """Checkpoint, lock and running log of what will become `artefact` (relative, too).
 
@@ -60,19 +65,19 @@ def checkpoint(artefact: Path) -> Path:
     return Path("checkpoints") / artefact
 
 
-def table2(kind: str) -> Path:
-    """Table 2 as `csv`, `md` or `tex`."""
-    return Path("reports") / f"table2.{kind}"
+def table(name: str, kind: str) -> Path:
+    """One of `TABLES` as `csv`, `md` or `tex`."""
+    return Path("reports") / f"{name}.{kind}"
 
 
-def reconstructions() -> Path:
-    """The grid of originals, teacher and student."""
-    return Path("reports/reconstructions.png")
+def figure(name: str, kind: str) -> Path:
+    """One of `FIGURES` as `png` or `svg`."""
+    return Path("reports") / f"{name}.{kind}"
 
 
-def curves() -> Path:
-    """The losses of every training."""
-    return Path("reports/curves.png")
+def published() -> Path:
+    """The papers' own figures, written by hand: part of the repository, no output."""
+    return Path("reports/published.yaml")
 
 
 def rows() -> Path:

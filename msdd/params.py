@@ -18,7 +18,7 @@ Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Part = Annotated[float, Field(gt=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
-Guidance = Weight | Annotated[tuple[Weight, ...], Field(min_length=1)]
+PerScale = Weight | Annotated[tuple[Weight, ...], Field(min_length=1)]
 Steps = Count | Annotated[tuple[Count, ...], Field(min_length=1)]
 RowName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 Trunk = Literal["alex", "vgg"]
@@ -67,9 +67,6 @@ class Model(Section):
     positions: Literal["line", "grid"] = Field(
         description="where RoPE puts latents: on a line (the paper) or on a grid over the image"
     )
-    prediction: Literal["velocity", "clean"] = Field(
-        description="what the decoder puts out: the velocity, or the clean end of the scale"
-    )
 
 
 class Optimisation(Section):
@@ -98,6 +95,10 @@ class Stage1(Optimisation):
     null_probability: Share = Field(
         description="share of images whose latents are dropped, for classifier-free guidance"
     )
+    time_mean: float = Field(
+        description="mean of the normal draw whose sigmoid is the local time t; the paper has 0, "
+        "larger values train more at the noisy end"
+    )
     loss_weight: Literal["none", "authors"] = Field(
         description="weight of the loss over noise levels: none, or the authors' sigmoid"
     )
@@ -108,12 +109,28 @@ class Stage1(Optimisation):
 class Distil(Optimisation):
     """One-step students of a frozen stage-1 decoder."""
 
-    mode: Literal["per_scale"] = Field(description="one independent student for each scale")
+    mode: Literal["per_scale", "joint", "joint_paper_code", "finetune"] = Field(
+        description="one independent student for each scale; one for all, trained through the "
+        "chain; the same as the authors' code does it; or another student, trained on"
+    )
     teacher_steps: Count = Field(description="steps of the teacher, per scale")
-    guidance: Guidance = Field(description="of the teacher: a number, or a list with one per scale")
-    mse: Weight = Field(description="weight of the squared error to the teacher's end state")
-    lpips: Weight = Field(description="weight of LPIPS to the real image; 0 removes its cost")
+    guidance: PerScale = Field(description="of the teacher: a number, or a list with one per scale")
+    mse_teacher: Weight = Field(
+        description="weight of the squared error to the teacher's end states; 0 removes its cost"
+    )
+    mse_real: Weight = Field(description="weight of the squared error to the real image")
+    lpips: PerScale = Field(
+        description="weight of LPIPS to the real image: a number, taken for 0 at sides under "
+        "32 px, or a list with one per scale; 0 removes its cost"
+    )
     lpips_net: Trunk = Field(description="trunk of that LPIPS")
+    gan: PerScale = Field(
+        description="weight of the adversary, on top of the adaptive one; as `lpips`"
+    )
+    discriminator: Literal["patch", "alex", "vgg", "dino"] = Field(
+        description="features it judges by: pixels of patches, a trunk of LPIPS, or DINO's ViT"
+    )
+    discriminator_learning_rate: Positive = Field(description="its peak learning rate")
 
 
 class Evaluate(Section):
@@ -121,6 +138,7 @@ class Evaluate(Section):
 
     images: Amount = Field(description="held-out crops to measure on; 0: all")
     batch: Count = Field(description="images decoded at once")
+    precision: Literal["fp32", "bf16"] = Field(description="of the decoders' arithmetic")
     lpips: tuple[Trunk, ...] = Field(description="trunks to report LPIPS with")
     features: Literal["efficientnet-lite0", "inception"] = Field(
         description="network whose features the Fréchet distance is taken on"
@@ -150,7 +168,14 @@ def _overrides(section: type[Section], **more: Any) -> Any:
 
 ModelOverrides = _overrides(Model)
 Stage1Overrides = _overrides(Stage1)
-Student = _overrides(Distil, model=(str, Field(description="row of `models` to distil")))
+Student = _overrides(
+    Distil,
+    model=(str, Field(description="row of `models` to distil")),
+    start=(
+        str | None,
+        Field(None, description="of mode finetune: the row of `students` to begin with"),
+    ),
+)
 
 
 class ModelRow(Section):
@@ -167,11 +192,22 @@ class Decode(Section):
     steps: Steps | None = Field(
         None, description="of a model: Euler steps in all, or a list with one number per scale"
     )
-    guidance: Guidance | None = Field(
+    guidance: PerScale | None = Field(
         None, description="of a model: a number, or a list with one per scale; 1 is no guidance"
     )
     jump: Literal["white", "paper_code"] = Field(
         "white", description="noise added between scales: correlation -1/3 (white) or +1/3"
+    )
+
+
+class Ablation(Section):
+    """One comparison of two decodes on the same images: a row of the ablation table."""
+
+    question: str = Field(description="what is compared, and why that direction is expected")
+    of: str = Field(description="row of `decodes`")
+    against: str = Field(description="row of `decodes`")
+    expect: Literal["better", "worse", "equal"] | None = Field(
+        description="where theory says that `of` stands; null: it does not say"
     )
 
 
@@ -187,6 +223,7 @@ class Params(Section):
     models: dict[RowName, ModelRow] = Field(description="rows: what is trained", min_length=1)
     students: dict[RowName, Student] = Field(description="rows: what is distilled")
     decodes: dict[RowName, Decode] = Field(description="rows: what is evaluated")
+    ablations: dict[RowName, Ablation] = Field(description="rows: what is compared")
     evaluate: Evaluate
 
     def model_of(self, row: str) -> Model:

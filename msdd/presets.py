@@ -46,14 +46,19 @@ def _keep(target: Path, texts: dict[str, str]) -> list[str]:
 
 
 def rows(params: Params) -> dict[str, dict[str, Any]]:
-    """Flat tables of jobs (models, scales, students, decodes) with the folders or files they make.
+    """Flat tables of jobs with the folders or files they make.
 
-    Rows are ragged, since a student has as many scales as its model, and `foreach` does not nest.
+    `scales` and `students` hold students that are assembled from denoisers of single scales,
+    `chains` those that are trained as a whole. Rows are ragged, since a student has as many scales
+    as its model, and `foreach` does not nest.
     """
+    chains = [row for row in params.students if params.distil_of(row).mode != "per_scale"]
+    assembled = [row for row in params.students if row not in chains]
     return {
         "models": {row: {"path": str(layout.stage1(row))} for row in params.models},
-        "scales": dict(job for row in params.students for job in _scales(params, row)),
-        "students": {row: _student(params, row) for row in params.students},
+        "scales": dict(job for row in assembled for job in _scales(params, row)),
+        "students": {row: _student(params, row) for row in assembled},
+        "chains": {row: _chain(params, row) for row in chains},
         "decodes": {row: _decode(params, row) for row in params.decodes},
     }
 
@@ -75,6 +80,13 @@ def _student(params: Params, student: str) -> dict[str, Any]:
     model = params.model_row(student)
     scales = params.model_of(model).scales
     return {"model": model, "scales": scales, "path": str(layout.assembled(model, student))}
+
+
+def _chain(params: Params, student: str) -> dict[str, Any]:
+    """`start` is the folder whose decoders are trained on: another student's or the teacher's."""
+    model, start = params.model_row(student), params.students[student].start
+    begun = layout.assembled(model, start) if start else layout.stage1(model)
+    return {"model": model, "start": str(begun), "path": str(layout.assembled(model, student))}
 
 
 def _decode(params: Params, decode: str) -> dict[str, Any]:
@@ -104,10 +116,12 @@ def plan(params: Params) -> list[str]:
     """The rows, the number of jobs and the images to train, in a few lines."""
     tables = rows(params)
     stage1 = sum(params.stage1_of(row).images for row in params.models)
-    distil = sum(params.distil_of(job["student"]).images for job in tables["scales"].values())
-    lines = [f"{table}: {', '.join(tables[table]) or 'none'}" for table in _TABLES]
-    jobs = sum(map(len, tables.values())) + len(layout.REFERENCES) + 3  # prepare, table, figures
+    trained = [job["student"] for job in tables["scales"].values()] + list(tables["chains"])
+    distil = sum(params.distil_of(student).images for student in trained)
+    names = {table: list(getattr(params, table)) for table in _TABLES}
+    lines = [f"{table}: {', '.join(rows) or 'none'}" for table, rows in names.items()]
+    jobs = sum(map(len, tables.values())) + len(layout.REFERENCES) + 2 + len(layout.TABLES)
     return [*lines, f"jobs: {jobs}", f"images: {stage1:,} in stage 1, {distil:,} in distillation"]
 
 
-_TABLES = ("models", "students", "decodes")
+_TABLES = ("models", "students", "decodes", "ablations")

@@ -29,6 +29,7 @@ STAGES = {
     ),
     # The teacher's folder says what the teacher is: `model` and `stage1` arrive as its digest.
     "distil": Stage("msdd.train.distil", ("seed", "cpu_threads", "distil", "students.{student}")),
+    "chain": Stage("msdd.train.chain", ("seed", "cpu_threads", "distil", "students.{student}")),
     "assemble": Stage("msdd.train.assemble", ("students.{student}.model",)),
     "evaluate": Stage(
         "msdd.evaluate.stage", ("seed", "cpu_threads", "evaluate", "decodes.{decode}")

@@ -66,6 +66,13 @@ def inception_url() -> str:
     return FID_WEIGHTS_URL
 
 
+def dino_url() -> str:
+    return (
+        "https://huggingface.co/timm/vit_small_patch16_224.dino/resolve/"
+        "a0b40130d29ebc347b9bf146a1ecf0edf3fdca60/pytorch_model.bin"
+    )
+
+
 SOURCES = {
     "alexnet": Source(
         "alexnet-owt-7be5be79.pth",
@@ -91,6 +98,13 @@ SOURCES = {
         "pt_inception-2015-12-05-6726825d.pth",
         "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
         inception_url,
+        whole=True,
+    ),
+    # ViT-S/16 of DINO by timm's names; again the published digest is the file's.
+    "dino-vit-s16": Source(
+        "vit_small_patch16_224.dino-49a1c6cc.bin",
+        "49a1c6cc0534ac3f4c7ec18cc6e24374952f602e87a12271648fca99f84ca898",
+        dino_url,
         whole=True,
     ),
 }

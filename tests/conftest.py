@@ -1,4 +1,5 @@
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,49 @@ import pytest
 os.environ.setdefault("MSDD_TRACKING", "off")
 
 FIXTURES = Path(os.environ.get("MSDD_FIXTURES", Path(__file__).parent / "fixtures"))
+TINY = Path(__file__).parents[1] / "presets/tiny.yaml"
 
 
 @pytest.fixture(scope="session")
 def fixtures() -> Path:
     """Recorded numbers of the official implementations; see tests/fixtures/README.md."""
     return FIXTURES
+
+
+@pytest.fixture(scope="session")
+def tiny_params():
+    """The preset for tests: 16 px, two scales, one student; every training takes a second."""
+    from msdd.params import load
+
+    return load(TINY)
+
+
+@pytest.fixture(scope="session")
+def prepared(tiny_params, tmp_path_factory) -> Path:
+    """A working directory with `params.yaml` and real crops; to be read only, see `workdir`."""
+    from msdd.data import prepare
+
+    root = tmp_path_factory.mktemp("prepared")
+    shutil.copy(TINY, root / "params.yaml")
+    prepare.run(tiny_params, root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def trained(tiny_params, prepared, tmp_path_factory) -> Path:
+    """A working directory with the teacher and the assembled student; to be read only."""
+    from msdd.train import assemble, distil, stage1
+
+    root = tmp_path_factory.mktemp("trained") / "work"
+    shutil.copytree(prepared, root)
+    stage1.run(tiny_params, "msdd", root)
+    for k in range(tiny_params.model.scales):
+        distil.run(tiny_params, "msdd-1step", k, root)
+    assemble.run(tiny_params, "msdd-1step", root)
+    return root
+
+
+@pytest.fixture
+def workdir(prepared, tmp_path) -> Path:
+    """A prepared working directory of the test's own."""
+    return shutil.copytree(prepared, tmp_path / "work")

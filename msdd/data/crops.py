@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from msdd.data.photographs import PhotographError
-from msdd.data.seeds import generator, hashed
+from msdd.seeds import generator, hashed
 
 TRIES = 8
 

@@ -9,8 +9,8 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from msdd.data.seeds import generator
 from msdd.data.shards import Crops
+from msdd.seeds import generator
 
 AHEAD = 2  # batches made while the model works on one
 COINS = 4096  # flips are drawn in blocks of this many positions

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from msdd.data.seeds import hashed
 from msdd.errors import MsddError
 from msdd.params import Data
+from msdd.seeds import hashed
 
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 EMBEDDED_TRAIN = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "china.jpg")

@@ -15,11 +15,11 @@ import numpy as np
 from msdd import files
 from msdd.data.crops import crops, shares
 from msdd.data.photographs import Photograph, PhotographError, decode, read_file, splits
-from msdd.data.seeds import generator
 from msdd.data.shards import ShardWriter
 from msdd.errors import MsddError
 from msdd.params import Params
 from msdd.progress import Progress
+from msdd.seeds import generator
 
 JOB_BYTES = 16 * 2**20  # crops that one thread holds at a time
 

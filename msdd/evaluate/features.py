@@ -13,9 +13,11 @@ def lpips_distance(network: nn.Module, a: Tensor, b: Tensor) -> Tensor:
     """LPIPS (B,) of square images a, b (B, 3, H, W) in [-1, 1]; differentiable in both.
 
     network: from `msdd.weights.lpips_network`. Images under 64 px are enlarged to 64 by nearest
-    neighbour, so figures of small images compare only among themselves.
+    neighbour, so figures of small images compare only among themselves. In float32 on a CPU, where
+    the gradient of AlexNet's strided convolution in bfloat16 ends the process on some processors.
     """
-    return network(enlarge(a), enlarge(b)).flatten()
+    with torch.autocast("cpu", enabled=False):
+        return network(enlarge(a.float()), enlarge(b.float())).flatten()
 
 
 def enlarge(images: Tensor) -> Tensor:

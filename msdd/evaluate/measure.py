@@ -1,6 +1,5 @@
 """One pass of reconstructions over held-out crops, and every metric of it."""
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from msdd.data.shards import Crops
+from msdd.device import arithmetic, clock
 from msdd.evaluate.features import lpips_distance
 from msdd.evaluate.frechet import Moments, frechet_distance
 from msdd.evaluate.intervals import bootstrap
@@ -69,10 +69,11 @@ def measure(
     with Progress(f"evaluate {name}", min(total, len(crops))) as progress:
         for ids, originals in batches(crops, total, settings.batch):
             images = originals.to(device)
-            latents = tokenizer.encode(from_uint8(images))
-            started = clock(device)
-            decoded = tokenizer.decode(latents, ids, seed)
-            result.seconds.append(clock(device) - started)
+            with arithmetic(settings.precision, device):
+                latents = tokenizer.encode(from_uint8(images))
+                started = clock(device)
+                decoded = tokenizer.decode(latents, ids, seed)
+                result.seconds.append(clock(device) - started)
             check_finite(decoded, ids)
             decoded = to_uint8(decoded)
             add(result, ids, images, decoded, networks)
@@ -125,10 +126,3 @@ class Sums:
         if self.moments is None:
             self.moments = Moments(features.shape[1], features.device)
         self.moments.update(features)
-
-
-def clock(device: torch.device) -> float:
-    """Seconds, after everything asked of the device is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()

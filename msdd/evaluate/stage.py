@@ -1,7 +1,7 @@
 """Evaluation as a stage: a decode or a reference becomes metrics, timing and samples on disk."""
 
 import statistics
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,17 +9,18 @@ import torch
 
 from msdd import layout, tracking
 from msdd.data.shards import Crops
+from msdd.device import arithmetic, prepare_device
 from msdd.errors import MsddError
-from msdd.evaluate.measure import Measurement, Tokenizer, measure
+from msdd.evaluate.measure import SAMPLES, Measurement, Tokenizer, batches, measure
+from msdd.evaluate.metrics import from_uint8, to_uint8
+from msdd.evaluate.trace import trace
 from msdd.files import atomic, write_json
 from msdd.flow.sampler import forward_passes
 from msdd.lock import hold
 from msdd.params import Params
 from msdd.provenance import context
-from msdd.tokenizers.msdd import load
+from msdd.tokenizers.msdd import MSDD, load
 from msdd.tokenizers.reference import Bicubic, MeanColour
-from msdd.train.job import prepare_device
-from msdd.train.loop import precision
 
 # 8-bit rounding of both sides, PSNR and SSIM (range 1) per image, distance to the same crops.
 PROTOCOL = "primary"
@@ -34,8 +35,7 @@ class Subject:
     row: str
     path: Path
     tokenizer: Tokenizer
-    precision: str = "fp32"
-    about: dict[str, object] = field(default_factory=dict)
+    about: dict[str, object]
 
 
 def run(params: Params, decode: str, root: Path = Path(".")) -> dict[str, object]:
@@ -55,13 +55,11 @@ def run(params: Params, decode: str, root: Path = Path(".")) -> dict[str, object
         "forward_passes": forward_passes(tokenizer.steps, tokenizer.guidance),
         "scales": tokenizer.config.sides,
     }
-    settings = params.distil_of(student) if student else params.stage1_of(model)
     subject = Subject(
         decode,
         row.of,
         layout.evaluation(model, student, decode),
         tokenizer,
-        settings.precision,
         about,
     )
     return evaluate(subject, params, device, root)
@@ -77,7 +75,7 @@ def run_reference(params: Params, name: str, root: Path = Path(".")) -> dict[str
     about = {"of": name, "forward_passes": 0}
     if name == "bicubic":
         about["scales"] = [side]
-    subject = Subject(name, "reference", layout.reference(name), tokenizer, about=about)
+    subject = Subject(name, "reference", layout.reference(name), tokenizer, about)
     return evaluate(subject, params, prepare_device(params), root)
 
 
@@ -93,18 +91,33 @@ def evaluate(
         hold(root / layout.checkpoint(subject.path) / "lock"),
         tracking.run(params, subject.row, "evaluate", subject.name, root=root, more=more) as run,
     ):
-        with precision(subject.precision, device):
-            result = measure(
-                subject.name, subject.tokenizer, crops, params.evaluate, params.seed, device
-            )
+        result = measure(
+            subject.name, subject.tokenizer, crops, params.evaluate, params.seed, device
+        )
         with atomic(layout.samples(path)) as temporary, open(temporary, "wb") as file:
             np.save(file, np.stack(result.samples))
-        write_json(layout.timing(path), timing(result, subject, params, origin))
+        if isinstance(subject.tokenizer, MSDD):
+            subject.about["jump_noise"] = follow(subject, crops, params, path)
+        write_json(layout.timing(path), timing(result, params, origin))
         write_json(path, metrics(result, subject))
         run.log(0, flat(result.summary()))
         run.image(subject.name, layout.samples(path))
         run.file(path)
     return result.summary()
+
+
+def follow(subject: Subject, crops: Crops, params: Params, path: Path) -> list[dict[str, float]]:
+    """Save the clean estimates of a few images scale by scale; what their jumps added to them."""
+    ids, originals = next(batches(crops, params.evaluate.images or len(crops), SAMPLES))
+    images = from_uint8(originals).to(subject.tokenizer.device)
+    with arithmetic(params.evaluate.precision, images.device):
+        estimates, jumps = trace(subject.tokenizer, images, ids, params.seed)
+    pictures = {
+        f"scale{k}": to_uint8(x).permute(0, 2, 3, 1).cpu().numpy() for k, x in enumerate(estimates)
+    }
+    with atomic(layout.pyramid(path)) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **pictures)
+    return jumps
 
 
 def metrics(result: Measurement, subject: Subject) -> dict[str, object]:
@@ -120,9 +133,7 @@ def metrics(result: Measurement, subject: Subject) -> dict[str, object]:
     }
 
 
-def timing(
-    result: Measurement, subject: Subject, params: Params, origin: dict[str, object]
-) -> dict[str, object]:
+def timing(result: Measurement, params: Params, origin: dict[str, object]) -> dict[str, object]:
     """Time of decoding alone: the median batch; the first is left out as warm-up."""
     seconds = statistics.median(result.seconds[1:] or result.seconds)
     batch = min(params.evaluate.batch, len(result.ids))
@@ -132,7 +143,7 @@ def timing(
         "images_per_second": batch / seconds,
         "device": origin["device"],
         "threads": params.cpu_threads,
-        "precision": subject.precision,
+        "precision": params.evaluate.precision,
         "provenance": origin,
     }
 

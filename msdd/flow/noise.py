@@ -1,16 +1,11 @@
 """Noise as a function of (seed, image id): a reconstruction depends on nothing beside its image."""
 
-import hashlib
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-
-def seed_of(*parts: object) -> int:
-    """A 63-bit seed from any values with a stable text; nearby values give unrelated seeds."""
-    text = "/".join(str(part) for part in parts)
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+from msdd.seeds import seed_of
 
 
 def image_noise(seed: int, ids: Sequence[int], sides: Sequence[int]) -> list[Tensor]:

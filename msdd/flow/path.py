@@ -14,10 +14,6 @@ from torch import Tensor
 
 from msdd.flow.scales import Scale
 
-# The velocity of a clean-image prediction divides by the noise level, which is 0 at the very
-# end of the last scale; below this level the division is stopped from growing further.
-MIN_NOISE = 0.05
-
 
 def up(x: Tensor) -> Tensor:
     """Nearest x2: (B, C, H, W) -> (B, C, 2H, 2W)."""
@@ -57,20 +53,6 @@ def end_state(x_e: Tensor, noise: Tensor, scale: Scale) -> Tensor:
 def clean_estimate(X_e: Tensor, noise: Tensor, scale: Scale) -> Tensor:
     """x^ = (X_e - e n) / (1 - e): the clean image behind an end state with known noise."""
     return (X_e - scale.end * noise) / (1 - scale.end)
-
-
-def velocity_of_clean(x_hat: Tensor, X_t: Tensor, t: Tensor | float, scale: Scale) -> Tensor:
-    """v of a predicted clean image: the noise that X_t then holds follows, and with it both ends.
-
-    x_hat, X_t: (B, C, H, W); t: local time, a number or (B, 1, 1, 1).
-    """
-    start_signal = 0.0 if scale.index == 0 else 1 - scale.start
-    coarse = blurred(x_hat) if start_signal else torch.zeros_like(x_hat)
-    signal = (1 - t) * (1 - scale.end) * x_hat + t * start_signal * coarse
-    level = (1 - t) * scale.end + t * scale.start
-    level = level.clamp(min=MIN_NOISE) if isinstance(level, Tensor) else max(level, MIN_NOISE)
-    noise = (X_t - signal) / level
-    return start_signal * coarse - (1 - scale.end) * x_hat + (scale.start - scale.end) * noise
 
 
 def authors_weight(t: Tensor, bias: float = -3.0) -> Tensor:

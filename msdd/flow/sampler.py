@@ -59,15 +59,30 @@ def sample(
     guidance: Sequence[float],
     correlation: float = CORRELATIONS["white"],
 ) -> list[Tensor]:
-    """End states of all scales, coarsest first; the last one is the image.
+    """End states of all scales, coarsest first, from pure noise; the last one is the image.
 
     normals: iid unit normals at each scale's resolution (`noise.image_noise`); their number is S.
     """
-    states, x = [], normals[0]
-    for scale, normal, n, g in zip(scales(len(normals)), normals, steps, guidance, strict=True):
-        if states:
-            noise = block_noise(normal, correlation)
-            x = jump(states[-1], noise, scales(len(normals))[scale.index - 1].end)
-        x = euler(velocity, x, scale, n, g)
-        states.append(x)
+    levels = scales(len(normals))
+    return chain(velocity, normals[0], levels, normals[1:], steps, guidance, correlation)
+
+
+def chain(
+    velocity: Velocity,
+    x: Tensor,
+    levels: Sequence[Scale],
+    normals: Sequence[Tensor],
+    steps: Sequence[int],
+    guidance: Sequence[float],
+    correlation: float = CORRELATIONS["white"],
+) -> list[Tensor]:
+    """End states of consecutive scales, from the state x at the start of the first.
+
+    normals: for each later scale, at its resolution.
+    """
+    states = [euler(velocity, x, levels[0], steps[0], guidance[0])]
+    later = zip(levels, levels[1:], normals, steps[1:], guidance[1:], strict=False)
+    for before, scale, normal, n, g in later:
+        x = jump(states[-1], block_noise(normal, correlation), before.end)
+        states.append(euler(velocity, x, scale, n, g))
     return states

@@ -22,7 +22,6 @@ class ModelConfig:
     latents: int
     latent_dim: int
     positions: str
-    prediction: str
     time_scale: float = 1000.0
 
     @property

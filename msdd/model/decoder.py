@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from msdd.flow.path import velocity_of_clean
 from msdd.flow.scales import Scale
 from msdd.model.config import ModelConfig
 from msdd.model.mmdit import EPS, Block, initialise, modulate
@@ -25,11 +24,7 @@ def time_features(time: Tensor) -> Tensor:
 
 
 class Decoder(nn.Module):
-    """Noisy images at any scale (B, 3, side, side), T (B,) and latents to a prediction.
-
-    The prediction is the velocity v or the clean image x_e, as `config.prediction` says;
-    `velocity` is v in both cases.
-    """
+    """Noisy images at any scale (B, 3, side, side), T (B,) and latents to the velocity v."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -73,7 +68,4 @@ class Decoder(nn.Module):
         """v at x (B, 3, side, side) and local t (a number or (B,)); latents None: without them."""
         t = torch.as_tensor(t, dtype=torch.float32, device=x.device).expand(len(x))
         latents = self.null.expand(len(x), -1, -1) if latents is None else latents
-        prediction = self(x, scale.time(t), latents).to(x.dtype)
-        if self.config.prediction == "velocity":
-            return prediction
-        return velocity_of_clean(prediction, x, t[:, None, None, None], scale)
+        return self(x, scale.time(t), latents).to(x.dtype)

@@ -44,4 +44,5 @@ def load_into(module: nn.Module, folder: Path) -> None:
     try:
         module.load_state_dict(state, strict=True)
     except RuntimeError as error:
-        raise MsddError(f"{path}: {' '.join(str(error).split())}") from error
+        told = " ".join(str(error).split())
+        raise MsddError(f"{path}: {told[:300]}{' ...' if len(told) > 300 else ''}") from error

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from msdd.errors import MsddError
 from msdd.flow.jump import CORRELATIONS
 from msdd.flow.noise import image_noise
 from msdd.flow.sampler import per_scale, sample, split_steps
@@ -61,15 +62,23 @@ class MSDD:
         The noise of an image is a function of `seed` and its id (its place in the batch by
         default), not of its neighbours.
         """
-        normals = image_noise(seed, range(len(latents)) if ids is None else ids, self.config.sides)
+        ids = range(len(latents)) if ids is None else ids
+        latents = latents.to(self.device)
+        return self.states(latents, self.normals(ids, seed))[-1].clamp(-1, 1)
+
+    def normals(self, ids: Sequence[int], seed: int) -> list[Tensor]:
+        """The noise of these images, at every scale."""
+        return [part.to(self.device) for part in image_noise(seed, ids, self.config.sides)]
+
+    @torch.inference_mode()
+    def states(self, latents: Tensor, normals: Sequence[Tensor]) -> list[Tensor]:
+        """End states of all scales, coarsest first."""
 
         def velocity(x: Tensor, t: float, scale: Scale, conditional: bool) -> Tensor:
             decoder = self.decoders[scale.index]
             return decoder.velocity(x, t, scale, latents if conditional else None)
 
-        normals = [part.to(self.device) for part in normals]
-        states = sample(velocity, normals, self.steps, self.guidance, self.correlation)
-        return states[-1].clamp(-1, 1)
+        return sample(velocity, normals, self.steps, self.guidance, self.correlation)
 
     def reconstruct(
         self, images: Tensor, ids: Sequence[int] | None = None, seed: int = 0
@@ -90,6 +99,8 @@ def load(
     steps is one a scale if it is not given. Raises MsddError if the folder holds no tokenizer.
     """
     kind, config = store.read_config(Path(folder))
+    if kind == "scale":
+        raise MsddError(f"{folder}: holds one scale of a student, not a tokenizer")
     steps = config.scales if steps is None else steps
     if kind == "student":
         module = Student(config)

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from msdd import layout
 from msdd.data.shards import Crops
+from msdd.device import prepare_device
 from msdd.errors import MsddError
-from msdd.evaluate.features import lpips_distance
 from msdd.flow.path import clean_estimate, reduced, start_state
 from msdd.flow.sampler import euler, per_scale
 from msdd.flow.scales import Scale, scales
@@ -17,8 +17,10 @@ from msdd.model.autoencoder import Autoencoder, load_teacher
 from msdd.model.decoder import Decoder
 from msdd.params import Distil, Params
 from msdd.stages import stage_key
-from msdd.train.job import Job, carry_out, prepare_device
-from msdd.weights import lpips_network
+from msdd.train.carry_out import carry_out
+from msdd.train.job import Job
+from msdd.train.objective import Objective
+from msdd.train.velocities import encode, teacher_velocity
 
 
 def run(params: Params, student: str, scale: int, root: Path = Path(".")) -> dict[str, float]:
@@ -31,7 +33,7 @@ def run(params: Params, student: str, scale: int, root: Path = Path(".")) -> dic
     crops = Crops(root / layout.prepared(), "train", expect_resolution=teacher.config.resolution)
     network = Decoder(teacher.config).to(device)
     network.load_state_dict(teacher.decoder.state_dict())
-    lpips = lpips_network(settings.lpips_net, device) if settings.lpips else None
+    objective = Objective(settings, teacher.config.sides, scale, network.head.weight, params.seed)
     inputs = [source / file for file in layout.MODEL_FILES]
     inputs.append(root / layout.prepared() / "manifest.json")
     job = Job(
@@ -40,10 +42,11 @@ def run(params: Params, student: str, scale: int, root: Path = Path(".")) -> dic
         part=f"scale{scale}",
         folder=layout.scale(model, student, scale),
         network=network,
-        losses=lambda images: losses(network, teacher, images, level, settings, lpips),
+        losses=lambda images: losses(network, teacher, images, level, settings, objective),
         settings=settings,
         key=stage_key("distil", params.raw(), inputs, student=student, scale=scale),
         export=lambda folder, state: store.save(folder, "scale", teacher.config, state),
+        adversary=objective.adversary,
     )
     return carry_out(job, params, crops, root)
 
@@ -60,7 +63,7 @@ def losses(
     images: Tensor,
     scale: Scale,
     settings: Distil,
-    lpips: nn.Module | None = None,
+    objective: Objective,
 ) -> dict[str, Tensor]:
     """Terms of the loss of a one-step denoiser X_s -> X_e for images (B, 3, R, R).
 
@@ -70,24 +73,23 @@ def losses(
     x_e = reduced(images, scale)
     noise = torch.randn_like(x_e)
     X_s = start_state(x_e, noise, scale)
-    latents, target = teach(teacher, images, X_s, scale, settings)
+    latents = encode(teacher, images)
     X_e = X_s - network.velocity(X_s, 1.0, scale, latents)
-    terms = {"mse": (X_e - target).square().mean() / (1 - scale.end) ** 2}
-    if lpips is not None:
-        terms["lpips"] = lpips_distance(lpips, clean_estimate(X_e, noise, scale), x_e).mean()
-    loss = settings.mse * terms["mse"] + settings.lpips * terms.get("lpips", 0)
-    return {"loss": loss, **terms}
+    clean = clean_estimate(X_e, noise, scale)
+    errors = {}
+    if settings.mse_teacher:
+        target = teach(teacher, latents, X_s, scale, settings)
+        errors["mse_teacher"] = (X_e - target).square().mean() / (1 - scale.end) ** 2
+    if settings.mse_real:
+        errors["mse_real"] = (clean - x_e).square().mean()
+    return objective(errors, clean, x_e)
 
 
 @torch.no_grad()
 def teach(
-    teacher: Autoencoder, images: Tensor, X_s: Tensor, scale: Scale, settings: Distil
-) -> tuple[Tensor, Tensor]:
-    """Latents of the images, and the guided teacher's end state from X_s."""
-    latents = teacher.encoder(images).float()
+    teacher: Autoencoder, latents: Tensor, X_s: Tensor, scale: Scale, settings: Distil
+) -> Tensor:
+    """The guided teacher's end state from X_s, after its steps inside the scale."""
     guidance = per_scale(settings.guidance, teacher.config.scales)[scale.index]
-
-    def velocity(x: Tensor, t: float, level: Scale, conditional: bool) -> Tensor:
-        return teacher.decoder.velocity(x, t, level, latents if conditional else None)
-
-    return latents, euler(velocity, X_s, scale, settings.teacher_steps, guidance)
+    velocity = teacher_velocity(teacher, latents)
+    return euler(velocity, X_s, scale, settings.teacher_steps, guidance)

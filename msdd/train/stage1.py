@@ -7,16 +7,18 @@ from torch import Tensor, nn
 
 from msdd import layout
 from msdd.data.shards import Crops
+from msdd.device import prepare_device
 from msdd.evaluate.features import lpips_distance
-from msdd.flow.noise import seed_of
 from msdd.flow.path import authors_weight, end_state, reduced, start_state
 from msdd.flow.scales import Scale, scales
 from msdd.model import store
 from msdd.model.autoencoder import Autoencoder
 from msdd.model.config import ModelConfig
 from msdd.params import Params, Stage1
+from msdd.seeds import seed_of
 from msdd.stages import stage_key
-from msdd.train.job import Job, carry_out, prepare_device
+from msdd.train.carry_out import carry_out
+from msdd.train.job import Job
 from msdd.weights import lpips_network
 
 
@@ -54,7 +56,7 @@ def losses(
     """Terms of the loss for images (B, 3, R, R): each image goes to one scale, in equal shares.
 
     `loss` is the mean over images of the squared velocity error, plus `settings.lpips` times
-    LPIPS of the clean image at the last scale.
+    the mean LPIPS of the clean images at the last scale.
     """
     latents = drop(network.encoder(images).float(), network.decoder.null, settings)
     levels = scales(network.config.scales)
@@ -64,7 +66,7 @@ def losses(
     terms, total = {}, torch.zeros((), device=images.device)
     for scale, share, context in shares:
         x_e = reduced(share, scale)
-        t = torch.sigmoid(torch.randn(len(share), device=images.device))
+        t = torch.sigmoid(settings.time_mean + torch.randn(len(share), device=images.device))
         error, X_e = velocity_error(network, x_e, t, scale, context)
         weight = authors_weight(t) if settings.loss_weight == "authors" else 1.0
         total = total + (weight * error).sum() / len(images)

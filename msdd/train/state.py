@@ -8,20 +8,23 @@ from torch import Tensor, nn
 
 from msdd.files import atomic
 from msdd.params import Optimisation
+from msdd.train.adversary import Adversary
 from msdd.train.ema import Ema
 from msdd.train.optimiser import optimiser
 
 
 class State:
-    """Weights, their average, the optimiser, the images seen and the curve so far.
+    """Weights, their average, the optimiser, the adversary, the images seen and the curve so far.
 
     sums: of each term of the loss since the last point of the curve, which may lie between two
     checkpoints.
     Random numbers have none: they are seeded anew before each step from the images seen.
     """
 
-    def __init__(self, network: nn.Module, settings: Optimisation) -> None:
-        self.network = network
+    def __init__(
+        self, network: nn.Module, settings: Optimisation, adversary: Adversary | None = None
+    ) -> None:
+        self.network, self.adversary = network, adversary
         self.optimiser = optimiser(network, settings)
         self.ema = Ema(network, settings.ema_half_life)
         self.images = 0
@@ -35,6 +38,7 @@ class State:
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "ema": self.ema.state_dict(),
+            "adversary": self.adversary.state_dict() if self.adversary else None,
             "images": self.images,
             "curve": self.curve,
             "sums": self.sums,
@@ -54,6 +58,8 @@ class State:
         self.network.load_state_dict(content["network"])
         self.optimiser.load_state_dict(content["optimiser"])
         self.ema.load_state_dict(content["ema"])
+        if self.adversary:
+            self.adversary.load_state_dict(content["adversary"])
         self.images, self.curve = content["images"], content["curve"]
         self.sums = content["sums"]
         return True

@@ -9,6 +9,9 @@ import torch
 from safetensors.torch import load_file
 
 from msdd.errors import MsddError
+from msdd.flow.jump import jump
+from msdd.flow.path import authors_weight, end_state, reduced, start_state
+from msdd.flow.sampler import euler
 from msdd.flow.scales import scales
 from msdd.model.authors import from_authors
 from msdd.model.config import ModelConfig
@@ -19,7 +22,7 @@ FOLDER = Path(os.environ.get("MSDD_FIXTURES", Path(__file__).parents[1] / "fixtu
 CASES = sorted(
     path.parent for path in FOLDER.glob("*/config.json") if path.parent.name[:4] == "msdd"
 )
-PUBLISHED = ModelConfig(256, 4, 8, 8, 768, 12, 12, 128, 32, "line", "velocity")
+PUBLISHED = ModelConfig(256, 4, 8, 8, 768, 12, 12, 128, 32, "line")
 
 
 def paper_setting(config: dict) -> ModelConfig:
@@ -34,7 +37,6 @@ def paper_setting(config: dict) -> ModelConfig:
         latents=config["num_latent_tokens"],
         latent_dim=config["codebook_embed_dim"],
         positions="line_paper_code",
-        prediction="velocity",
         time_scale=1.0,
     )
 
@@ -74,6 +76,43 @@ def test_velocity_at_every_scale(case):
         torch.testing.assert_close(
             decoder(x, time, null), io[f"velocity_null_{i}"], atol=1e-4, rtol=0
         )
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("guidance", [1, 2])
+def test_decoding_in_one_step_a_scale(case, guidance):
+    """Euler and jump over all scales, with their block noise.
+
+    To 1e-2 where images reach 7: they round e = 1/3 and 2/3 to a table of 1000 levels.
+    """
+    _, decoder, io, _ = case
+
+    def velocity(x, t, scale, conditional):
+        return decoder.velocity(x, t, scale, io["latent"] if conditional else None)
+
+    levels = scales(decoder.config.scales)
+    x = euler(velocity, io["noise"], levels[0], 1, guidance)
+    for before, scale in zip(levels, levels[1:], strict=False):
+        x = jump(x, io[f"block_noise_{scale.index}"], before.end)
+        x = euler(velocity, x, scale, 1, guidance)
+    torch.testing.assert_close(x, io[f"decode_steps1_cfg{guidance}"], atol=1e-2, rtol=0)
+
+
+@torch.inference_mode()
+def test_training_loss(case):
+    """Of their weights on their images, noise and times: to 1e-3, as their table is discrete."""
+    encoder, decoder, io, _ = case
+    latents, total = encoder(io["train_image"]), 0.0
+    for scale in scales(decoder.config.scales):
+        chosen = io["train_stage_of_image"] == scale.index
+        x_e, noise = reduced(io["train_image"][chosen], scale), io[f"train_noise_{scale.index}"]
+        t = 1 - (1000 * torch.sigmoid(io[f"train_normal_{scale.index}"])).floor() / 1000
+        X_s, X_e = start_state(x_e, noise, scale), end_state(x_e, noise, scale)
+        X_t = torch.lerp(X_e, X_s, t[:, None, None, None])
+        v = decoder.velocity(X_t, t, scale, latents[chosen])
+        total += (authors_weight(t) * (v - (X_s - X_e)).square().mean((1, 2, 3))).sum()
+    expected = io["train_loss_decoder_prediction"][0]
+    torch.testing.assert_close(total / len(latents), expected, rtol=1e-3, atol=0)
 
 
 def test_dropped_tensors_are_named(case):

@@ -9,6 +9,8 @@ rule assemble:
         "runs/{model}/{student}/model.safetensors",
     log:
         "logs/assemble/{model}/{student}.log",
+    wildcard_constraints:
+        student=any_of(ROWS["students"]),
     benchmark:
         "benchmarks/assemble/{model}/{student}.tsv"
     resources:

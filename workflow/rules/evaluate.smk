@@ -8,6 +8,7 @@ rule evaluate:
         "runs/{model}/{folder}/eval/{decode}.json",
         "runs/{model}/{folder}/eval/{decode}.timing.json",
         "runs/{model}/{folder}/eval/{decode}.samples.npy",
+        "runs/{model}/{folder}/eval/{decode}.pyramid.npz",
     log:
         "logs/evaluate/{model}/{folder}/{decode}.log",
     benchmark:

@@ -6,6 +6,11 @@ import json
 import numpy as np
 
 
+def seed_of(*key: object) -> int:
+    """The key as a 63-bit seed, which torch takes."""
+    return hashed(*key) >> 65
+
+
 def hashed(*key: object) -> int:
     """The first 128 bits of the SHA-256 of a key of numbers and strings."""
     return int.from_bytes(hashlib.sha256(json.dumps(key).encode()).digest()[:16])

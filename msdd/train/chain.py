@@ -1,0 +1,104 @@
+"""Stage 2 through the chain: students that learn from what they meet when they decode.
+
+`joint` trains one decoder for all scales from pure noise; `finetune` goes on with the per-scale
+denoisers of another student. Both decode in one step per scale with the gradient through all of it.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from msdd import layout
+from msdd.data.shards import Crops
+from msdd.device import prepare_device
+from msdd.flow.sampler import per_scale, sample
+from msdd.flow.scales import scales
+from msdd.model import store
+from msdd.model.autoencoder import Autoencoder, load_teacher
+from msdd.model.decoder import Decoder
+from msdd.params import Distil, Params
+from msdd.stages import stage_key
+from msdd.tokenizers.msdd import load
+from msdd.train import paper_code
+from msdd.train.carry_out import carry_out
+from msdd.train.job import Job
+from msdd.train.objective import Objective
+from msdd.train.velocities import encode, student_velocity, teacher_velocity
+
+
+def run(params: Params, student: str, root: Path = Path(".")) -> dict[str, float]:
+    """Train the row `student` (mode joint, joint_paper_code or finetune) as a whole."""
+    device = prepare_device(params)
+    settings, model = params.distil_of(student), params.model_row(student)
+    sources = [root / layout.stage1(model)]
+    teacher = load_teacher(sources[0]).to(device)
+    if settings.mode == "finetune":
+        sources.append(root / layout.assembled(model, params.students[student].start))
+        network = nn.ModuleList(load(sources[1], device=device).decoders)
+    else:
+        network = nn.ModuleList([Decoder(teacher.config).to(device)])
+        network[0].load_state_dict(teacher.decoder.state_dict())
+    network.requires_grad_(True)
+    crops = Crops(root / layout.prepared(), "train", expect_resolution=teacher.config.resolution)
+    sides = teacher.config.sides
+    layer = network[-1].head.weight
+    objective = Objective(settings, sides, len(sides) - 1, layer, params.seed)
+    of_mode = paper_code.losses if settings.mode == "joint_paper_code" else losses
+    inputs = [source / file for source in sources for file in layout.MODEL_FILES]
+    inputs.append(root / layout.prepared() / "manifest.json")
+    job = Job(
+        row=student,
+        stage=settings.mode,
+        part="",
+        folder=layout.assembled(model, student),
+        network=network,
+        losses=lambda images: of_mode(network, teacher, images, settings, objective),
+        settings=settings,
+        key=stage_key("chain", params.raw(), inputs, student=student),
+        export=lambda folder, state: export(folder, state, teacher),
+        adversary=objective.adversary,
+    )
+    return carry_out(job, params, crops, root)
+
+
+def export(folder: Path, state: dict[str, Tensor], teacher: Autoencoder) -> None:
+    """A student's folder: the frozen encoder, and the decoders that were trained."""
+    encoder = {f"encoder.{name}": value for name, value in teacher.encoder.state_dict().items()}
+    decoders = {f"decoders.{name}": value for name, value in state.items()}
+    store.save(folder, "student", teacher.config, encoder | decoders)
+
+
+def losses(
+    network: nn.ModuleList,
+    teacher: Autoencoder,
+    images: Tensor,
+    settings: Distil,
+    objective: Objective,
+) -> dict[str, Tensor]:
+    """Terms of the loss of a one-step chain for images (B, 3, R, R).
+
+    `mse_teacher` sums over scales the squared error of end states to those of the teacher's guided
+    chain from the same noise, each divided by (1 - e)^2; the other terms look at the last image.
+    """
+    sides = teacher.config.sides
+    latents = encode(teacher, images)
+    normals = [torch.randn(len(images), 3, side, side, device=images.device) for side in sides]
+    ones = [1] * len(sides)
+    states = sample(student_velocity(network, latents), normals, ones, ones)
+    errors = {}
+    if settings.mse_teacher:
+        steps = [settings.teacher_steps] * len(sides)
+        guidance = per_scale(settings.guidance, len(sides))
+        with torch.no_grad():
+            targets = sample(teacher_velocity(teacher, latents), normals, steps, guidance)
+        errors["mse_teacher"] = chain_error(states, targets)
+    if settings.mse_real:
+        errors["mse_real"] = (states[-1] - images).square().mean()
+    return objective(errors, states[-1], images)
+
+
+def chain_error(states: list[Tensor], targets: list[Tensor]) -> Tensor:
+    """Sum over scales of the squared error of end states, as one of clean images."""
+    pairs = zip(scales(len(states)), states, targets, strict=True)
+    return sum((x - y).square().mean() / (1 - scale.end) ** 2 for scale, x, y in pairs)

@@ -1,0 +1,68 @@
+"""The losses that all students share: LPIPS and the adversary, beside their squared errors."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from msdd.evaluate.features import lpips_distance
+from msdd.flow.sampler import per_scale
+from msdd.model.discriminator import discriminator
+from msdd.params import Distil
+from msdd.seeds import seed_of
+from msdd.train.adversary import Adversary, adaptive_weight
+from msdd.weights import lpips_network
+
+# Below this side a perceptual network sees little more than its own enlargement, so a weight that
+# is one number is taken for 0 there; a list with one weight per scale is taken as it stands.
+MIN_SIDE = 32
+
+
+def weight_at(weight: float | Sequence[float], sides: Sequence[int], scale: int) -> float:
+    """The weight of LPIPS or of the adversary at a scale of a model with these sides."""
+    if not isinstance(weight, Sequence) and sides[scale] < MIN_SIDE:
+        return 0.0
+    return per_scale(weight, len(sides))[scale]
+
+
+class Objective:
+    """Sums weighted terms for one kind of images; a term of weight 0 is never computed.
+
+    sides, scale: image side at every scale, and the scale whose images are judged.
+    layer: weight of the student's last layer, which balances the adversary's gradient.
+    """
+
+    def __init__(
+        self, settings: Distil, sides: Sequence[int], scale: int, layer: Tensor, seed: int
+    ) -> None:
+        self.settings, self.layer = settings, layer
+        self.lpips_weight = weight_at(settings.lpips, sides, scale)
+        self.gan_weight = weight_at(settings.gan, sides, scale)
+        device = layer.device
+        self.lpips = lpips_network(settings.lpips_net, device) if self.lpips_weight else None
+        self.adversary = self._adversary(seed, device) if self.gan_weight else None
+
+    def _adversary(self, seed: int, device: torch.device) -> Adversary:
+        torch.manual_seed(seed_of("discriminator", seed))
+        network: nn.Module = discriminator(self.settings.discriminator, device)
+        rate = self.settings.discriminator_learning_rate
+        return Adversary(network, rate, self.settings.betas)
+
+    def __call__(
+        self, errors: dict[str, Tensor], images: Tensor, real: Tensor
+    ) -> dict[str, Tensor]:
+        """All terms and `loss`: errors by the name of their weight, images (B, 3, H, W) judged."""
+        terms = errors | self.perceptual(images, real)
+        loss = sum(getattr(self.settings, name) * error for name, error in errors.items())
+        loss = loss + self.lpips_weight * terms.get("lpips", 0.0)
+        if self.adversary is not None:
+            terms["gan"] = self.adversary.judge(images, real)
+            balance = adaptive_weight(loss, terms["gan"], self.layer)
+            loss = loss + self.gan_weight * balance * terms["gan"]
+        return {"loss": loss, **terms}
+
+    def perceptual(self, images: Tensor, real: Tensor) -> dict[str, Tensor]:
+        """LPIPS of the images to the real ones, if it has a weight."""
+        if self.lpips is None:
+            return {}
+        return {"lpips": lpips_distance(self.lpips, images, real).mean()}

@@ -1,0 +1,32 @@
+"""Teacher and student as the sampler sees them: velocities of a state, given an image's latents."""
+
+import torch
+from torch import Tensor, nn
+
+from msdd.flow.sampler import Velocity
+from msdd.flow.scales import Scale
+from msdd.model.autoencoder import Autoencoder
+
+
+@torch.no_grad()
+def encode(teacher: Autoencoder, images: Tensor) -> Tensor:
+    """Latents (B, latents, latent_dim) of images; the encoder stays as stage 1 left it."""
+    return teacher.encoder(images).float()
+
+
+def teacher_velocity(teacher: Autoencoder, latents: Tensor) -> Velocity:
+    """With latents and, for guidance, without."""
+
+    def velocity(x: Tensor, t: float, scale: Scale, conditional: bool) -> Tensor:
+        return teacher.decoder.velocity(x, t, scale, latents if conditional else None)
+
+    return velocity
+
+
+def student_velocity(network: nn.ModuleList, latents: Tensor) -> Velocity:
+    """One decoder for all scales, or one for each; never without latents."""
+
+    def velocity(x: Tensor, t: float, scale: Scale, conditional: bool) -> Tensor:
+        return network[scale.index % len(network)].velocity(x, t, scale, latents)
+
+    return velocity

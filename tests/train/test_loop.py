@@ -1,0 +1,238 @@
+"""The training loop: resumption to the bit, refusals, the average and the learning rate."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from msdd import layout
+from msdd.errors import MsddError
+from msdd.train import carry_out, distil, stage1
+from msdd.train.ema import RAMP, Ema
+from msdd.train.optimiser import learning_rate
+
+FOLDER = layout.stage1("msdd")
+SCALE = layout.scale("msdd", "msdd-1step", 1)
+
+# Trains to the middle of step 8 (batch 32, a checkpoint after 128 images) and stops there.
+CHILD = """
+import os, signal
+from msdd.params import load
+from msdd.train import stage1
+
+losses, steps = stage1.losses, iter(range(8))
+
+def stopping(*arguments):
+    terms = losses(*arguments)
+    if next(steps) == 7:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return terms
+
+stage1.losses = stopping
+stage1.run(load(), "msdd")
+"""
+
+
+class Interruption(BaseException):
+    """Nobody handles it, as nobody handles a signal."""
+
+
+@pytest.fixture
+def states(monkeypatch):
+    """The state of every training of the test, as it was at the end."""
+    made = []
+
+    class Kept(carry_out.State):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            made.append(self)
+
+    monkeypatch.setattr(carry_out, "State", Kept)
+    return made
+
+
+@pytest.fixture
+def work(trained, tmp_path):
+    """A working directory with a teacher."""
+    return shutil.copytree(trained, tmp_path / "trained")
+
+
+def distil_interrupted(monkeypatch, params, root) -> None:
+    """Distil scale 1 up to the middle of step 5 of 6."""
+    losses, steps = distil.losses, iter(range(5))
+
+    def failing(*arguments):
+        terms = losses(*arguments)
+        if next(steps) == 4:
+            raise Interruption
+        return terms
+
+    with monkeypatch.context() as patch, pytest.raises(Interruption):
+        patch.setattr(distil, "losses", failing)
+        distil.run(params, "msdd-1step", 1, root)
+    assert not (root / SCALE / "model.safetensors").exists()
+
+
+def assert_equal_to_the_bit(a: carry_out.State, b: carry_out.State) -> None:
+    assert a.images == b.images and a.curve == b.curve
+    for name, value in a.network.state_dict().items():
+        assert torch.equal(value, b.network.state_dict()[name]), name
+    for name, value in a.ema.average.items():
+        assert torch.equal(value, b.ema.average[name]), name
+    moments, others = a.optimiser.state_dict()["state"], b.optimiser.state_dict()["state"]
+    assert moments.keys() == others.keys()
+    for k, moment in moments.items():
+        assert all(torch.equal(moment[name], others[k][name]) for name in moment), k
+
+
+def same_files(a, b) -> bool:
+    return all((a / f).read_bytes() == (b / f).read_bytes() for f in layout.TRAINING_FILES)
+
+
+def with_section(params, name: str, **changes):
+    section = getattr(params, name).model_copy(update=changes)
+    return params.model_copy(update={name: section})
+
+
+def test_killed_stage1_goes_on_to_the_same_bits(tiny_params, trained, workdir, states, capsys):
+    """Stopped dead between two checkpoints; while it lives, nobody else may make its artefact."""
+    child = subprocess.Popen([sys.executable, "-c", CHILD], cwd=workdir, stderr=subprocess.PIPE)
+    try:
+        _, status = os.waitpid(child.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status), child.stderr.read().decode()
+        with pytest.raises(MsddError, match=f"{FOLDER} is being made by process {child.pid} on "):
+            stage1.run(tiny_params, "msdd", workdir)
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.communicate()
+    assert not (workdir / FOLDER).exists()
+
+    states.clear()
+    stage1.run(tiny_params, "msdd", workdir)
+    assert "stage1 msdd: goes on after 128 images" in capsys.readouterr().err
+    assert same_files(workdir / FOLDER, trained / FOLDER)
+    assert not list((workdir / "checkpoints").rglob("*.pt"))
+
+    shutil.rmtree(workdir / FOLDER)
+    stage1.run(tiny_params, "msdd", workdir)
+    assert "goes on" not in capsys.readouterr().err
+    assert_equal_to_the_bit(*states)
+
+
+def test_interrupted_distillation_goes_on_to_the_same_bits(
+    tiny_params, trained, work, states, monkeypatch, capsys
+):
+    """Its checkpoint, after 96 images, falls between two points of the curve, at 64 and 128."""
+    distil.run(tiny_params, "msdd-1step", 1, work)
+    shutil.rmtree(work / SCALE)
+    distil_interrupted(monkeypatch, tiny_params, work)
+    distil.run(tiny_params, "msdd-1step", 1, work)
+    assert "distil msdd-1step scale1: goes on after 96 images" in capsys.readouterr().err
+    uninterrupted, _, resumed = states
+    assert_equal_to_the_bit(uninterrupted, resumed)
+    assert same_files(work / SCALE, trained / SCALE)
+
+
+def test_every_step_draws_its_own_noise(tiny_params, work, monkeypatch):
+    losses, seeds = distil.losses, []
+
+    def noting(*arguments):
+        seeds.append(torch.initial_seed())
+        return losses(*arguments)
+
+    monkeypatch.setattr(distil, "losses", noting)
+    for k in range(2):
+        distil.run(tiny_params, "msdd-1step", k, work)
+    assert len(seeds) == len(set(seeds)) == 12
+
+
+def test_a_checkpoint_of_a_finished_training_only_needs_its_export(
+    tiny_params, trained, work, monkeypatch, capsys
+):
+    """Killed after the last checkpoint and before the artefact was in place."""
+    shutil.rmtree(work / SCALE)
+
+    def failing(*_):
+        raise Interruption
+
+    with monkeypatch.context() as patch, pytest.raises(Interruption):
+        patch.setattr(distil.store, "save", failing)
+        distil.run(tiny_params, "msdd-1step", 1, work)
+    distil.run(tiny_params, "msdd-1step", 1, work)
+    assert "goes on after 192 images" in capsys.readouterr().err
+    assert same_files(work / SCALE, trained / SCALE)
+
+
+def test_another_key_starts_afresh_and_says_so(
+    tiny_params, trained, work, states, monkeypatch, capsys
+):
+    shutil.rmtree(work / SCALE)
+    distil_interrupted(monkeypatch, tiny_params, work)
+    changed = with_section(tiny_params, "distil", teacher_steps=3)
+    distil.run(changed, "msdd-1step", 1, work)
+    told = [line for line in capsys.readouterr().err.splitlines() if "starting afresh" in line]
+    assert len(told) == 1 and told[0].startswith("distil msdd-1step scale1: params, code or data")
+    shutil.rmtree(work / "checkpoints")
+    distil.run(changed, "msdd-1step", 1, work)
+    assert_equal_to_the_bit(*states[-2:])
+    assert not same_files(work / SCALE, trained / SCALE)
+
+
+def test_a_loss_that_is_no_number_is_one_line(tiny_params, workdir):
+    params = with_section(tiny_params, "stage1", learning_rate=1e30)
+    with pytest.raises(MsddError) as error:
+        stage1.run(params, "msdd", workdir)
+    expected = "stage1 msdd: the loss is not a number after 64 images; a learning_rate below 1e+30"
+    assert str(error.value).startswith(expected) and "\n" not in str(error.value)
+    assert not (workdir / FOLDER).exists()
+    assert not list((workdir / "checkpoints").rglob("*.pt"))
+
+
+def test_average_against_the_sum_it_stands_for():
+    """avg_k = w_0 prod keep + sum_j (1 - keep_j) w_j prod_(l > j) keep_l, over a ramp and beyond;
+    keep_j = 2^(-batch / half-life_j), half-life_j = min(half_life, 0.05 images seen)."""
+    batch, half_life, steps = 8, 40, 200
+    module = nn.Linear(3, 2, bias=False).double()
+    ema = Ema(module, half_life)
+    weights, keeps = [module.weight.detach().clone()], [0.0]
+    for k in range(1, steps + 1):
+        with torch.no_grad():
+            module.weight.normal_()
+        ema.update(k * batch, batch)
+        weights.append(module.weight.detach().clone())
+        keeps.append(0.5 ** (batch / min(half_life, RAMP * k * batch)))
+    assert RAMP * batch < half_life < RAMP * steps * batch
+    expected = sum(
+        (1 - keep) * torch.tensor(keeps[j + 1 :], dtype=torch.float64).prod() * weight
+        for j, (keep, weight) in enumerate(zip(keeps, weights, strict=True))
+    )
+    torch.testing.assert_close(ema.average["weight"], expected, atol=1e-12, rtol=0)
+
+
+def test_a_weight_halves_every_half_life():
+    module = nn.Linear(1, 1, bias=False)
+    nn.init.ones_(module.weight)
+    ema = Ema(module, half_life=64)
+    nn.init.zeros_(module.weight)
+    for k in range(8):
+        ema.update(10_000 + 8 * k, 8)
+    assert ema.average["weight"].item() == pytest.approx(0.5)
+
+
+def test_learning_rate_at_its_ends(tiny_params):
+    """Linear from one batch's share to the peak, then a cosine to `final_learning_rate` of it."""
+    changes = {"images": 1000, "batch": 10, "warmup": 100, "learning_rate": 2.0}
+    settings = tiny_params.stage1.model_copy(update=changes | {"final_learning_rate": 0.1})
+    rates = [learning_rate(images, settings) for images in range(0, 1001, 10)]
+    assert rates[0] == pytest.approx(2 * 10 / 100)
+    assert rates[50] == pytest.approx(2 * (0.1 + 0.9 * 0.5))
+    assert rates[-1] == pytest.approx(2 * 0.1)
+    assert max(rates) <= 2 and rates.index(max(rates)) == 9
+    assert rates[9:] == sorted(rates[9:], reverse=True)
+    without = settings.model_copy(update={"warmup": 0})
+    assert learning_rate(0, without) == 2.0

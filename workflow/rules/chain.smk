@@ -1,0 +1,33 @@
+def start_of(wildcards):
+    """The teacher, and the student that finetuning begins with."""
+    start = ROWS["chains"][wildcards.student]["start"]
+    folders = dict.fromkeys([f"runs/{wildcards.model}/stage1", start])
+    return [f"{folder}/{file}" for folder in folders for file in layout.MODEL_FILES]
+
+
+rule chain:
+    """Stage 2 through the chain: joint distillation, or finetuning of another student."""
+    input:
+        "data/prepared/manifest.json",
+        start_of,
+    output:
+        "runs/{model}/{student}/config.json",
+        "runs/{model}/{student}/model.safetensors",
+        "runs/{model}/{student}/curves.jsonl",
+    log:
+        "logs/chain/{model}/{student}.log",
+    wildcard_constraints:
+        student=any_of(ROWS["chains"]),
+    benchmark:
+        "benchmarks/chain/{model}/{student}.tsv"
+    threads: PARAMS.cpu_threads
+    resources:
+        gpu=1,
+        mem_mb=8000,
+        runtime="3d",
+    params:
+        *tracked_by("chain"),
+    message:
+        "Training {wildcards.student} through the chain"
+    shell:
+        "msdd chain {wildcards.student} 2>&1 | tee -i {log}"

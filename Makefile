@@ -1,15 +1,23 @@
-# make demo: from nothing to reports/. make test: the test-suite. Both set up .venv by themselves.
+# make demo: from nothing to reports/. make ablation: all other comparisons as well. make test: the
+# test-suite. Each sets up .venv by itself.
 PYTHON ?= python3
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+MLFLOW := .venv/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint setup clean
+.PHONY: demo ablation test lint setup clean
 
 demo: setup
 	snakemake --cores all
 	msdd track
-	@echo "Look at reports/table2.md and reports/reconstructions.png; mlflow ui shows every run."
+	@echo "Look at reports/table2.md and reports/reconstructions.png. Every run: $(MLFLOW)"
+
+ablation: setup
+	msdd params use ablation
+	snakemake --cores all
+	msdd track
+	@echo "Look at reports/ablation.md. Every run: $(MLFLOW)"
 
 test: setup
 	pytest

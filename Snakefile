@@ -2,7 +2,7 @@
 #
 #   prepare -> train(model) -> distil(student, scale) -> assemble(student) -> [chain(student)]
 #                         `-> evaluate(decode) of the teacher      `-> evaluate(decode)
-#                                                  reference(name) -> table2, figures
+#                                                  reference(name) -> tables, figures
 #
 # Its jobs are the rows of params.yaml; its paths are those of msdd/layout.py.
 from snakemake.utils import min_version
@@ -29,5 +29,7 @@ rule all:
     """Everything the params file asks for."""
     default_target: True
     input:
+        rules.table1.output,
         rules.table2.output,
+        rules.ablation.output,
         rules.figures.output,

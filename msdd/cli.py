@@ -143,11 +143,25 @@ def reference(args: argparse.Namespace) -> None:
     stage.run_reference(params, args.name, ROOT)
 
 
+def table1(args: argparse.Namespace) -> None:
+    params = _params(args)
+    from msdd.report import table1
+
+    table1.run(params, ROOT)
+
+
 def table2(args: argparse.Namespace) -> None:
     params = _params(args)
     from msdd.report import table2
 
     table2.run(params, ROOT)
+
+
+def ablation(args: argparse.Namespace) -> None:
+    params = _params(args)
+    from msdd.report import ablation
+
+    ablation.run(params, ROOT)
 
 
 def figures(args: argparse.Namespace) -> None:
@@ -199,7 +213,8 @@ def params_check(args: argparse.Namespace) -> None:
     from msdd import presets
     from msdd.params import load
 
-    print("\n".join(presets.plan(load(args.params))))
+    params = load(args.params)
+    print("\n".join([*presets.plan(params), *presets.missing(params, ROOT)]))
 
 
 COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], *tuple[str, ...]]] = {
@@ -210,8 +225,10 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], *tuple[str, ...]
     "assemble": (assemble, "put a student's scales together", "STUDENT"),
     "evaluate": (evaluate, "measure a row of `decodes`", "DECODE"),
     "reference": (reference, "measure mean-colour or bicubic", "NAME"),
-    "table2": (table2, "write reports/table2.{csv,md,tex}"),
-    "figures": (figures, "write reports/reconstructions.png and reports/curves.png"),
+    "table1": (table1, "write reports/table1.{csv,md,tex}: tokenizers, published and measured"),
+    "table2": (table2, "write reports/table2.{csv,md,tex}: teachers and students"),
+    "ablation": (ablation, "write reports/ablation.{csv,md,tex}: one comparison a row"),
+    "figures": (figures, "draw reconstructions, pyramid, quality against speed, curves"),
     "track": (track, "deliver to MLflow what is not there yet"),
     "fingerprint": (fingerprint, "print the digest of a stage's code", "STAGE"),
 }

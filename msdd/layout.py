@@ -9,6 +9,8 @@ RUNS = Path("runs")
 MODEL_FILES = ("config.json", "model.safetensors")
 TRAINING_FILES = (*MODEL_FILES, "curves.jsonl")
 REFERENCES = ("mean-colour", "bicubic")
+TABLES = ("table1", "table2", "ablation")
+FIGURES = ("reconstructions", "pyramid", "quality_speed", "curves")
 
 
 def prepared() -> Path:

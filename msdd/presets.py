@@ -124,4 +124,14 @@ def plan(params: Params) -> list[str]:
     return [*lines, f"jobs: {jobs}", f"images: {stage1:,} in stage 1, {distil:,} in distillation"]
 
 
+def missing(params: Params, root: Path = Path(".")) -> list[str]:
+    """One line for each folder of photographs that is not there yet; the plan holds without it."""
+    folders = {key: getattr(params.data, key) for key in ("photographs", "held_out")}
+    return [
+        f"data.{key}: there is no folder {folder}; `prepare` cannot run before it is there"
+        for key, folder in folders.items()
+        if folder not in (None, "embedded") and not (root / folder).is_dir()
+    ]
+
+
 _TABLES = ("models", "students", "decodes", "ablations")

@@ -38,11 +38,13 @@ STAGES = {
         "msdd.evaluate.stage",
         ("seed", "cpu_threads", "evaluate", "data.resolution", "model.scales"),
     ),
-    "table2": Stage("msdd.report.table2", ("decodes",)),
-    "figures": Stage("msdd.report.figures", ("decodes",)),
+    "table1": Stage("msdd.report.table1", ("decodes", "students", "models")),
+    "table2": Stage("msdd.report.table2", ("decodes", "students")),
+    "ablation": Stage("msdd.report.ablation", ("decodes", "ablations")),
+    "figures": Stage("msdd.report.figures", ("decodes", "students")),
 }
 
-ROWS = ("models", "students", "decodes")
+ROWS = ("models", "students", "decodes", "ablations")
 
 
 def keys(stage: str, raw: Mapping[str, Any]) -> list[str]:

@@ -10,29 +10,43 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, ScalarFor
 
 from msdd import layout
 from msdd.params import Params
-from msdd.report.style import COLOURS, GREY, save, styled
+from msdd.report import notes
+from msdd.report.results import distillation, photographs
+from msdd.report.style import COLOURS, GREY, SMALL, save, styled, wrapped
 
 Curve = tuple[list[int], list[float]]
 MOST_COLUMNS = 3
 
 
 def draw(params: Params, root: Path) -> int:
-    """Write `reports/curves.png` from every `curves.jsonl` there is; returns how many it shows."""
+    """Write `reports/curves.{png,svg}` from every `curves.jsonl` there is; returns their number."""
     panels = {title: lines for title, lines in _panels(params, root).items() if lines}
-    save(figure(panels), root / "reports" / "curves.png")
+    save(figure(panels, _foot(params, root)), root, "curves")
     return sum(map(len, panels.values()))
 
 
 def _panels(params: Params, root: Path) -> dict[str, dict[str, Curve]]:
     """Title of a panel to its curves by name."""
     stage1 = {model: root / layout.stage1(model) for model in params.models}
-    panels = {"Stage 1": _curves(stage1)}
-    for student in params.students:
-        model = params.model_row(student)
-        scales = range(params.model_of(model).scales)
-        folders = {f"scale {k}": root / layout.scale(model, student, k) for k in scales}
-        panels[f"Student {student}"] = _curves(folders)
-    return panels
+    students = {f"Student {row}": _folders(params, row, root) for row in params.students}
+    return {title: _curves(folders) for title, folders in {"Stage 1": stage1, **students}.items()}
+
+
+def _folders(params: Params, student: str, root: Path) -> dict[str, Path]:
+    """A student's trainings by name: one for each scale, or one for the whole chain."""
+    model = params.model_row(student)
+    if params.distil_of(student).mode != "per_scale":
+        return {distillation(student, params): root / layout.assembled(model, student)}
+    scales = range(params.model_of(model).scales)
+    return {f"scale {k}": root / layout.scale(model, student, k) for k in scales}
+
+
+def _foot(params: Params, root: Path) -> str:
+    count = photographs(root, "train")
+    return (
+        f"Trained on {params.data.train_crops:,} crops of {count} photograph{'s' * (count != 1)}."
+        f"{notes.few(root, 'train')}"
+    )
 
 
 def _curves(folders: dict[str, Path]) -> dict[str, Curve]:
@@ -46,7 +60,7 @@ def read(path: Path) -> Curve:
     return [point["images"] for point in points], [point["loss"] for point in points]
 
 
-def figure(panels: dict[str, dict[str, Curve]]) -> Figure:
+def figure(panels: dict[str, dict[str, Curve]], foot: str) -> Figure:
     """A panel for each title, losses on a logarithmic axis of its own."""
     columns = max(1, min(MOST_COLUMNS, len(panels)))
     rows = max(1, math.ceil(len(panels) / columns))
@@ -54,6 +68,7 @@ def figure(panels: dict[str, dict[str, Curve]]) -> Figure:
         made = Figure((4.2 * columns, 3.0 * rows), layout="constrained", facecolor="white")
         for k, (title, lines) in enumerate(panels.items()):
             _panel(made.add_subplot(rows, columns, k + 1), title, lines)
+        made.supxlabel(wrapped(foot, 4.2 * columns), x=0.01, ha="left", size=SMALL, color=GREY)
     return made
 
 

@@ -3,9 +3,18 @@
 from pathlib import Path
 
 from msdd import layout
+from msdd.data.shards import read_manifest
 from msdd.errors import MsddError
 from msdd.files import read_json
 from msdd.params import Params
+
+REFERENCES, TEACHERS, STUDENTS = "References", "Teachers", "One-step students"
+TRAINING = {
+    "per_scale": "per scale",
+    "joint": "joint",
+    "joint_paper_code": "joint, authors' code",
+    "finetune": "finetune",
+}
 
 
 def paths(params: Params) -> list[Path]:
@@ -19,6 +28,7 @@ def paths(params: Params) -> list[Path]:
 def read(params: Params, root: Path) -> list[dict]:
     """All evaluations, each with the `file` it comes from; all are of the same images.
 
+    `timing` is what stands in the file beside it, empty if there is none.
     Raises MsddError for a file that is missing and for images that differ.
     """
     results = [_read(root, path) for path in paths(params)]
@@ -32,7 +42,10 @@ def read(params: Params, root: Path) -> list[dict]:
 
 
 def _read(root: Path, path: Path) -> dict:
-    return read_json(existing(root, path)) | {"file": path.as_posix()}
+    result = read_json(existing(root, path))
+    timing = root / layout.timing(path)
+    aside = read_json(timing) if timing.exists() else {}
+    return result | {"file": path.as_posix(), "timing": aside}
 
 
 def existing(root: Path, path: Path) -> Path:
@@ -40,3 +53,28 @@ def existing(root: Path, path: Path) -> Path:
     if not (root / path).exists():
         raise MsddError(f"{path} is missing: run `msdd evaluate` or `msdd reference` first")
     return root / path
+
+
+def group(result: dict) -> str:
+    """Which part of a table an evaluation belongs to."""
+    if result.get("student"):
+        return STUDENTS
+    return TEACHERS if result.get("model") else REFERENCES
+
+
+def training(result: dict, params: Params) -> str | None:
+    """How the networks behind an evaluation were trained."""
+    if result.get("student"):
+        return distillation(result["student"], params)
+    return "stage 1" if result.get("model") else None
+
+
+def distillation(student: str, params: Params) -> str:
+    """How a student was trained, and from which other one if it was."""
+    start = params.students[student].start
+    return TRAINING[params.distil_of(student).mode] + (f" from {start}" if start else "")
+
+
+def photographs(root: Path, split: str) -> int:
+    """How many photographs the crops of `train` or `held_out` were cut from."""
+    return read_manifest(root / layout.prepared())["photographs"][split]

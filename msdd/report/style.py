@@ -1,14 +1,17 @@
 """How the figures look: quiet axes, colours that colour-blind readers can tell apart."""
 
+import textwrap
 from pathlib import Path
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from msdd import layout
 from msdd.files import atomic
 
 INK, GREY, LIGHT = "#222222", "#777777", "#dddddd"
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]  # Okabe and Ito
+SMALL = 7.5  # points, for what stands below a figure
 RC = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so figures are the same everywhere
     "font.size": 9,
@@ -19,6 +22,7 @@ RC = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "axes.titlelocation": "left",
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
@@ -27,6 +31,7 @@ RC = {
     "xtick.color": GREY,
     "ytick.color": GREY,
     "legend.frameon": False,
+    "svg.hashsalt": "msdd",  # else an SVG has other names in it each time
 }
 
 
@@ -35,7 +40,15 @@ def styled():
     return rc_context(RC)
 
 
-def save(figure: Figure, path: Path, dpi: int = 150) -> None:
-    """Write a PNG whole, with nothing in it that changes from run to run."""
-    with atomic(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=dpi, metadata={"Software": None})
+def save(figure: Figure, root: Path, name: str, dpi: int = 150) -> None:
+    """Write one of `layout.FIGURES` as PNG and SVG, with nothing in them that changes each time."""
+    metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+    with styled():
+        for kind, empty in metadata.items():
+            with atomic(root / layout.figure(name, kind)) as temporary:
+                figure.savefig(temporary, format=kind, dpi=dpi, metadata=empty)
+
+
+def wrapped(text: str, inches: float) -> str:
+    """Lines of small letters that fit into a width."""
+    return textwrap.fill(text, max(20, int(inches * 72 / (0.52 * SMALL))))

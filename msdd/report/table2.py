@@ -1,4 +1,4 @@
-"""Table 2: the multi-scale teacher against its one-step students, on held-out photographs.
+"""Table 2: multi-scale teachers against one-step students, over scale counts.
 
 The table is a function of its input files and of nothing else, so the same files give the same
 bytes. Speed comes from the `.timing.json` files, which are measured anew whenever an evaluation is;
@@ -11,89 +11,57 @@ import pandas as pd
 
 from msdd import layout
 from msdd.evaluate.intervals import paired
-from msdd.files import read_json
 from msdd.params import Params
-from msdd.report.results import read
-from msdd.report.table import Column, Table
+from msdd.report import notes
+from msdd.report.measured import listed, metric_columns, metrics, speed
+from msdd.report.results import STUDENTS, TEACHERS, group, read, training
+from msdd.report.table import Column, Table, write
 
-REFERENCES, TEACHERS, STUDENTS = "References", "Teachers", "One-step students"
-FEATURES = {"efficientnet_lite0": "EffNetLite0", "inception": "Inception"}
 SAME_BOX = ("device", "threads", "precision", "batch")  # what two timings must share for a ratio
 
 
 def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
     """Write `reports/table2.{csv,md,tex}`; returns the PSNR of every row."""
-    results = [one | {"timing": _timing(root, one)} for one in read(params, root)]
-    frame = pd.DataFrame(_rows(results)).astype({"forward_passes": "Int64"})
-    texts = {"title": "Table 2", "caption": _caption(results), "notes": _notes(results, root)}
+    results = read(params, root)
+    by_scales = sorted(results, key=lambda result: (_rank(result), _scales(result)))
+    rows = [_row(result, results, params) for result in by_scales]
+    frame = pd.DataFrame(rows).astype({"forward_passes": "Int64"})
+    texts = {"caption": _caption(results), "notes": _notes(results, root)}
     table = Table(frame, _columns(frame), **texts, group="group", sources="file")
-    table.write(root / layout.table2("csv").with_suffix(""))
+    write(root / layout.table("table2", "csv").with_suffix(""), table)
     return {f"psnr/{row}": psnr for row, psnr in zip(frame["row"], frame["psnr"], strict=True)}
 
 
-def _timing(root: Path, result: dict) -> dict:
-    """Decode time and circumstances; references have none."""
-    path = root / layout.timing(Path(result["file"]))
-    return read_json(path) if path.exists() else {}
+def _rank(result: dict) -> int:
+    return (TEACHERS, STUDENTS).index(group(result)) if result.get("model") else -1
 
 
-def _rows(results: list[dict]) -> list[dict]:
-    return [_row(result, _teacher(result, results), results[0]) for result in results]
+def _scales(result: dict) -> int:
+    return len(result.get("scales") or [])
 
 
-def _row(result: dict, teacher: dict | None, floor: dict) -> dict:
-    """A line of the table; `floor` is the reference that differences are taken to."""
-    timing = result["timing"]
+def _row(result: dict, results: list[dict], params: Params) -> dict:
+    """A line of the table; differences are taken to the first result, the mean colour."""
+    other = _against(result, results)
     return {
-        "group": _group(result),
+        "group": group(result),
         "row": result["decode"],
         "model": result.get("model"),
-        "scales": _list(result.get("scales")),
-        "steps": _list(result.get("steps")),
-        "guidance": _list(result.get("guidance"), short=True),
+        "training": training(result, params),
+        "scales": listed(result.get("scales")),
+        "steps": listed(result.get("steps")),
+        "guidance": listed(result.get("guidance"), short=True),
         "forward_passes": result.get("forward_passes") or None,
         "images": result["images"],
         "protocol": result["protocol"],
-        **_metrics(result["metrics"]),
-        **_difference(result, floor),
+        **metrics(result),
+        **_difference(result, results[0]),
+        "passes_ratio": _passes_ratio(result, other),
         "file": result["file"],
-        "images_per_second": timing.get("images_per_second"),
-        "speed_ratio": _ratio(timing, teacher["timing"]) if teacher else None,
-        "speed_against": teacher["decode"] if teacher else None,
-        "device": timing.get("device"),
-        "commit": timing.get("provenance", {}).get("commit"),
+        **speed(result),
+        "speed_ratio": _ratio(result["timing"], other["timing"]) if other else None,
+        "speed_against": other["decode"] if other else None,
     }
-
-
-def _group(result: dict) -> str:
-    if result.get("student"):
-        return STUDENTS
-    return TEACHERS if result.get("model") else REFERENCES
-
-
-def _list(values: list | None, short: bool = False) -> str | None:
-    """`8/16/32`; if `short`, one number where all scales have the same."""
-    texts = [f"{value:g}" for value in values or []]
-    return "/".join(texts[:1] if short and len(set(texts)) == 1 else texts) or None
-
-
-def _metrics(metrics: dict) -> dict[str, float]:
-    flat = {}
-    for name, value in sorted(metrics.items(), key=lambda item: _place(item[0])):
-        if isinstance(value, dict):
-            flat |= {
-                name: value["mean"],
-                f"{name}_low": value["low"],
-                f"{name}_high": value["high"],
-            }
-        else:
-            flat[name] = value
-    return flat
-
-
-def _place(name: str) -> tuple[int, str]:
-    order = ("psnr", "ssim", "lpips", "fd")
-    return next((i for i, kind in enumerate(order) if name.startswith(kind)), len(order)), name
 
 
 def _difference(result: dict, floor: dict) -> dict[str, float | None]:
@@ -104,12 +72,43 @@ def _difference(result: dict, floor: dict) -> dict[str, float | None]:
     return {"psnr_gain": mean, "psnr_gain_low": low, "psnr_gain_high": high}
 
 
-def _teacher(result: dict, results: list[dict]) -> dict | None:
-    """The first decode of the model that a student was distilled from."""
-    if not result.get("student"):
+def _against(result: dict, results: list[dict]) -> dict | None:
+    """The teacher that a row's speed is compared with.
+
+    For a student the first decode of its model; for a teacher of several scales one at full
+    resolution alone that takes as many steps, guided alike.
+    """
+    teachers = [other for other in results if group(other) == TEACHERS]
+    if group(result) == STUDENTS:
+        found = (other for other in teachers if other["model"] == result["model"])
+    elif group(result) == TEACHERS and _scales(result) > 1:
+        found = (other for other in teachers if _scales(other) == 1 and _alike(other, result))
+    else:
         return None
-    teachers = (other for other in results if _group(other) == TEACHERS)
-    return next((other for other in teachers if other["model"] == result["model"]), None)
+    return next(found, None)
+
+
+def _alike(a: dict, b: dict) -> bool:
+    return sum(a["steps"]) == sum(b["steps"]) and a["forward_passes"] == b["forward_passes"]
+
+
+def _passes_ratio(result: dict, other: dict | None) -> str | None:
+    """The student's gain by arithmetic: its teacher's passes for each of its own, at equal sizes.
+
+    Passes of unequal sizes do not add up, so scales that save unequally give a range: the gain is
+    between the smallest and the largest.
+    """
+    if other is None or group(result) != STUDENTS:
+        return None
+    pairs = zip(_passes(other), _passes(result), strict=True)
+    ratios = sorted({round(theirs / own, 1) for theirs, own in pairs})
+    return "–".join(f"{ratio:g}" for ratio in (ratios[0], ratios[-1])[: len(ratios)]) + "×"
+
+
+def _passes(result: dict) -> list[int]:
+    """Evaluations of the network at each scale; a guided step costs two."""
+    pairs = zip(result["steps"], result["guidance"], strict=True)
+    return [steps * (1 if guidance == 1 else 2) for steps, guidance in pairs]
 
 
 def _ratio(timing: dict, teacher: dict) -> float | None:
@@ -121,30 +120,21 @@ def _ratio(timing: dict, teacher: dict) -> float | None:
 
 
 def _columns(frame: pd.DataFrame) -> list[Column]:
-    metrics = [name for name in frame if name.startswith(("ssim", "lpips", "fd_"))]
-    shown = [_metric_column(name) for name in metrics if not name.endswith(("_low", "_high"))]
     return [
         Column("row", "row"),
+        Column("training", "training"),
         Column("scales", "scales\n(px)"),
         Column("steps", "steps"),
         Column("guidance", "guidance"),
         Column("forward_passes", "passes", 0),
         Column("psnr", "PSNR ↑", 2, interval=True),
         Column("psnr_gain", "Δ to mean\ncolour", 2, interval=True),
-        *shown,
+        *metric_columns(frame).values(),
         Column("images_per_second", "images/s", 1),
-        Column("speed_ratio", "speed-up", 1, unit="×"),
+        Column("speed_ratio", "speed-\nup", 1, unit="×"),
+        Column("passes_ratio", "by\npasses"),
         Column("speed_against", "over"),
     ]
-
-
-def _metric_column(name: str) -> Column:
-    kind, _, variant = name.partition("_")
-    if kind == "fd":  # only Inception features under their own protocol may be called rFID
-        return Column(name, f"FD-{FEATURES.get(variant, variant)} ↓", 1)
-    if kind == "lpips":
-        return Column(name, f"LPIPS\n{variant} ↓", 3)
-    return Column(name, "SSIM ↑", 3)
 
 
 def _caption(results: list[dict]) -> str:
@@ -156,47 +146,14 @@ def _caption(results: list[dict]) -> str:
 
 
 def _notes(results: list[dict], root: Path) -> list[str]:
-    images = ", ".join(sorted({str(result["images"]) for result in results}))
-    notes = [
-        f"Measured on {images} crops of {_photographs(root)}; brackets are 95 % bootstrap "
-        "intervals over the crops and say nothing about other photographs.",
+    return [
+        notes.intervals(results, root),
         "Δ: difference in PSNR (dB) to filling each crop with its mean colour, paired per crop.",
-        "passes: evaluations of the network for one image; guidance counts twice.",
+        "passes: evaluations of the network for one image; guidance counts twice. Passes at a "
+        "coarse scale cost less than at a fine one.",
+        "speed-up: of a student over the teacher named, the first decode of its model; of a "
+        "teacher over one that takes as many steps at full resolution alone, where there is one. "
+        "by passes: the same for a student by arithmetic alone, from the passes at each scale; a "
+        "range where the scales save unequally.",
+        *notes.timed(results),
     ]
-    timings = [result["timing"] for result in results if result["timing"]]
-    return notes + ([_timed(timings), _commits(timings)] if timings else ["Nothing was timed."])
-
-
-def _photographs(root: Path) -> str:
-    manifest = root / layout.prepared() / "manifest.json"
-    if not manifest.exists():
-        return "an unknown number of photographs"
-    count = read_json(manifest)["photographs"]["held_out"]
-    return "1 held-out photograph" if count == 1 else f"{count} held-out photographs"
-
-
-def _timed(timings: list[dict]) -> str:
-    boxes = sorted(
-        {
-            f"{timing['device']}, {timing['threads']} threads, {timing['precision']}, "
-            f"batch {timing['batch']}"
-            for timing in timings
-        }
-    )
-    return (
-        f"images/s: decoding alone, timed on {'; '.join(boxes)}. Speed and ratio come from the "
-        ".timing.json beside each metrics file and vary from run to run; all other columns repeat "
-        "to the byte."
-    )
-
-
-def _commits(timings: list[dict]) -> str:
-    seen = [timing.get("provenance", {}) for timing in timings]
-    names = sorted({_commit(provenance) for provenance in seen})
-    return f"Commit: {', '.join(names)}."
-
-
-def _commit(provenance: dict) -> str:
-    commit = provenance.get("commit")
-    changed = " with uncommitted changes" if provenance.get("dirty") else ""
-    return commit[:12] + changed if commit else "unknown"

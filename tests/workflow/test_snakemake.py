@@ -14,6 +14,7 @@ from msdd.params import load
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "presets/tiny.yaml"
+REPORTS = {"table1": 1, "table2": 1, "ablation": 1, "figures": 1}
 PREPARED = ("manifest.json", "photographs.csv", "train", "held_out")
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
 
@@ -65,11 +66,16 @@ def expected(params):
         yield from (folder / file for file in layout.TRAINING_FILES)
     for student, job in tables["students"].items():
         yield from (layout.assembled(job["model"], student) / f for f in layout.MODEL_FILES)
+    for student, job in tables["chains"].items():
+        yield from (layout.assembled(job["model"], student) / f for f in layout.TRAINING_FILES)
     evaluations = [layout.evaluation(*params.source(decode), decode) for decode in params.decodes]
     for path in [*evaluations, *map(layout.reference, layout.REFERENCES)]:
         yield from (path, layout.timing(path), layout.samples(path))
-    yield from map(layout.table2, ("csv", "md", "tex"))
-    yield from (layout.reconstructions(), layout.curves())
+    yield from map(layout.pyramid, evaluations)
+    for name in layout.TABLES:
+        yield from (layout.table(name, kind) for kind in ("csv", "md", "tex"))
+    for name in layout.FIGURES:
+        yield from (layout.figure(name, kind) for kind in ("png", "svg"))
 
 
 def test_a_fresh_folder_plans_every_job_and_refreshes_the_rows(tiny):
@@ -79,10 +85,10 @@ def test_a_fresh_folder_plans_every_job_and_refreshes_the_rows(tiny):
         "train": 1,
         "distil": 2,
         "assemble": 1,
-        "evaluate": 2,
+        "chain": 1,
+        "evaluate": 3,
         "reference": 2,
-        "table2": 1,
-        "figures": 1,
+        **REPORTS,
     }
     assert sum(plan.values()) <= 15
     assert (tiny / layout.rows()).exists()
@@ -120,9 +126,8 @@ def test_the_tiny_preset_runs_and_is_then_done(tiny):
     assert planned(tiny) == {}
     assert time.perf_counter() - start < 15
 
-    report = {"table2": 1, "figures": 1}
     edit(tiny, "of: msdd, steps: 4", "of: msdd, steps: 6")
-    assert planned(tiny) == {"evaluate": 1, **report}
+    assert planned(tiny) == {"evaluate": 1, **REPORTS}
     edit(tiny, "of: msdd, steps: 6", "of: msdd, steps: 4")
     edit(tiny, "teacher_steps: 2", "teacher_steps: 3")
-    assert planned(tiny) == {"distil": 2, "assemble": 1, "evaluate": 1, **report}
+    assert planned(tiny) == {"distil": 2, "assemble": 1, "chain": 1, "evaluate": 2, **REPORTS}

@@ -9,10 +9,10 @@ rule assemble:
         "runs/{model}/{student}/model.safetensors",
     log:
         "logs/assemble/{model}/{student}.log",
-    wildcard_constraints:
-        student=any_of(ROWS["students"]),
     benchmark:
         "benchmarks/assemble/{model}/{student}.tsv"
+    wildcard_constraints:
+        student=any_of(ROWS["students"]),
     resources:
         mem_mb=4000,
         runtime="30m",

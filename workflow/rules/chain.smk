@@ -16,10 +16,10 @@ rule chain:
         "runs/{model}/{student}/curves.jsonl",
     log:
         "logs/chain/{model}/{student}.log",
-    wildcard_constraints:
-        student=any_of(ROWS["chains"]),
     benchmark:
         "benchmarks/chain/{model}/{student}.tsv"
+    wildcard_constraints:
+        student=any_of(ROWS["chains"]),
     threads: PARAMS.cpu_threads
     resources:
         gpu=1,

@@ -21,6 +21,9 @@ except MsddError as error:
     # One line a mistake; Snakemake would tell where in this file it met the error.
     sys.exit("\n".join(f"msdd: error: {line}" for line in str(error).splitlines()))
 
+for line in presets.missing(PARAMS):
+    print(f"msdd: {line}", file=sys.stderr)
+
 presets.expand(PARAMS)
 RAW = PARAMS.raw()
 ROWS = presets.rows(PARAMS)

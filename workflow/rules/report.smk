@@ -1,14 +1,42 @@
 EVALUATIONS = [Path(job["path"]) for job in ROWS["decodes"].values()]
-EVALUATIONS += map(layout.reference, layout.REFERENCES)
-TRAININGS = [*ROWS["models"].values(), *ROWS["scales"].values()]
+REFERENCES = [layout.reference(name) for name in layout.REFERENCES]
+MEASURED = [*REFERENCES, *EVALUATIONS]
+TIMINGS = [layout.timing(path) for path in MEASURED]
+TRAININGS = [
+    job for table in ("models", "scales", "chains") for job in ROWS[table].values()
+]
+
+
+rule table1:
+    """Table 1: tokenizers, the papers' own figures apart from what was measured here."""
+    input:
+        "data/prepared/manifest.json",
+        workflow.source_path("../../reports/published.yaml"),
+        MEASURED,
+        TIMINGS,
+    output:
+        multiext("reports/table1", ".csv", ".md", ".tex"),
+    log:
+        "logs/table1/table1.log",
+    benchmark:
+        "benchmarks/table1/table1.tsv"
+    resources:
+        mem_mb=1000,
+        runtime="10m",
+    params:
+        *tracked_by("table1"),
+    message:
+        "Writing table 1"
+    shell:
+        "msdd table1 2>&1 | tee -i {log}"
 
 
 rule table2:
     """Table 2: teachers against one-step students, with quality, passes and speed."""
     input:
         "data/prepared/manifest.json",
-        EVALUATIONS,
-        map(layout.timing, EVALUATIONS),
+        MEASURED,
+        TIMINGS,
     output:
         multiext("reports/table2", ".csv", ".md", ".tex"),
     log:
@@ -26,16 +54,42 @@ rule table2:
         "msdd table2 2>&1 | tee -i {log}"
 
 
-rule figures:
-    """Originals, teacher and student side by side; the curves of all that was trained."""
+rule ablation:
+    """One comparison a row, paired per image, with the direction that theory expects."""
     input:
         "data/prepared/manifest.json",
-        EVALUATIONS,
-        map(layout.samples, EVALUATIONS),
+        MEASURED,
+    output:
+        multiext("reports/ablation", ".csv", ".md", ".tex"),
+    log:
+        "logs/ablation/ablation.log",
+    benchmark:
+        "benchmarks/ablation/ablation.tsv"
+    resources:
+        mem_mb=1000,
+        runtime="10m",
+    params:
+        *tracked_by("ablation"),
+    message:
+        "Writing the ablation"
+    shell:
+        "msdd ablation 2>&1 | tee -i {log}"
+
+
+rule figures:
+    """Reconstructions, the coarse-to-fine pyramid, quality against speed, training curves."""
+    input:
+        "data/prepared/manifest.json",
+        MEASURED,
+        TIMINGS,
+        [layout.samples(path) for path in MEASURED],
+        [layout.pyramid(path) for path in EVALUATIONS],
         [f"{job['path']}/curves.jsonl" for job in TRAININGS],
     output:
-        "reports/reconstructions.png",
-        "reports/curves.png",
+        multiext("reports/reconstructions", ".png", ".svg"),
+        multiext("reports/pyramid", ".png", ".svg"),
+        multiext("reports/quality_speed", ".png", ".svg"),
+        multiext("reports/curves", ".png", ".svg"),
     log:
         "logs/figures/figures.log",
     benchmark:
@@ -46,6 +100,6 @@ rule figures:
     params:
         *tracked_by("figures"),
     message:
-        "Drawing reconstructions and curves"
+        "Drawing figures"
     shell:
         "msdd figures 2>&1 | tee -i {log}"

@@ -1,0 +1,113 @@
+"""The ablation table: two decodes of the same images against each other, and a verdict.
+
+The verdict is read from the 95 % interval of the paired difference in PSNR, nothing else.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from msdd import layout
+from msdd.evaluate.intervals import paired
+from msdd.params import Ablation, Params
+from msdd.report import jumps, notes
+from msdd.report.results import read
+from msdd.report.table import Column, Table, write
+
+AS_EXPECTED, NOT, OPEN = "as expected", "not as expected", "cannot tell"
+EQUAL = 0.2  # dB within which two decodes count as equal
+CAPTION = "Ablations: two decodes of the same held-out crops, and whether they differ as expected."
+
+
+def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
+    """Write `reports/ablation.{csv,md,tex}`; returns the difference in PSNR of every row."""
+    results = read(params, root)
+    named = {result["decode"]: result for result in results}
+    frame = rows(params, named)
+    texts = {"caption": CAPTION, "notes": _notes(results, root)}
+    table = Table(frame, _columns(params), **texts, group=None, sources="file")
+    write(root / layout.table("ablation", "csv").with_suffix(""), table, *jumps.tables(results))
+    names = [f"psnr/{row}" for row in frame["row"]]
+    return dict(zip(names, frame["psnr_difference"], strict=True))
+
+
+def rows(params: Params, named: dict[str, dict]) -> pd.DataFrame:
+    """A line for every row of `ablations`; `named` has the evaluations by decode."""
+    made = [
+        _row(name, row, named[row.of], named[row.against], params)
+        for name, row in params.ablations.items()
+    ]
+    shown = [column.name for column in _columns(params)]
+    frame = pd.DataFrame(made) if made else pd.DataFrame(columns=["part", *shown, "file"])
+    return frame.astype({"forward_passes_of": "Int64", "forward_passes_against": "Int64"})
+
+
+def _row(name: str, row: Ablation, of: dict, against: dict, params: Params) -> dict:
+    difference = _difference(of, against, "psnr")
+    line = {"part": "comparison", "row": name, "question": row.question}
+    for side, result in (("of", of), ("against", against)):
+        line[side] = result["decode"]
+        line[f"psnr_{side}"] = result["metrics"]["psnr"]["mean"]
+        line[f"forward_passes_{side}"] = result.get("forward_passes")
+    for trunk in params.evaluate.lpips[:1]:
+        difference |= _difference(of, against, f"lpips_{trunk}")
+    ends = difference["psnr_difference_low"], difference["psnr_difference_high"]
+    told = {"expect": row.expect, "verdict": verdict(row.expect, *ends)}
+    return {**line, **difference, **told, "file": f"{of['file']}; {against['file']}"}
+
+
+def _difference(of: dict, against: dict, metric: str) -> dict[str, float]:
+    """The mean over images of `of` minus `against`, with the interval of the pairs."""
+    name = f"{metric}_difference"
+    values = paired(of["per_image"][metric], against["per_image"][metric])
+    return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
+
+
+def verdict(expect: str | None, low: float, high: float) -> str:
+    """What the 95 % interval [low, high] of a difference (dB) says about an expectation.
+
+    `equal` holds where the whole interval lies within 0.2 dB of 0 and fails where all of it lies
+    outside. Without an expectation the direction itself is told.
+    """
+    if expect == "equal":
+        within, apart = max(-low, high) <= EQUAL, low > EQUAL or high < -EQUAL
+        return AS_EXPECTED if within else NOT if apart else OPEN
+    if low <= 0 <= high:
+        return OPEN
+    found = "better" if low > 0 else "worse"
+    if expect is None:
+        return found
+    return AS_EXPECTED if found == expect else NOT
+
+
+def _columns(params: Params) -> list[Column]:
+    lpips = [
+        Column(f"lpips_{trunk}_difference", f"Δ LPIPS\n{trunk} ↓", 3, interval=True)
+        for trunk in params.evaluate.lpips[:1]
+    ]
+    return [
+        Column("row", "ablation"),
+        Column("question", "question", width="4.5cm"),
+        Column("of", "decode"),
+        Column("against", "against"),
+        Column("forward_passes_of", "passes", 0),
+        Column("forward_passes_against", "against", 0),
+        Column("psnr_of", "PSNR ↑", 2),
+        Column("psnr_against", "against", 2),
+        Column("psnr_difference", "Δ PSNR ↑", 2, interval=True),
+        *lpips,
+        Column("expect", "expected"),
+        Column("verdict", "verdict"),
+    ]
+
+
+def _notes(results: list[dict], root: Path) -> list[str]:
+    return [
+        notes.intervals(results, root),
+        "Δ: decode minus the one against it, paired per crop. Better is a larger PSNR.",
+        "verdict: from the interval of Δ PSNR alone. It cannot tell if the interval holds 0; "
+        f"equal means an interval within {EQUAL} dB of 0. Without an expectation the direction "
+        "stands there.",
+        "Each model and student was trained once, with one seed: an interval over crops does not "
+        "hold what another training would give.",
+    ]

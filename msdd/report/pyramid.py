@@ -1,0 +1,58 @@
+"""From coarse to fine: what a teacher and a student think the clean image is at every scale."""
+
+from pathlib import Path
+
+import numpy as np
+
+from msdd import layout
+from msdd.report import notes
+from msdd.report.pixels import DPI, Label, Sheet, spread
+from msdd.report.reconstructions import originals
+from msdd.report.results import STUDENTS, TEACHERS, group
+from msdd.report.style import save
+
+ROWS = 6
+
+
+def draw(results: list[dict], root: Path) -> int:
+    """Write `reports/pyramid.{png,svg}`; returns how many decodes it shows: two, one or none."""
+    shown = [result for kind in (TEACHERS, STUDENTS) for result in first(results, kind, root)]
+    pyramids = [_estimates(result, root) for result in shown]
+    count = min((len(scales[0]) for scales in pyramids), default=len(results[0]["ids"]))
+    which = spread(count, ROWS)
+    columns = [scale[which] for scales in pyramids for scale in scales]
+    columns.append(originals(results, root, which))
+    heads = [head for result in shown for head in _heads(result)]
+    heads.append(("original", f"{len(columns[-1][0])} px"))
+    rows = list(zip(*columns, strict=True))
+    save(Sheet(rows, _foot(results, root), heads=heads).draw(), root, "pyramid", DPI)
+    return len(shown)
+
+
+def first(results: list[dict], kind: str, root: Path) -> list[dict]:
+    """The first of a kind that decodes over several scales, else the first; none without files."""
+    found = [one for one in results if group(one) == kind and _file(one, root).exists()]
+    return sorted(found, key=lambda result: len(result["scales"]) == 1)[:1]
+
+
+def _file(result: dict, root: Path) -> Path:
+    return root / layout.pyramid(Path(result["file"]))
+
+
+def _estimates(result: dict, root: Path) -> list[np.ndarray]:
+    """Coarsest first, uint8 (K, side, side, 3) each."""
+    with np.load(_file(result, root)) as file:
+        return [file[f"scale{k}"] for k in range(len(result["scales"]))]
+
+
+def _heads(result: dict) -> list[Label]:
+    """The name over the first column, the side over each."""
+    names = [result["decode"], *[""] * len(result["scales"])]
+    return [(name, f"{side} px") for name, side in zip(names, result["scales"], strict=False)]
+
+
+def _foot(results: list[dict], root: Path) -> str:
+    return (
+        "Clean estimates at the end of each scale, coarse to fine, of crops of "
+        f"{notes.held_out(root)}; enlarged by nearest neighbour.{notes.few(root)}"
+    )

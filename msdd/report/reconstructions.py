@@ -1,0 +1,48 @@
+"""Held-out crops, and under them what the references and every decode make of them."""
+
+from pathlib import Path
+
+import numpy as np
+
+from msdd import layout
+from msdd.data.shards import Crops
+from msdd.report import notes
+from msdd.report.pixels import DPI, Sheet, spread
+from msdd.report.results import existing
+from msdd.report.style import save
+
+
+def draw(results: list[dict], root: Path) -> int:
+    """Write `reports/reconstructions.{png,svg}`; returns how many rows it has."""
+    samples = [_samples(root, result) for result in results]
+    columns = spread(min(map(len, samples)))
+    rows = [originals(results, root, columns), *(images[columns] for images in samples)]
+    names = [("original", ""), *((result["decode"], _cost(result)) for result in results)]
+    save(Sheet(rows, _foot(results, root), names).draw(), root, "reconstructions", DPI)
+    return len(rows)
+
+
+def originals(results: list[dict], root: Path, columns: np.ndarray) -> np.ndarray:
+    """The crops behind those samples, uint8 (N, H, W, 3): samples are in the order of ids."""
+    ids = np.sort(results[0]["ids"])[columns]
+    crops = Crops(root / layout.prepared(), "held_out").batch(ids)
+    return crops.numpy().transpose(0, 2, 3, 1)
+
+
+def _samples(root: Path, result: dict) -> np.ndarray:
+    """Reconstructions of the crops with the smallest ids, uint8 (K, H, W, 3)."""
+    return np.load(existing(root, layout.samples(Path(result["file"]))))
+
+
+def _cost(result: dict) -> str:
+    """The mean PSNR over all crops, and what it cost."""
+    passes = result.get("forward_passes") or 0
+    count = f" · {passes} pass{'es' * (passes > 1)}" if passes else ""
+    return f"{result['metrics']['psnr']['mean']:.2f} dB{count}"
+
+
+def _foot(results: list[dict], root: Path) -> str:
+    return (
+        f"Mean PSNR over {notes.crops(results, root)}, protocol {results[0]['protocol']}; "
+        f"the crops shown are enlarged by nearest neighbour.{notes.few(root)}"
+    )

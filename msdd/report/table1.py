@@ -1,0 +1,108 @@
+"""Table 1: tokenizers as published, and what was measured here, never one in place of the other.
+
+Published figures come from `reports/published.yaml`, measured ones from evaluation files. The two
+stand in groups of their own, and the distances in columns of their own: a published rFID beside a
+distance on other features, or on other images, would compare nothing.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from msdd import layout
+from msdd.params import Params
+from msdd.report import cited, notes, published
+from msdd.report.measured import metric_columns, metrics, speed
+from msdd.report.published import Published
+from msdd.report.results import read, training
+from msdd.report.table import Column, Table, write
+
+OWN = "MSDD"  # what this project's models are; other systems name themselves
+PUBLISHED = "Published: ImageNet val at 256 px, unless a note says otherwise"
+WHOLE = ("tokens", "dim", "forward_passes", "parameters")
+CAPTION = (
+    "Tokenizers: figures that others published, and what was measured here. The two groups do not "
+    "compare, see the notes."
+)
+
+
+def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
+    """Write `reports/table1.{csv,md,tex}`; returns the PSNR of every row that was measured."""
+    known, results = published.read(root), read(params, root)
+    rows = [{"group": PUBLISHED, **row} for row in cited.rows(known)]
+    here = f"Measured here: {notes.crops(results, root)} at {params.data.resolution} px"
+    rows += [{"group": here, **_measured(result, params)} for result in results]
+    frame = pd.DataFrame(rows).astype(dict.fromkeys(WHOLE, "Int64"))
+    texts = {"caption": CAPTION, "notes": _notes(params, known, results, root)}
+    table = Table(frame, _columns(frame, params), **texts, group="group", sources="file")
+    write(root / layout.table("table1", "csv").with_suffix(""), table)
+    return {f"psnr/{result['decode']}": result["metrics"]["psnr"]["mean"] for result in results}
+
+
+def _measured(result: dict, params: Params) -> dict:
+    """A line of the lower part; a reference is its own system."""
+    own = OWN if result.get("model") else result["decode"]
+    return {
+        "system": result.get("system", own),
+        "row": result["decode"] if result.get("model") else None,
+        "training": training(result, params),
+        "tokens": result.get("tokens"),
+        "dim": result.get("dim"),
+        "latent": cited.latent(result.get("tokens"), result.get("dim")),
+        "forward_passes": result.get("forward_passes") or None,
+        "parameters": result.get("parameters"),
+        "protocol": result["protocol"],
+        **metrics(result),
+        "source": "here",
+        "file": result["file"],
+        **speed(result),
+    }
+
+
+def _columns(frame: pd.DataFrame, params: Params) -> list[Column]:
+    shown = metric_columns(frame)
+    trunks = [f"lpips_{trunk}" for trunk in params.evaluate.lpips[:1]]
+    return [
+        Column("system", "system"),
+        Column("row", "which"),
+        Column("latent", "latent", marks=True),
+        Column("rfid", "rFID ↓\n(Inception)", 2, marks=True),
+        *(column for name, column in shown.items() if name.startswith("fd_")),
+        Column("psnr", "PSNR ↑", 2, interval=True, marks=True),
+        Column("ssim", "SSIM ↑", 3, marks=True),
+        *(shown[trunk] for trunk in trunks),
+        Column("forward_passes", "passes", 0, marks=True),
+        Column("images_per_second", "images/s", 2, marks=True),
+        Column("parameters", "parameters", 0),
+        Column("source", "source"),
+    ]
+
+
+def _notes(params: Params, known: Published, results: list[dict], root: Path) -> list[str]:
+    return [
+        "Published rows are others' figures, copied from the sources in square brackets; nothing "
+        "in them was measured by this project.",
+        _comparable(params),
+        "–: not published, or not measured here.",
+        "rFID is the published Fréchet distance on Inception features; a distance measured here "
+        "stands in a column named for its features.",
+        "passes: evaluations of the decoder for one image; guidance counts twice here.",
+        notes.intervals(results, root),
+        *notes.timed(results),
+        *cited.notes(known),
+    ]
+
+
+def _comparable(params: Params) -> str:
+    """Whether measured rows could stand beside figures on ImageNet at all."""
+    data = params.data
+    where = f"at {data.resolution} px on the photographs of this run ({data.photographs})"
+    if "imagenet" in (data.held_out or data.photographs).lower() and data.resolution == 256:
+        return (
+            f"Rows measured here are {where}, by their protocol: compare with published ones "
+            "only where the notes on both agree."
+        )
+    return (
+        f"Rows measured here are {where}: other images, other sizes and other models than the "
+        "published ones, so they do not compare with figures on ImageNet at 256 px."
+    )

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from msdd.layout import REFERENCES
+
 if TYPE_CHECKING:
     from msdd.params import Params
 
@@ -135,7 +137,7 @@ def _per_scale(key: str, value: Any, scales: int) -> Iterator[str]:
 
 
 def _ablation(params: "Params", row: str) -> Iterator[str]:
-    for key in ("of", "against"):
-        if (decode := getattr(params.ablations[row], key)) not in params.decodes:
-            known = ", ".join(params.decodes)
-            yield f"ablations.{row}.{key} is '{decode}'; rows of decodes: {known}"
+    known = {"of": [*params.decodes], "against": [*params.decodes, *REFERENCES]}
+    for key, names in known.items():
+        if (name := getattr(params.ablations[row], key)) not in names:
+            yield f"ablations.{row}.{key} is '{name}'; known: {', '.join(names)}"

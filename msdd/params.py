@@ -205,7 +205,7 @@ class Ablation(Section):
 
     question: str = Field(description="what is compared, and why that direction is expected")
     of: str = Field(description="row of `decodes`")
-    against: str = Field(description="row of `decodes`")
+    against: str = Field(description="row of `decodes`, mean-colour or bicubic")
     expect: Literal["better", "worse", "equal"] | None = Field(
         description="where theory says that `of` stands; null: it does not say"
     )

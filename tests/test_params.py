@@ -144,8 +144,22 @@ def test_a_mistake_names_key_value_and_what_is_allowed(changes, line):
         ({"students__scale0": {"model": "msdd"}}, "students.scale0: the name 'scale0' is reserved"),
         ({"students__x": {"model": "y"}}, "students.x.model is 'y'; rows of models: msdd"),
         (
+            {"students__x": {"model": "one-scale", "mode": "finetune", "start": "msdd-1step"}},
+            "students.x.start is 'msdd-1step'; per-scale students of one-scale: one-scale-1step",
+        ),
+        (
+            {"students__x": {"model": "msdd", "start": "msdd-1step"}},
+            "students.x.start is 'msdd-1step', but mode is per_scale",
+        ),
+        (
+            {"students__x": {"model": "msdd", "gan": [0, 1]}},
+            "students.x: gan is a list of 2; the model has 3",
+        ),
+        ({"stage1__batch": 2}, "models.msdd: batch 2 is less than scales 3"),
+        ({"ablations__steps__of": "y"}, "ablations.steps.of is 'y'; known: teacher, "),
+        (
             {"decodes__x": {"of": "y"}},
-            "decodes.x.of is 'y'; rows of models and students: msdd, msdd-1step",
+            "decodes.x.of is 'y'; rows of models and students: msdd, one-scale, msdd-1step, ",
         ),
         ({"decodes__x": {"of": "msdd"}}, "decodes.x.steps is missing"),
         (
@@ -208,5 +222,12 @@ def test_use_makes_a_preset_the_params_and_keeps_own_work(tmp_path, monkeypatch)
     target.write_text(target.read_text() + "# mine\n")
     presets.use("tiny", target)
     assert Path("params.yaml.bak").read_text().endswith("# mine\n")
-    with pytest.raises(MsddError, match="no preset 'huge'; known: demo, "):
+    with pytest.raises(MsddError, match="no preset 'huge'; known: ablation, demo, "):
         presets.use("huge", target)
+
+
+def test_the_ablation_preset_trains_nothing_of_the_demo_again():
+    demo, ablation = (load(ROOT / f"presets/{name}.yaml").raw() for name in ("demo", "ablation"))
+    for section, value in demo.items():
+        rows = isinstance(value, dict) and section in ("models", "students", "decodes", "ablations")
+        assert ablation[section].items() >= value.items() if rows else ablation[section] == value

@@ -54,6 +54,9 @@ def run(params: Params, decode: str, root: Path = Path(".")) -> dict[str, object
         "jump": row.jump,
         "forward_passes": forward_passes(tokenizer.steps, tokenizer.guidance),
         "scales": tokenizer.config.sides,
+        "tokens": tokenizer.config.latents,
+        "dim": tokenizer.config.latent_dim,
+        "parameters": tokenizer.parameters,
     }
     subject = Subject(
         decode,
@@ -72,7 +75,8 @@ def run_reference(params: Params, name: str, root: Path = Path(".")) -> dict[str
     side = params.data.resolution >> (params.model.scales - 1)
     resolution = params.data.resolution
     tokenizer = MeanColour(resolution) if name == "mean-colour" else Bicubic(side, resolution)
-    about = {"of": name, "forward_passes": 0}
+    tokens = 1 if name == "mean-colour" else side**2
+    about = {"of": name, "forward_passes": 0, "tokens": tokens, "dim": 3, "parameters": 0}
     if name == "bicubic":
         about["scales"] = [side]
     subject = Subject(name, "reference", layout.reference(name), tokenizer, about)

@@ -51,6 +51,8 @@ def timed(results: list[dict]) -> list[str]:
         ".timing.json beside each metrics file and vary from run to run; all other columns repeat "
         "to the byte.",
         _commits([result["timing"] for result in results if result["timing"]]),
+        "In MLflow the figures of a metrics file stand in the run `<row>/evaluate/<decode>`, below "
+        "the row of params.yaml that decodes.",
     ]
 
 

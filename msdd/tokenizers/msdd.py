@@ -50,6 +50,12 @@ class MSDD:
         self.correlation = CORRELATIONS[jump]
         self.device = next(encoder.parameters()).device
 
+    @property
+    def parameters(self) -> int:
+        """Number of weights; a decoder that serves several scales counts once."""
+        modules = dict.fromkeys([self.encoder, *self.decoders])
+        return sum(p.numel() for module in modules for p in module.parameters())
+
     @torch.inference_mode()
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3, R, R) in [-1, 1] to latents (B, latents, latent_dim)."""

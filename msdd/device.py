@@ -1,10 +1,14 @@
 """The machine that computes: which device, with what arithmetic, and its clock."""
 
+import subprocess
+import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 
 import torch
 
+from msdd.errors import MsddError
 from msdd.params import Params
 
 
@@ -16,7 +20,25 @@ def prepare_device(params: Params) -> torch.device:
 
 def arithmetic(precision: str, device: torch.device) -> AbstractContextManager:
     """Context of the networks' arithmetic: `bf16` through autocast, `fp32` as it is."""
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+    if precision == "fp32":
+        return nullcontext()
+    if device.type == "cpu":
+        check_bf16()
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+@cache
+def check_bf16() -> None:
+    """Raises MsddError where bf16 would end the process instead of computing.
+
+    Some virtual machines announce the processor's AMX unit and forbid its use; only trying tells.
+    """
+    trial = "import torch; a = torch.ones(64, 64).bfloat16(); a @ a"
+    if subprocess.run([sys.executable, "-c", trial], stderr=subprocess.DEVNULL).returncode < 0:
+        raise MsddError(
+            "precision bf16: this processor announces bf16 instructions that this machine forbids; "
+            "set precision to fp32, or ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 in the environment"
+        )
 
 
 def clock(device: torch.device) -> float:

@@ -56,16 +56,22 @@ def run(params: Params, student: str, root: Path = Path(".")) -> dict[str, float
         losses=lambda images: of_mode(network, teacher, images, settings, objective),
         settings=settings,
         key=stage_key("chain", params.raw(), inputs, student=student),
-        export=lambda folder, state: export(folder, state, teacher),
+        export=lambda folder, state: export(folder, state, len(network), teacher),
         adversary=objective.adversary,
     )
     return carry_out(job, params, crops, root)
 
 
-def export(folder: Path, state: dict[str, Tensor], teacher: Autoencoder) -> None:
-    """A student's folder: the frozen encoder, and the decoders that were trained."""
+def export(folder: Path, state: dict[str, Tensor], trained: int, teacher: Autoencoder) -> None:
+    """A student's folder: the frozen encoder, and for each scale one of the `trained` decoders."""
     encoder = {f"encoder.{name}": value for name, value in teacher.encoder.state_dict().items()}
-    decoders = {f"decoders.{name}": value for name, value in state.items()}
+    parts = [name.split(".", 1) for name in state]
+    decoders = {
+        f"decoders.{k}.{name}": state[f"{part}.{name}"].clone()  # the file takes no shared memory
+        for k in range(teacher.config.scales)
+        for part, name in parts
+        if int(part) == k % trained
+    }
     store.save(folder, "student", teacher.config, encoder | decoders)
 
 

@@ -8,11 +8,12 @@ import sys
 
 import pytest
 import torch
+from interruption import Interruption, assert_equal_to_the_bit, interrupted
 from torch import nn
 
 from msdd import layout
 from msdd.errors import MsddError
-from msdd.train import carry_out, distil, stage1
+from msdd.train import distil, stage1
 from msdd.train.ema import RAMP, Ema
 from msdd.train.optimiser import learning_rate
 
@@ -38,56 +39,11 @@ stage1.run(load(), "msdd")
 """
 
 
-class Interruption(BaseException):
-    """Nobody handles it, as nobody handles a signal."""
-
-
-@pytest.fixture
-def states(monkeypatch):
-    """The state of every training of the test, as it was at the end."""
-    made = []
-
-    class Kept(carry_out.State):
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
-            made.append(self)
-
-    monkeypatch.setattr(carry_out, "State", Kept)
-    return made
-
-
-@pytest.fixture
-def work(trained, tmp_path):
-    """A working directory with a teacher."""
-    return shutil.copytree(trained, tmp_path / "trained")
-
-
 def distil_interrupted(monkeypatch, params, root) -> None:
     """Distil scale 1 up to the middle of step 5 of 6."""
-    losses, steps = distil.losses, iter(range(5))
-
-    def failing(*arguments):
-        terms = losses(*arguments)
-        if next(steps) == 4:
-            raise Interruption
-        return terms
-
-    with monkeypatch.context() as patch, pytest.raises(Interruption):
-        patch.setattr(distil, "losses", failing)
+    with interrupted(monkeypatch, distil, step=5):
         distil.run(params, "msdd-1step", 1, root)
     assert not (root / SCALE / "model.safetensors").exists()
-
-
-def assert_equal_to_the_bit(a: carry_out.State, b: carry_out.State) -> None:
-    assert a.images == b.images and a.curve == b.curve
-    for name, value in a.network.state_dict().items():
-        assert torch.equal(value, b.network.state_dict()[name]), name
-    for name, value in a.ema.average.items():
-        assert torch.equal(value, b.ema.average[name]), name
-    moments, others = a.optimiser.state_dict()["state"], b.optimiser.state_dict()["state"]
-    assert moments.keys() == others.keys()
-    for k, moment in moments.items():
-        assert all(torch.equal(moment[name], others[k][name]) for name in moment), k
 
 
 def same_files(a, b) -> bool:

@@ -91,6 +91,7 @@ def _student(params: "Params", row: str) -> Iterator[str]:
     for key in ("guidance", "lpips", "gan"):
         yield from _per_scale(f"students.{row}: {key}", getattr(distil, key), scales)
     yield from _start(params, row, distil.mode)
+    yield from _weights(f"students.{row}", distil)
     yield from _training(params, f"students.{row}", distil)
 
 
@@ -107,6 +108,14 @@ def _start(params: "Params", row: str, mode: str) -> Iterator[str]:
         yield f"{name} is '{start}'; per-scale students of {model}: {', '.join(known) or 'none'}"
     if mode != "finetune" and start is not None:
         yield f"{name} is '{start}', but mode is {mode}; only finetune begins with another student"
+
+
+def _weights(name: str, distil: Any) -> Iterator[str]:
+    """Something must be learned from an image at every scale, before an adversary is balanced."""
+    if distil.mode == "joint_paper_code" and (distil.mse_real or not distil.mse_teacher):
+        yield f"{name}: mode joint_paper_code needs mse_teacher above 0 and has no mse_real"
+    elif not (distil.mse_teacher or distil.mse_real):
+        yield f"{name}: mse_teacher and mse_real are both 0; one of them must be above"
 
 
 def _decode(params: "Params", row: str) -> Iterator[str]:

@@ -155,6 +155,14 @@ def test_a_mistake_names_key_value_and_what_is_allowed(changes, line):
             {"students__x": {"model": "msdd", "gan": [0, 1]}},
             "students.x: gan is a list of 2; the model has 3",
         ),
+        (
+            {"students__x": {"model": "msdd", "mse_teacher": 0}},
+            "students.x: mse_teacher and mse_real are both 0",
+        ),
+        (
+            {"students__x": {"model": "msdd", "mode": "joint_paper_code", "mse_real": 1}},
+            "students.x: mode joint_paper_code needs mse_teacher",
+        ),
         ({"stage1__batch": 2}, "models.msdd: batch 2 is less than scales 3"),
         ({"ablations__steps__of": "y"}, "ablations.steps.of is 'y'; known: teacher, "),
         (

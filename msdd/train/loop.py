@@ -47,9 +47,9 @@ def train(job: Job, state: State, crops: Crops, seed: int, checkpoint: Path, run
                 state.sums[term] = state.sums.get(term, 0) + value.detach()
 
             if state.images % settings.log_every == 0 or state.images >= settings.images:
-                state.curve.append(averages(state, job))
-                state.sums = {}
-                run.log(state.images, state.curve[-1])
+                point, state.sums = averages(state, job), {}
+                state.curve.append({"images": state.images, **point})
+                run.log(state.images, point)
             if state.images % settings.checkpoint_every == 0:
                 state.save(checkpoint, job.key)
             progress.update(state.images, **latest(state))
@@ -72,7 +72,7 @@ def step(state: State, settings: Optimisation) -> float:
 
 
 def averages(state: State, job: Job) -> dict[str, float]:
-    """A point of the curve: the mean of each term since the last; the one place that waits."""
+    """The mean of each term since the last point of the curve; the one place that waits."""
     since = state.curve[-1]["images"] if state.curve else 0
     steps = (state.images - since) // job.settings.batch
     point = {term: total.item() / steps for term, total in state.sums.items()}
@@ -81,7 +81,7 @@ def averages(state: State, job: Job) -> dict[str, float]:
             f"{job.name}: the loss is not a number after {state.images} images; "
             f"a learning_rate below {job.settings.learning_rate:g} may help"
         )
-    return {"images": state.images, **point}
+    return point
 
 
 def latest(state: State) -> dict[str, float]:

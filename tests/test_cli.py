@@ -113,4 +113,4 @@ def test_expand_and_check(here, capsys):
     assert cli.main(["params", "check"]) == 0
     written, same, *plan = capsys.readouterr().out.splitlines()
     assert (written, same) == ("workflow/rows.yaml written", "workflow/rows.yaml is up to date")
-    assert plan[-1] == "images: 384 in stage 1, 384 in distillation"
+    assert plan[-1] == "images: 384 in stage 1, 576 in distillation"

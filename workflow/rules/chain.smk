@@ -1,10 +1,3 @@
-def start_of(wildcards):
-    """The teacher, and the student that finetuning begins with."""
-    start = ROWS["chains"][wildcards.student]["start"]
-    folders = dict.fromkeys([f"runs/{wildcards.model}/stage1", start])
-    return [f"{folder}/{file}" for folder in folders for file in layout.MODEL_FILES]
-
-
 rule chain:
     """Stage 2 through the chain: joint distillation, or finetuning of another student."""
     input:

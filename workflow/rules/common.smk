@@ -59,6 +59,13 @@ def scales_of(wildcards):
     return [folder / file for folder in folders for file in layout.MODEL_FILES]
 
 
+def start_of(wildcards):
+    """The teacher, and the student that finetuning begins with."""
+    start = ROWS["chains"][wildcards.student]["start"]
+    folders = dict.fromkeys([f"runs/{wildcards.model}/stage1", start])
+    return [f"{folder}/{file}" for folder in folders for file in layout.MODEL_FILES]
+
+
 wildcard_constraints:
     model=any_of(PARAMS.models),
     student=any_of(PARAMS.students),

@@ -38,7 +38,7 @@ STAGES = {
         "msdd.evaluate.stage",
         ("seed", "cpu_threads", "evaluate", "data.resolution", "model.scales"),
     ),
-    "table1": Stage("msdd.report.table1", ("decodes", "students", "models")),
+    "table1": Stage("msdd.report.table1", ("decodes", "students")),
     "table2": Stage("msdd.report.table2", ("decodes", "students")),
     "ablation": Stage("msdd.report.ablation", ("decodes", "ablations")),
     "figures": Stage("msdd.report.figures", ("decodes", "students")),

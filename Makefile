@@ -1,12 +1,13 @@
 # make demo: from nothing to reports/. make ablation: all other comparisons as well. make test: the
-# test-suite. Each sets up .venv by itself.
+# test-suite. make repro, pull, push: the same pipeline by DVC, and its results from and to a remote;
+# make commit: what Snakemake has made is done for DVC. Each sets up .venv by itself.
 PYTHON ?= python3
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 MLFLOW := .venv/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 
-.PHONY: demo ablation test lint setup clean
+.PHONY: demo ablation repro commit pull push known test lint setup clean
 
 demo: setup
 	snakemake --cores all
@@ -18,6 +19,30 @@ ablation: setup
 	snakemake --cores all
 	msdd track
 	@echo "Look at reports/ablation.md. Every run: $(MLFLOW)"
+
+repro: setup
+	msdd params expand
+	dvc repro
+	@$(MAKE) --no-print-directory known
+
+commit: setup
+	dvc commit -f
+	@$(MAKE) --no-print-directory known
+
+pull: setup
+	msdd params expand
+	dvc pull
+	@$(MAKE) --no-print-directory known
+
+push: setup
+	dvc push
+
+# Snakemake has no records of what DVC has brought; without them it sees no changed parameter. DVC
+# also makes files newer than what was made from them, and Snakemake then repeats that. It may only
+# take for done what DVC finds done.
+known:
+	@dvc status --quiet || { echo "make: dvc status shows what is not done yet; Snakemake was told nothing"; exit 1; }
+	snakemake --quiet all --touch -F --cores 1
 
 test: setup
 	pytest

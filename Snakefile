@@ -15,6 +15,7 @@ container: "msdd.sif"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/code.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/distil.smk"
@@ -33,3 +34,5 @@ rule all:
         rules.table2.output,
         rules.ablation.output,
         rules.figures.output,
+        rules.code.output,
+        [f"{job['path']}/config.json" for job in ROWS["students"].values()],

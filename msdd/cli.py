@@ -74,9 +74,11 @@ def _add_params(commands: argparse._SubParsersAction) -> None:
 
 def _params(args: argparse.Namespace) -> "Params":
     """The params, and as many threads as they say: before torch is imported, which reads these."""
+    from msdd import presets
     from msdd.params import load
 
     params = load(args.params)
+    presets.check_rows(params, ROOT)
     for library in ("OMP", "MKL", "OPENBLAS"):
         os.environ[f"{library}_NUM_THREADS"] = str(params.cpu_threads)
     return params
@@ -185,6 +187,12 @@ def fingerprint(args: argparse.Namespace) -> None:
     print(fingerprint(args.stage))
 
 
+def code(args: argparse.Namespace) -> None:
+    from msdd.stages import write_fingerprints
+
+    write_fingerprints(ROOT)
+
+
 def params_use(args: argparse.Namespace) -> None:
     from msdd import presets
     from msdd.params import load
@@ -230,5 +238,6 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], *tuple[str, ...]
     "ablation": (ablation, "write reports/ablation.{csv,md,tex}: one comparison a row"),
     "figures": (figures, "draw reconstructions, pyramid, quality against speed, curves"),
     "track": (track, "deliver to MLflow what is not there yet"),
+    "code": (code, "write .code/<stage>, the digest of every stage's code"),
     "fingerprint": (fingerprint, "print the digest of a stage's code", "STAGE"),
 }

@@ -12,8 +12,9 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 
 # None of these can change what a stage computes from its params: the command line, tracking,
-# progress and provenance only tell; locks only guard; params are tracked by value; stages, layout
-# and this file say what belongs to whom; the package's front door holds version and lazy exports.
+# progress, provenance and receipts only tell; locks only guard; params are tracked by value;
+# stages, layout and this file say what belongs to whom; the package's front door holds version and
+# lazy exports.
 EXCLUDED = {
     "msdd",
     "msdd.cli",
@@ -23,6 +24,7 @@ EXCLUDED = {
     "msdd.params",
     "msdd.progress",
     "msdd.provenance",
+    "msdd.receipts",
     "msdd.stages",
     "msdd.tracking",
 }

@@ -6,6 +6,7 @@ The workflow's rules write the same paths as patterns, for readability; a test h
 from pathlib import Path
 
 RUNS = Path("runs")
+RECEIPTS = Path(".made")
 MODEL_FILES = ("config.json", "model.safetensors")
 TRAINING_FILES = (*MODEL_FILES, "curves.jsonl")
 REFERENCES = ("mean-colour", "bicubic")
@@ -65,6 +66,16 @@ def checkpoint(artefact: Path) -> Path:
     Both workflow engines delete declared outputs before a retry, so this is none.
     """
     return Path("checkpoints") / artefact
+
+
+def receipt(kind: str, artefact: Path) -> Path:
+    """Digests of what a job made: `trainings` of a folder, `evaluations` of a metrics file."""
+    return RECEIPTS / kind / artefact
+
+
+def code(stage: str) -> Path:
+    """The digest of a stage's code."""
+    return Path(".code") / stage
 
 
 def table(name: str, kind: str) -> Path:

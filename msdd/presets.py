@@ -6,13 +6,14 @@ from typing import Any
 
 import yaml
 
-from msdd import layout
+from msdd import layout, receipts
 from msdd.errors import MsddError
 from msdd.files import write_text
 from msdd.params import Params, load
 
 FOLDER = "presets"
 SCHEMA = Path(FOLDER) / "params.schema.json"
+TRAINED = ("models", "scales", "chains")
 HEADER = "# Written by `msdd params expand` from params.yaml; do not edit.\n"
 
 
@@ -50,7 +51,8 @@ def rows(params: Params) -> dict[str, dict[str, Any]]:
 
     `scales` and `students` hold students that are assembled from denoisers of single scales,
     `chains` those that are trained as a whole. Rows are ragged, since a student has as many scales
-    as its model, and `foreach` does not nest.
+    as its model, and `foreach` does not nest. `order` is that of the rows, which DVC does not see
+    in a table.
     """
     chains = [row for row in params.students if params.distil_of(row).mode != "per_scale"]
     assembled = [row for row in params.students if row not in chains]
@@ -60,6 +62,7 @@ def rows(params: Params) -> dict[str, dict[str, Any]]:
         "students": {row: _student(params, row) for row in assembled},
         "chains": {row: _chain(params, row) for row in chains},
         "decodes": {row: _decode(params, row) for row in params.decodes},
+        "order": {table: list(getattr(params, table)) for table in _TABLES},
     }
 
 
@@ -98,11 +101,37 @@ def _decode(params: Params, decode: str) -> dict[str, Any]:
 def expand(params: Params, path: Path | None = None) -> bool:
     """Write the tables of jobs where they differ; True if they did."""
     path = path or layout.rows()
-    text = HEADER + yaml.safe_dump(rows(params), sort_keys=False, width=100)
-    if path.exists() and path.read_text(encoding="utf-8") == text:
+    receipts.hide(wanted_receipts(params), Path("."))
+    if agrees(params, path):
         return False
-    write_text(path, text)
+    write_text(path, text(params))
     return True
+
+
+def agrees(params: Params, path: Path) -> bool:
+    """Whether `path` holds the tables of jobs of these params."""
+    return path.exists() and path.read_text(encoding="utf-8") == text(params)
+
+
+def check_rows(params: Params, root: Path = Path(".")) -> None:
+    """DVC reads its jobs from the rows file: MsddError if one is there that is outdated."""
+    path = root / layout.rows()
+    if path.exists() and not agrees(params, path):
+        raise MsddError(f"{layout.rows()} is outdated: run `msdd params expand`, or `make repro`")
+
+
+def text(params: Params) -> str:
+    return HEADER + yaml.safe_dump({"rows": rows(params)}, sort_keys=False, width=100)
+
+
+def wanted_receipts(params: Params) -> list[Path]:
+    """The receipts of all jobs of the rows."""
+    tables = rows(params)
+    trained = [job["path"] for name in TRAINED for job in tables[name].values()]
+    measured = [job["path"] for job in tables["decodes"].values()]
+    measured += [str(layout.reference(name)) for name in layout.REFERENCES]
+    kinds = {"trainings": trained, "evaluations": measured}
+    return [layout.receipt(kind, Path(path)) for kind, paths in kinds.items() for path in paths]
 
 
 def schema() -> str:
@@ -120,7 +149,8 @@ def plan(params: Params) -> list[str]:
     distil = sum(params.distil_of(student).images for student in trained)
     names = {table: list(getattr(params, table)) for table in _TABLES}
     lines = [f"{table}: {', '.join(rows) or 'none'}" for table, rows in names.items()]
-    jobs = sum(map(len, tables.values())) + len(layout.REFERENCES) + 2 + len(layout.TABLES)
+    jobs = sum(len(table) for name, table in tables.items() if name != "order")
+    jobs += len(layout.REFERENCES) + 2 + len(layout.TABLES)
     return [*lines, f"jobs: {jobs}", f"images: {stage1:,} in stage 1, {distil:,} in distillation"]
 
 

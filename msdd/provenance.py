@@ -24,8 +24,17 @@ def context() -> dict:
         "cpu": cpu(),
         "host": socket.gethostname(),
         "threads": threads(),
+        "engine": engine(),
+        "command": sys.argv[1:],
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
+
+
+def engine() -> str:
+    """Who runs this command: snakemake, dvc, or nobody but the command line."""
+    if "DVC_STAGE" in os.environ:
+        return "dvc"
+    return os.environ.get("MSDD_ENGINE", "command line")
 
 
 def commit() -> str | None:

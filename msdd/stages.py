@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from msdd.files import digest
+from msdd import layout
+from msdd.files import digest, write_text
 from msdd.fingerprint import closure_digest
 
 
@@ -72,6 +73,12 @@ def lookup(raw: Any, key: str) -> Any:
 def fingerprint(stage: str) -> str:
     """The code of a stage: `closure_digest` of its module, in hexadecimal."""
     return closure_digest(STAGES[stage].module)
+
+
+def write_fingerprints(root: Path = Path(".")) -> None:
+    """Write `.code/<stage>` of every stage."""
+    for stage in STAGES:
+        write_text(root / layout.code(stage), f"{fingerprint(stage)}\n")
 
 
 def stage_key(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from msdd import layout, tracking
+from msdd import layout, receipts, tracking
 from msdd.data.shards import Crops
 from msdd.device import arithmetic, prepare_device
 from msdd.errors import MsddError
@@ -104,6 +104,8 @@ def evaluate(
             subject.about["jump_noise"] = follow(subject, crops, params, path)
         write_json(layout.timing(path), timing(result, params, origin))
         write_json(path, metrics(result, subject))
+        made = [subject.path, layout.timing(subject.path), layout.samples(subject.path)]
+        receipts.write("evaluations", subject.path, made, root)
         run.log(0, flat(result.summary()))
         run.image(subject.name, layout.samples(path))
         run.file(path)

@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from msdd import layout, tracking
+from msdd import layout, receipts, tracking
 from msdd.data.shards import Crops
 from msdd.files import write_json, write_text
 from msdd.lock import hold
@@ -34,8 +34,10 @@ def carry_out(job: Job, params: Params, crops: Crops, root: Path) -> dict[str, f
             train(job, state, crops, params.seed, checkpoint, run)
             origin["seconds"] = time.monotonic() - started
             put_in_place(job, state, origin, root / job.folder)
-            for file in layout.TRAINING_FILES:
-                run.file(root / job.folder / file)
+            made = [job.folder / file for file in layout.TRAINING_FILES]
+            receipts.write("trainings", job.folder, made, root)
+            for file in made:
+                run.file(root / file)
         checkpoint.unlink(missing_ok=True)
     return state.curve[-1]
 

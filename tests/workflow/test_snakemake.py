@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from msdd import layout, presets
+from msdd import layout, presets, stages
 from msdd.params import load
 
 ROOT = Path(__file__).parents[2]
@@ -31,11 +31,11 @@ def edit(folder, old, new):
 
 
 def planned(folder):
-    """How often each rule would run."""
+    """How often each rule would run, less `code`."""
     done = snakemake(folder, "-n")
     assert done.returncode == 0, done.stderr
     table = re.findall(r"^(\w+) +(\d+)$", done.stdout.partition("Reasons:")[0], re.M)
-    return {rule: int(count) for rule, count in table if rule not in ("all", "total")}
+    return {rule: int(count) for rule, count in table if rule not in ("all", "code", "total")}
 
 
 @pytest.fixture
@@ -72,6 +72,8 @@ def expected(params):
     for path in [*evaluations, *map(layout.reference, layout.REFERENCES)]:
         yield from (path, layout.timing(path), layout.samples(path))
     yield from map(layout.pyramid, evaluations)
+    yield from presets.wanted_receipts(params)
+    yield from map(layout.code, stages.STAGES)
     for name in layout.TABLES:
         yield from (layout.table(name, kind) for kind in ("csv", "md", "tex"))
     for name in layout.FIGURES:

@@ -7,6 +7,7 @@ rule chain:
         "runs/{model}/{student}/config.json",
         "runs/{model}/{student}/model.safetensors",
         "runs/{model}/{student}/curves.jsonl",
+        ".made/trainings/runs/{model}/{student}",
     log:
         "logs/chain/{model}/{student}.log",
     benchmark:

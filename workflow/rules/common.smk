@@ -6,6 +6,7 @@ from pathlib import Path
 
 from msdd import layout, presets, stages
 from msdd.errors import MsddError
+from msdd.fingerprint import PACKAGE
 from msdd.params import load
 
 # Every rule is one command whose output is seen live and kept. `tee -i` outlives Ctrl-C, so that a
@@ -13,7 +14,8 @@ from msdd.params import load
 
 # `msdd` is the interpreter's neighbour, also where no environment is activated.
 NEIGHBOURS = str(Path(sys.executable).parent)
-os.environ.update(PATH=os.pathsep.join([NEIGHBOURS, *os.get_exec_path()]))
+PATH = os.pathsep.join([NEIGHBOURS, *os.get_exec_path()])
+os.environ.update(PATH=PATH, MSDD_ENGINE="snakemake")
 
 try:
     PARAMS = load("params.yaml")
@@ -27,6 +29,7 @@ for line in presets.missing(PARAMS):
 presets.expand(PARAMS)
 RAW = PARAMS.raw()
 ROWS = presets.rows(PARAMS)
+CODE = {stage: stages.fingerprint(stage)[:12] for stage in stages.STAGES}
 
 
 def any_of(names):
@@ -36,8 +39,7 @@ def any_of(names):
 
 def tracked_by(stage):
     """What a job depends on besides files, one param a key: `-n` names the key that changed."""
-    code = f"code of {stage}: {stages.fingerprint(stage)[:12]}"
-    return [code, *map(param, stages.keys(stage, RAW))]
+    return [f"code of {stage}: {CODE[stage]}", *map(param, stages.keys(stage, RAW))]
 
 
 def param(key):

@@ -8,6 +8,7 @@ rule distil:
         "runs/{model}/{student}/scale{k}/config.json",
         "runs/{model}/{student}/scale{k}/model.safetensors",
         "runs/{model}/{student}/scale{k}/curves.jsonl",
+        ".made/trainings/runs/{model}/{student}/scale{k}",
     log:
         "logs/distil/{model}/{student}/scale{k}.log",
     benchmark:

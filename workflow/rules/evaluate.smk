@@ -9,6 +9,7 @@ rule evaluate:
         "runs/{model}/{folder}/eval/{decode}.timing.json",
         "runs/{model}/{folder}/eval/{decode}.samples.npy",
         "runs/{model}/{folder}/eval/{decode}.pyramid.npz",
+        ".made/evaluations/runs/{model}/{folder}/eval/{decode}.json",
     log:
         "logs/evaluate/{model}/{folder}/{decode}.log",
     benchmark:
@@ -34,6 +35,7 @@ rule reference:
         "runs/reference/eval/{reference}.json",
         "runs/reference/eval/{reference}.timing.json",
         "runs/reference/eval/{reference}.samples.npy",
+        ".made/evaluations/runs/reference/eval/{reference}.json",
     log:
         "logs/reference/{reference}.log",
     benchmark:

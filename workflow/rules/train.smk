@@ -6,6 +6,7 @@ rule train:
         "runs/{model}/stage1/config.json",
         "runs/{model}/stage1/model.safetensors",
         "runs/{model}/stage1/curves.jsonl",
+        ".made/trainings/runs/{model}/stage1",
     log:
         "logs/train/{model}.log",
     benchmark:

@@ -1,0 +1,132 @@
+"""Snakemake and DVC asked in this process, in one language: jobs by DVC's names."""
+
+import os
+from contextlib import chdir, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import networkx
+from dvc.dependency.param import ParamsDependency
+from dvc.repo import Repo
+from snakemake.api import SnakemakeApi
+from snakemake.settings.types import (
+    DAGSettings,
+    OutputSettings,
+    Quietness,
+    ResourceSettings,
+)
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What an engine knows of a job; `params` are dotted keys."""
+
+    command: str
+    inputs: frozenset[str]
+    outputs: frozenset[str]
+    params: frozenset[str]
+
+
+@contextmanager
+def snakemake_dag(folder, executor="dryrun", everything=False):
+    """The graph of jobs after a dry run (or `touch`) of the pipeline in `folder`."""
+    output = OutputSettings(quiet={Quietness.ALL})
+    with chdir(folder), SnakemakeApi(output) as api:
+        workflow = api.workflow(
+            ResourceSettings(cores=1), snakefile=ROOT / "Snakefile", workdir=Path(folder)
+        )
+        workflow.dag(DAGSettings(forceall=everything)).execute_workflow(executor)
+        yield workflow._workflow.dag
+
+
+def snakemake_jobs(folder):
+    with snakemake_dag(folder, everything=True) as dag:
+        return {name(job): snakemake_job(job) for job in dag.jobs if job.rule.name != "all"}
+
+
+def snakemake_stale(folder):
+    """The jobs that would run."""
+    with snakemake_dag(folder) as dag:
+        return {name(job) for job in dag.needrun_jobs(exclude_finished=False)} - {"all"}
+
+
+def touch(folder):
+    """`snakemake --touch -F`: what is there is up to date."""
+    with snakemake_dag(folder, "touch", everything=True):
+        pass
+
+
+def name(job):
+    """A job of Snakemake by DVC's name of it."""
+    row = {
+        "train": "{model}",
+        "distil": "{student}-scale{k}",
+        "assemble": "{student}",
+        "chain": "{student}",
+        "evaluate": "{decode}",
+        "reference": "{reference}",
+    }.get(job.rule.name)
+    return f"{job.rule.name}@{row.format(**job.wildcards_dict)}" if row else job.rule.name
+
+
+def snakemake_job(job):
+    keys = {param.split(":")[0] for param in job.params}
+    return Job(
+        job.shellcmd.partition(" 2>&1 ")[0],
+        frozenset(relative(path) for path in job.input),
+        frozenset(map(str, job.output)),
+        frozenset(key for key in keys if not key.startswith("code of ")),
+    )
+
+
+def relative(path):
+    """Files of the project itself stand with their whole path, or a copy's, in Snakemake."""
+    return os.path.normpath(str(path).rpartition(f"{ROOT}/")[2])
+
+
+def dvc_jobs(folder):
+    with chdir(folder), Repo() as repo:
+        return {stage.name: dvc_job(stage) for stage in repo.index.stages}
+
+
+def dvc_job(stage):
+    params = [dep for dep in stage.deps if isinstance(dep, ParamsDependency)]
+    files = [dep for dep in stage.deps if dep not in params]
+    return Job(
+        stage.cmd,
+        frozenset(dep.def_path for dep in files),
+        frozenset(out.def_path for out in stage.outs),
+        frozenset(key for dep in params for key in dep.params),
+    )
+
+
+def dvc_changed(folder):
+    """The stages of `dvc status`."""
+    with chdir(folder), Repo() as repo:
+        return {key.rpartition(":")[2] for key in repo.status()}
+
+
+def dvc_stale(folder):
+    """The stages that changed, less `code`, and all that follow from them."""
+    changed = dvc_changed(folder) - {"code"}
+    with chdir(folder), Repo() as repo:
+        graph = networkx.relabel_nodes(repo.index.graph, lambda stage: stage.name)
+        return changed.union(*(networkx.ancestors(graph, stage) for stage in changed))
+
+
+def commit(folder):
+    """`dvc commit -f`: what is there is up to date."""
+    with chdir(folder), Repo() as repo:
+        repo.commit(force=True)
+
+
+def push(folder):
+    with chdir(folder), Repo() as repo:
+        repo.push()
+
+
+def pull(folder):
+    with chdir(folder), Repo() as repo:
+        repo.pull()

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -145,32 +146,14 @@ def reference(args: argparse.Namespace) -> None:
     stage.run_reference(params, args.name, ROOT)
 
 
-def table1(args: argparse.Namespace) -> None:
-    params = _params(args)
-    from msdd.report import table1
+def report(name: str) -> Callable[[argparse.Namespace], None]:
+    """The command of a report, from the module of its name."""
 
-    table1.run(params, ROOT)
+    def call(args: argparse.Namespace) -> None:
+        params = _params(args)
+        import_module(f"msdd.report.{name}").run(params, ROOT)
 
-
-def table2(args: argparse.Namespace) -> None:
-    params = _params(args)
-    from msdd.report import table2
-
-    table2.run(params, ROOT)
-
-
-def ablation(args: argparse.Namespace) -> None:
-    params = _params(args)
-    from msdd.report import ablation
-
-    ablation.run(params, ROOT)
-
-
-def figures(args: argparse.Namespace) -> None:
-    params = _params(args)
-    from msdd.report import figures
-
-    figures.run(params, ROOT)
+    return call
 
 
 def track(args: argparse.Namespace) -> None:
@@ -233,10 +216,13 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], *tuple[str, ...]
     "assemble": (assemble, "put a student's scales together", "STUDENT"),
     "evaluate": (evaluate, "measure a row of `decodes`", "DECODE"),
     "reference": (reference, "measure mean-colour or bicubic", "NAME"),
-    "table1": (table1, "write reports/table1.{csv,md,tex}: tokenizers, published and measured"),
-    "table2": (table2, "write reports/table2.{csv,md,tex}: teachers and students"),
-    "ablation": (ablation, "write reports/ablation.{csv,md,tex}: one comparison a row"),
-    "figures": (figures, "draw reconstructions, pyramid, quality against speed, curves"),
+    "table1": (
+        report("table1"),
+        "write reports/table1.{csv,md,tex}: tokenizers, published and measured",
+    ),
+    "table2": (report("table2"), "write reports/table2.{csv,md,tex}: teachers and students"),
+    "ablation": (report("ablation"), "write reports/ablation.{csv,md,tex}: one comparison a row"),
+    "figures": (report("figures"), "draw reconstructions, pyramid, quality against speed, curves"),
     "track": (track, "deliver to MLflow what is not there yet"),
     "code": (code, "write .code/<stage>, the digest of every stage's code"),
     "fingerprint": (fingerprint, "print the digest of a stage's code", "STAGE"),

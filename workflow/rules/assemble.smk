@@ -13,6 +13,7 @@ rule assemble:
         "benchmarks/assemble/{model}/{student}.tsv"
     wildcard_constraints:
         student=any_of(ROWS["students"]),
+    priority: 1
     resources:
         mem_mb=4000,
         runtime="30m",

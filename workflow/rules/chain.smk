@@ -14,6 +14,7 @@ rule chain:
         "benchmarks/chain/{model}/{student}.tsv"
     wildcard_constraints:
         student=any_of(ROWS["chains"]),
+    priority: 1
     threads: PARAMS.cpu_threads
     resources:
         gpu=1,

@@ -10,7 +10,7 @@ from msdd.fingerprint import PACKAGE
 from msdd.params import load
 
 # Every rule is one command whose output is seen live and kept. `tee -i` outlives Ctrl-C, so that a
-# training can still tell that it was interrupted.
+# training can still tell that it was interrupted. Rules that others wait for have priority 1.
 
 # `msdd` is the interpreter's neighbour, also where no environment is activated.
 NEIGHBOURS = str(Path(sys.executable).parent)

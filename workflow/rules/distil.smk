@@ -13,6 +13,7 @@ rule distil:
         "logs/distil/{model}/{student}/scale{k}.log",
     benchmark:
         "benchmarks/distil/{model}/{student}/scale{k}.tsv"
+    priority: 1
     threads: PARAMS.cpu_threads
     resources:
         gpu=1,

@@ -11,6 +11,7 @@ rule train:
         "logs/train/{model}.log",
     benchmark:
         "benchmarks/train/{model}.tsv"
+    priority: 1
     threads: PARAMS.cpu_threads
     resources:
         gpu=1,

@@ -14,7 +14,7 @@ from msdd.model.positions import rotate
 EPS = 1e-6
 
 # The constant part that queries and keys share at first. Rotated by position it makes attention
-# fall off within a patch or two; without it the demo's teacher ends 7 dB lower (docs/log.md).
+# fall off within a patch or two; without it a short training ends 5 dB lower or more (docs/log.md).
 LOCALITY = 3.0
 
 

@@ -24,7 +24,7 @@ from msdd.train import paper_code
 from msdd.train.carry_out import carry_out
 from msdd.train.job import Job
 from msdd.train.objective import Objective
-from msdd.train.velocities import encode, student_velocity, teacher_velocity
+from msdd.train.velocities import draw_noise, encode, one_step_chain, teacher_velocity
 
 
 def run(params: Params, student: str, root: Path = Path(".")) -> dict[str, float]:
@@ -89,9 +89,8 @@ def losses(
     """
     sides = teacher.config.sides
     latents = encode(teacher, images)
-    normals = [torch.randn(len(images), 3, side, side, device=images.device) for side in sides]
-    ones = [1] * len(sides)
-    states = sample(student_velocity(network, latents), normals, ones, ones)
+    normals = draw_noise(images, sides)
+    states = one_step_chain(network, latents, normals)
     errors = {}
     if settings.mse_teacher:
         steps = [settings.teacher_steps] * len(sides)

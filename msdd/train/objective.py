@@ -58,6 +58,7 @@ class Objective:
         if self.adversary is not None:
             terms["gan"] = self.adversary.judge(images, real)
             balance = adaptive_weight(loss, terms["gan"], self.layer)
+            terms["adaptive_weight"] = balance
             loss = loss + self.gan_weight * balance * terms["gan"]
         return {"loss": loss, **terms}
 

@@ -4,8 +4,6 @@ It differs from `chain`: the teacher starts from the student's own image, renois
 level, and also takes one step per scale; the noise between scales has correlation +1/3.
 """
 
-from functools import partial
-
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +15,7 @@ from msdd.model.autoencoder import Autoencoder
 from msdd.params import Distil
 from msdd.train.adversary import adaptive_weight
 from msdd.train.objective import Objective
-from msdd.train.velocities import encode, student_velocity, teacher_velocity
+from msdd.train.velocities import draw_noise, encode, one_step_chain, teacher_velocity
 
 FACTOR = 2.5  # of everything but the adversary
 
@@ -38,11 +36,8 @@ def losses(
     levels = scales(teacher.config.scales)
     ones = [1] * len(levels)
     latents = encode(teacher, images)
-    normals = [torch.randn(len(images), 3, side, side).to(images) for side in teacher.config.sides]
-    one_step = partial(chain, correlation=CORRELATIONS["paper_code"])
-    student = one_step(
-        student_velocity(network, latents), normals[0], levels, normals[1:], ones, ones
-    )
+    normals = draw_noise(images, teacher.config.sides)
+    student = one_step_chain(network, latents, normals, CORRELATIONS["paper_code"])
     u = torch.rand(()).item()
     first = start_of(u, levels)
     with torch.no_grad():
@@ -50,13 +45,14 @@ def losses(
         x = torch.lerp(small, torch.randn_like(small), u)
         fresh = [torch.randn_like(normal) for normal in normals[first + 1 :]]
         guidance = per_scale(settings.guidance, len(levels))
-        targets = one_step(
+        targets = chain(
             teacher_velocity(teacher, latents),
             x,
             levels[first:],
             fresh,
             ones[first:],
             guidance[first:],
+            CORRELATIONS["paper_code"],
         )
     r = sum((a - b).square().mean() for a, b in zip(student[first:], targets, strict=True))
     return weigh(r, 1 / (1 + u), student[-1], images, settings, objective)
@@ -78,5 +74,6 @@ def weigh(
         terms["gan"] = objective.adversary.judge(image, real)
         plain = settings.mse_teacher * r + perceptual
         balance = adaptive_weight(plain, terms["gan"], objective.layer)
+        terms["adaptive_weight"] = balance
         loss = loss + objective.gan_weight * balance * terms["gan"]
     return {"loss": loss, **terms}

@@ -1,9 +1,12 @@
 """Teacher and student as the sampler sees them: velocities of a state, given an image's latents."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from msdd.flow.sampler import Velocity
+from msdd.flow.jump import CORRELATIONS
+from msdd.flow.sampler import Velocity, sample
 from msdd.flow.scales import Scale
 from msdd.model.autoencoder import Autoencoder
 
@@ -30,3 +33,19 @@ def student_velocity(network: nn.ModuleList, latents: Tensor) -> Velocity:
         return network[scale.index % len(network)].velocity(x, t, scale, latents)
 
     return velocity
+
+
+def draw_noise(images: Tensor, sides: Sequence[int]) -> list[Tensor]:
+    """Fresh unit normals for as many images at each side."""
+    return [torch.randn(len(images), 3, side, side, device=images.device) for side in sides]
+
+
+def one_step_chain(
+    network: nn.ModuleList,
+    latents: Tensor,
+    normals: Sequence[Tensor],
+    correlation: float = CORRELATIONS["white"],
+) -> list[Tensor]:
+    """The students' end states of all scales, one step each, with the gradient through them all."""
+    ones = [1] * len(normals)
+    return sample(student_velocity(network, latents), normals, ones, ones, correlation)

@@ -62,7 +62,7 @@ def test_the_loss_is_its_weighted_terms(tiny_params, student, real):
     images = student()
     error = (images - 0.1).square().mean()
     terms = judged({"mse_teacher": error}, images, real)
-    assert terms.keys() == {"loss", "mse_teacher", "lpips", "gan"}
+    assert terms.keys() == {"loss", "mse_teacher", "lpips", "gan", "adaptive_weight"}
 
     enlarged = (nn.functional.interpolate(x, 64) for x in (images, real))
     lpips = lpips_network("alex")(*enlarged).mean()
@@ -73,6 +73,7 @@ def test_the_loss_is_its_weighted_terms(tiny_params, student, real):
     expected = gradients(plain + 0.2 * w.detach() * g, student)
     torch.testing.assert_close(terms["lpips"], lpips)
     torch.testing.assert_close(terms["gan"], g)
+    torch.testing.assert_close(terms["adaptive_weight"], w)
     torch.testing.assert_close(terms["loss"], plain + 0.2 * w * g)
     for found, one in zip(gradients(terms["loss"], student), expected, strict=True):
         torch.testing.assert_close(found, one, rtol=1e-4, atol=1e-7)

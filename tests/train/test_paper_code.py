@@ -117,7 +117,7 @@ def restated(network, teacher, images, guidance, discriminator):
         torch.autograd.grad(loss, layer, retain_graph=True)[0].norm() for loss in (r + 0.5 * p, g)
     ]
     w = min(norms[0].item() / (norms[1].item() + 1e-4), 1e4)
-    terms = {"mse_teacher": r, "lpips": p, "gan": g}
+    terms = {"mse_teacher": r, "lpips": p, "gan": g, "adaptive_weight": torch.tensor(w)}
     return first, terms | {"loss": w * g + 2.5 * (r / (1 + u) + 0.5 * p)}
 
 

@@ -56,7 +56,7 @@ def run(params: Params, decode: str, root: Path = Path(".")) -> dict[str, object
         "scales": tokenizer.config.sides,
         "tokens": tokenizer.config.latents,
         "dim": tokenizer.config.latent_dim,
-        "parameters": tokenizer.parameters,
+        "parameters": tokenizer.size(),
     }
     subject = Subject(
         decode,

@@ -9,13 +9,14 @@ from torch import Tensor, nn
 from msdd.errors import MsddError
 from msdd.flow.jump import CORRELATIONS
 from msdd.flow.noise import image_noise
-from msdd.flow.sampler import per_scale, sample, split_steps
+from msdd.flow.sampler import forward_passes, per_scale, sample, split_steps
 from msdd.flow.scales import Scale
 from msdd.model import store
 from msdd.model.autoencoder import Autoencoder
 from msdd.model.config import ModelConfig
 from msdd.model.decoder import Decoder
 from msdd.model.encoder import Encoder
+from msdd.tokenizers.tokenizer import Description, Tokenizer
 
 
 class Student(nn.Module):
@@ -27,7 +28,7 @@ class Student(nn.Module):
         self.decoders = nn.ModuleList(Decoder(config) for _ in range(config.scales))
 
 
-class MSDD:
+class MSDD(Tokenizer):
     """Encodes images to latents and decodes them by multi-scale sampling.
 
     steps:    Euler steps, in all or one number per scale; a student makes one a scale.
@@ -43,18 +44,17 @@ class MSDD:
         guidance: float | Sequence[float] = 1.0,
         jump: str = "white",
     ) -> None:
-        self.config = encoder.config
-        self.encoder, self.decoders = encoder, list(decoders)
+        super().__init__()
+        self.config, self.resolution = encoder.config, encoder.config.resolution
+        self.encoder, self.decoders = encoder, nn.ModuleList(decoders)
         self.steps = split_steps(steps, self.config.scales)
         self.guidance = per_scale(guidance, self.config.scales)
         self.correlation = CORRELATIONS[jump]
-        self.device = next(encoder.parameters()).device
 
-    @property
-    def parameters(self) -> int:
-        """Number of weights; a decoder that serves several scales counts once."""
-        modules = dict.fromkeys([self.encoder, *self.decoders])
-        return sum(p.numel() for module in modules for p in module.parameters())
+    def describe(self) -> Description:
+        """Tokens, size and forward passes; guided steps count twice."""
+        passes = forward_passes(self.steps, self.guidance)
+        return Description(self.config.latents, self.config.latent_dim, None, self.size(), passes)
 
     @torch.inference_mode()
     def encode(self, images: Tensor) -> Tensor:
@@ -85,12 +85,6 @@ class MSDD:
             return decoder.velocity(x, t, scale, latents if conditional else None)
 
         return sample(velocity, normals, self.steps, self.guidance, self.correlation)
-
-    def reconstruct(
-        self, images: Tensor, ids: Sequence[int] | None = None, seed: int = 0
-    ) -> Tensor:
-        """`decode` of `encode`."""
-        return self.decode(self.encode(images), ids, seed)
 
 
 def load(

@@ -14,10 +14,11 @@ from msdd.tokenizers.msdd import MSDD
 AFTER = {"white": 0.0, "paper_code": 0.5}  # correlation inside blocks after a jump
 
 
-class Knowing:
+class Knowing(torch.nn.Module):
     """A decoder of images it knows: the straight path through x to the image."""
 
     def __init__(self, images: torch.Tensor) -> None:
+        super().__init__()
         self.images = images
 
     def velocity(self, x, t, scale, latents):

@@ -1,0 +1,76 @@
+"""What every system is to whoever measures it: encode, decode, reconstruct, describe."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from msdd.errors import MsddError
+
+
+class Description(NamedTuple):
+    """What a tokenizer costs an image at its `resolution`.
+
+    tokens:      positions of the latent.
+    dim:         numbers (or bits) in one position.
+    bits:        size of a discrete latent in bits; None for a continuous one.
+    parameters:  weights of encoder and decoder; one that serves twice counts once.
+    evaluations: forward passes of the decoder; both branches of a guided step count.
+    """
+
+    tokens: int
+    dim: int
+    bits: int | None
+    parameters: int
+    evaluations: int
+
+
+class Tokenizer(nn.Module):
+    """Images (B, 3, H, W) in [-1, 1] to latents and back.
+
+    resolution: side of the images it is described at.
+    multiple:   what H and W must be multiples of; None if they must be `resolution`.
+    """
+
+    resolution: int
+    multiple: int | None = None
+
+    @abstractmethod
+    def encode(self, images: Tensor) -> Tensor:
+        """Latents of images; indices (integers) for a discrete tokenizer."""
+
+    @abstractmethod
+    def decode(self, latents: Tensor, ids: Sequence[int] | None = None, seed: int = 0) -> Tensor:
+        """Images in [-1, 1]. Where decoding draws noise, that of an image is a function of `seed`
+        and its id (its place in the batch by default), not of its neighbours."""
+
+    @abstractmethod
+    def describe(self) -> Description: ...
+
+    def reconstruct(
+        self, images: Tensor, ids: Sequence[int] | None = None, seed: int = 0
+    ) -> Tensor:
+        """`decode` of `encode`."""
+        return self.decode(self.encode(images), ids, seed)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def size(self) -> int:
+        """Number of weights."""
+        return sum(p.numel() for p in self.parameters())
+
+    def check_sides(self, images: Tensor) -> None:
+        """MsddError for images of sides that it cannot take."""
+        height, width = images.shape[-2:]
+        if self.multiple is None and (height, width) != (self.resolution, self.resolution):
+            wanted = f"images of {self.resolution}x{self.resolution} px"
+        elif self.multiple and (height % self.multiple or width % self.multiple):
+            wanted = f"sides that are multiples of {self.multiple} px"
+        else:
+            return
+        name = type(self).__name__
+        raise MsddError(f"{name} takes {wanted}, not {width}x{height}; crop or resize them first")

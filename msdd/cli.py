@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from msdd.params import Params
 
 ROOT = Path(".")
+COMMAND_FILES: tuple[str, ...] = ()  # of msdd/commands: those with options of their own
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,6 +55,8 @@ def parser() -> argparse.ArgumentParser:
         for row in rows:
             command.add_argument(row.lower(), metavar=row, type=int if row == "SCALE" else str)
         command.set_defaults(call=call)
+    for name in COMMAND_FILES:
+        import_module(f"msdd.commands.{name}").add(commands)
     _add_params(commands)
     return main
 

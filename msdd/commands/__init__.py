@@ -1,0 +1,1 @@
+"""Commands with options of their own: parsers and calls, nothing heavy at import."""

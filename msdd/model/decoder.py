@@ -1,6 +1,7 @@
 """The decoder: one MMDiT for all scales, which denoises an image given its latents."""
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from msdd.flow.scales import Scale
 from msdd.model.config import ModelConfig
-from msdd.model.mmdit import EPS, Block, initialise, modulate
+from msdd.model.mmdit import EPS, Block, Modulation, initialise, modulate
 from msdd.model.patches import patchify, unpatchify
 from msdd.model.positions import token_rotation
 
@@ -19,47 +20,71 @@ def time_features(time: Tensor) -> Tensor:
     """Cosines, then sines, of time (B,) at 128 frequencies from 1 down to 1/10000: (B, 256)."""
     half = FREQUENCIES // 2
     frequencies = torch.exp(torch.arange(half, device=time.device) * (-math.log(10000) / half))
-    angles = time.float()[:, None] * frequencies
+    time = time.to(torch.promote_types(time.dtype, torch.float32))
+    angles = time[:, None] * frequencies.to(time)
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 
 
-class Decoder(nn.Module):
-    """Noisy images at any scale (B, 3, side, side), T (B,) and latents to the velocity v."""
+def time_mlp(width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
 
-    def __init__(self, config: ModelConfig) -> None:
+
+class Conditioning(NamedTuple):
+    """What the time T does to the network: adaLN of every block's streams and of the output."""
+
+    blocks: list[tuple[Modulation, Modulation]]
+    output: tuple[Tensor, Tensor]
+
+
+class Decoder(nn.Module):
+    """Noisy images at any scale (B, 3, side, side), T (B,) and latents to the velocity v.
+
+    modulated: without it the network knows one time alone, folded into its weights
+    (`msdd.speed.fold`), and is called through `denoise`.
+    """
+
+    def __init__(self, config: ModelConfig, modulated: bool = True) -> None:
         super().__init__()
         self.config = config
         width = config.width
         self.embed_image = nn.Linear(3 * config.patch**2, width)
         self.embed_latents = nn.Linear(config.latent_dim, width)
         self.null = nn.Parameter(torch.empty(1, config.latents, config.latent_dim))
-        self.embed_time = nn.Sequential(
-            nn.Linear(FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width)
-        )
+        self.embed_time = time_mlp(width) if modulated else None
         last = config.depth - 1
         self.blocks = nn.ModuleList(
-            Block(width, config.heads, modulated=True, keys_only=i == last)
-            for i in range(config.depth)
+            Block(width, config.heads, modulated, keys_only=i == last) for i in range(config.depth)
         )
-        self.norm = nn.LayerNorm(width, eps=EPS, elementwise_affine=False)
-        self.adaln = nn.Linear(width, 2 * width)
+        self.norm = nn.LayerNorm(width, eps=EPS, elementwise_affine=not modulated)
+        self.adaln = nn.Linear(width, 2 * width) if modulated else None
         self.head = nn.Linear(width, 3 * config.patch**2)
         initialise(self, local=config.positions == "grid")
         nn.init.normal_(self.null, std=0.02)
-        for zero in (self.adaln.weight, self.head.weight):  # the first prediction is 0
-            nn.init.zeros_(zero)
+        nn.init.zeros_(self.head.weight)  # the first prediction is 0
+        if modulated:
+            nn.init.zeros_(self.adaln.weight)
 
     def forward(self, x: Tensor, time: Tensor, latents: Tensor) -> Tensor:
-        side = x.shape[-1]
+        return self.denoise(x, latents, self.conditioning(time))
+
+    def conditioning(self, time: Tensor) -> Conditioning:
+        """What T (B,) does to the network."""
         condition = self.embed_time(time_features(self.config.time_scale * time))
+        blocks = [block.modulation(condition) for block in self.blocks]
+        shift, scale = self.adaln(F.silu(condition))[:, None].chunk(2, dim=-1)
+        return Conditioning(blocks, (shift, scale))
+
+    def denoise(self, x: Tensor, latents: Tensor, at: Conditioning | None = None) -> Tensor:
+        """The velocity at the time of the conditioning, or at the one folded into the weights."""
+        side = x.shape[-1]
+        modulations = at.blocks if at else [(None, None)] * len(self.blocks)
         image = self.embed_image(patchify(x, self.config.patch))
         context = self.embed_latents(latents)
         by = token_rotation(self.config, side, self.config.patch, x.device)
-        for block in self.blocks[:-1]:
-            context, image = block(context, image, condition, by)
-        image = self.blocks[-1].read_image(context, image, condition, by)
-        shift, scale = self.adaln(F.silu(condition))[:, None].chunk(2, dim=-1)
-        tokens = self.head(modulate(self.norm(image), shift, scale))
+        for block, (m, n) in zip(self.blocks[:-1], modulations, strict=False):
+            context, image = block(context, image, by, m, n)
+        image = self.norm(self.blocks[-1].read_image(context, image, by, *modulations[-1]))
+        tokens = self.head(modulate(image, *at.output) if at else image)
         return unpatchify(tokens, self.config.patch, side)
 
     def velocity(

@@ -39,5 +39,5 @@ class Encoder(nn.Module):
             self.config, self.config.resolution, self.config.encoder_patch, images.device
         )
         for block in self.blocks[:-1]:
-            latents, image = block(latents, image, None, by)
+            latents, image = block(latents, image, by)
         return self.blocks[-1].read_latents(latents, image, by)

@@ -57,7 +57,7 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 class Stream(nn.Module):
     """One stream's half of a joint block.
 
-    modulated: adaLN from the condition; without it the norms have weights of their own.
+    modulated: adaLN from a condition; without it the norms have weights of their own.
     keys_only: the stream ends here and serves the other one with keys and values alone.
     """
 
@@ -74,10 +74,8 @@ class Stream(nn.Module):
             self.norm2 = nn.LayerNorm(width, eps=EPS, elementwise_affine=not modulated)
             self.mlp = SwiGLU(width)
 
-    def modulation(self, condition: Tensor | None) -> Modulation | None:
-        """adaLN of the condition (B, width); None for a stream without modulation."""
-        if self.adaln is None:
-            return None
+    def modulation(self, condition: Tensor) -> Modulation:
+        """adaLN of the condition (B, width)."""
         values = self.adaln(F.silu(condition))[:, None]
         return Modulation(*values.split(condition.shape[-1], dim=-1))
 
@@ -105,29 +103,43 @@ class Block(nn.Module):
         self.latents = Stream(width, heads, modulated, keys_only)
         self.image = Stream(width, heads, modulated)
 
+    def modulation(self, condition: Tensor) -> tuple[Modulation, Modulation]:
+        """adaLN of the latent and of the image stream."""
+        return self.latents.modulation(condition), self.image.modulation(condition)
+
     def forward(
-        self, latents: Tensor, image: Tensor, condition: Tensor | None, by: Tensor
+        self,
+        latents: Tensor,
+        image: Tensor,
+        by: Tensor,
+        m: Modulation | None = None,
+        n: Modulation | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Both streams, (B, M, width) and (B, N, width), one block further."""
-        m, n = self.latents.modulation(condition), self.image.modulation(condition)
         q, k, v = self._joint(latents, image, m, n)
         a = attention(rotate(q, by), rotate(k, by), v)
         at = latents.shape[1]
         return self.latents.update(latents, a[:, :at], m), self.image.update(image, a[:, at:], n)
 
     def read_image(
-        self, latents: Tensor, image: Tensor, condition: Tensor | None, by: Tensor
+        self,
+        latents: Tensor,
+        image: Tensor,
+        by: Tensor,
+        m: Modulation | None = None,
+        n: Modulation | None = None,
     ) -> Tensor:
         """The image stream alone: a last block whose latents nobody reads."""
-        m, n = self.latents.modulation(condition), self.image.modulation(condition)
+        at = latents.shape[1]
         q, k, v = self._joint(latents, image, m, n)
-        a = attention(rotate(q, by)[:, :, latents.shape[1] :], rotate(k, by), v)
+        a = attention(rotate(q[:, :, at:], by[at:]), rotate(k, by), v)
         return self.image.update(image, a, n)
 
     def read_latents(self, latents: Tensor, image: Tensor, by: Tensor) -> Tensor:
         """The latent stream alone, without modulation: the encoder's last block."""
+        at = latents.shape[1]
         q, k, v = self._joint(latents, image, None, None)
-        a = attention(rotate(q, by)[:, :, : latents.shape[1]], rotate(k, by), v)
+        a = attention(rotate(q[:, :, :at], by[:at]), rotate(k, by), v)
         return self.latents.update(latents, a, None)
 
     def _joint(

@@ -15,7 +15,7 @@ BASE = 10000.0
 
 
 def rotation(rows: Tensor, columns: Tensor, head: int, base: float = BASE) -> Tensor:
-    """Unit complex numbers (tokens, head / 2) that turn each channel pair of tokens.
+    """Cosine and sine (tokens, head / 2, 2) that turn each channel pair of tokens.
 
     rows, columns: (tokens,). The first half of a head turns with the row, the second with the
     column; each half has head / 4 pairs of frequency base^(-j / (head / 4)).
@@ -25,13 +25,19 @@ def rotation(rows: Tensor, columns: Tensor, head: int, base: float = BASE) -> Te
     angles = torch.cat(
         [rows[:, None].double() * frequencies, columns[:, None].double() * frequencies], dim=1
     )
-    return torch.polar(torch.ones_like(angles), angles).to(torch.complex64)
+    return torch.stack([angles.cos(), angles.sin()], dim=-1).float()
 
 
 def rotate(x: Tensor, by: Tensor) -> Tensor:
-    """Turn adjacent channel pairs of x (..., tokens, head)."""
-    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
-    return torch.view_as_real(pairs * by).flatten(-2).to(x.dtype)
+    """Turn adjacent channel pairs of x (..., tokens, head), in float32 at least."""
+    wide = torch.promote_types(x.dtype, torch.float32)
+    pairs, by = x.to(wide).unflatten(-1, (-1, 2)), by.to(wide)
+    if torch.compiler.is_compiling():  # the compiler fuses this, and generates no complex code
+        (a, b), (cosine, sine) = pairs.unbind(-1), by.unbind(-1)
+        turned = torch.stack([a * cosine - b * sine, a * sine + b * cosine], dim=-1)
+    else:  # one pass instead of seven
+        turned = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(by))
+    return turned.flatten(-2).to(x.dtype)
 
 
 def square(side: int, spacing: float, offset: float) -> tuple[Tensor, Tensor]:
@@ -57,7 +63,7 @@ def joint_rotation(layout: str, side: int, full: int, latents: int, head: int) -
     if layout == "line_paper_code":
         # The authors' table of image rotations has lost its imaginary part: their image tokens
         # are scaled by the cosine. Weights trained so need it so.
-        image = image.real.to(image.dtype)
+        image = image * image.new_tensor([1, 0])
     return torch.cat([latent, image])
 
 

@@ -58,6 +58,9 @@ class Decoder(nn.Module):
         self.norm = nn.LayerNorm(width, eps=EPS, elementwise_affine=not modulated)
         self.adaln = nn.Linear(width, 2 * width) if modulated else None
         self.head = nn.Linear(width, 3 * config.patch**2)
+        for side in config.sides:
+            rotation = token_rotation(config, side, config.patch)
+            self.register_buffer(f"rotation{side}", rotation, persistent=False)
         initialise(self, local=config.positions == "grid")
         nn.init.normal_(self.null, std=0.02)
         nn.init.zeros_(self.head.weight)  # the first prediction is 0
@@ -80,7 +83,7 @@ class Decoder(nn.Module):
         modulations = at.blocks if at else [(None, None)] * len(self.blocks)
         image = self.embed_image(patchify(x, self.config.patch))
         context = self.embed_latents(latents)
-        by = token_rotation(self.config, side, self.config.patch, x.device)
+        by = self.get_buffer(f"rotation{side}")
         for block, (m, n) in zip(self.blocks[:-1], modulations, strict=False):
             context, image = block(context, image, by, m, n)
         image = self.norm(self.blocks[-1].read_image(context, image, by, *modulations[-1]))

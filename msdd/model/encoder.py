@@ -25,6 +25,8 @@ class Encoder(nn.Module):
         )
         self.norm = nn.LayerNorm(config.width, eps=EPS, elementwise_affine=False)
         self.head = nn.Linear(config.width, config.latent_dim)
+        rotation = token_rotation(config, config.resolution, config.encoder_patch)
+        self.register_buffer("rotation", rotation, persistent=False)
         initialise(self, local=config.positions == "grid")
         nn.init.normal_(self.registers, std=0.02)
 
@@ -35,9 +37,6 @@ class Encoder(nn.Module):
         """Registers after the last block, (B, latents, width)."""
         image = self.embed_image(patchify(images, self.config.encoder_patch))
         latents = self.registers.expand(len(images), -1, -1)
-        by = token_rotation(
-            self.config, self.config.resolution, self.config.encoder_patch, images.device
-        )
         for block in self.blocks[:-1]:
-            latents, image = block(latents, image, by)
-        return self.blocks[-1].read_latents(latents, image, by)
+            latents, image = block(latents, image, self.rotation)
+        return self.blocks[-1].read_latents(latents, image, self.rotation)

@@ -4,7 +4,6 @@ Positions are (row, column) pairs in units of the decoder's full-resolution patc
 """
 
 import math
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -85,14 +84,12 @@ def _grid(side: int, full: int, latents: int, head: int) -> tuple[Tensor, Tensor
     return latent, rotation(*square(side, spacing, spacing / 2 - 0.5), head)
 
 
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)  # the cached tables must serve training too
-def token_rotation(config: ModelConfig, side: int, patch: int, device: torch.device) -> Tensor:
-    """`joint_rotation` of a side x side pixel image in patches of `patch` pixels, on the device.
+def token_rotation(config: ModelConfig, side: int, patch: int) -> Tensor:
+    """`joint_rotation` of a side x side pixel image in patches of `patch` pixels.
 
     `grid` measures in the decoder's patches, so that both networks agree on where things are;
     `line` in the network's own.
     """
     full = config.resolution // (config.patch if config.positions == "grid" else patch)
     head = config.width // config.heads
-    return joint_rotation(config.positions, side // patch, full, config.latents, head).to(device)
+    return joint_rotation(config.positions, side // patch, full, config.latents, head)

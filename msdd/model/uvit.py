@@ -82,8 +82,8 @@ class Condition(NamedTuple):
 
     enlarged: the latents at the image's size, (B, latent_dim, H, W).
     context:  the map that modulates residual blocks, (B, width, h, w).
-    tokens:   the same for the transformer, one for each position of its grid, (B, L, width).
-    biases:   of its attention, one for each block, (heads, L, L).
+    tokens:   the same for the transformer, activated, for each position of its grid, (B, L, width).
+    biases:   of its attention, one for each block, (1, heads, L, L).
     """
 
     enlarged: Tensor
@@ -127,8 +127,8 @@ class UViT(nn.Module):
         """
         height, width = self.grid(size)
         context = self.ada_ctx_proj(latents)
-        tokens = resize(context, (height, width)).flatten(2).mT
-        biases = self.mid_block.biases(height, width)
+        tokens = F.silu(resize(context, (height, width))).flatten(2).mT
+        biases = self.mid_block.biases(height, width, context.dtype)
         return Condition(resize(latents, size), context, tokens, biases)
 
     def grid(self, size: Sequence[int]) -> tuple[int, int]:

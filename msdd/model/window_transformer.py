@@ -1,8 +1,8 @@
 """Transformer blocks on a grid, whose attention sees a window and where in it: SSDD's middle."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-import torch
 
 from msdd.model.mmdit import modulate
 
@@ -10,19 +10,18 @@ FAR = -1e7  # bias of positions outside the window
 
 
 def window_bias(table: Tensor, height: int, width: int) -> Tensor:
-    """Biases (heads, H W, H W) of queries and keys on a grid, from a table of a window w.
+    """Biases (1, heads, H W, H W) of queries and keys on a grid, from a table of a window w.
 
     table: (2w - 1, 2w - 1, heads); [dy + w - 1, dx + w - 1] belongs to a query dy rows and dx
     columns after its key. Pairs further apart get -1e7. The grid is no smaller than the window.
 
-    As a strided view of the padded table, reversed once: gathering by an index per pair of
-    positions costs as much as the attention itself.
+    The pairs are a strided view of the padded table, copied once: no index for each of them.
     """
     reach = (len(table) + 1) // 2
     y, x = height - reach, width - reach
     wide = F.pad(table.permute(2, 0, 1), (x, x, y, y), value=FAR)  # (heads, 2H - 1, 2W - 1)
-    pairs = wide.unfold(1, height, 1).unfold(2, width, 1)  # (heads, H, W, H, W), keys reversed
-    return pairs.flip(3, 4).flatten(3).flatten(1, 2)
+    pairs = wide.unfold(1, height, 1).unfold(2, width, 1)  # (heads, H, W, H, W), last key first
+    return pairs.flip(3, 4).flatten(3).flatten(1, 2)[None]
 
 
 class WindowTransformer(nn.Module):
@@ -37,12 +36,13 @@ class WindowTransformer(nn.Module):
         )
         self.proj_out = nn.Linear(width, width)
 
-    def biases(self, height: int, width: int) -> list[Tensor]:
-        """Attention biases of every block on this grid, (heads, H W, H W) each."""
-        return [block.relative_position_bias(height, width) for block in self.transformer_blocks]
+    def biases(self, height: int, width: int, dtype: torch.dtype) -> list[Tensor]:
+        """Attention biases of every block on this grid, (1, heads, H W, H W) each."""
+        blocks = self.transformer_blocks
+        return [block.relative_position_bias(height, width, dtype) for block in blocks]
 
     def forward(self, x: Tensor, context: Tensor, biases: list[Tensor]) -> Tensor:
-        """x, given the context of each position (B, H W, context_width)."""
+        """x, given the context of each position (B, H W, context_width), activated."""
         tokens = self.proj_in(self.norm(x).flatten(2).mT)
         for block, bias in zip(self.transformer_blocks, biases, strict=True):
             tokens = block(tokens, context, bias)
@@ -72,24 +72,24 @@ class RelativePositionBias(nn.Module):
         super().__init__()
         self.relative_bias_table = nn.Parameter(torch.zeros(2 * window - 1, 2 * window - 1, heads))
 
-    def forward(self, height: int, width: int) -> Tensor:
-        return window_bias(self.relative_bias_table, height, width)
+    def forward(self, height: int, width: int, dtype: torch.dtype) -> Tensor:
+        return window_bias(self.relative_bias_table.to(dtype), height, width)
 
 
 class AdaLayerNorm(nn.Module):
-    """Layer norm whose shift and scale come from the context, (B, L, width of the context)."""
+    """Layer norm whose shift and scale come from the activated context, (B, L, its width)."""
 
     def __init__(self, width: int, context_width: int) -> None:
         super().__init__()
         self.linear = nn.Linear(context_width, 2 * width)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        shift, scale = self.linear(F.silu(context)).chunk(2, dim=-1)
+        shift, scale = self.linear(context).chunk(2, dim=-1)
         return modulate(F.layer_norm(x, x.shape[-1:]), shift, scale)
 
 
 class Attention(nn.Module):
-    """Softmax attention of tokens (B, L, width) with additive biases (heads, L, L)."""
+    """Softmax attention of tokens (B, L, width) with additive biases (1, heads, L, L)."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class Attention(nn.Module):
             project(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for project in (self.to_q, self.to_k, self.to_v)
         )
-        mixed = F.scaled_dot_product_attention(q, k, v, bias.to(q.dtype))
+        mixed = F.scaled_dot_product_attention(q, k, v, bias)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))
 
 

@@ -12,10 +12,10 @@ class Ema:
     """Average of a module's parameters; every exported weight comes from here."""
 
     def __init__(self, module: nn.Module, half_life: int) -> None:
-        if any(True for _ in module.buffers()):
-            raise ValueError("the networks are expected to have no buffers")
         self.half_life = half_life
         self.current = dict(module.named_parameters())
+        if module.state_dict().keys() != self.current.keys():
+            raise ValueError("the networks are expected to have no state besides parameters")
         self.average = {name: p.detach().clone() for name, p in self.current.items()}
 
     @torch.no_grad()

@@ -83,8 +83,7 @@ def test_line_is_the_papers():
 def test_encoder_and_decoder_agree_on_the_grid():
     """Latents have one place for both, though the encoder's patches are larger."""
     config = ModelConfig(32, 1, 4, 8, 4 * HEAD, 1, 4, LATENTS, 4, "grid")
-    cpu = torch.device("cpu")
-    encoder, decoder = token_rotation(config, 32, 8, cpu), token_rotation(config, 32, 4, cpu)
+    encoder, decoder = token_rotation(config, 32, 8), token_rotation(config, 32, 4)
     assert len(encoder) == LATENTS + 16 and len(decoder) == LATENTS + 64
     assert torch.equal(encoder[:LATENTS], decoder[:LATENTS])
     axis = [2 * i + 0.5 for i in range(4)]

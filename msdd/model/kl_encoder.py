@@ -1,0 +1,72 @@
+"""The KL encoders of SSDD (arXiv 2510.04961), and the Gaussian posterior that they give."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from msdd.tokenizers import vqgan
+
+LOG_VARIANCES = (-30.0, 20.0)  # the range they are clamped to, as in latent diffusion
+
+
+class Posterior(NamedTuple):
+    """A diagonal Gaussian over latents: mean and log-variance, (B, latent_dim, h, w) each."""
+
+    mean: Tensor
+    logvar: Tensor
+
+
+def posterior(moments: Tensor) -> Posterior:
+    """Of an encoder's output (B, 2 latent_dim, h, w): means first, then log-variances."""
+    mean, logvar = moments.chunk(2, dim=1)
+    return Posterior(mean, logvar.clamp(*LOG_VARIANCES))
+
+
+def draw(of: Posterior, noise: Tensor) -> Tensor:
+    """The latents that unit normals of their shape stand for."""
+    return torch.addcmul(of.mean, torch.exp(0.5 * of.logvar), noise)
+
+
+def divergence(of: Posterior) -> Tensor:
+    """KL(posterior || N(0, I)) of each image in nats, (B,): the sum over its latents."""
+    terms = of.mean.square() + of.logvar.exp() - 1 - of.logvar
+    return 0.5 * terms.sum((1, 2, 3))
+
+
+@dataclass(frozen=True)
+class KLEncoderConfig:
+    """The shape of a KL encoder; `multipliers` as for `vqgan.Encoder`."""
+
+    latent_dim: int
+    multipliers: tuple[int, ...]
+    width: int = 128
+    blocks: int = 2
+
+    @property
+    def factor(self) -> int:
+        """Side of the image / side of the latents."""
+        return 2 ** (len(self.multipliers) - 1)
+
+
+# The published encoders, by side of the image / side of the latents and by channels.
+ENCODERS = {
+    "f8c4": KLEncoderConfig(4, (1, 2, 4, 4)),
+    "f16c4": KLEncoderConfig(4, (1, 2, 4, 4, 4)),
+    "f16c16": KLEncoderConfig(16, (1, 2, 4, 4, 4)),
+    "f32c64": KLEncoderConfig(64, (1, 2, 4, 4, 4, 4)),
+}
+
+
+class KLEncoder(vqgan.Encoder):
+    """Images (B, 3, H, W) in [-1, 1] to moments (B, 2 latent_dim, H / factor, W / factor)."""
+
+    def __init__(self, config: KLEncoderConfig) -> None:
+        channels = 2 * config.latent_dim
+        super().__init__(3, config.width, config.multipliers, config.blocks, channels)
+        self.config = config
+        self.out_proj = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.out_proj(super().forward(images))

@@ -1,0 +1,100 @@
+"""Variational autoencoders of latent diffusion (Rombach et al. 2022), by `diffusers`.
+
+Latents are the mean of the posterior, unscaled: the scaling factor of a diffusion model that was
+trained on them plays no part in a reconstruction.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from msdd.errors import MsddError
+from msdd.files import read_json
+from msdd.tokenizers.strict import load_strict
+from msdd.tokenizers.tokenizer import Description, Tokenizer
+from msdd.vision import import_torchvision
+
+Config = Mapping[str, object]  # as in the `config.json` of diffusers
+
+# stabilityai/sd-vae-ft-mse; what is not named is the default of diffusers.
+PUBLISHED: Config = {
+    "block_out_channels": (128, 256, 512, 512),
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "layers_per_block": 2,
+    "latent_channels": 4,
+    "norm_num_groups": 32,
+    "sample_size": 256,
+}
+
+# The attention in files that early versions of diffusers wrote.
+FORMER_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+
+
+class KLVAE(Tokenizer):
+    """An AutoencoderKL, f8c4 as published; any other works by its configuration.
+
+    resolution: side of the images it is described at; it takes other sides too.
+    """
+
+    def __init__(self, config: Config = PUBLISHED, resolution: int = 256) -> None:
+        super().__init__()
+        self.vae = autoencoder(config)
+        self.resolution = resolution
+        self.multiple = 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    def describe(self) -> Description:
+        tokens = (self.resolution // self.multiple) ** 2
+        dim = self.vae.config.latent_channels
+        return Description(tokens, dim, None, self.size(), evaluations=1)
+
+    @torch.inference_mode()
+    def encode(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] to posterior means (B, C, H / f, W / f), f = `multiple`."""
+        self.check_sides(images)
+        return self.vae.encode(images.to(self.device)).latent_dist.mode().float()
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor, ids: Sequence[int] | None = None, seed: int = 0) -> Tensor:
+        """Latents (B, C, h, w) to images (B, 3, f h, f w) in [-1, 1]. No noise is drawn."""
+        return self.vae.decode(latents.to(self.device)).sample.float().clamp(-1, 1)
+
+
+def autoencoder(config: Config) -> nn.Module:
+    """diffusers' AutoencoderKL with random weights. MsddError where diffusers is not installed."""
+    import_torchvision()  # diffusers imports it
+    try:
+        from diffusers import AutoencoderKL
+    except ImportError as error:
+        raise MsddError(f"KL-VAEs need diffusers ({error}); pip install diffusers") from error
+    return AutoencoderKL.from_config(dict(config))
+
+
+def config_of(folder: Path) -> Config:
+    """The configuration in a folder of diffusers. MsddError if it is of another model."""
+    path = Path(folder) / "config.json"
+    if not path.exists():
+        raise MsddError(f"{folder}: no model of diffusers here (config.json is missing)")
+    config = read_json(path)
+    if config.get("_class_name") != "AutoencoderKL":
+        raise MsddError(f"{path}: not the configuration of an AutoencoderKL of diffusers")
+    return config
+
+
+def load(config: Config, state: Mapping[str, Tensor], resolution: int = 256) -> KLVAE:
+    """The tokenizer with the weights of a state dict of diffusers. MsddError if they do not fit."""
+    tokenizer = KLVAE(config, resolution)
+    load_strict(tokenizer.vae, {present_name(name): value for name, value in state.items()})
+    return tokenizer.eval()
+
+
+def present_name(name: str) -> str:
+    """A parameter's name in diffusers today."""
+    return re.sub(
+        r"(\.attentions\.\d+)\.(query|key|value|proj_attn)\.",
+        lambda m: f"{m[1]}.{FORMER_NAMES[m[2]]}.",
+        name,
+    )

@@ -1,0 +1,48 @@
+"""Official state dicts into our modules, with nothing missing and nothing left over."""
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from torch import Tensor, nn
+
+from msdd.errors import MsddError
+
+Module = TypeVar("Module", bound=nn.Module)
+NAMED = 3  # tensors of a kind that an error names; of another size, all would fit on no screen
+
+
+def load_strict(
+    module: Module, state: Mapping[str, Tensor], official: Callable[[str], str] = str
+) -> Module:
+    """`module` with the weights of an official state dict in float32, frozen and in eval mode.
+
+    official: from a name of ours to the official one, where they differ.
+    MsddError tells what is missing, unexpected or of another shape, by official names.
+    """
+    wanted = {official(name): (name, value) for name, value in module.state_dict().items()}
+    told = differences({name: value for name, (_, value) in wanted.items()}, state)
+    if told:
+        raise MsddError(f"the weights do not fit {type(module).__name__}: {'; '.join(told)}")
+    tensors = {ours: state[name] for name, (ours, _) in wanted.items()}
+    module.load_state_dict(tensors, assign=True)  # `module` may be on `meta`, which saves its start
+    return module.float().eval().requires_grad_(False)
+
+
+def differences(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
+    """What `given` lacks, has too much, or has in another shape; a phrase for each kind."""
+    both = [name for name in wanted if name in given]
+    kinds = {
+        "missing": [name for name in wanted if name not in given],
+        "unexpected": [name for name in given if name not in wanted],
+        "of another shape": [
+            f"{name} ({list(given[name].shape)} instead of {list(wanted[name].shape)})"
+            for name in both
+            if given[name].shape != wanted[name].shape
+        ],
+    }
+    return [f"{kind}: {_first(names)}" for kind, names in kinds.items() if names]
+
+
+def _first(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

@@ -22,23 +22,29 @@ def arithmetic(precision: str, device: torch.device) -> AbstractContextManager:
     """Context of the networks' arithmetic: `bf16` through autocast, `fp32` as it is."""
     if precision == "fp32":
         return nullcontext()
-    if device.type == "cpu":
-        check_bf16()
+    check_bf16(device)
     return torch.autocast(device.type, torch.bfloat16)
 
 
-@cache
-def check_bf16() -> None:
-    """Raises MsddError where bf16 would end the process instead of computing.
-
-    Some virtual machines announce the processor's AMX unit and forbid its use; only trying tells.
-    """
-    trial = "import torch; a = torch.ones(64, 64).bfloat16(); a @ a"
-    if subprocess.run([sys.executable, "-c", trial], stderr=subprocess.DEVNULL).returncode < 0:
+def check_bf16(device: torch.device) -> None:
+    """Raises MsddError where bf16 does not compute."""
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise MsddError(f"precision bf16: {torch.cuda.get_device_name(device)} lacks it; set fp32")
+    if device.type == "cpu" and not cpu_survives_bf16():
         raise MsddError(
             "precision bf16: this processor announces bf16 instructions that this machine forbids; "
             "set precision to fp32, or ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 in the environment"
         )
+
+
+@cache
+def cpu_survives_bf16() -> bool:
+    """Whether a product in bf16 ends the process.
+
+    Some virtual machines announce the processor's AMX unit and forbid its use; only trying tells.
+    """
+    trial = "import torch; a = torch.ones(64, 64).bfloat16(); a @ a"
+    return subprocess.run([sys.executable, "-c", trial], stderr=subprocess.DEVNULL).returncode >= 0
 
 
 def clock(device: torch.device) -> float:

@@ -9,13 +9,22 @@ from msdd.seeds import seed_of
 
 
 def image_noise(seed: int, ids: Sequence[int], sides: Sequence[int]) -> list[Tensor]:
-    """Unit normals for each scale, (B, 3, side, side) each, from one vector per image.
+    """Unit normals for each scale, (B, 3, side, side) each: `split` of `vectors`."""
+    return split(vectors(seed, ids, sides), sides)
+
+
+def vectors(seed: int, ids: Sequence[int], sides: Sequence[int]) -> Tensor:
+    """All unit normals of each image in one vector, (B, sum of 3 side^2).
 
     The vectors come from the CPU generator on every device.
     """
-    lengths = [3 * side * side for side in sides]
-    vectors = torch.stack([_vector(seed, image, sum(lengths)) for image in ids])
-    parts = vectors.split(lengths, dim=1)
+    length = sum(3 * side * side for side in sides)
+    return torch.stack([_vector(seed, image, length) for image in ids])
+
+
+def split(vectors: Tensor, sides: Sequence[int]) -> list[Tensor]:
+    """The parts of vectors (B, sum of 3 side^2) that belong to each scale, as images."""
+    parts = vectors.split([3 * side * side for side in sides], dim=1)
     return [part.view(-1, 3, side, side) for part, side in zip(parts, sides, strict=True)]
 
 

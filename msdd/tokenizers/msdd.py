@@ -86,6 +86,12 @@ class MSDD(Tokenizer):
 
         return sample(velocity, normals, self.steps, self.guidance, self.correlation)
 
+    def fast(self, batch: int, **settings: object) -> Tokenizer:
+        """The same tokenizer for speed; settings: device, precision, compiled (`speed.fast`)."""
+        from msdd.speed.fast import Fast
+
+        return Fast(self, batch, **settings)
+
 
 def load(
     folder: str | Path,

@@ -1,0 +1,148 @@
+"""Decoding at the speed of the arithmetic: `load(folder).fast(batch=64)`."""
+
+import copy
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch._dynamo import config
+from torch._inductor.exc import InductorError
+
+from msdd.device import check_bf16, clock
+from msdd.errors import MsddError
+from msdd.flow.noise import vectors
+from msdd.speed.attention import fastest
+from msdd.speed.fold import freeze
+from msdd.speed.many_steps import ManySteps
+from msdd.speed.one_step import OneStep
+from msdd.tokenizers.msdd import MSDD
+from msdd.tokenizers.tokenizer import Description, Tokenizer
+from msdd.weights import cache_folder
+
+SPECIALISATIONS = 256  # every model, scale and batch is a graph of its own
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+class Fast(Tokenizer):
+    """An MSDD tokenizer made ready for one batch size, device and precision.
+
+    It makes the same images up to the rounding of its precision. Other batches are cut, and
+    filled up where a compiled graph needs its own size.
+
+    batch:     images in one call of the networks.
+    precision: `fp32`, `bf16`, or None for whichever is faster here; the sampler stays in fp32.
+    compiled:  compile with torch.compile, on a GPU as CUDA graphs; None: on a GPU only.
+    """
+
+    def __init__(
+        self,
+        tokenizer: MSDD,
+        batch: int,
+        device: str | torch.device | None = None,
+        precision: str | None = None,
+        compiled: bool | None = None,
+    ) -> None:
+        super().__init__()
+        if batch < 1:
+            raise MsddError(f"batch {batch}: at least one image is decoded at once")
+        device = torch.device(device or tokenizer.device)
+        self.precision = precision or preferred_precision(device, tokenizer.config.width)
+        if self.precision == "bf16":
+            check_bf16(device)
+        self.config, self.resolution = tokenizer.config, tokenizer.resolution
+        self.batch, self.described = batch, tokenizer.describe()
+        self.encoder = self.cast(copy.deepcopy(tokenizer.encoder).to(device))
+        self.chain = self.cast(static(tokenizer, batch, device, DTYPES[self.precision]))
+        self.compiled = False
+        if compiled or (compiled is None and device.type == "cuda"):
+            self.build()
+
+    def cast(self, module: nn.Module) -> nn.Module:
+        """With weights in the precision; tables stay in fp32."""
+        for p in freeze(module).parameters():
+            p.data = p.data.to(DTYPES[self.precision])
+        return module
+
+    def build(self) -> None:
+        """Compile by running once; where no compiler can be had, say so and leave things plain."""
+        config.recompile_limit = max(config.recompile_limit, SPECIALISATIONS)
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder().parent / "compiled"))
+        options = {"fullgraph": True, "dynamic": False}
+        if self.device.type == "cuda":
+            options["mode"] = "reduce-overhead"  # CUDA graphs
+        plain = self.encoder, self.chain
+        self.encoder, self.chain = (copy.copy(module) for module in plain)
+        for module in (self.encoder, self.chain):
+            module.compile(**options)
+        self.compiled = True
+        try:
+            side = self.resolution
+            self.reconstruct(torch.zeros(self.batch, 3, side, side))
+        except InductorError as error:
+            self.encoder, self.chain = plain
+            self.compiled = False
+            reason = str(error).strip().splitlines()[0]
+            print(f"msdd: decoding is not compiled: {reason}", file=sys.stderr)
+
+    def describe(self) -> Description:
+        """As the tokenizer that it comes from, whose weights these are."""
+        return self.described
+
+    @torch.inference_mode()
+    def encode(self, images: Tensor) -> Tensor:
+        """(B, 3, R, R) in [-1, 1] to latents (B, M, dim), float32."""
+        self.check_sides(images)
+        images = images.to(self.encoder.head.weight)
+        return self.in_batches(self.encoder, images).float()
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor, ids: Sequence[int] | None = None, seed: int = 0) -> Tensor:
+        """Latents (B, M, dim) to images (B, 3, R, R) in [-1, 1], with the same noise as `MSDD`."""
+        noise = vectors(seed, range(len(latents)) if ids is None else ids, self.config.sides)
+        return self.in_batches(self.chain, latents.to(self.device), noise.to(self.device))
+
+    def in_batches(self, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        """The function of all rows, `batch` at a time; the last rows are filled up and cut off."""
+        rows = len(inputs[0])
+        missing = -rows % self.batch if self.compiled else 0
+        if missing:
+            inputs = tuple(torch.cat([x, x[-1:].expand(missing, *x.shape[1:])]) for x in inputs)
+        parts = zip(*(x.split(self.batch) for x in inputs), strict=True)
+        # A CUDA graph writes its next result over the last one.
+        return torch.cat([function(*part).clone() for part in parts])[:rows]
+
+
+def static(tokenizer: MSDD, batch: int, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """The decode as a function of latents and noise, without what its times make constant."""
+    config, decoders = tokenizer.config, copy.deepcopy(tokenizer.decoders).to(device)
+    like = torch.empty(0, dtype=dtype, device=device)
+    backends = [fastest(config, side, batch, like) for side in config.sides]
+    steps, guidance = tokenizer.steps, tokenizer.guidance
+    if all(n == 1 for n in steps) and all(g == 1 for g in guidance):
+        return OneStep(decoders, tokenizer.correlation, backends)
+    return ManySteps(decoders, steps, guidance, tokenizer.correlation, backends)
+
+
+def preferred_precision(device: torch.device, width: int) -> str:
+    """bf16 where the device computes in it, and faster; that differs among processors."""
+    try:
+        check_bf16(device)
+    except MsddError:
+        return "fp32"
+    if device.type == "cuda":
+        return "bf16"
+    return min(DTYPES, key=lambda name: seconds_of(DTYPES[name], width))
+
+
+@torch.inference_mode()
+def seconds_of(dtype: torch.dtype, width: int) -> float:
+    """Of a linear layer on a CPU, the fastest of a few."""
+    layer, x = nn.Linear(width, 4 * width, dtype=dtype), torch.randn(256, width).to(dtype)
+    found = []
+    for _ in range(5):
+        started = clock(x.device)
+        layer(x)
+        found.append(clock(x.device) - started)
+    return min(found)

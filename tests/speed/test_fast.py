@@ -1,0 +1,110 @@
+"""The fast decode makes the images of the plain one, for every batch."""
+
+import pytest
+import torch
+
+from msdd.errors import MsddError
+from msdd.flow.noise import vectors
+from msdd.flow.scales import scales
+from msdd.model.config import ModelConfig
+from msdd.model.decoder import Decoder
+from msdd.model.encoder import Encoder
+from msdd.speed.fold import fold
+from msdd.speed.many_steps import pack, unpack
+from msdd.speed.one_step import OneStep
+from msdd.tokenizers.msdd import MSDD
+
+CONFIG = ModelConfig(16, 2, 4, 4, 32, 2, 4, 4, 8, "grid")
+DECODES = {
+    "student": {"steps": 2},
+    "teacher": {"steps": 5, "guidance": 1.5},
+    "guided at one scale": {"steps": [2, 1], "guidance": [1.0, 2.0], "jump": "paper_code"},
+}
+
+
+def lively(module: torch.nn.Module) -> torch.nn.Module:
+    """Random everywhere: gates of a new network are 0, and nothing would show."""
+    generator = torch.Generator().manual_seed(0)
+    for p in module.parameters():
+        p.data += 0.1 * torch.randn(p.shape, generator=generator)
+    return module.eval().requires_grad_(False)
+
+
+def tokenizer(name: str) -> MSDD:
+    decoders = [lively(Decoder(CONFIG)) for _ in range(2)] if name == "student" else None
+    shared = decoders or [lively(Decoder(CONFIG))] * 2
+    return MSDD(lively(Encoder(CONFIG)), shared, **DECODES[name])
+
+
+@pytest.fixture
+def images():
+    return torch.rand(5, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+@pytest.mark.parametrize("scale", scales(3), ids=lambda scale: f"T={scale.first:.3f}")
+def test_folding_is_exact(scale):
+    """To rounding in float64, with fewer weights."""
+    decoder = lively(Decoder(CONFIG)).double()
+    folded = fold(decoder, scale.first)
+    x, latents = torch.randn(3, 3, 8, 8).double(), torch.randn(3, 4, 8).double()
+    expected = decoder(x, torch.full((3,), scale.first, dtype=torch.float64), latents)
+    torch.testing.assert_close(folded.denoise(x, latents), expected, rtol=1e-12, atol=1e-12)
+    sizes = [sum(p.numel() for p in network.parameters()) for network in (folded, decoder)]
+    assert sizes[0] < 0.75 * sizes[1]
+
+
+def test_packed_conditioning_is_unpacked():
+    at = lively(Decoder(CONFIG)).conditioning(torch.tensor([0.3]))
+    found = unpack(pack(at), CONFIG.depth)
+    for ours, theirs in zip(found.blocks, at.blocks, strict=True):
+        for m, n in zip(ours, theirs, strict=True):
+            assert all(a is b is None or torch.equal(a, b) for a, b in zip(m, n, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(found.output, at.output, strict=True))
+
+
+@pytest.mark.parametrize("name", DECODES)
+def test_the_same_images(name, images):
+    """In batches of 2 for five images, to a few roundings of a range of 2."""
+    plain = tokenizer(name)
+    fast = plain.fast(2, precision="fp32")
+    ids = [7, 1, 4, 0, 3]
+    expected = plain.reconstruct(images, ids, seed=5)
+    torch.testing.assert_close(fast.reconstruct(images, ids, seed=5), expected, atol=3e-5, rtol=0)
+    assert fast.describe() == plain.describe()
+
+
+def test_compiled_batches_of_any_size(images):
+    """One graph of two images serves one, two and five."""
+    plain = tokenizer("student")
+    fast = plain.fast(2, precision="fp32", compiled=True)
+    assert fast.compiled
+    for count in (1, 2, 5):
+        expected = plain.reconstruct(images[:count])
+        found = fast.reconstruct(images[:count])
+        torch.testing.assert_close(found, expected, atol=3e-5, rtol=0)
+
+
+def test_without_a_compiler_it_stays_plain_and_says_so(images, monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", (None, str(tmp_path / "none")))
+    torch._dynamo.reset()
+    plain = tokenizer("student")
+    fast = plain.fast(2, precision="fp32", compiled=True)
+    assert not fast.compiled and "not compiled" in capsys.readouterr().err
+    torch.testing.assert_close(
+        fast.reconstruct(images), plain.reconstruct(images), atol=3e-5, rtol=0
+    )
+
+
+def test_an_empty_batch_is_refused():
+    with pytest.raises(MsddError, match="batch 0"):
+        tokenizer("student").fast(0)
+
+
+def test_one_step_is_a_function_of_its_tensors(images):
+    """Noise comes in as vectors: the same ones give the same images."""
+    plain = tokenizer("student")
+    fast = plain.fast(5, precision="fp32")
+    assert isinstance(fast.chain, OneStep)
+    noise = vectors(0, range(5), CONFIG.sides)
+    assert torch.equal(fast.chain(fast.encode(images), noise), fast.reconstruct(images))

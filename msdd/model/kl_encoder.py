@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from msdd.tokenizers import vqgan
+from msdd.model import vqgan
 
 LOG_VARIANCES = (-30.0, 20.0)  # the range they are clamped to, as in latent diffusion
 
@@ -44,11 +44,6 @@ class KLEncoderConfig:
     width: int = 128
     blocks: int = 2
 
-    @property
-    def factor(self) -> int:
-        """Side of the image / side of the latents."""
-        return 2 ** (len(self.multipliers) - 1)
-
 
 # The published encoders, by side of the image / side of the latents and by channels.
 ENCODERS = {
@@ -65,7 +60,7 @@ class KLEncoder(vqgan.Encoder):
     def __init__(self, config: KLEncoderConfig) -> None:
         channels = 2 * config.latent_dim
         super().__init__(3, config.width, config.multipliers, config.blocks, channels)
-        self.config = config
+        self.factor = 2 ** (len(config.multipliers) - 1)
         self.out_proj = nn.Conv2d(channels, channels, 1)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from msdd.errors import MsddError
 from msdd.model.mmdit import modulate
+from msdd.model.vqgan import Upsample
 from msdd.model.window_transformer import WindowTransformer
-from msdd.tokenizers.vqgan import Upsample
 
 GROUPS, EPS = 32, 1e-5
 TIME_SCALE = 1000.0
@@ -123,9 +123,13 @@ class UViT(nn.Module):
     def condition(self, latents: Tensor, size: Sequence[int]) -> Condition:
         """What denoising images of this size (H, W) needs of the latents; once for all steps.
 
-        Raises MsddError for sizes that the U-Net cannot halve or that hold no window.
+        Raises MsddError for sizes that the U-Net cannot halve or that hold no window, and for
+        latents finer than the transformer's grid.
         """
         height, width = self.grid(size)
+        if height % latents.shape[-2] or width % latents.shape[-1]:
+            told = f"latents of {latents.shape[-1]}x{latents.shape[-2]} positions"
+            raise MsddError(f"{told} do not divide this U-ViT's grid of {width}x{height}")
         context = self.ada_ctx_proj(latents)
         tokens = F.silu(resize(context, (height, width))).flatten(2).mT
         biases = self.mid_block.biases(height, width, context.dtype)
@@ -181,9 +185,13 @@ class AdaGroupNorm(nn.Module):
         self.ctx_proj = nn.Conv2d(context_width, 2 * width, 1)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        # Projected at the latents' own resolution: a 1x1 convolution and nearest commute.
-        scale, shift = resize(self.ctx_proj(context), x.shape[-2:]).chunk(2, dim=1)
-        return modulate(F.group_norm(x, GROUPS, eps=EPS), shift, scale)
+        # Projected at the latents' resolution, since a 1x1 convolution and nearest commute; then
+        # enlarged in columns alone and broadcast over rows. Enlarged whole, as many numbers twice
+        # as x has, they would cost as much time as the convolution that follows.
+        height, width = context.shape[-2], x.shape[-1]
+        scale, shift = resize(self.ctx_proj(context), (height, width))[:, :, :, None].chunk(2, 1)
+        rows = F.group_norm(x, GROUPS, eps=EPS).unflatten(2, (height, -1))
+        return modulate(rows, shift, scale).flatten(2, 3)
 
 
 class ResidualBlock(nn.Module):
@@ -242,7 +250,10 @@ class DownLevel(nn.Module):
 
 
 class UpLevel(nn.Module):
-    """Residual blocks, each of which takes one of the skips, then twice the side but at the end."""
+    """Residual blocks, each of which takes one of the skips, then twice the side but at the end.
+
+    widths: of each block's input with its skip, and of its output.
+    """
 
     def __init__(self, widths: Sequence[tuple[int, int]], base: int, last: bool) -> None:
         super().__init__()
@@ -262,21 +273,21 @@ def down_levels(widths: Sequence[int], layers: int) -> list[DownLevel]:
     before = [widths[0], *widths]
     last = len(widths) - 1
     return [
-        DownLevel([before[i]] + [width] * layers, widths[0], i == last)
+        DownLevel([before[i]] + [width] * layers, widths[0], last=i == last)
         for i, width in enumerate(widths)
     ]
 
 
 def up_levels(widths: Sequence[int], layers: int) -> list[UpLevel]:
     """Lowest resolution first; the skips are taken in the reverse of the order they were left."""
+    last = len(widths) - 1
     skips = [widths[0]]
     for i, width in enumerate(widths):
-        skips += [width] * (layers + (i < len(widths) - 1))
-    levels, current = [], widths[-1]
-    for i, width in reversed(list(enumerate(widths))):
-        pairs = []
-        for _ in range(layers + 1):
-            pairs.append((current + skips.pop(), width))
-            current = width
-        levels.append(UpLevel(pairs, widths[0], i == 0))
+        skips += [width] * (layers + (i < last))
+    levels, before = [], widths[-1]
+    for i in range(last, -1, -1):
+        inputs = [before] + [widths[i]] * layers
+        pairs = [(width + skips.pop(), widths[i]) for width in inputs]
+        levels.append(UpLevel(pairs, widths[0], last=i == 0))
+        before = widths[i]
     return levels

@@ -17,8 +17,8 @@ def window_bias(table: Tensor, height: int, width: int) -> Tensor:
 
     The pairs are a strided view of the padded table, copied once: no index for each of them.
     """
-    reach = (len(table) + 1) // 2
-    y, x = height - reach, width - reach
+    window = (len(table) + 1) // 2
+    y, x = height - window, width - window
     wide = F.pad(table.permute(2, 0, 1), (x, x, y, y), value=FAR)  # (heads, 2H - 1, 2W - 1)
     pairs = wide.unfold(1, height, 1).unfold(2, width, 1)  # (heads, H, W, H, W), last key first
     return pairs.flip(3, 4).flatten(3).flatten(1, 2)[None]

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from msdd.tokenizers import fsq, vqgan
+from msdd.model import vqgan
+from msdd.tokenizers import fsq
 from msdd.tokenizers.codebook import bits
 from msdd.tokenizers.haar import haar, inverse_haar
 from msdd.tokenizers.strict import load_strict

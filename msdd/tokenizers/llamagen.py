@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from msdd.tokenizers import vqgan
+from msdd.model import vqgan
 from msdd.tokenizers.codebook import Codebook, bits
 from msdd.tokenizers.strict import load_strict
 from msdd.tokenizers.tokenizer import Description, Tokenizer

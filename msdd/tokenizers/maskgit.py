@@ -6,7 +6,7 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from msdd.tokenizers.vqgan import ResidualBlock, norm
+from msdd.model.vqgan import ResidualBlock, norm
 
 
 @dataclass(frozen=True)

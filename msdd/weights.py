@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from msdd import files, packages
 from msdd.errors import MsddError
-from msdd.evaluate.features import EfficientNetLite0, Inception
+from msdd.evaluate.features import RESIZES, EfficientNetLite0, Inception
 from msdd.vision import import_torchvision
 
 logger = logging.getLogger(__name__)
@@ -141,15 +141,22 @@ def official_name(name: str) -> str:
     return re.sub(r"^lins\.(\d+)\.", r"lin\1.", name)
 
 
-def feature_network(name: str, device: str | torch.device = "cpu") -> nn.Module:
+def feature_network(
+    name: str, device: str | torch.device = "cpu", resize: str | None = None
+) -> nn.Module:
     """A frozen network from images (B, 3, H, W) in [-1, 1] to pooled features (B, D).
 
     name: `efficientnet-lite0` (D = 1280) or `inception` (D = 2048, the features of FID). Both
-    resize inside. MsddError when the name is unknown or the weights cannot be had.
+    resize inside; Inception as `resize` says, one of `msdd.evaluate.features.RESIZES`, by default
+    as pytorch_fid does. MsddError when a name is unknown or the weights cannot be had.
     """
     if name not in FEATURES:
         raise MsddError(f"features '{name}' are unknown; choose from {', '.join(FEATURES)}")
-    return frozen(FEATURES[name](tensors(name)), device)
+    if resize is None:
+        return frozen(FEATURES[name](tensors(name)), device)
+    if name != "inception" or resize not in RESIZES:
+        raise MsddError(f"{name}: no resize '{resize}'; inception has {', '.join(RESIZES)}")
+    return frozen(Inception(tensors(name), resize), device)
 
 
 def frozen(network: nn.Module, device: str | torch.device) -> nn.Module:

@@ -5,7 +5,6 @@ import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -14,9 +13,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from msdd import files, packages, weights
+from msdd import packages, weights
 from msdd.errors import MsddError
-from msdd.evaluate.features import Inception, lpips_distance
+from msdd.evaluate.features import lpips_distance
 from msdd.vision import import_torchvision
 
 
@@ -178,31 +177,6 @@ def test_efficientnet_features_are_those_under_its_classifier(images):
     enlarged = torch.nn.functional.interpolate(images, (224, 224), mode="bilinear", antialias=True)
     logits = network.network((enlarged * 0.5 + 0.5 - network.mean) / network.deviation)
     torch.testing.assert_close(network.network._fc(features), logits)
-
-
-def test_inception_is_that_of_pytorch_fid(no_cache, images, monkeypatch):
-    """On random tensors in the format of its file; pytorch_fid finds that in torch hub's cache."""
-    torchvision = import_torchvision()
-    from pytorch_fid.inception import InceptionV3
-
-    layout = dict(num_classes=1008, aux_logits=False, weights=None, init_weights=False)
-    state = torchvision.models.inception_v3(**layout).state_dict()
-    state = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
-    hub = no_cache / "torch" / "hub" / "checkpoints"
-    hub.mkdir(parents=True)
-    path = hub / weights.SOURCES["inception"].file
-    torch.save(state, path)
-    expected = InceptionV3().eval()(images[:1] * 0.5 + 0.5)[0].flatten(1)
-
-    monkeypatch.setenv("MSDD_WEIGHTS", str(hub))
-    found = files.digest(path)
-    with pytest.raises(MsddError, match=f"sha256 {found} instead of 6726825d"):
-        weights.feature_network("inception")
-    source = replace(weights.SOURCES["inception"], digest=found)
-    monkeypatch.setitem(weights.SOURCES, "inception", source)
-    network = weights.feature_network("inception")
-    assert isinstance(network, Inception)
-    torch.testing.assert_close(network(images[:1]), expected)
 
 
 def test_unpickler_admits_arrays_and_nothing_else():

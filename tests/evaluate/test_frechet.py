@@ -41,6 +41,35 @@ def test_merge_of_uneven_parts_is_the_whole():
     torch.testing.assert_close(merged.covariance, moments(x).covariance, rtol=1e-11, atol=1e-13)
 
 
+def test_blocks_give_the_same_bits_in_any_order_and_split():
+    """Terms of very different sizes, where plain sums show their order."""
+    scales = 10.0 ** torch.arange(-6, 6).repeat_interleave(8)
+    blocks = (features(96, 300) * scales[:, None]).split(8)
+    whole = moments(*blocks)
+    for seed in range(5):
+        order = torch.randperm(12, generator=torch.Generator().manual_seed(seed)).split([1, 7, 4])
+        merged = Moments(300)
+        for part in order:
+            merged.merge(moments(*(blocks[k] for k in part)))
+        assert torch.equal(merged.mean, whole.mean)
+        assert torch.equal(merged.covariance, whole.covariance)
+    plain = [sum(b.double().sum(0) for b in blocks[::step]) for step in (1, -1)]
+    assert not torch.equal(*plain)
+
+
+def test_what_networks_gave_in_inference_mode_is_merged_outside():
+    with torch.inference_mode():
+        part = moments(features(5, 8))
+    part.merge(moments(features(6, 8, seed=1)))
+    assert part.count == 11
+
+
+def test_state_carries_the_sums():
+    whole, copy = moments(features(20, 8)), Moments(8)
+    copy.load_state_dict(whole.state_dict())
+    assert copy.count == 20 and torch.equal(copy.covariance, whole.covariance)
+
+
 @pytest.mark.parametrize("count", [5, 400])
 def test_equal_covariances_leave_the_squared_distance_of_means(count):
     x, step = features(count, 64), torch.linspace(-1, 1, 64)
@@ -81,8 +110,18 @@ def test_fewer_images_than_dimensions_have_the_distance_of_their_span():
     assert found == pytest.approx(frechet_distance(moments(a), moments(b)), rel=1e-5)
 
 
+def test_fewer_images_lie_further_away():
+    """Of one population: the distance falls with their number, so only equal numbers compare."""
+    population = moments(features(4000, 64))
+    x = features(4000, 64)[torch.randperm(4000, generator=torch.Generator().manual_seed(0))]
+    found = [frechet_distance(moments(x[:count]), population) for count in (8, 32, 128, 1024)]
+    assert found == sorted(found, reverse=True) and found[0] > 10 * found[-1]
+
+
 def test_too_few_or_broken_features_are_refused():
     good = moments(features(3, 4))
+    with pytest.raises(MsddError, match="4 and 5 dimensions"):
+        frechet_distance(good, moments(features(3, 5)))
     for bad, message in [(features(1, 4), "at least 2"), (torch.full((2, 4), torch.nan), "NaN")]:
         with pytest.raises(MsddError, match=message):
             frechet_distance(good, moments(bad))

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from msdd.evaluate import intervals
-from msdd.evaluate.intervals import bootstrap, paired
+from msdd.evaluate.intervals import (
+    bootstrap,
+    bootstraps,
+    paired,
+    paired_pooled_psnr,
+    pooled_psnr,
+)
 
 VALUES = np.random.default_rng(1).normal(25, 4, 400)
 
@@ -12,7 +18,7 @@ VALUES = np.random.default_rng(1).normal(25, 4, 400)
 def test_width_is_that_of_the_normal_approximation():
     mean, low, high = bootstrap(VALUES)
     half = 1.96 * VALUES.std() / len(VALUES) ** 0.5
-    assert mean == VALUES.mean()
+    assert mean == pytest.approx(VALUES.mean(), rel=1e-13)
     assert (low, high) == pytest.approx((mean - half, mean + half), abs=0.06)
 
 
@@ -20,6 +26,52 @@ def test_same_seed_same_interval_whatever_the_chunk(monkeypatch):
     expected = bootstrap(VALUES)
     monkeypatch.setattr(intervals, "CHUNK", 1000)
     assert bootstrap(VALUES) == expected != bootstrap(VALUES, seed=1)
+
+
+def slow(values: np.ndarray, resamples: int = 2000, seed: int = 0) -> np.ndarray:
+    """Means of the images drawn, one resample after the other."""
+    random, count = np.random.default_rng(seed), len(values)
+    return np.array([values[random.integers(count, size=count)].mean() for _ in range(resamples)])
+
+
+def test_columns_share_the_draws_of_the_slow_way():
+    columns = {"a": VALUES, "b": VALUES**3}
+    found = bootstraps(columns)
+    for name, values in columns.items():
+        expected = (values.mean(), *np.percentile(slow(values), [2.5, 97.5]))
+        assert found[name] == pytest.approx(expected, rel=1e-12)
+        assert found[name] == bootstrap(values)
+
+
+def test_the_order_of_sums_does_not_show():
+    """The means are those of exact arithmetic, so the threads of a product cannot show either."""
+    values = np.concatenate([VALUES, 1e9 * VALUES, -1e9 * VALUES])
+    assert bootstrap(values)[0] == bootstrap(values[::-1])[0]
+
+
+def test_pooled_psnr_is_that_of_the_mean_error():
+    errors = 10 ** (-VALUES / 10)
+    expected = -10 * np.log10([errors.mean(), *np.percentile(slow(errors), [97.5, 2.5])])
+    assert pooled_psnr(errors) == pytest.approx(tuple(expected), rel=1e-12)
+
+
+def test_paired_pooled_psnr():
+    """Errors 1.5 times larger are 1.76 dB worse in every resample; the slow way says the rest."""
+    a = 10 ** (-VALUES / 10)
+    b = a * np.random.default_rng(3).uniform(0.5, 1.5, len(a))
+    assert paired_pooled_psnr(1.5 * a, a) == pytest.approx((-10 * np.log10(1.5),) * 3)
+    draws = -10 * np.log10(slow(a) / slow(b))
+    expected = (-10 * np.log10(a.mean() / b.mean()), *np.percentile(draws, [2.5, 97.5]))
+    assert paired_pooled_psnr(a, b) == pytest.approx(expected, abs=1e-9)
+
+
+def test_equal_images_have_no_error_and_no_interval():
+    perfect = np.array([np.inf, 30.0, 31.0])
+    assert bootstrap(perfect) == (np.inf,) * 3
+    assert bootstraps({"a": perfect, "b": VALUES[:3]})["b"] == bootstrap(VALUES[:3])
+    assert paired(perfect, perfect) == (0, 0, 0)
+    assert pooled_psnr([0.0, 0.0]) == (np.inf,) * 3
+    assert paired_pooled_psnr([0.0, 0.0], [0.0, 0.0]) == (0, 0, 0)
 
 
 def test_constants_have_no_width():

@@ -1,0 +1,95 @@
+"""Inception's features against the networks of pytorch_fid and torch-fidelity, on one file."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from msdd import weights
+from msdd.errors import MsddError
+from msdd.evaluate.features import Inception, resize_tf1
+from msdd.evaluate.metrics import from_uint8
+from msdd.vision import import_torchvision
+
+import_torchvision()
+from torch_fidelity import feature_extractor_inceptionv3 as fidelity  # noqa: E402
+from torch_fidelity import interpolate_compat_tensorflow as tensorflow  # noqa: E402
+
+
+def levels(side: int, count: int = 2) -> torch.Tensor:
+    """uint8 images of smooth colours and noise: (count, 3, side, side)."""
+    generator = torch.Generator().manual_seed(side)
+    colours = torch.rand(count, 3, 3, 3, generator=generator) * 255
+    smooth = F.interpolate(colours, (side, side), mode="bicubic")
+    noise = torch.randn(count, 3, side, side, generator=generator) * 20
+    return (smooth + noise).clamp(0, 255).to(torch.uint8)
+
+
+def extractor(path) -> torch.nn.Module:
+    names = {"name": "inception-v3-compat", "features_list": ["2048"]}
+    return fidelity.FeatureExtractorInceptionV3(**names, feature_extractor_weights_path=str(path))
+
+
+@pytest.mark.parametrize("side", [32, 64, 256, 299, 512])
+def test_tf1_resize_is_that_of_torch_fidelity(side):
+    images = levels(side)
+    expected = tensorflow.interpolate_bilinear_2d_like_tensorflow1x(
+        images.float(), size=(299, 299), align_corners=False
+    )
+    assert torch.equal(resize_tf1(from_uint8(images)), (expected - 128) / 128)
+
+
+def test_tf1_resize_takes_oblongs_and_rounds():
+    images = levels(64)[..., :40, :]
+    expected = tensorflow.interpolate_bilinear_2d_like_tensorflow1x(
+        images.float(), size=(299, 299), align_corners=False
+    )
+    near = from_uint8(images) + 0.4 / 127.5
+    assert torch.equal(resize_tf1(near), (expected - 128) / 128)
+
+
+def test_inception_is_that_of_pytorch_fid(inception, monkeypatch):
+    from pytorch_fid import inception as original
+
+    state = torch.load(inception, weights_only=True)
+    monkeypatch.setattr(original, "load_state_dict_from_url", lambda *_, **__: state)
+    images = from_uint8(levels(64))
+    expected = original.InceptionV3().eval()((images + 1) / 2)[0].flatten(1)
+    network = weights.feature_network("inception")
+    assert isinstance(network, Inception)
+    assert expected.std(0).mean() > 0.03 * expected.mean()  # the images differ
+    torch.testing.assert_close(network(images), expected)
+
+
+def test_inception_is_that_of_torch_fidelity(inception):
+    images = levels(64)
+    expected = extractor(inception)(images)[0]
+    network = weights.feature_network("inception", resize="tf1")
+    torch.testing.assert_close(network(from_uint8(images)), expected)
+    other = weights.feature_network("inception")(from_uint8(images))
+    assert (other - expected).norm() > 1e-3 * expected.norm()
+
+
+def test_antialias_is_another_resize_of_the_same_network(inception, monkeypatch):
+    """As torchmetrics does from 1.8.0 on: torch-fidelity's network behind torch's own resize."""
+
+    def resize(images, size, align_corners):
+        return F.interpolate(
+            images, size, mode="bilinear", align_corners=align_corners, antialias=True
+        )
+
+    monkeypatch.setattr(fidelity, "interpolate_bilinear_2d_like_tensorflow1x", resize)
+    images = levels(320)
+    network = weights.feature_network("inception", resize="antialias")
+    torch.testing.assert_close(network(from_uint8(images)), extractor(inception)(images)[0])
+
+
+def test_unpublished_weights_are_refused(inception_file, monkeypatch):
+    monkeypatch.setenv("MSDD_WEIGHTS", str(inception_file.parent))
+    with pytest.raises(MsddError, match="instead of 6726825d"):
+        weights.feature_network("inception", resize="tf1")
+
+
+@pytest.mark.parametrize("name, resize", [("inception", "lanczos"), ("efficientnet-lite0", "tf1")])
+def test_unknown_resizes_are_named(name, resize):
+    with pytest.raises(MsddError, match=f"{name}: no resize '{resize}'; inception has pytorch_fid"):
+        weights.feature_network(name, resize=resize)

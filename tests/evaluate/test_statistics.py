@@ -1,0 +1,108 @@
+"""Reference statistics on disk: kept, exchanged with pytorch_fid, refused when they are others'."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from msdd import weights
+from msdd.errors import MsddError
+from msdd.evaluate.frechet import Moments, frechet_distance
+from msdd.evaluate.kid import Sample
+from msdd.evaluate.statistics import (
+    Reference,
+    find,
+    identity,
+    images_digest,
+    keep,
+    read,
+    write,
+)
+from msdd.vision import import_torchvision
+
+OF = identity("a1b2", "adm 256 round", "inception", "tf1")
+
+
+def reference(seed: int = 0) -> Reference:
+    features = torch.randn(30, 8, generator=torch.Generator().manual_seed(seed))
+    moments, sample = Moments(8), Sample(8, capacity=10)
+    moments.update(features)
+    sample.update(range(30), features)
+    return Reference.of(OF, moments, sample)
+
+
+def test_written_statistics_come_back_bit_by_bit(tmp_path):
+    made = reference()
+    write(tmp_path / "a.npz", made)
+    found = read(tmp_path / "a.npz", OF)
+    for name in ("mean", "covariance", "features"):
+        assert torch.equal(getattr(found, name), getattr(made, name))
+    assert (found.count, found.identity) == (30, OF)
+    assert frechet_distance(found, made) < 1e-8
+    write(tmp_path / "b.npz", found)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_pytorch_fid_reads_ours_and_we_read_its(tmp_path):
+    import_torchvision()
+    from pytorch_fid.fid_score import calculate_frechet_distance, compute_statistics_of_path
+
+    paths = [tmp_path / "a.npz", tmp_path / "b.npz"]
+    for seed, path in enumerate(paths):
+        write(path, reference(seed))
+    arrays = [compute_statistics_of_path(str(path), None, 1, 8, "cpu") for path in paths]
+    expected = calculate_frechet_distance(*arrays[0], *arrays[1])
+    np.savez_compressed(tmp_path / "theirs.npz", mu=arrays[0][0], sigma=arrays[0][1])
+    theirs = read(tmp_path / "theirs.npz", OF)
+    assert (theirs.count, theirs.identity, theirs.features) == (None, None, None)
+    assert frechet_distance(theirs, read(paths[1])) == pytest.approx(expected, rel=1e-6)
+
+
+def test_kept_statistics_are_found_for_the_same_set_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert find(OF) is None
+    keep(reference())
+    assert torch.equal(find(OF).covariance, reference().covariance)
+    for name in ("images", "preparation", "features", "weights", "resize"):
+        assert find(replace(OF, **{name: "other"})) is None
+
+
+@pytest.mark.parametrize("name", ["images", "preparation", "weights", "resize"])
+def test_statistics_of_something_else_are_refused(tmp_path, name):
+    write(tmp_path / "a.npz", reference())
+    with pytest.raises(MsddError, match=f"a.npz has statistics of {name} '.*' where.*'other'"):
+        read(tmp_path / "a.npz", replace(OF, **{name: "other"}))
+    assert read(tmp_path / "a.npz", replace(OF, images=None)).identity == OF
+
+
+def test_other_files_are_refused(tmp_path):
+    path = tmp_path / "a.npz"
+    objects = np.array([print], dtype=object)
+    for arrays, message in [
+        ({"mu": objects, "sigma": objects}, "a.npz is not a readable .npz.*pickle"),
+        ({"mu": np.zeros(3), "sigma": np.eye(4)}, r"holds no statistics.*\(3,\) and \(4, 4\)"),
+        ({"arr_0": np.zeros(3)}, "holds no statistics.*None and None"),
+        ({"mu": np.zeros(1), "sigma": np.eye(1), "about": "{"}, "is not a readable .npz"),
+    ]:
+        np.savez(path, **arrays)
+        with pytest.raises(MsddError, match=message):
+            read(path)
+    whole = reference()
+    write(path, whole)
+    for damaged in (path.read_bytes()[:-40], b"", b"half a file"):
+        path.write_bytes(damaged)
+        with pytest.raises(MsddError, match="a.npz is not a readable"):
+            read(path)
+    with pytest.raises(MsddError, match="none.npz.*No such file"):
+        read(tmp_path / "none.npz")
+
+
+def test_digests_are_of_content_and_name(tmp_path):
+    a, b = tmp_path / "a.png", tmp_path / "b.png"
+    a.write_bytes(b"1"), b.write_bytes(b"2")
+    first = images_digest([a, b])
+    assert first == images_digest([a, b]) != images_digest([a])
+    a.write_bytes(b"2"), b.write_bytes(b"1")
+    assert images_digest([a, b]) != first
+    assert OF.weights == weights.SOURCES["inception"].digest

@@ -9,12 +9,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from msdd.device import clock
 from msdd.model.config import ModelConfig
 
-CANDIDATES = (
+CANDIDATES = [
     SDPBackend.CUDNN_ATTENTION,
     SDPBackend.FLASH_ATTENTION,
     SDPBackend.EFFICIENT_ATTENTION,
     SDPBackend.MATH,
-)
+]
 ROUNDS = 5
 
 

@@ -20,7 +20,10 @@ class OneStep(nn.Module):
     """
 
     def __init__(
-        self, decoders: Sequence[Decoder], correlation: float, backends: Sequence[SDPBackend]
+        self,
+        decoders: Sequence[Decoder],
+        correlation: float,
+        backends: Sequence[SDPBackend | list[SDPBackend]],
     ) -> None:
         super().__init__()
         self.backends = list(backends)

@@ -1,0 +1,20 @@
+"""`msdd export`: a student's decoder for other programs."""
+
+import argparse
+from pathlib import Path
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    described = "write a student's one-step decoder as a .pt2 (torch.export) or .onnx file"
+    command = commands.add_parser("export", help=described, description=described)
+    command.add_argument("folder", metavar="FOLDER", type=Path, help="runs/<model>/<student>")
+    command.add_argument("file", metavar="FILE", type=Path)
+    command.set_defaults(call=call)
+
+
+def call(args: argparse.Namespace) -> None:
+    from msdd.speed.export import export
+    from msdd.tokenizers.msdd import load
+
+    export(load(args.folder), args.file)
+    print(f"{args.file} written: latents and noise to images")

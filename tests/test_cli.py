@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -26,19 +25,20 @@ def msdd(*arguments, **more):
     return subprocess.run(command, capture_output=True, text=True, **more)
 
 
-def test_help_is_quick_and_needs_no_torch():
-    start = time.perf_counter()
-    done = msdd("--help")
-    assert time.perf_counter() - start < 1
-    assert done.returncode == 0
+def test_help_needs_no_torch():
+    assert msdd("--help").returncode == 0
     code = (
         "import sys, msdd.cli; msdd.cli.parser(); print({'torch', 'pydantic'} & sys.modules.keys())"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "set()\n"
 
 
-def test_params_and_rows_need_no_torch(here):
-    code = "import sys, msdd.presets, msdd.stages; print('torch' in sys.modules)"
+@pytest.mark.parametrize(
+    "modules",
+    ["msdd.presets, msdd.stages", "msdd.report.table1, msdd.report.table2, msdd.report.ablation"],
+)
+def test_short_commands_do_not_wait_for_torch(here, modules):
+    code = f"import sys, {modules}; print('torch' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
 
 

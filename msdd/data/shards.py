@@ -9,8 +9,8 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
+from msdd.data.manifest import read_manifest
 from msdd.errors import MsddError
-from msdd.files import read_json
 
 SHARD_BYTES = 256 * 2**20
 
@@ -84,12 +84,6 @@ class Crops:
         for k in np.unique(shard):
             found[shard == k] = self.shards[k][row[shard == k]]
         return torch.from_numpy(np.ascontiguousarray(found.transpose(0, 3, 1, 2)))
-
-
-def read_manifest(folder: Path) -> dict:
-    if not (folder / "manifest.json").is_file():
-        raise MsddError(f"no prepared crops in {folder}: run `msdd prepare`")
-    return read_json(folder / "manifest.json")
 
 
 def allow_open_files(shards: int) -> None:

@@ -9,11 +9,8 @@ correlation -1/3, the sum is white with level s = 2e / (1 + e), the marginal of 
 import torch.nn.functional as F
 from torch import Tensor
 
+from msdd.flow.correlation import CORRELATIONS
 from msdd.flow.path import up
-
-# In-block correlation of n': the one that whitens, and the one of the authors' released code,
-# which leaves neighbours correlated by 1/2.
-CORRELATIONS = {"white": -1 / 3, "paper_code": 1 / 3}
 
 
 def block_noise(normals: Tensor, correlation: float = CORRELATIONS["white"]) -> Tensor:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from msdd.flow.jump import CORRELATIONS, block_noise, jump
+from msdd.flow.correlation import CORRELATIONS
+from msdd.flow.jump import block_noise, jump
 from msdd.flow.scales import Scale, scales
 
 # velocity(x, t, scale, conditional) -> v, all (B, 3, H, W); t in [0, 1] is local.

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from msdd.flow.jump import CORRELATIONS, block_noise, carried, jump
+from msdd.flow.correlation import CORRELATIONS
+from msdd.flow.jump import block_noise, carried, jump
 from msdd.flow.path import end_state, start_state, up
 from msdd.flow.scales import scales
 

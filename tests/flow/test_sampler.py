@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from msdd.flow.jump import CORRELATIONS, block_noise, carried
+from msdd.flow.correlation import CORRELATIONS
+from msdd.flow.jump import block_noise, carried
 from msdd.flow.noise import image_noise
 from msdd.flow.path import end_state, reduced, start_state
 from msdd.flow.sampler import euler, forward_passes, per_scale, sample, split_steps

@@ -70,7 +70,8 @@ def test_correlation_in_theory_is_that_of_a_real_jump():
     """White noise of level e, enlarged and renoised by both kinds of block noise."""
     import torch
 
-    from msdd.flow.jump import CORRELATIONS, block_noise, jump
+    from msdd.flow.correlation import CORRELATIONS
+    from msdd.flow.jump import block_noise, jump
     from msdd.report import jumps
 
     torch.manual_seed(0)

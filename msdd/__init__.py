@@ -4,7 +4,7 @@
 def __getattr__(name: str):
     """`from msdd import load`, without importing torch before it is asked for."""
     if name == "load":
-        from msdd.tokenizers.msdd import load
+        from msdd.tokenizers.catalogue import tokenizer
 
-        return load
+        return tokenizer
     raise AttributeError(f"module 'msdd' has no attribute '{name}'")

@@ -55,15 +55,20 @@ def read(root: Path) -> Published:
     Raises MsddError, a line for every mistake: a file that is missing, a key that is not known, a
     figure whose source or caveat is not explained.
     """
-    path = layout.published()
-    found = [folder / path for folder in (root, REPOSITORY) if (folder / path).exists()]
-    if not found:
+    path, found = layout.published(), root / place(root)
+    if not found.exists():
         raise MsddError(f"{path} is missing: it is part of the repository, copy it from there")
-    published = validate(Published, read_yaml(found[0]), str(path))
+    published = validate(Published, read_yaml(found), str(path))
     mistakes = list(_unexplained(published))
     if mistakes:
         raise MsddError("\n".join(f"{path}: {mistake}" for mistake in mistakes))
     return published
+
+
+def place(root: Path) -> Path:
+    """Where the published figures lie: below `root`, relative to it, or else in the repository."""
+    path = layout.published()
+    return path if (root / path).exists() else REPOSITORY / path
 
 
 def _unexplained(published: Published) -> Iterator[str]:

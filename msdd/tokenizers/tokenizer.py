@@ -1,7 +1,8 @@
 """What every system is to whoever measures it: encode, decode, reconstruct, describe."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -32,10 +33,12 @@ class Tokenizer(nn.Module):
 
     resolution: side of the images it is described at.
     multiple:   what H and W must be multiples of; None if they must be `resolution`.
+    files:      SHA-256 of the files that its weights are from, by name; none for random weights.
     """
 
     resolution: int
     multiple: int | None = None
+    files: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod
     def encode(self, images: Tensor) -> Tensor:

@@ -1,0 +1,100 @@
+"""`msdd encode`, `msdd decode`, `msdd reconstruct`: a folder of images through a tokenizer."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from msdd.folders import Cut
+    from msdd.tokenizers.tokenizer import Tokenizer
+
+COMMANDS = {
+    "encode": "turn a folder of images into latents, one .safetensors an image",
+    "decode": "turn a folder of latents into images",
+    "reconstruct": "encode and decode a folder of images",
+}
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    for name, described in COMMANDS.items():
+        command = commands.add_parser(name, help=described, description=described)
+        command.add_argument("source", metavar="IN_DIR", type=Path)
+        command.add_argument("target", metavar="OUT_DIR", type=Path)
+        _add_tokenizer(command)
+        if name != "decode":
+            command.add_argument(
+                "--resolution", type=positive, metavar="N", help="side of the crops, in px"
+            )
+        if name != "encode":
+            _add_decoding(command)
+        command.set_defaults(call=call, action=name)
+
+
+def _add_tokenizer(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--tokenizer",
+        required=True,
+        metavar="NAME|FOLDER",
+        help="of `msdd tokenizers`, or a model folder: runs/<model>/<student>",
+    )
+    command.add_argument(
+        "--checkpoint", metavar="FILE", help="of a tokenizer by name; or hf://owner/repository/file"
+    )
+    command.add_argument(
+        "--run-code", action="store_true", help="open TorchScript files, which are programs"
+    )
+    command.add_argument(
+        "--precision", choices=("fp32", "bf16"), default="fp32", help="default: fp32"
+    )
+    command.add_argument(
+        "--batch", type=positive, default=8, metavar="N", help="images at once; default: 8"
+    )
+
+
+def _add_decoding(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--steps", type=positive, metavar="N", help="default: as published")
+    command.add_argument("--guidance", type=float, metavar="G", help="default: as published")
+    command.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise")
+
+
+def positive(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def call(args: argparse.Namespace) -> None:
+    import torch
+
+    from msdd import folders
+    from msdd.device import arithmetic
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = opened(args, device)
+    given = (tokenizer, args.source, args.target)
+    with arithmetic(args.precision, device):
+        if args.action == "encode":
+            folders.encode(*given, cut_of(args, tokenizer), args.batch)
+        elif args.action == "decode":
+            folders.decode(*given, args.seed, args.batch)
+        else:
+            folders.reconstruct(*given, cut_of(args, tokenizer), args.seed, args.batch)
+
+
+def opened(args: argparse.Namespace, device: object) -> "Tokenizer":
+    from msdd.tokenizers.catalogue import tokenizer
+
+    chosen = {key: getattr(args, key, None) for key in ("steps", "guidance")}
+    return tokenizer(args.tokenizer, args.checkpoint, device, run_code=args.run_code, **chosen)
+
+
+def cut_of(args: argparse.Namespace, tokenizer: "Tokenizer") -> "Cut":
+    """The crops that a tokenizer's authors use; says so."""
+    from msdd.folders import Cut
+    from msdd.tokenizers.systems import SYSTEMS
+
+    system = SYSTEMS.get(args.tokenizer)
+    crop = system.family.crop if system else "adm"
+    cut = Cut(crop, args.resolution or tokenizer.resolution)
+    print(f"{args.tokenizer}: of every image its {cut}")
+    return cut

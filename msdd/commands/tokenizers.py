@@ -1,0 +1,91 @@
+"""`msdd tokenizers`: every system, its size, its licences, and whether its weights are here."""
+
+import argparse
+import json
+from collections.abc import Sequence
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    described = "list all tokenizers: size, tokens, licences, where to get the weights"
+    command = commands.add_parser("tokenizers", help=described, description=described)
+    command.add_argument("--json", action="store_true", help="everything, for programs")
+    command.set_defaults(call=call)
+
+
+def call(args: argparse.Namespace) -> None:
+    rows = listed()
+    if args.json:
+        print(json.dumps(rows, indent=2))
+    else:
+        print("\n".join([*aligned([HEAD, *map(cells, rows)]), "", *NOTES]))
+
+
+def listed() -> list[dict]:
+    """A row for every system."""
+    from msdd.tokenizers.systems import SYSTEMS
+
+    return [
+        {
+            "name": name,
+            "system": system.family.title,
+            "resolution": system.resolution,
+            "parameters": system.parameters,
+            "tokens": system.tokens,
+            "dim": system.dim,
+            "bits": system.bits,
+            "evaluations": system.evaluations,
+            "licence_of_code": system.family.code,
+            "licence_of_weights": system.family.weights,
+            **weights(name),
+        }
+        for name, system in SYSTEMS.items()
+    ]
+
+
+def weights(name: str) -> dict:
+    """Addresses of all files that a system needs, and their paths if all are on this machine."""
+    from msdd.tokenizers import hub
+    from msdd.tokenizers.systems import SYSTEMS
+
+    system = SYSTEMS[name]
+    addresses = [f"{hub.PREFIX}{system.repository}/{file}" for file in system.files]
+    here = [str(path) for path in hub.present(name, system.repository, system.files) or ()]
+    if system.vae is None:
+        return {"weights": addresses, "here": here}
+    vae = weights(system.vae)
+    return {
+        "weights": addresses + vae["weights"],
+        "here": here + vae["here"] if here and vae["here"] else [],
+    }
+
+
+HEAD = ("name", "parameters", "latent", "bits", "passes", "code", "weights", "from", "here")
+NOTES = (
+    "bits: of an image's latent; – where it is continuous. passes: of the decoder for an image.",
+    "code, weights: the authors' licences; the code here is this project's own.",
+    "msdd: sizes are those of the paper; name the folder of a model that you have trained.",
+)
+
+
+def cells(row: dict) -> list[str]:
+    first = row["weights"][0] if row["weights"] else "–"
+    also = f" (+{len(row['weights']) - 1})" if len(row["weights"]) > 1 else ""
+    return [
+        row["name"],
+        f"{row['parameters'] / 1e6:.1f} M",
+        f"{row['tokens']} x {row['dim']}",
+        "–" if row["bits"] is None else str(row["bits"]),
+        str(row["evaluations"]),
+        row["licence_of_code"],
+        row["licence_of_weights"],
+        first + also,
+        row["here"][0] if row["here"] else "no",
+    ]
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]

@@ -1,0 +1,104 @@
+"""Other systems in Table 1: what was evaluated and what was timed of them here, by name.
+
+Speed comes from the last `msdd throughput`, where it timed systems of the catalogue. Quality comes
+from files that `msdd evaluate --tokenizer NAME ... --json reports/evaluated/NAME.json` has written.
+"""
+
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+from msdd import layout
+from msdd.errors import MsddError
+from msdd.files import read_json
+from msdd.report import timed
+from msdd.report.cited import latent
+from msdd.report.measured import metrics, speed
+from msdd.report.published import Published
+from msdd.tokenizers.systems import MSDD, SYSTEMS, System
+
+GROUP = "Other systems at their published sizes, measured here"
+NOWHERE = "not measured here"
+
+
+def evaluated(root: Path) -> list[Path]:
+    """The files of evaluations, relative to `root`. MsddError for one that is named otherwise."""
+    found = [path.relative_to(root) for path in sorted((root / layout.evaluated()).glob("*.json"))]
+    for path in found:
+        if path.stem not in SYSTEMS:
+            raise MsddError(f"{path} is named like no system; `msdd tokenizers` lists the names")
+    return found
+
+
+def rows(known: Published, root: Path) -> Iterator[dict]:
+    """A row for each system that was measured, and one for each published row of which none was."""
+    document = timed.read(root) or {"rows": []}
+    quality = {path.stem: path for path in evaluated(root)}
+    named = [(name, system) for name, system in SYSTEMS.items() if system.family is not MSDD]
+    for _, alike in groupby(named, key=lambda pair: pair[1].row):
+        alike = list(alike)
+        found = [
+            _of_system(system, known)
+            | {"row": name}
+            | _measured(quality.get(name), timed.timing(document, name), root)
+            for name, system in alike
+        ]
+        yield from [row for row in found if row["source"] == "here"] or [_nowhere(found)]
+
+
+def _of_system(system: System, known: Published) -> dict:
+    return {
+        "group": GROUP,
+        "system": system.family.title,
+        "tokens": system.tokens,
+        "dim": system.dim,
+        "latent": latent(system.tokens, system.dim, known.systems[system.row].code),
+        "forward_passes": system.evaluations,
+        "parameters": system.parameters,
+    }
+
+
+def _measured(path: Path | None, timing: dict | None, root: Path) -> dict:
+    file = path or (layout.throughput() if timing else None)
+    return {
+        **(_quality(read_json(root / path)) if path else {}),
+        **speed({"timing": timing or {}}),
+        "source": "here" if file else NOWHERE,
+        "file": file and file.as_posix(),
+    }
+
+
+def _quality(report: dict) -> dict:
+    """Figures of the `primary` protocol, or else of the first that there is."""
+    name = "primary" if "primary" in report["protocols"] else next(iter(report["protocols"]))
+    return {
+        "forward_passes": report["description"]["evaluations"],
+        "protocol": name,
+        **metrics({"metrics": report["protocols"][name]["figures"]}),
+    }
+
+
+def _nowhere(found: list[dict]) -> dict:
+    """One row that stands for all."""
+    if len(found) == 1:
+        return found[0]
+    same = {key: found[0][key] for key in ("group", "system", "source")}
+    return same | {"row": f"{len(found)} variants"}
+
+
+def notes(root: Path) -> list[str]:
+    """What stands behind these rows."""
+    document, told = timed.read(root), []
+    names = {name for name, system in SYSTEMS.items() if system.family is not MSDD}
+    if document and names & {system["system"] for system in document["systems"]}:
+        weights = (
+            "random weights, on which speed does not depend" if document["random"] else "theirs"
+        )
+        told.append(f"Other systems were timed at their published sizes; weights: {weights}.")
+    for path in evaluated(root):
+        report = read_json(root / path)
+        told.append(
+            f"{path.stem}: {report['images']} images at {report['resolution']} px; weights "
+            f"{str(report.get('weights'))[:12]}; all figures in {path.as_posix()}."
+        )
+    return told

@@ -1,0 +1,194 @@
+"""Tokenizers by name: any system with a checkpoint, or the model in a folder.
+
+Nothing heavy is imported before a tokenizer is asked for.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from msdd.errors import MsddError
+from msdd.files import digest, read_json
+from msdd.tokenizers import hub
+from msdd.tokenizers.systems import COSMOS, SYSTEMS, System
+
+if TYPE_CHECKING:
+    import torch
+
+    from msdd.tokenizers.tokenizer import Tokenizer
+
+DIFFUSERS_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
+
+
+def tokenizer(
+    name: str | Path,
+    checkpoint: str | Path | None = None,
+    device: "str | torch.device" = "cpu",
+    *,
+    steps: int | Sequence[int] | None = None,
+    guidance: float | Sequence[float] | None = None,
+    jump: str | None = None,
+    run_code: bool = False,
+) -> "Tokenizer":
+    """A tokenizer in float32, frozen, in eval mode; its `files` are the weights' digests.
+
+    name:       a row of `SYSTEMS`, a model folder of this project (`runs/<model>/<student>`), or a
+                folder of diffusers with an AutoencoderKL.
+    checkpoint: of a system: its file, or `hf://owner/repository/file`. What was put on this machine
+                before (`hub.present`) needs no naming.
+    steps, guidance, jump: of the decode, other than published; a model folder makes one unguided
+                step a scale unless told otherwise, and takes a list with one entry a scale too.
+    run_code:   allows to open Cosmos's TorchScript files, which runs code that stands in them.
+
+    Raises MsddError: a name that is not known, weights that are not here or do not fit, a setting
+    that the system has not.
+    """
+    settings = {"steps": steps, "guidance": guidance, "jump": jump}
+    settings = {key: value for key, value in settings.items() if value is not None}
+    if str(name) not in SYSTEMS and Path(name).is_dir():
+        if checkpoint is not None:
+            raise MsddError(f"{name} is a folder with weights of its own; it takes no checkpoint")
+        return of_folder(Path(name), device, settings)
+    system = find(str(name))
+    files = hub.locate(checkpoint, system.files) if checkpoint else needed(str(name), system)
+    if system.vae:
+        files += needed(system.vae, SYSTEMS[system.vae])
+    return finished(adjusted(load(system, files, run_code), settings), files, device)
+
+
+def random_tokenizer(name: str, seed: int = 0, device: "str | torch.device" = "cpu") -> "Tokenizer":
+    """A system with random weights, for its speed alone; the global random state stays as it was.
+
+    Weights that begin at zero are drawn as well, or images would not depend on all there is.
+    """
+    import torch
+
+    system = find(name)
+    if system.config is None:
+        raise MsddError(f"'{name}' has no one size; time rows of `decodes`, or a model folder")
+    module, device = module_of(system), torch.device(device)
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices), torch.device(device):
+        torch.manual_seed(seed)
+        made = getattr(module, system.family.kind)(system.config(module))
+        for weights in made.eval().requires_grad_(False).parameters():
+            if not weights.any():
+                torch.nn.init.normal_(weights, std=0.02)
+    return made
+
+
+def find(name: str) -> System:
+    """The row of a name. MsddError, with names that are near, if there is none."""
+    if name in SYSTEMS:
+        return SYSTEMS[name]
+    near = get_close_matches(name.lower(), SYSTEMS)
+    more = f"; did you mean {' or '.join(near)}?" if near else "; `msdd tokenizers` lists them"
+    raise MsddError(f"'{name}' is no system and no model folder{more}")
+
+
+def needed(name: str, system: System) -> list[Path]:
+    """The files of a system that are on this machine; MsddError says where to get them."""
+    if found := hub.present(name, system.repository, system.files):
+        return found
+    if system.config is None:
+        raise MsddError(f"'{name}' has no released weights; name the folder of a trained model")
+    if not system.files:
+        raise MsddError(f"{name}: its authors released no weights; name a checkpoint of your own")
+    place = hub.folders()[0] / name
+    raise MsddError(
+        f"{name}: no weights on this machine; put {' and '.join(system.files)} of "
+        f"{system.repository} into {place}, or name a checkpoint: a path, or "
+        f"{hub.PREFIX}{system.repository}/{system.files[0]}"
+    )
+
+
+def load(system: System, files: list[Path], run_code: bool = False) -> "Tokenizer":
+    """A system with the weights of its official files, the VAE's last if it needs one.
+
+    MsddError if they do not fit.
+    """
+    if system.config is None:
+        raise MsddError(f"{files[0]}: a model of this project is named by its folder alone")
+    module = module_of(system)
+    config = system.config(module)
+    if system.family is COSMOS and files[0].suffix == ".jit":
+        return of_archives(config, files, run_code)
+    from msdd.tokenizers import checkpoint
+
+    state = checkpoint.read(files[0])
+    if system.vae:
+        state = module.with_vae(state, checkpoint.read(files[1]))
+    try:
+        return module.load(config, state)
+    except MsddError as error:
+        raise MsddError(f"{files[0]}: {error}{likeness(system, state)}") from error
+
+
+def of_archives(config: object, files: list[Path], run_code: bool) -> "Tokenizer":
+    """Cosmos from its TorchScript files."""
+    if len(files) < 2:
+        raise MsddError(f"{files[0]}: name the folder of encoder.jit and decoder.jit instead")
+    if not run_code:
+        raise MsddError(
+            f"{files[0]} is TorchScript, a program: opening it runs code that stands in it; allow "
+            "that with --run-code, in Python run_code=True"
+        )
+    from msdd.tokenizers import cosmos_archives
+
+    return cosmos_archives.load(config, *files, run_code=True)
+
+
+def likeness(asked: System, state: Mapping[str, "torch.Tensor"]) -> str:
+    """Whose tensors these are, as the end of a message; nothing where that is not plain."""
+    size = sum(value.numel() for value in state.values())
+    named = [system for system in SYSTEMS.values() if system.family.telltale in state]
+    exact = [name for name, system in SYSTEMS.items() if system.parameters == size]
+    if exact:
+        return f"; its size is that of {' or '.join(exact)}"
+    if named and named[0].family is not asked.family:
+        return f"; its tensors have the names of {named[0].family.title}"
+    return ""
+
+
+def of_folder(folder: Path, device: "str | torch.device", settings: dict) -> "Tokenizer":
+    """The tokenizer in a model folder, ours or one of diffusers."""
+    config = folder / "config.json"
+    if config.exists() and "_class_name" in read_json(config):
+        from msdd.tokenizers import checkpoint, klvae
+
+        present = [folder / name for name in DIFFUSERS_FILES if (folder / name).exists()]
+        file = present[0] if present else folder / DIFFUSERS_FILES[0]
+        made = adjusted(klvae.load(klvae.config_of(folder), checkpoint.read(file)), settings)
+        return finished(made, [file], device)
+    from msdd.tokenizers import msdd
+
+    return finished(msdd.load(folder, **settings), [folder / "model.safetensors"], device)
+
+
+def adjusted(made: "Tokenizer", settings: dict) -> "Tokenizer":
+    """With other settings of the decode. MsddError for one that the system has not."""
+    if settings.get("steps", 1) < 1:
+        raise MsddError(f"steps is {settings['steps']}; it must be 1 or more")
+    holder = getattr(made, "sampling", made)
+    for name in settings:
+        if not hasattr(holder, name):
+            raise MsddError(f"{type(made).__name__} has no {name} to set")
+    if holder is not made:
+        made.sampling = replace(holder, **settings)
+    else:
+        vars(made).update(settings)
+    return made
+
+
+def finished(made: "Tokenizer", files: list[Path], device: "str | torch.device") -> "Tokenizer":
+    """On the device, and with the digests of what it was made of."""
+    made.files = {file.name: digest(file) for file in files}
+    return made.to(device)
+
+
+def module_of(system: System) -> ModuleType:
+    return import_module(f"msdd.tokenizers.{system.family.module}")

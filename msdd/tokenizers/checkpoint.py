@@ -1,0 +1,113 @@
+"""State dicts out of the files that authors release. No code in a file is ever run.
+
+Files are `.safetensors`, or pickles of `torch.save`, of which only tensors and plain values are
+read. TorchScript, which is code, is the business of `cosmos_archives` alone.
+"""
+
+import argparse
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from msdd.errors import MsddError
+
+StateDict = dict[str, Tensor]
+
+# Where official files hold the weights that are evaluated; the first that is there counts.
+WRAPPINGS = (
+    ("model_ema_state_dict",),  # FlowMo
+    ("ema",),  # LlamaGen, where training kept an average
+    ("model", "sd"),  # DiTo's trainer
+    ("model",),  # LlamaGen
+    ("state_dict",),  # Lightning and others
+    (),  # the weights alone: TiTok, SSDD, Cosmos, diffusers
+)
+STARTS = {
+    rb"(?i)<(!doctype|html|head|\?xml)": "is a web page, not weights; fetch them again",
+    rb"version https://git-lfs": "is only a pointer of Git LFS; `git lfs pull` fetches the weights",
+}
+
+
+def read(path: Path) -> StateDict:
+    """The weights in an official file. MsddError, in one line, if there are none to be had."""
+    check(path)
+    loaded = tensors(path) if path.suffix == ".safetensors" else unpickled(path)
+    for keys in WRAPPINGS:
+        found = inner(loaded, keys)
+        if is_state_dict(found):
+            return found
+    has = ", ".join(map(str, loaded)) if isinstance(loaded, Mapping) else type(loaded).__name__
+    raise MsddError(f"{path}: holds no state dict of a system that is known here, but {has[:200]}")
+
+
+def check(path: Path) -> None:
+    """What is no file of weights for everyone to see."""
+    if path.is_dir():
+        raise MsddError(f"{path} is a folder; name the file in it that holds the weights")
+    if not path.is_file():
+        raise MsddError(f"there is no file {path}")
+    with open(path, "rb") as file:
+        start = file.read(64).lstrip()
+    if not start:
+        raise MsddError(f"{path} is empty; fetch it again")
+    for pattern, told in STARTS.items():
+        if re.match(pattern, start):
+            raise MsddError(f"{path} {told}")
+    if start.startswith(b"PK\x03\x04") and not zipfile.is_zipfile(path):
+        raise MsddError(f"{path} is cut off: its end is missing; fetch it again")
+
+
+def tensors(path: Path) -> StateDict:
+    try:
+        return load_file(path)
+    except Exception as error:  # SafetensorError, and those of the file system
+        raise unreadable(path, error) from error
+
+
+def unpickled(path: Path) -> object:
+    """Tensors and plain values. A training's arguments are let in, as LlamaGen's files have them:
+    argparse.Namespace is but names and values."""
+    try:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            torch.serialization.safe_globals([argparse.Namespace]),
+        ):
+            mapped = zipfile.is_zipfile(path)  # then only what is used is read
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except Exception as error:  # each way of being damaged has its own
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: Exception) -> MsddError:
+    """The same in one line, without the advice to run whatever the file says."""
+    text = " ".join(str(error).split())
+    if "TorchScript" in text:
+        return MsddError(f"{path}: is TorchScript, a program; only state dicts are read")
+    if found := re.search(r"GLOBAL (\S+)", text):
+        return MsddError(
+            f"{path}: refused: more than tensors is pickled in it ({found[1]}), which would run "
+            "code; save its state dict as .safetensors where you trust it"
+        )
+    reason = text.partition("Weights only load failed")[0] or type(error).__name__
+    return MsddError(f"{path}: cannot be read as weights ({reason[:200].strip()}); fetch it again")
+
+
+def inner(loaded: object, keys: tuple[str, ...]) -> object:
+    """What lies under these keys, one in the other; None if one is not there."""
+    for key in keys:
+        loaded = loaded.get(key) if isinstance(loaded, Mapping) else None
+    return loaded
+
+
+def is_state_dict(found: object) -> bool:
+    return (
+        isinstance(found, Mapping)
+        and len(found) > 0
+        and all(isinstance(value, Tensor) for value in found.values())
+    )

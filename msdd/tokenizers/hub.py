@@ -1,0 +1,87 @@
+"""Where the files of a checkpoint are: at a path, on the Hugging Face Hub, or on this machine.
+
+Imports neither torch nor, before something is asked of the Hub, its client.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from msdd.errors import MsddError
+
+PREFIX = "hf://"
+# pathlib makes one slash of two.
+ADDRESS = re.compile(r"hf://?([^/@]+/[^/@]+)(?:@([^/]+))?(?:/(.+))?")
+
+
+def locate(checkpoint: str | Path, files: Sequence[str]) -> list[Path]:
+    """The files that a checkpoint names; those on the Hub are fetched, once.
+
+    checkpoint: a path, or `hf://owner/repository/file`, with `@revision` behind the repository.
+    files:      names of the official files. Where there are several, their folder, their
+                repository or one of them stands for all.
+    """
+    if str(checkpoint).startswith("hf:/"):
+        repository, revision, file = _parsed(str(checkpoint))
+        names = files if file is None or file in files else [file]
+        if not names:
+            raise MsddError(f"{checkpoint}: name the file as well: hf://owner/repository/file")
+        return [fetch(repository, name, revision) for name in names]
+    path = Path(checkpoint)
+    if len(files) > 1 and (path.is_dir() or path.name in files):
+        folder = path if path.is_dir() else path.parent
+        return [folder / name for name in files]
+    return [path]
+
+
+def _parsed(address: str) -> tuple[str, str | None, str | None]:
+    if not (found := ADDRESS.fullmatch(address)):
+        raise MsddError(f"{address}: not of the form hf://owner/repository/file")
+    return found.groups()
+
+
+def fetch(repository: str, file: str, revision: str | None = None) -> Path:
+    """A file of the Hub, from its cache on this machine if it is there. MsddError if it cannot be
+    had."""
+    if path := cached(repository, file, revision):
+        return path
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(repository, file, revision=revision))
+    except Exception as error:  # the client and the libraries below it raise what they like
+        reason = " ".join(str(error).split())[:200]
+        raise MsddError(
+            f"{PREFIX}{repository}/{file} cannot be fetched ({reason}); get {file} of {repository} "
+            "on another machine and give its path instead"
+        ) from error
+
+
+def cached(repository: str, file: str, revision: str | None = None) -> Path | None:
+    """The file in the cache of the Hub's client."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repository, file, revision=revision)
+    return Path(found) if isinstance(found, str) else None
+
+
+def present(name: str, repository: str, files: Sequence[str]) -> list[Path] | None:
+    """The files of a system that are on this machine already; None unless all are.
+
+    They are looked for in `<folder>/<name>/`, the folder being what MSDD_WEIGHTS names or the
+    cache of msdd, then in the cache of the Hub.
+    """
+    for folder in folders():
+        found = [folder / name / file for file in files]
+        if files and all(path.is_file() for path in found):
+            return found
+    found = [cached(repository, file) for file in files]
+    return found if found and all(found) else None
+
+
+def folders() -> list[Path]:
+    """Where weights are put by hand: MSDD_WEIGHTS, if it is set, and the cache of msdd."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    given = os.environ.get("MSDD_WEIGHTS")
+    return [*([Path(given)] if given else []), cache / "msdd" / "weights"]

@@ -1,0 +1,181 @@
+"""`msdd encode`, `decode` and `reconstruct`: a folder there and back, and what cannot be read."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from skimage.data import astronaut, rocket
+
+from msdd import cli, folders
+from msdd.errors import MsddError
+from msdd.evaluate.cropping import adm
+from msdd.folders import Cut
+from msdd.tokenizers.catalogue import tokenizer
+from msdd.tokenizers.llamagen import LlamaGen, LlamaGenConfig
+
+SIDE = 16  # of the tiny model
+
+
+@pytest.fixture
+def images(tmp_path) -> Path:
+    """Photographs of several shapes, one of them below a folder."""
+    folder = tmp_path / "in"
+    (folder / "more").mkdir(parents=True)
+    for name, pixels in {
+        "a.png": astronaut(),
+        "b.jpg": rocket(),
+        "more/c.png": astronaut()[:200, 50:90],
+        "more/d.png": rocket()[100:300, 200:300],
+        "e.png": astronaut()[:9, :9],
+    }.items():
+        Image.fromarray(pixels).save(folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(trained) -> Path:
+    return trained / "runs/msdd/msdd-1step"
+
+
+def run(*arguments: object) -> int:
+    return cli.main([str(argument) for argument in arguments])
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def test_there_and_back_is_a_reconstruction(images, model, tmp_path, capsys):
+    options = ["--tokenizer", model, "--batch", 2]
+    latents, back, both = (tmp_path / name for name in ("z", "back", "both"))
+    assert run("encode", images, latents, *options) == 0
+    assert "centre square of 16 x 16 px, resized by box means" in capsys.readouterr().out
+    assert files(latents) == [f"{name}.safetensors" for name in ("a", "b", "e", "more/c", "more/d")]
+    assert run("decode", latents, back, *options, "--seed", 3) == 0
+    assert run("reconstruct", images, both, *options, "--seed", 3) == 0
+    assert files(back) == files(both) == ["a.png", "b.png", "e.png", "more/c.png", "more/d.png"]
+    for name in files(back):
+        assert (back / name).read_bytes() == (both / name).read_bytes()
+
+
+def test_latents_are_those_of_the_crop_and_say_whose(images, model, tmp_path):
+    assert run("encode", images, tmp_path / "z", "--tokenizer", model) == 0
+    path, made = tmp_path / "z/more/c.safetensors", tokenizer(model)
+    crop = adm(Image.open(images / "more/c.png"), SIDE)
+    pixels = torch.from_numpy(np.asarray(crop).copy()).permute(2, 0, 1)[None] / 127.5 - 1
+    torch.testing.assert_close(load_file(path)["latents"], made.encode(pixels)[0])
+    with safe_open(path, "pt") as file:
+        assert made.files["model.safetensors"] in file.metadata()["files"]
+
+
+def test_a_reconstruction_depends_on_its_image_and_seed_alone(images, model, tmp_path):
+    options = ["--tokenizer", model]
+    run("reconstruct", images, tmp_path / "all", *options, "--batch", 3)
+    (images / "a.png").unlink()
+    run("reconstruct", images, tmp_path / "fewer", *options, "--batch", 1)
+    run("reconstruct", images, tmp_path / "other", *options, "--seed", 1)
+    for name in files(tmp_path / "fewer"):
+        one, same, other = (
+            np.asarray(Image.open(tmp_path / folder / name), int)
+            for folder in ("all", "fewer", "other")
+        )
+        assert abs(one - same).max() <= 1 and abs(one - other).max() > 1
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_is_done(images, model, tmp_path, capsys):
+    (images / "broken.png").write_bytes((images / "a.png").read_bytes()[:500])
+    (images / "page.jpg").write_text("<html></html>")
+    assert run("reconstruct", images, tmp_path / "out", "--tokenizer", model) == 1
+    told = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+    assert [name in line for name, line in zip(("broken.png", "page.jpg"), told, strict=False)]
+    assert told[-1] == "msdd: error: 2 of 7 files were left out"
+    assert len(files(tmp_path / "out")) == 5
+
+
+@pytest.mark.parametrize(
+    "latents",
+    [
+        torch.zeros(9, 4),
+        torch.zeros(8, 4, dtype=torch.int64),
+        torch.zeros(4, 8),
+        torch.zeros(8, 4, 1),
+    ],
+)
+def test_latents_of_another_tokenizer_are_refused(latents, model, tmp_path, capsys):
+    (tmp_path / "z").mkdir()
+    save_file({"latents": latents}, tmp_path / "z/x.safetensors")
+    assert run("decode", tmp_path / "z", tmp_path / "out", "--tokenizer", model) == 1
+    assert "x.safetensors: " in (told := capsys.readouterr().err)
+    assert "are not latents of MSDD, which has [8, 4] of torch.float32" in told
+
+
+def test_mistakes_are_one_line(images, model, tmp_path, capsys):
+    def told(*arguments: object) -> str:
+        assert run(*arguments) == 1
+        (line,) = [one for one in capsys.readouterr().err.splitlines() if "error" in one]
+        return line
+
+    out, of = tmp_path / "out", ("--tokenizer", model)
+    assert "IN_DIR: there is no folder" in told("encode", tmp_path / "no", out, *of)
+    assert "lies in IN_DIR" in told("reconstruct", images, images / "out", *of)
+    assert "takes images of 16x16 px, not 32x32" in told(
+        "encode", images, out, *of, "--resolution", 32
+    )
+    assert "'titok' is no system" in told("encode", images, out, "--tokenizer", "titok")
+    (tmp_path / "z").mkdir()
+    assert "IN_DIR holds nothing to decode" in told("decode", tmp_path / "z", out, *of)
+    (tmp_path / "z/x.safetensors").write_bytes(b"no")
+    assert run("decode", tmp_path / "z", out, *of) == 1
+    assert "x.safetensors: cannot be read as latents" in capsys.readouterr().err
+    Image.fromarray(rocket()).save(images / "a.jpg")
+    assert "have the same name" in told("encode", images, out, *of)
+    assert not out.exists()
+
+
+@pytest.fixture(scope="module")
+def any_size() -> LlamaGen:
+    """Random weights; it takes sides that are multiples of 2 px and has 64 codes."""
+    torch.manual_seed(0)
+    config = LlamaGenConfig(32, width=32, encoder=(1, 1), decoder=(1, 1), blocks=1, codes=64)
+    return LlamaGen(config).eval().requires_grad_(False)
+
+
+def test_latents_of_several_sizes_decode_together(any_size, images, tmp_path):
+    latents, out = tmp_path / "z", tmp_path / "out"
+    folders.encode(any_size, images, latents, Cut("bicubic", 24), batch=8)
+    folders.encode(any_size, images / "more", latents / "small", Cut("adm", 10), batch=8)
+    folders.decode(any_size, latents, out, seed=0, batch=8)
+    sides = {name: Image.open(out / name).size[0] for name in files(out)}
+    assert sides.pop("small/c.png") == sides.pop("small/d.png") == 10
+    assert len(sides) == 5 and set(sides.values()) == {24}
+
+
+def test_indices_must_be_of_the_codebook(any_size, tmp_path):
+    last = {"latents": torch.full((3, 5), 63)}
+    save_file(last, tmp_path / "x.safetensors")
+    folders.decode(any_size, tmp_path, tmp_path / "out", seed=0, batch=8)
+    assert Image.open(tmp_path / "out/x.png").size == (10, 6)
+    for wrong in (64, -1):
+        save_file({"latents": last["latents"].clone().fill_(wrong)}, tmp_path / "x.safetensors")
+        with pytest.raises(MsddError, match="are not latents of LlamaGen"):
+            folders.decode(any_size, tmp_path, tmp_path / "out", seed=0, batch=8)
+
+
+def test_files_appear_whole(any_size, images, tmp_path, monkeypatch):
+    """Of a run that was cut in the middle nothing half is left, and the next one makes the same."""
+
+    def cut(*_):
+        raise KeyboardInterrupt
+
+    given = any_size, images, tmp_path / "out", Cut("adm", 16), 0, 2
+    monkeypatch.setattr(Image.Image, "save", cut)
+    with pytest.raises(KeyboardInterrupt):
+        folders.reconstruct(*given)
+    assert files(tmp_path / "out") == []
+    monkeypatch.undo()
+    folders.reconstruct(*given)
+    assert len(files(tmp_path / "out")) == 5

@@ -5,13 +5,13 @@ uint8, or floats in [0, 1] where a protocol does not round.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from msdd.errors import MsddError
 
 WINDOW = 7  # side of SSIM's uniform window
 K1, K2 = 0.01, 0.03
+CHUNK = 8 * 3 * 64 * 64  # numbers that SSIM works on at once on a CPU, so that they stay in cache
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -24,45 +24,79 @@ def from_uint8(images: Tensor) -> Tensor:
     return images.float() / 127.5 - 1
 
 
+def squared_error(a: Tensor, b: Tensor) -> Tensor:
+    """Mean squared error (B,) of each image for the range [0, 1], float64.
+
+    Exact for uint8. ValueError for floats outside [0, 1] or unequal shapes.
+    """
+    check_pair(a, b)
+    if a.dtype == b.dtype == torch.uint8:
+        squares = (a.float() - b.float()).square_().flatten(1)  # whole numbers
+        return squares.sum(1, dtype=torch.float64) / (a[0].numel() * 255**2)
+    return (unit(a) - unit(b)).square_().mean((1, 2, 3))
+
+
 def psnr(a: Tensor, b: Tensor) -> Tensor:
     """Peak signal-to-noise ratio (B,) in decibels, range 1, from each image's own squared error.
 
-    float64; infinite for equal images. ValueError for floats outside [0, 1] or unequal shapes.
+    float64; infinite for equal images. Errors as `squared_error`.
     """
-    a, b = unit_pair(a, b)
-    return -10 * (a - b).square().mean((1, 2, 3)).log10()
+    return -10 * squared_error(a, b).log10()
 
 
-def ssim(a: Tensor, b: Tensor) -> Tensor:
-    """Structural similarity (B,), range 1, as scikit-image computes it by default.
+def ssim(a: Tensor, b: Tensor, data_range: float = 1) -> Tensor:
+    """Structural similarity (B,) as scikit-image computes it for images in [0, 1].
 
     Uniform 7x7 windows that lie inside the image, sample covariance, mean over pixels and channels
-    (Wang et al. 2004). float64. ValueError for sides under 7 px, floats outside [0, 1] or unequal
-    shapes.
+    (Wang et al. 2004). `data_range` 2 is what some papers' code passes for images in [0, 1]; it
+    raises the figure. ValueError for sides under 7 px, floats outside [0, 1] or unequal shapes.
     """
-    a, b = unit_pair(a, b)
+    check_pair(a, b)
     if min(a.shape[-2:]) < WINDOW:
         raise ValueError(f"SSIM needs sides of at least {WINDOW} px, not {tuple(a.shape[-2:])}")
-    mean_a, mean_b = local_mean(a), local_mean(b)
-    variances = covariance(a, a, mean_a, mean_a) + covariance(b, b, mean_b, mean_b)
-    numerator = (2 * mean_a * mean_b + K1**2) * (2 * covariance(a, b, mean_a, mean_b) + K2**2)
-    denominator = (mean_a**2 + mean_b**2 + K1**2) * (variances + K2**2)
-    return (numerator / denominator).mean((1, 2, 3))
+    size = len(a) if a.is_cuda else max(1, CHUNK // a[0].numel())
+    pairs = zip(a.split(size), b.split(size), strict=True)
+    return torch.cat([ssim_of_chunk(x, y, data_range) for x, y in pairs])
 
 
-def local_mean(x: Tensor) -> Tensor:
-    return F.avg_pool2d(x, WINDOW, stride=1)
+def ssim_of_chunk(a: Tensor, b: Tensor, data_range: float) -> Tensor:
+    """SSIM from the sums over windows of a, b, ab and a^2 + b^2.
+
+    For uint8 the sums and the (co)variances are whole numbers below 2^31, hence exact in int32,
+    and only the final quotient is rounded, to float32: no cancellation, which float32 would not
+    survive. Floats take float64 throughout.
+    """
+    whole = a.dtype == b.dtype == torch.uint8
+    a, b = (a.int(), b.int()) if whole else (unit(a) * 255, unit(b) * 255)
+    A, B = window_sum(a), window_sum(b)
+    AB, AA_BB = A * B, (A * A).addcmul_(B, B)
+    covariance = window_sum(a * b).mul_(WINDOW**2).sub_(AB)  # times n (n - 1)
+    variances = window_sum((a * a).addcmul_(b, b)).mul_(WINDOW**2).sub_(AA_BB)
+    n, scale = WINDOW**2, (255 * data_range) ** 2
+    floats = torch.float32 if whole else torch.float64
+    AB, AA_BB, covariance, variances = (x.to(floats) for x in (AB, AA_BB, covariance, variances))
+    c1, c2 = K1**2 * scale * n**2, K2**2 * scale * n * (n - 1)
+    numerator = AB.mul_(2).add_(c1).mul_(covariance.mul_(2).add_(c2))
+    return numerator.div_(AA_BB.add_(c1).mul_(variances.add_(c2))).mean((1, 2, 3)).double()
 
 
-def covariance(a: Tensor, b: Tensor, mean_a: Tensor, mean_b: Tensor) -> Tensor:
-    """Sample covariance of every window."""
-    return WINDOW**2 / (WINDOW**2 - 1) * (local_mean(a * b) - mean_a * mean_b)
+def window_sum(x: Tensor) -> Tensor:
+    """Sums over all 7x7 windows of x (B, 3, H, W)."""
+    return sum_of_seven(sum_of_seven(x, 2), 3)
 
 
-def unit_pair(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+def sum_of_seven(x: Tensor, axis: int) -> Tensor:
+    """Sums of 7 neighbours along an axis, by 4 additions: 1 + 1 = 2, 2 + 2 = 4, 4 + 2 + 1 = 7."""
+    length = x.shape[axis]
+    twos = x.narrow(axis, 0, length - 1) + x.narrow(axis, 1, length - 1)
+    fours = twos.narrow(axis, 0, length - 3) + twos.narrow(axis, 2, length - 3)
+    fours = fours.narrow(axis, 0, length - 6)
+    return fours.add_(twos.narrow(axis, 4, length - 6)).add_(x.narrow(axis, 6, length - 6))
+
+
+def check_pair(a: Tensor, b: Tensor) -> None:
     if a.shape != b.shape:
         raise ValueError(f"images of unequal shapes {tuple(a.shape)} and {tuple(b.shape)}")
-    return unit(a), unit(b)
 
 
 def unit(images: Tensor) -> Tensor:
@@ -74,10 +108,10 @@ def unit(images: Tensor) -> Tensor:
     return images.double()
 
 
-def check_finite(values: Tensor, ids: list) -> None:
+def check_finite(values: Tensor, names: list) -> None:
     """MsddError that names the first image of `values` (B, ...) with a NaN or an infinity."""
     bad = ~values.flatten(1).isfinite()
     if bad.any():
         row = int(bad.any(1).nonzero()[0])
         value = values.flatten(1)[row][bad[row]][0].item()
-        raise MsddError(f"image {ids[row]} contains {value}; the model that made it has diverged")
+        raise MsddError(f"image {names[row]} contains {value}; the model that made it has diverged")

@@ -11,7 +11,7 @@ from msdd import layout, receipts, tracking
 from msdd.data.shards import Crops
 from msdd.device import arithmetic, prepare_device
 from msdd.errors import MsddError
-from msdd.evaluate.measure import SAMPLES, Measurement, Tokenizer, batches, measure
+from msdd.evaluate.measure import PROTOCOL, SAMPLES, Measurement, Tokenizer, batches, measure
 from msdd.evaluate.metrics import from_uint8, to_uint8
 from msdd.evaluate.trace import trace
 from msdd.files import atomic, write_json
@@ -19,11 +19,10 @@ from msdd.flow.sampler import forward_passes
 from msdd.lock import hold
 from msdd.params import Params
 from msdd.provenance import context
+from msdd.records import recorded
+from msdd.stages import Task, task
 from msdd.tokenizers.msdd import MSDD, load
 from msdd.tokenizers.reference import Bicubic, MeanColour
-
-# 8-bit rounding of both sides, PSNR and SSIM (range 1) per image, distance to the same crops.
-PROTOCOL = "primary"
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,7 @@ class Subject:
     path: Path
     tokenizer: Tokenizer
     about: dict[str, object]
+    task: Task
 
 
 def run(params: Params, decode: str, root: Path = Path(".")) -> dict[str, object]:
@@ -58,12 +58,14 @@ def run(params: Params, decode: str, root: Path = Path(".")) -> dict[str, object
         "dim": tokenizer.config.latent_dim,
         "parameters": tokenizer.size(),
     }
+    inputs = [*(folder / file for file in layout.MODEL_FILES), layout.prepared() / "manifest.json"]
     subject = Subject(
         decode,
         row.of,
         layout.evaluation(model, student, decode),
         tokenizer,
         about,
+        task("evaluate", params, inputs, root, decode=decode),
     )
     return evaluate(subject, params, device, root)
 
@@ -79,7 +81,8 @@ def run_reference(params: Params, name: str, root: Path = Path(".")) -> dict[str
     about = {"of": name, "forward_passes": 0, "tokens": tokens, "dim": 3, "parameters": 0}
     if name == "bicubic":
         about["scales"] = [side]
-    subject = Subject(name, "reference", layout.reference(name), tokenizer, about)
+    job = task("reference", params, [layout.prepared() / "manifest.json"], root, reference=name)
+    subject = Subject(name, "reference", layout.reference(name), tokenizer, about, job)
     return evaluate(subject, params, prepare_device(params), root)
 
 
@@ -91,10 +94,16 @@ def evaluate(
     crops = Crops(folder, "held_out", expect_resolution=params.data.resolution)
     path, origin = root / subject.path, context()
     more = {"evaluate": params.evaluate.model_dump(mode="json"), "decode": subject.about}
+    made = [subject.path, layout.timing(subject.path), layout.samples(subject.path)]
+    others = [layout.receipt("evaluations", subject.path)]
+    if isinstance(subject.tokenizer, MSDD):
+        others.append(layout.pyramid(subject.path))
     with (
         hold(root / layout.checkpoint(subject.path) / "lock"),
+        recorded(subject.task, subject.path, [*made, *others], root) as record,
         tracking.run(params, subject.row, "evaluate", subject.name, root=root, more=more) as run,
     ):
+        record["run"] = run.identity
         result = measure(
             subject.name, subject.tokenizer, crops, params.evaluate, params.seed, device
         )
@@ -104,12 +113,11 @@ def evaluate(
             subject.about["jump_noise"] = follow(subject, crops, params, path)
         write_json(layout.timing(path), timing(result, params, origin))
         write_json(path, metrics(result, subject))
-        made = [subject.path, layout.timing(subject.path), layout.samples(subject.path)]
         receipts.write("evaluations", subject.path, made, root)
-        run.log(0, flat(result.summary()))
+        run.log(0, flat(result.figures))
         run.image(subject.name, layout.samples(path))
         run.file(path)
-    return result.summary()
+    return result.figures
 
 
 def follow(subject: Subject, crops: Crops, params: Params, path: Path) -> list[dict[str, float]]:
@@ -133,7 +141,7 @@ def metrics(result: Measurement, subject: Subject) -> dict[str, object]:
         "protocol": PROTOCOL,
         "images": len(result.ids),
         "ids": result.ids,
-        "metrics": result.summary(),
+        "metrics": result.figures,
         "per_image": result.per_image,
         **subject.about,
     }

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -5,6 +6,8 @@ import pytest
 import torch
 
 from msdd import files, weights
+from msdd.data.photographs import EMBEDDED_TRAIN, embedded_photograph
+from msdd.evaluate import statistics
 from msdd.vision import import_torchvision
 
 
@@ -32,3 +35,21 @@ def inception(inception_file, monkeypatch) -> Path:
     source = replace(weights.SOURCES["inception"], digest=files.digest(inception_file))
     monkeypatch.setitem(weights.SOURCES, "inception", source)
     return inception_file
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory) -> Path:
+    """A folder of the embedded photographs."""
+    folder = tmp_path_factory.mktemp("photographs")
+    for name in EMBEDDED_TRAIN:
+        (folder / name).write_bytes(embedded_photograph(name).path.read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def own_cache(tmp_path_factory) -> Iterator[None]:
+    """Statistics of reference sets are kept apart from the user's."""
+    folder = tmp_path_factory.mktemp("statistics")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(statistics, "cached", lambda wanted: folder / f"{wanted.key}.npz")
+        yield

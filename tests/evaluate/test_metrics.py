@@ -5,7 +5,7 @@ import torch
 from skimage.metrics import structural_similarity
 
 from msdd.errors import MsddError
-from msdd.evaluate.metrics import check_finite, from_uint8, psnr, ssim, to_uint8
+from msdd.evaluate.metrics import check_finite, from_uint8, psnr, squared_error, ssim, to_uint8
 
 
 def random_uint8(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -34,19 +34,47 @@ def test_psnr_of_noise_of_known_variance():
     assert found.item() == pytest.approx(40, abs=0.05)
 
 
-@pytest.mark.parametrize("height, width", [(7, 7), (16, 16), (33, 20)])
-def test_ssim_equals_scikit_image(height, width):
+def noisy_pair(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Three pairs, from hardly alike to nearly equal."""
     a = random_uint8(3, 3, height, width)
     noise = random_uint8(3, 3, height, width, seed=1) // torch.tensor([2, 8, 64]).view(3, 1, 1, 1)
-    b = (a.long() + noise - 20).clamp(0, 255).to(torch.uint8)
-    expected = [
-        structural_similarity(
-            (x / 255.0).numpy(), (y / 255.0).numpy(), channel_axis=0, data_range=1
-        )
-        for x, y in zip(a.double(), b.double(), strict=True)
-    ]
-    assert ssim(a, b).tolist() == pytest.approx(expected, abs=1e-9)
-    assert ssim(a, a).tolist() == pytest.approx([1] * 3)
+    return a, (a.long() + noise - 20).clamp(0, 255).to(torch.uint8)
+
+
+def scikit_images(a: torch.Tensor, b: torch.Tensor, data_range: int) -> list[float]:
+    """Of float64 images in [0, 1]."""
+    pairs = zip(a.double().numpy() / 255, b.double().numpy() / 255, strict=True)
+    how = {"channel_axis": 0, "data_range": data_range}
+    return [structural_similarity(x, y, **how) for x, y in pairs]
+
+
+@pytest.mark.parametrize("data_range", [1, 2])
+@pytest.mark.parametrize("height, width", [(7, 7), (16, 16), (33, 20), (200, 90)])
+def test_ssim_equals_scikit_image(height, width, data_range):
+    """8 bits to the precision of float32; floats, which take another path, almost exactly."""
+    a, b = noisy_pair(height, width)
+    expected = scikit_images(a, b, data_range)
+    assert ssim(a, b, data_range).tolist() == pytest.approx(expected, abs=2e-7)
+    floats = (b.double() / 255, a.double() / 255)
+    assert ssim(*floats, data_range).tolist() == pytest.approx(expected, abs=1e-11)
+    assert ssim(a, a).tolist() == [1] * 3
+
+
+@pytest.mark.parametrize("level", [0, 3, 128, 252])
+def test_ssim_of_flat_bright_and_dark_images(level):
+    """Where float32 sums of squares would cancel."""
+    a = random_uint8(2, 3, 64, 64) // 100 + level
+    b = random_uint8(2, 3, 64, 64, seed=1) // 100 + level
+    assert ssim(a, b).tolist() == pytest.approx(scikit_images(a, b, 1), abs=2e-7)
+
+
+def test_squared_error_of_8_bits_is_exact_and_that_of_floats_the_same():
+    a, b = noisy_pair(300, 301)
+    expected = (a.double() - b.double()).square().mean((1, 2, 3)) / 255**2
+    assert torch.equal(
+        squared_error(a, b) * a[0].numel() * 255**2, expected * a[0].numel() * 255**2
+    )
+    torch.testing.assert_close(squared_error(a, b.double() / 255), expected, rtol=1e-12, atol=0)
 
 
 def test_wrong_input_is_named():

@@ -1,0 +1,153 @@
+"""`msdd evaluate`: a row of `decodes`, two folders of images, or a tokenizer."""
+
+import argparse
+from pathlib import Path
+
+from msdd.commands.folders import positive
+from msdd.errors import MsddError
+
+DESCRIPTION = """Measure a row of `decodes`; or reconstructions in a folder against originals of
+the same names; or any tokenizer on a folder of images. Figures follow the protocols of papers:
+docs/protocols.md. Under torchrun the images are split over processes, with the same result."""
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    described = "measure a row of `decodes`, two folders of images, or a tokenizer"
+    command = commands.add_parser("evaluate", help=described, description=DESCRIPTION)
+    command.add_argument("decode", metavar="DECODE", nargs="?", help="row of `decodes`")
+    add_what(command.add_argument_group("two folders, or a tokenizer on one"))
+    add_how(command.add_argument_group("how"))
+    command.set_defaults(call=call)
+
+
+def add_what(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--originals", type=Path, metavar="DIR")
+    group.add_argument("--reconstructions", type=Path, metavar="DIR")
+    group.add_argument(
+        "--tokenizer",
+        metavar="NAME",
+        help="of `msdd tokenizers`, a model folder, or module:callable from images to images, both "
+        "(B, 3, H, W) in [-1, 1]",
+    )
+    group.add_argument("--images", type=Path, metavar="DIR")
+    group.add_argument(
+        "--checkpoint", metavar="FILE", help="of a tokenizer by name; or hf://owner/repository/file"
+    )
+    group.add_argument(
+        "--run-code", action="store_true", help="open TorchScript files, which are programs"
+    )
+    group.add_argument(
+        "--resolution", type=positive, metavar="N", help="side of the crops; default: as published"
+    )
+    group.add_argument("--steps", type=positive, metavar="N", help="default: as published")
+    group.add_argument("--guidance", type=float, metavar="G", help="default: as published")
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise")
+    group.add_argument(
+        "--precision", choices=("fp32", "bf16"), default="fp32", help="default: fp32"
+    )
+
+
+def add_how(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--protocol",
+        action="append",
+        metavar="P",
+        help="primary (default), msdd, llamagen, ssdd, flowmo, dito, titok, all, or a YAML file; "
+        "may be repeated",
+    )
+    group.add_argument(
+        "--features",
+        choices=("inception", "efficientnet-lite0", "none"),
+        help="take the Fréchet distance on another network's features than the protocol's",
+    )
+    group.add_argument(
+        "--reference",
+        type=Path,
+        metavar="FILE",
+        help="statistics to compare with instead of the originals', .npz as of pytorch-fid",
+    )
+    group.add_argument(
+        "--export-reference", type=Path, metavar="FILE", help="write those of the originals"
+    )
+    group.add_argument(
+        "--json", type=Path, metavar="FILE", help="write all figures, image by image"
+    )
+    group.add_argument(
+        "--against", type=Path, metavar="FILE", help="compare with the JSON file of another run"
+    )
+    group.add_argument(
+        "--work",
+        type=Path,
+        metavar="DIR",
+        help="keep the state here, to go on after an interruption, and pictures of the worst, the "
+        "median and the best image",
+    )
+    group.add_argument("--batch", type=positive, default=64, metavar="N", help="default: 64")
+    group.add_argument("--device", metavar="D", help="default: a GPU if there is one")
+
+
+def call(args: argparse.Namespace) -> None:
+    """One of the three; MsddError where the options fit none or several."""
+    kinds = {
+        "DECODE": (args.decode,),
+        "--originals with --reconstructions": (args.originals, args.reconstructions),
+        "--tokenizer with --images": (args.tokenizer, args.images),
+    }
+    asked = {kind for kind, values in kinds.items() if any(values)}
+    if len(asked) != 1 or not all(kinds[next(iter(asked))]):
+        raise MsddError(f"evaluate takes {', or '.join(kinds)}; see `msdd evaluate --help`")
+    if args.decode:
+        from msdd import cli
+
+        cli.evaluate(args)
+    else:
+        evaluate(args)
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Measure, and report from the first process."""
+    from msdd.evaluate import against, processes, run
+
+    protocols = chosen(args)
+    other = against.read_report(args.against) if args.against else None
+    device = processes.device(args.device)
+    team = processes.join()
+    settings = run.Settings(args.batch, device, args.work, args.reference, args.export_reference)
+    if args.originals:
+        report = run.folders(args.originals, args.reconstructions, protocols, settings, team)
+    else:
+        report = of_tokenizer(args, protocols, settings, team)
+    if report:
+        tell(report, args)
+    if report and other:
+        print(against.compared(report, other, args.against))
+
+
+def chosen(args: argparse.Namespace) -> dict:
+    from msdd.evaluate import protocols
+
+    names = args.protocol or ["primary"]
+    found = protocols.load(protocols.builtin() if names == ["all"] else names)
+    if args.features:
+        found = {name: p.with_features(args.features) for name, p in found.items()}
+    return found
+
+
+def of_tokenizer(args: argparse.Namespace, protocols: dict, settings, team) -> dict | None:
+    from msdd.evaluate import run, subject
+
+    decoding = subject.Decoding(args.seed, args.precision, args.steps, args.guidance)
+    named = (args.tokenizer, args.checkpoint, settings.device)
+    what = subject.opened(*named, decoding, args.run_code)
+    side = args.resolution or what.resolution
+    return run.tokenizer(what, args.images, side, protocols, settings, team)
+
+
+def tell(report: dict, args: argparse.Namespace) -> None:
+    """Print the table, write the JSON file."""
+    from msdd.evaluate.shown import notes, table
+    from msdd.files import write_json
+
+    print(table(report), *notes(report), sep="\n")
+    if args.json:
+        write_json(args.json, report)

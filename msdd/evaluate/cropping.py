@@ -1,0 +1,51 @@
+"""The centre crops of the papers' data loaders, to the pixel, with Pillow's kernels."""
+
+from collections.abc import Callable
+
+from PIL import Image
+
+Kernel = Image.Resampling
+
+
+def adm(image: Image.Image, side: int) -> Image.Image:
+    """Halved by box means while it stays at least `side` across, then bicubic; both sides rounded.
+
+    The centre crop of ADM (Dhariwal, Nichol 2021), which most later code has taken over.
+    """
+    while min(image.size) >= 2 * side:
+        image = image.resize((image.width // 2, image.height // 2), Kernel.BOX)
+    factor = side / min(image.size)
+    image = image.resize([round(length * factor) for length in image.size], Kernel.BICUBIC)
+    return cut(image, side, lambda excess: excess // 2)
+
+
+def torchvision(image: Image.Image, side: int, kernel: Kernel) -> Image.Image:
+    """torchvision's Resize of the short side and CenterCrop, on an image of Pillow's.
+
+    The long side loses its fraction; half an odd excess is rounded to the even pixel.
+    """
+    size = [int(side * length / min(image.size)) for length in image.size]
+    return cut(image.resize(size, kernel), side, lambda excess: round(excess / 2))
+
+
+def lanczos(image: Image.Image, side: int) -> Image.Image:
+    """DiTo's: Lanczos, the long side from the ratio of the sides."""
+    width, height = image.size
+    size = (
+        (side, int(height / width * side)) if width < height else (int(width / height * side), side)
+    )
+    return cut(image.resize(size, Kernel.LANCZOS), side, lambda excess: excess // 2)
+
+
+def cut(image: Image.Image, side: int, half: Callable[[int], int]) -> Image.Image:
+    """The square in the centre; `half` says where it begins in the excess of a length."""
+    left, top = half(image.width - side), half(image.height - side)
+    return image.crop((left, top, left + side, top + side))
+
+
+CROPS: dict[str, Callable[[Image.Image, int], Image.Image]] = {
+    "adm": adm,
+    "bilinear": lambda image, side: torchvision(image, side, Kernel.BILINEAR),
+    "bicubic": lambda image, side: torchvision(image, side, Kernel.BICUBIC),
+    "lanczos": lanczos,
+}

@@ -1,0 +1,60 @@
+"""The processes that share an evaluation, started by torchrun; alone, there is one."""
+
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+
+from msdd.errors import MsddError
+
+
+class Team(NamedTuple):
+    """This process among `size`. The first one, of rank 0, collects and reports."""
+
+    rank: int = 0
+    size: int = 1
+
+    def share(self, value: Any) -> Any:
+        """What the first process has, for all."""
+        if self.size == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+    def hand_in(self, value: Any) -> None:
+        """Give a value to the first process, which waits for it in `collect`."""
+        dist.send_object_list([value], dst=0)
+
+    def collect(self) -> Iterator[Any]:
+        """What the others hand in, one after another, so that one is in memory at a time."""
+        for rank in range(1, self.size):
+            box = [None]
+            dist.recv_object_list(box, src=rank)
+            yield box[0]
+
+
+def join() -> Team:
+    """The team of torchrun's environment. Only numbers travel, so gloo serves GPUs, too."""
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        return Team()
+    if not dist.is_initialized():
+        dist.init_process_group("gloo", timeout=timedelta(days=1))
+    return Team(dist.get_rank(), dist.get_world_size())
+
+
+def device(name: str | None) -> torch.device:
+    """The named device, else this process's GPU, else the CPU."""
+    if name is None:
+        local = int(os.environ.get("LOCAL_RANK", 0))
+        name = f"cuda:{local % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
+    try:
+        found = torch.device(name)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise MsddError(f"--device {name} cannot be used: {reason}") from error
+    return found

@@ -1,0 +1,147 @@
+"""Protocols: how a paper turns images and reconstructions into its figures, as data.
+
+The built-in ones stand in `protocols.yaml` beside this file, each fact with its source.
+"""
+
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from msdd.errors import MsddError
+from msdd.mistakes import read_yaml, validate
+from msdd.params import Count, Section, Trunk
+
+Levels = Literal["round", "truncate", "truncate64", "shift", "none"]
+Crop = Literal["adm", "bilinear", "bicubic", "lanczos"]
+
+
+def _or_missing(schema: dict[str, Any]) -> None:
+    """A metric that may be missing is described as if it were there, for messages."""
+    schema |= schema.pop("anyOf")[0]
+
+
+def metric(description: str) -> Any:
+    return Field(None, description=description, json_schema_extra=_or_missing)
+
+
+class Psnr(Section):
+    levels: Levels = Field(description="how both sides become 8 bits")
+    pool: Count | Literal["all"] = Field(
+        description="images whose squared errors are averaged before the logarithm is taken"
+    )
+
+
+class Ssim(Section):
+    levels: Levels = Field(description="how both sides become 8 bits")
+    range: Annotated[int, Field(ge=1, le=2)] = Field(
+        description="what SSIM takes for the range of images in [0, 1]"
+    )
+
+
+class Lpips(Section):
+    levels: Levels = Field(description="how both sides become 8 bits")
+    nets: tuple[Trunk, ...] = Field(description="trunks", min_length=1)
+
+
+class DreamSim(Section):
+    levels: Levels = Field(description="how both sides become 8 bits")
+
+
+class Fid(Section):
+    """A Fréchet distance. Only that of Inception's features is shown as rFID."""
+
+    levels: Levels = Field(description="how both sides become 8 bits")
+    features: Literal["inception", "efficientnet-lite0"] = Field(description="feature network")
+    resize: Literal["pytorch_fid", "tf1", "antialias"] = Field(
+        "pytorch_fid", description="how Inception enlarges; other networks have their own way"
+    )
+    first: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="on the first so many images; null: all"
+    )
+
+    @property
+    def name(self) -> str:
+        """Key of the figure."""
+        return f"fd_{self.features.replace('-', '_')}"
+
+
+class Protocol(Section):
+    """One protocol. The Fréchet distance is always to the crops that the tokenizer was given."""
+
+    crop: Crop = Field(description="how the tokenizer's input is cut from a photograph")
+    psnr: Psnr | None = metric("peak signal-to-noise ratio")
+    ssim: Ssim | None = metric("structural similarity")
+    lpips: Lpips | None = metric("LPIPS v0.1")
+    dreamsim: DreamSim | None = metric("DreamSim")
+    fid: Fid | None = metric("Fréchet distance of features")
+    kid: bool = Field(False, description="KID too, on the features of the Fréchet distance")
+    sources: dict[str, str] = Field({}, description="where each fact is from")
+
+    def for_files(self) -> "Protocol":
+        """The metric half, for images that are 8 bits already: no rule makes them so."""
+        given = {
+            key: value.model_copy(update={"levels": "none"})
+            for key in ("psnr", "ssim", "lpips", "dreamsim", "fid")
+            if (value := getattr(self, key))
+        }
+        return self.model_copy(update=given)
+
+    def with_features(self, features: str) -> "Protocol":
+        """With the Fréchet distance on another network, or on `none`."""
+        if self.fid is None:
+            return self
+        if features == "none":
+            return self.model_copy(update={"fid": None, "kid": False})
+        fid = self.fid.model_copy(update={"features": features})
+        return self.model_copy(update={"fid": fid})
+
+
+def builtin() -> dict[str, Any]:
+    """The plain values of `protocols.yaml`, by name."""
+    with resources.as_file(resources.files("msdd.evaluate") / "protocols.yaml") as path:
+        return read_yaml(path)
+
+
+def load(names: Iterable[str]) -> dict[str, Protocol]:
+    """Protocols by name: built-in ones, and all of each YAML file that is named.
+
+    Raises MsddError: an unknown name, or a line for every mistake of a file with key and value.
+    """
+    known, found = builtin(), {}
+    for name in names:
+        if Path(name).suffix in (".yaml", ".yml"):
+            found |= of_file(name, known)
+        elif name in known:
+            found[name] = validate(Protocol, known[name], name)
+        else:
+            listed = ", ".join(known)
+            raise MsddError(f"--protocol {name} is unknown; choose from {listed}, or a .yaml file")
+    return found
+
+
+def of_file(path: str, known: dict[str, Any]) -> dict[str, Protocol]:
+    if not Path(path).is_file():
+        raise MsddError(f"--protocol: there is no file {path}")
+    raw = read_yaml(path)
+    if not isinstance(raw, dict) or not all(isinstance(row, dict) for row in raw.values()):
+        raise MsddError(f"{path}: must be a table of protocols by name, each a table of keys")
+    return {str(name): of_row(row, known, f"{path}: {name}") for name, row in raw.items()}
+
+
+def of_row(row: dict[str, Any], known: dict[str, Any], where: str) -> Protocol:
+    protocol = validate(Protocol, based(row, known, where), where)
+    if protocol.kid and protocol.fid is None:
+        raise MsddError(f"{where}: kid is true; it needs fid, whose features it takes")
+    return protocol
+
+
+def based(row: dict[str, Any], known: dict[str, Any], where: str) -> dict[str, Any]:
+    """The row over the protocol that its `base` names."""
+    if "base" not in row:
+        return row
+    if row["base"] not in known:
+        raise MsddError(f"{where}: base is {row['base']}; it must be one of {', '.join(known)}")
+    return known[row["base"]] | {key: value for key, value in row.items() if key != "base"}

@@ -1,0 +1,65 @@
+"""The originals' side of Fréchet distances: given in a file, known from earlier runs, or taken."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from msdd.errors import MsddError
+from msdd.evaluate import statistics
+from msdd.evaluate.protocols import Protocol
+from msdd.evaluate.statistics import Identity, Reference
+from msdd.evaluate.tally import Features, Sums, features
+
+
+def originals(protocols: Iterable[Protocol]) -> set[Features]:
+    """The originals' features that some protocols need."""
+    return {pair[0] for pair in map(features, protocols) if pair}
+
+
+def identity(real: Features, images: str | None, preparation: str | None) -> Identity:
+    """What decides these features; `images` is the digest of the files."""
+    rule = preparation and f"{preparation}, levels {real.levels}"
+    return statistics.identity(images, rule, real.network, real.resize or None)
+
+
+def identities(
+    wanted: Iterable[Features], paths: list[Path], preparation: str
+) -> dict[Features, Identity]:
+    """Of the features of these files. Reads them all, once."""
+    wanted = list(wanted)
+    counts = {real.first for real in wanted}
+    digests = {count: statistics.images_digest(paths[:count]) for count in counts}
+    return {real: identity(real, digests[real.first], preparation) for real in wanted}
+
+
+def given(
+    path: Path, wanted: Iterable[Features], preparation: str | None
+) -> dict[Features, Reference]:
+    """The statistics of a file, which say what they are of, unless another program wrote them."""
+    return {real: statistics.read(path, identity(real, None, preparation)) for real in wanted}
+
+
+def kept(known: Mapping[Features, Identity], sampled: set[Features]) -> dict[Features, Reference]:
+    """Those that an earlier run has kept, with a sample of features where one is needed."""
+    found = {real: statistics.find(name) for real, name in known.items()}
+    return {
+        real: reference
+        for real, reference in found.items()
+        if reference and (reference.features is not None or real not in sampled)
+    }
+
+
+def taken(identity: Identity, sums: Sums) -> Reference:
+    """The statistics that this run has taken, kept for later ones."""
+    reference = Reference.of(identity, sums.moments, sums.sample)
+    statistics.keep(reference)
+    return reference
+
+
+def check_one(protocols: Iterable[Protocol]) -> None:
+    """MsddError unless the protocols need the same features of the same crops."""
+    needed = {(p.crop, pair[0]) for p in protocols if (pair := features(p))}
+    if len(needed) != 1:
+        raise MsddError(
+            "--export-reference writes the statistics of one set of features, and these protocols "
+            f"need {len(needed)}: choose one protocol"
+        )

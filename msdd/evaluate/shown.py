@@ -1,0 +1,98 @@
+"""A report as text for people: one line a protocol, and what each of them is."""
+
+import math
+
+from msdd.evaluate.protocols import Protocol
+
+NAMES = {
+    "psnr": "PSNR ↑",
+    "ssim": "SSIM ↑",
+    "lpips_alex": "LPIPS alex ↓",
+    "lpips_vgg": "LPIPS vgg ↓",
+    "dreamsim": "DreamSim ↓",
+    "fd_inception": "rFID ↓",
+    "kd_inception": "KID ×1000 ↓",
+    "fd_efficientnet_lite0": "FD-EffNetLite0 ↓",
+    "kd_efficientnet_lite0": "KD-EffNetLite0 ×1000 ↓",
+}
+LEVELS = {
+    "round": "rounded to 8 bits",
+    "truncate": "truncated to 8 bits",
+    "truncate64": "truncated to 8 bits (originals normalised in float64)",
+    "shift": "8 bits by 127.5 x + 128",
+    "none": "as they are",
+}
+
+
+def table(report: dict) -> str:
+    """The figures, aligned: protocols down, metrics across, with their 95 % intervals."""
+    entries = report["protocols"]
+    shown = [name for name in NAMES if any(name in e["figures"] for e in entries.values())]
+    rows = [["protocol", *(NAMES[name] for name in shown)]]
+    for name, entry in entries.items():
+        cells = [figure(key, entry["figures"].get(key)) for key in shown]
+        rows.append([name, *cells])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def figure(name: str, value: dict | float | None) -> str:
+    """A mean with its interval, or a distance."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return number(value)
+    if value["mean"] is None:
+        return "∞"
+    scale = 1000 if name.startswith("kd_") else 1
+    digits = 2 if name == "psnr" or scale > 1 else 4
+    mean, low, high = (f"{scale * value[key]:.{digits}f}" for key in ("mean", "low", "high"))
+    return f"{mean} [{low}, {high}]"
+
+
+def number(value: float) -> str:
+    return f"{value:.4f}" if math.fabs(value) < 10 else f"{value:.2f}"
+
+
+def notes(report: dict) -> list[str]:
+    """What the figures are of."""
+    of_files = "originals" in report
+    found = [f"{report['images']} images; intervals are 95 % bootstrap intervals over images."]
+    if of_files:
+        found.append(
+            "Both sides are files: only the metric half of each protocol applies. Its crop and its "
+            "8-bit rule would have come before."
+        )
+    for name, entry in report["protocols"].items():
+        protocol = Protocol.model_validate(entry["protocol"], strict=False)
+        found.append(f"{name}: {described(protocol, of_files)}")
+    found += [f"{name} is not measured: {why}" for name, why in report["missing"].items()]
+    if any(name.startswith("fd_") for e in report["protocols"].values() for name in e["figures"]):
+        found.append(f"Distances of features are to {report['reference']}.")
+    return found
+
+
+def described(protocol: Protocol, of_files: bool) -> str:
+    parts = [] if of_files else [f"{protocol.crop} crop"]
+    if protocol.psnr:
+        parts.append(f"PSNR {pool(protocol.psnr.pool)}{of(protocol.psnr, of_files)}")
+    if protocol.ssim:
+        parts.append(f"SSIM range {protocol.ssim.range}{of(protocol.ssim, of_files)}")
+    if protocol.lpips:
+        parts.append(f"LPIPS{of(protocol.lpips, of_files)}")
+    if fid := protocol.fid:
+        resize = f", resize {fid.resize}" if fid.features == "inception" else ""
+        first = f", first {fid.first} images" if fid.first else ""
+        parts.append(f"features of {fid.features}{resize}{first}{of(fid, of_files)}")
+    return "; ".join(parts) or "no metric is left"
+
+
+def pool(images: int | str) -> str:
+    if images == "all":
+        return "of the error pooled over all images"
+    return "image by image" if images == 1 else f"of errors pooled over {images} images"
+
+
+def of(metric, of_files: bool) -> str:
+    return "" if of_files else f", {LEVELS[metric.levels]}"

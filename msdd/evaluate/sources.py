@@ -1,0 +1,164 @@
+"""Where an evaluation takes its images from: two folders, or one folder and a tokenizer."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from msdd.data.photographs import image_names, read_photograph
+from msdd.errors import MsddError
+from msdd.evaluate.cropping import CROPS
+from msdd.evaluate.metrics import check_finite, from_uint8
+
+READERS = 8  # threads that decode image files
+Reconstruct = Callable[[Tensor, Sequence[str]], Tensor]
+
+
+class Batch(NamedTuple):
+    """Images of one size: their places in the set, originals (B, 3, H, W) as uint8, and
+    reconstructions as uint8 or as floats in [-1, 1]."""
+
+    ids: list[int]
+    originals: Tensor
+    reconstructions: Tensor
+
+
+class Folders:
+    """Originals and reconstructions of the same names, apart from their endings.
+
+    Raises MsddError where the names disagree; where sizes do, when the images are read.
+    """
+
+    preparation = "images as they are"  # before their features are taken
+
+    def __init__(self, originals: Path, reconstructions: Path) -> None:
+        sides = [by_stem(originals, "--originals"), by_stem(reconstructions, "--reconstructions")]
+        check_same(*sides, originals, reconstructions)
+        self.names = sorted(sides[0])
+        self.paths, self.others = ([side[name] for name in self.names] for side in sides)
+
+    def files(self) -> list[Path]:
+        """All that is read."""
+        return [*self.paths, *self.others]
+
+    def batches(self, ranges: Iterable[range]) -> Iterator[list[Batch]]:
+        """For every range of places its images, a batch for each size."""
+        for ids, pairs in ahead(self.read, ranges):
+            yield [batch_of(some) for some in same_size(ids, pairs)]
+
+    def read(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        original, other = read_photograph(self.paths[i]), read_photograph(self.others[i])
+        if original.shape != other.shape:
+            sizes = [f"{pixels.shape[1]} x {pixels.shape[0]}" for pixels in (original, other)]
+            raise MsddError(
+                f"{self.others[i]} has {sizes[1]} pixels and its original {self.paths[i]} has "
+                f"{sizes[0]}: they must have the same size"
+            )
+        return original, other
+
+
+class Cropped:
+    """Crops of a folder's images, and what `reconstruct` makes of them.
+
+    reconstruct: from images (B, 3, side, side) in [-1, 1] and their names to reconstructions of the
+                 same form.
+    """
+
+    def __init__(
+        self, folder: Path, crop: str, side: int, reconstruct: Reconstruct, device: torch.device
+    ) -> None:
+        found = by_stem(folder, "--images")
+        self.names = sorted(found)
+        self.paths = [found[name] for name in self.names]
+        self.crop, self.side, self.reconstruct, self.device = CROPS[crop], side, reconstruct, device
+        self.preparation = f"{crop} crop of {side} px"
+
+    def files(self) -> list[Path]:
+        """All that is read."""
+        return self.paths
+
+    def batches(self, ranges: Iterable[range]) -> Iterator[list[Batch]]:
+        """For every range of places its images in one batch."""
+        for ids, crops in ahead(self.read, ranges):
+            originals = stacked(crops).to(self.device)
+            yield [Batch(ids, originals, self.reconstructed(originals, ids))]
+
+    def read(self, i: int) -> np.ndarray:
+        return np.asarray(self.crop(Image.fromarray(read_photograph(self.paths[i])), self.side))
+
+    @torch.inference_mode()
+    def reconstructed(self, originals: Tensor, ids: list[int]) -> Tensor:
+        made = self.reconstruct(from_uint8(originals), [self.names[i] for i in ids])
+        if not isinstance(made, Tensor) or made.shape != originals.shape:
+            given = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
+            raise MsddError(f"the tokenizer made {given} of images {tuple(originals.shape)}")
+        check_finite(made, [self.paths[i] for i in ids])
+        return made
+
+
+def existing(folder: Path, option: str) -> Path:
+    if not folder.is_dir():
+        raise MsddError(f"{option}: there is no folder {folder}")
+    return folder
+
+
+def by_stem(folder: Path, option: str) -> dict[str, Path]:
+    """Images below a folder by their path below it without the ending."""
+    found: dict[str, Path] = {}
+    for name in sorted(image_names(existing(folder, option))):
+        stem = PurePosixPath(name).with_suffix("").as_posix()
+        if stem in found:
+            raise MsddError(f"{option}: {found[stem]} and {folder / name} have the same name")
+        found[stem] = folder / name
+    return found
+
+
+def check_same(a: dict[str, Path], b: dict[str, Path], folder_a: Path, folder_b: Path) -> None:
+    for here, there, folder in ((a, b, folder_b), (b, a, folder_a)):
+        if missing := sorted(here.keys() - there.keys()):
+            raise MsddError(
+                f"{folder} has no image named like {here[missing[0]]}, and {len(missing)} of "
+                f"{len(here)} are missing in all: names must agree but for their endings"
+            )
+
+
+def ahead(read: Callable[[int], object], ranges: Iterable[range]) -> Iterator[tuple[list, list]]:
+    """Ids of each range, and what `read` gives for them; the next range is read meanwhile."""
+    waiting: deque[tuple[list, list]] = deque()
+    pool = ThreadPoolExecutor(READERS)
+    try:
+        for ids in map(list, ranges):
+            waiting.append((ids, [pool.submit(read, i) for i in ids]))
+            if len(waiting) > 1:
+                yield settled(*waiting.popleft())
+        while waiting:
+            yield settled(*waiting.popleft())
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def settled(ids: list, futures: list) -> tuple[list, list]:
+    return ids, [future.result() for future in futures]
+
+
+def same_size(ids: list[int], pairs: list[tuple]) -> list[dict[int, tuple]]:
+    """Pairs by their ids, a table for each size of image."""
+    groups: dict[tuple, dict[int, tuple]] = {}
+    for i, pair in zip(ids, pairs, strict=True):
+        groups.setdefault(pair[0].shape, {})[i] = pair
+    return list(groups.values())
+
+
+def batch_of(pairs: dict[int, tuple]) -> Batch:
+    return Batch(list(pairs), *map(stacked, zip(*pairs.values(), strict=True)))
+
+
+def stacked(images: Iterable[np.ndarray]) -> Tensor:
+    """uint8 (H, W, 3) to (B, 3, H, W)."""
+    return torch.from_numpy(np.stack(list(images))).permute(0, 3, 1, 2).contiguous()

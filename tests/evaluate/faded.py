@@ -1,0 +1,35 @@
+"""A tokenizer that needs no network, and evaluations of it."""
+
+from pathlib import Path
+
+import torch
+
+from msdd.evaluate import protocols, run
+from msdd.evaluate.processes import Team
+from msdd.evaluate.subject import Subject
+
+SIDE = 64
+CPU = torch.device("cpu")
+
+
+def faded(images, names=None):
+    """A reconstruction that needs no network: less contrast, beyond the range at the top."""
+    return images * 0.93 + 0.08 + 0.02 * torch.sin(40 * images)
+
+
+SUBJECT = Subject({"tokenizer": "faded"}, SIDE, faded)
+
+
+def small(names: list[str]) -> dict:
+    """Protocols on the features of a small network, without KID."""
+    found = protocols.load(names).items()
+    return {
+        name: protocol.with_features("efficientnet-lite0").model_copy(update={"kid": False})
+        for name, protocol in found
+    }
+
+
+def evaluated(folder: Path, chosen: dict, team: Team | None = None, subject=SUBJECT, **more):
+    """The report on `faded` in batches of 2."""
+    settings = run.Settings(2, CPU, **more)
+    return run.tokenizer(subject, folder, SIDE, chosen, settings, team or Team())

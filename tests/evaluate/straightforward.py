@@ -1,0 +1,178 @@
+"""The straightforward way to measure reconstructions: image by image, with everybody's packages.
+
+It is the reference of the fast way. As a script it times both on the same crops of photographs,
+in turns, in one process:
+
+    python tests/evaluate/straightforward.py FOLDER --side 64 --images 2000
+"""
+
+import argparse
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from msdd.data.photographs import image_names, read_photograph
+from msdd.evaluate.evaluation import split
+from msdd.evaluate.frechet import Moments, frechet_distance
+from msdd.evaluate.metrics import psnr, ssim
+from msdd.evaluate.perceptual import Lpips
+from msdd.evaluate.sources import stacked
+from msdd.vision import import_torchvision
+from msdd.weights import feature_network, lpips_network
+
+
+def psnr_of_each(originals: np.ndarray, made: np.ndarray) -> list[float]:
+    """Of images (N, H, W, 3) as uint8."""
+    pairs = zip(originals, made, strict=True)
+    return [peak_signal_noise_ratio(a, b, data_range=255) for a, b in pairs]
+
+
+def ssim_of_each(originals: np.ndarray, made: np.ndarray, data_range: float = 1) -> list[float]:
+    how = {"channel_axis": -1, "data_range": data_range}
+    pairs = zip(originals / 255.0, made / 255.0, strict=True)
+    return [structural_similarity(a, b, **how) for a, b in pairs]
+
+
+@torch.no_grad()
+def lpips_of_each(network: torch.nn.Module, originals: np.ndarray, made: np.ndarray) -> list[float]:
+    pairs = zip(originals, made, strict=True)
+    return [network(tensor(a), tensor(b)).item() for a, b in pairs]
+
+
+def tensor(image: np.ndarray) -> torch.Tensor:
+    """uint8 (H, W, 3) to (1, 3, H, W) in [-1, 1]."""
+    return torch.from_numpy(image).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def frechet(real: np.ndarray, made: np.ndarray) -> float:
+    """Of features (N, D), by pytorch_fid."""
+    import_torchvision()
+    from pytorch_fid.fid_score import calculate_frechet_distance
+
+    moments = [f(x) for x in (real, made) for f in (mean, covariance)]
+    return float(calculate_frechet_distance(*moments))
+
+
+def mean(features: np.ndarray) -> np.ndarray:
+    return features.mean(0)
+
+
+def covariance(features: np.ndarray) -> np.ndarray:
+    return np.cov(features, rowvar=False)
+
+
+def crops(folder: Path, side: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random crops of a folder's images, and each reduced fourfold and enlarged again, uint8."""
+    photographs = [read_photograph(folder / name) for name in sorted(image_names(folder))]
+    photographs = [pixels for pixels in photographs if min(pixels.shape[:2]) >= side]
+    random = np.random.default_rng(0)
+    found = []
+    for k in range(count):
+        pixels = photographs[k % len(photographs)]
+        y, x = (int(random.integers(n - side + 1)) for n in pixels.shape[:2])
+        found.append(pixels[y : y + side, x : x + side])
+    return np.stack(found), np.stack([blurred(image, side) for image in found])
+
+
+def blurred(image: np.ndarray, side: int) -> np.ndarray:
+    small = Image.fromarray(image).resize((side // 4, side // 4), Image.Resampling.BICUBIC)
+    return np.asarray(small.resize((side, side), Image.Resampling.BICUBIC))
+
+
+def ways(net: str) -> dict[str, tuple[Callable, Callable]]:
+    """By metric: the straightforward way, of uint8 arrays (N, H, W, 3), and the fast one, of uint8
+    tensors (B, 3, H, W)."""
+    network, fast = lpips_network(net), Lpips(net, torch.device("cpu"))
+    return {
+        "psnr": (psnr_of_each, psnr),
+        "ssim": (ssim_of_each, ssim),
+        f"lpips_{net}": (
+            lambda a, b: lpips_of_each(network, a, b),
+            lambda a, b: fast.distances([(a, b)])[0],
+        ),
+    }
+
+
+def timed(way: Callable, *images) -> tuple[np.ndarray, float]:
+    began = time.perf_counter()
+    values = np.asarray(way(*images))
+    return values, time.perf_counter() - began
+
+
+def compare(originals: np.ndarray, made: np.ndarray, net: str, batch: int) -> None:
+    """Print milliseconds an image of both ways, and how far their numbers are apart.
+
+    `arrays` is the way from arrays to tensors, which all metrics of the fast way share.
+    """
+    metrics = ways(net)
+    seconds = {name: [0.0, 0.0] for name in ("arrays", *metrics)}
+    apart = dict.fromkeys(metrics, 0.0)
+    for part in split(len(made), batch):
+        arrays = originals[part.start : part.stop], made[part.start : part.stop]
+        began = time.perf_counter()
+        tensors = [stacked(images) for images in arrays]
+        seconds["arrays"][1] += time.perf_counter() - began
+        for name, (slow, fast) in metrics.items():
+            (a, slow_seconds), (b, fast_seconds) = timed(slow, *arrays), timed(fast, *tensors)
+            seconds[name][0] += slow_seconds
+            seconds[name][1] += fast_seconds
+            apart[name] = max(apart[name], np.abs(a - b).max())
+    show(seconds, apart, made)
+
+
+def show(seconds: dict[str, list[float]], apart: dict[str, float], made: np.ndarray) -> None:
+    seconds["all"] = [sum(column) for column in zip(*seconds.values(), strict=True)]
+    print(f"{len(made)} images of {made.shape[1]} px, {torch.get_num_threads()} threads")
+    print("metric      straightforward ms      fast ms   ratio   largest difference")
+    for name, (slow, fast) in seconds.items():
+        times = f"{1e3 * slow / len(made):18.3f} {1e3 * fast / len(made):12.3f}"
+        print(f"{name:11} {times} {slow / fast:7.1f}   {apart.get(name, 0):.1e}")
+    networks = [times[1] for name, times in seconds.items() if name.startswith("lpips")]
+    print(f"inside the networks, of the fast way: {sum(networks) / seconds['all'][1]:.0%}")
+
+
+def compare_distances(originals: np.ndarray, made: np.ndarray, name: str, batch: int) -> None:
+    """The Fréchet distance of both ways, from the same features."""
+    network, sides, moments = feature_network(name), [], []
+    began = time.perf_counter()
+    with torch.inference_mode():
+        for images in (originals, made):
+            parts = [stacked(images[p.start : p.stop]) for p in split(len(images), batch)]
+            sides.append([network(part.float() / 127.5 - 1) for part in parts])
+    print(f"features of {name}: {1e3 * (time.perf_counter() - began) / len(made):.1f} ms an image")
+    began = time.perf_counter()
+    for side in sides:
+        moments.append(Moments(side[0].shape[1]))
+        for features in side:
+            moments[-1].update(features)
+    fast, fast_seconds = frechet_distance(*moments), time.perf_counter() - began
+    began = time.perf_counter()
+    slow = frechet(*(torch.cat(side).double().numpy() for side in sides))
+    slow_seconds = time.perf_counter() - began
+    print(f"distance: {slow:.6f} in {slow_seconds:.2f} s, {fast:.6f} in {fast_seconds:.2f} s")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--side", type=int, default=64)
+    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--net", default="alex", help="alex or vgg")
+    parser.add_argument("--features", help="also the Fréchet distance on this network's features")
+    args = parser.parse_args()
+    originals, made = crops(args.folder, args.side, args.images)
+    compare(originals, made, args.net, args.batch)
+    if args.features:
+        compare_distances(originals, made, args.features, args.batch)
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()

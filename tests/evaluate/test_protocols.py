@@ -1,0 +1,70 @@
+"""Protocols as data: the built-in ones, a user's, and what is wrong with a file."""
+
+import pytest
+
+from msdd.errors import MsddError
+from msdd.evaluate.protocols import builtin, load
+
+NAMES = {"primary", "msdd", "llamagen", "ssdd", "flowmo", "dito", "titok"}
+
+
+def test_every_fact_of_the_built_in_ones_has_its_source():
+    found = load(builtin())
+    assert found.keys() == NAMES
+    for name, protocol in found.items():
+        facts = protocol.model_dump(exclude_none=True, exclude={"sources", "kid"}).keys()
+        assert name == "primary" or {*facts, "levels", "reference"} <= protocol.sources.keys()
+
+
+def test_a_few_lines_make_a_protocol(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("adm-flowmo: { base: flowmo, crop: adm, kid: true }\nshort: { crop: adm }\n")
+    found = load(["dito", str(file)])
+    assert list(found) == ["dito", "adm-flowmo", "short"]
+    mine, flowmo = found["adm-flowmo"], load(["flowmo"])["flowmo"]
+    assert mine == flowmo.model_copy(update={"crop": "adm", "kid": True})
+    assert found["short"].fid is None and found["short"].psnr is None
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("a: { crop: box }", 'a: crop is "box"; it must be one of adm, bilinear'),
+        (
+            "a: { crop: adm, psnr: { levels: round, pool: 0 } }",
+            "psnr.pool is 0; it must be a whole",
+        ),
+        ("a: { crop: adm, psnr: { levels: rund, pool: 1 } }", 'psnr.levels is "rund"'),
+        ("a: { crop: adm, ssim: { levels: round, rnge: 1 } }", "ssim.rnge .* did you mean range"),
+        ("a: { base: flomo }", "a: base is flomo; it must be one of primary"),
+        ("a: { base: dito, fid: null, kid: true }", "a: kid is true; it needs fid"),
+        ("- adm", "must be a table of protocols by name"),
+    ],
+)
+def test_mistakes_name_key_and_value(tmp_path, text, message):
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    with pytest.raises(MsddError, match=f"mine.yaml: .*{message}|mine.yaml: {message}"):
+        load([str(file)])
+
+
+def test_unknown_names_are_told():
+    with pytest.raises(MsddError, match="--protocol mssd is unknown; choose from primary, msdd"):
+        load(["mssd"])
+    with pytest.raises(MsddError, match="there is no file nothing.yaml"):
+        load(["nothing.yaml"])
+
+
+def test_files_take_the_metric_half():
+    whole = load(["flowmo"])["flowmo"]
+    half = whole.for_files()
+    assert half.psnr.pool == 5 and half.fid.resize == "pytorch_fid"
+    assert {half.psnr.levels, half.ssim.levels, half.lpips.levels, half.fid.levels} == {"none"}
+
+
+def test_another_network_is_never_called_inception():
+    primary = load(["primary"])["primary"]
+    assert primary.fid.name == "fd_inception"
+    assert primary.with_features("efficientnet-lite0").fid.name == "fd_efficientnet_lite0"
+    without = primary.with_features("none")
+    assert without.fid is None and not without.kid

@@ -102,22 +102,22 @@ def _connect(root: Path, count: int):
     """A client and the id of the experiment; a new database is made and migrated on the way."""
     uri = address(root)
     try:
-        _knock(uri)
-        client = _client(uri)
+        client = client_at(uri)
         return client, _experiment(client, root, uri)
     except Exception as error:
         raise _undelivered(uri, count, error) from None
 
 
 def _knock(uri: str) -> None:
-    """Fail at once, before the slow import, if nobody listens."""
     place = urlsplit(uri)
     if place.scheme in ("http", "https"):
         port = place.port or {"http": 80, "https": 443}[place.scheme]
         socket.create_connection((place.hostname, port), timeout=5).close()
 
 
-def _client(uri: str):
+def client_at(uri: str):
+    """A client of MLflow; an error at once, before the slow import, if nobody listens."""
+    _knock(uri)
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     warnings.filterwarnings("ignore", module="mlflow")

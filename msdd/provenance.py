@@ -37,6 +37,12 @@ def engine() -> str:
     return os.environ.get("MSDD_ENGINE", "command line")
 
 
+def rule(stage: str) -> str | None:
+    """The job by the engine's name of it: the stage of DVC with its row, or the rule of Snakemake,
+    which has the stage's name."""
+    return {"dvc": os.environ.get("DVC_STAGE"), "snakemake": stage}.get(engine())
+
+
 def commit() -> str | None:
     """The git commit of the package's checkout."""
     return _git("rev-parse", "HEAD") or None
@@ -86,9 +92,10 @@ def cpu() -> str:
 
 
 def threads() -> int:
-    """The threads of torch, or the cores that this process may use."""
+    """The threads of torch, those that the command line has set, or the cores there are."""
     torch = sys.modules.get("torch")
-    return torch.get_num_threads() if torch else _cores()
+    chosen = os.environ.get("OMP_NUM_THREADS", "")
+    return torch.get_num_threads() if torch else int(chosen) if chosen.isdigit() else _cores()
 
 
 def _cores() -> int:

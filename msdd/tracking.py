@@ -135,6 +135,11 @@ class Run:
             self.told = _mend(self.folder)
 
     @property
+    def identity(self) -> dict[str, str] | None:
+        """Name, and the key by which MLflow finds the run; None if tracking is off."""
+        return {"name": self.name, "key": self.folder.name} if self.on else None
+
+    @property
     def _stem(self) -> str:
         return self.name.replace("/", ".") + "."
 

@@ -1,0 +1,139 @@
+"""`msdd provenance FILE`: where an artefact comes from."""
+
+import argparse
+import json
+import os
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+
+ROOT = Path(".")
+MOST = 20  # lines of a list; a thousand shards are for programs
+STATES = {True: "unchanged", False: "changed since", None: "gone"}
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    described = "tell where an artefact comes from: code, parameters, inputs, machine, run"
+    command = commands.add_parser("provenance", help=described, description=described)
+    command.add_argument(
+        "file", metavar="FILE", type=Path, help="a file that a stage has made, or its whole folder"
+    )
+    command.add_argument("--json", action="store_true", help="everything, for programs")
+    command.set_defaults(call=call)
+
+
+def call(args: argparse.Namespace) -> None:
+    told = tell(Path(os.path.relpath(args.file)), ROOT)
+    print(json.dumps(told, indent=2) if args.json else "\n".join(lines(told)))
+
+
+def tell(path: Path, root: Path) -> dict:
+    """All that is known of an artefact: its record, what of it is still as it was, its run.
+
+    Raises MsddError if it has no record.
+    """
+    from msdd import records
+    from msdd.whereabouts import whereabouts
+
+    record = records.find(path, root)
+    run = record.get("run")
+    return {
+        "file": str(path),
+        "files": records.check(records.part(path, record), root),
+        "inputs": records.check(record["inputs"], root),
+        "record": record,
+        "mlflow": run and {**run, **whereabouts(run, root)},
+    }
+
+
+def lines(told: dict) -> Iterator[str]:
+    """The same for a person."""
+    record = told["record"]
+    yield told["file"]
+    yield from pairs(facts(told))
+    yield from ("", "params", *pairs(params(record["params"]), "  "))
+    yield from listed("inputs", {name: state(file) for name, file in told["inputs"].items()})
+    if record["stage"] == "prepare":
+        yield from listed("inputs", {"photographs": "data/prepared/photographs.csv has digests"})
+    yield from listed("made", {name: state(file) for name, file in told["files"].items()})
+    others = record["made"].keys() - told["files"].keys()
+    yield from listed("beside it", {name: record["made"][name][:12] for name in sorted(others)})
+
+
+def facts(told: dict) -> dict[str, str]:
+    """What made it, when, where and with what."""
+    record = told["record"]
+    named = ", ".join(f"{name}={value}" for name, value in record["wildcards"].items())
+    changed = " with uncommitted changes" if record["dirty"] else ""
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    threads = f"{record['threads']} thread{'s' * (record['threads'] != 1)}"
+    return {
+        "stage": f"{record['stage']} {named}".strip(),
+        "engine": record["engine"],
+        "rule": record["rule"] or "none",
+        "arguments": " ".join(record["command"]),
+        "started": f"{when(record['started'])} on {record['host']}",
+        "duration": took(record),
+        "commit": f"{record['commit'] or 'none'}{changed}; stage's code {record['code'][:12]}",
+        "versions": versions,
+        "device": f"{record['device']}, {threads}",
+        "MLflow": mlflow(told["mlflow"]),
+    }
+
+
+def when(started: str) -> str:
+    return datetime.fromisoformat(started).strftime("%Y-%m-%d %H:%M:%S %z")
+
+
+def took(record: dict) -> str:
+    """The duration, and that of the pieces of a training that was interrupted."""
+    from msdd.progress import duration
+
+    whole = f"{record['seconds']:.1f} s" if record["seconds"] < 60 else duration(record["seconds"])
+    pieces = record.get("pieces", [])
+    parts = [
+        f"{duration(piece['seconds'])} from {when(piece['started'])}, "
+        f"image {piece['images_before']:,}"
+        for piece in pieces
+    ]
+    return f"{whole} in {len(parts)} pieces: {'; '.join(parts)}" if pieces else whole
+
+
+def mlflow(run: dict | None) -> str:
+    if run is None:
+        return "none"
+    told = f"{run['name']}, {run['status']}"
+    if "id" in run:
+        told += f", run {run['id']}: {run['page']}"
+    if not run.get("store", "http").startswith("http"):
+        told += f" (after `mlflow ui --backend-store-uri {run['store']}`)"
+    return told
+
+
+def params(tracked: Mapping[str, object]) -> dict[str, str]:
+    """A line for each key, and for each row of a whole table."""
+    from msdd.stages import ROWS
+
+    flat = {}
+    for key, value in tracked.items():
+        table = key in ROWS and value
+        flat |= {f"{key}.{row}": value[row] for row in value} if table else {key: value}
+    return {key: json.dumps(value, ensure_ascii=False) for key, value in flat.items()}
+
+
+def state(file: dict) -> str:
+    return f"{file['sha256'][:12]}  {STATES[file['unchanged']]}"
+
+
+def pairs(named: Mapping[str, str], indent: str = "") -> list[str]:
+    width = max(map(len, named), default=0)
+    return [f"{indent}{name:{width}}  {value}" for name, value in named.items()]
+
+
+def listed(title: str, named: Mapping[str, str]) -> Iterator[str]:
+    """A titled list; nothing if it is empty, and not all if it is long."""
+    entries = pairs(named, "  ")
+    if entries:
+        yield from ("", title, *entries[:MOST])
+    if len(entries) > MOST:
+        yield f"  and {len(entries) - MOST} more: --json has all"

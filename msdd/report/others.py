@@ -1,7 +1,7 @@
 """Other systems in Table 1: what was evaluated and what was timed of them here, by name.
 
-Speed comes from the last `msdd throughput`, where it timed systems of the catalogue. Quality comes
-from files that `msdd evaluate --tokenizer NAME ... --json reports/evaluated/NAME.json` has written.
+Speed comes from `reports/systems/throughput.json` (`make table1-speed`), quality from files that
+`msdd evaluate --tokenizer NAME ... --json reports/systems/NAME.json` has written.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,8 @@ NOWHERE = "not measured here"
 
 def evaluated(root: Path) -> list[Path]:
     """The files of evaluations, relative to `root`. MsddError for one that is named otherwise."""
-    found = [path.relative_to(root) for path in sorted((root / layout.evaluated()).glob("*.json"))]
+    found = [path.relative_to(root) for path in sorted((root / layout.systems()).glob("*.json"))]
+    found = [path for path in found if path != layout.systems_timed()]
     for path in found:
         if path.stem not in SYSTEMS:
             raise MsddError(f"{path} is named like no system; `msdd tokenizers` lists the names")
@@ -32,7 +33,7 @@ def evaluated(root: Path) -> list[Path]:
 
 def rows(known: Published, root: Path) -> Iterator[dict]:
     """A row for each system that was measured, and one for each published row of which none was."""
-    document = timed.read(root) or {"rows": []}
+    document = timed.read(root, layout.systems_timed()) or {"rows": [], "systems": []}
     quality = {path.stem: path for path in evaluated(root)}
     named = [(name, system) for name, system in SYSTEMS.items() if system.family is not MSDD]
     for _, alike in groupby(named, key=lambda pair: pair[1].row):
@@ -44,6 +45,9 @@ def rows(known: Published, root: Path) -> Iterator[dict]:
             for name, system in alike
         ]
         yield from [row for row in found if row["source"] == "here"] or [_nowhere(found)]
+    for about in document["systems"]:
+        if about["system"] not in SYSTEMS:
+            yield _of_decode(about) | _measured(None, timed.timing(document, about["system"]), root)
 
 
 def _of_system(system: System, known: Published) -> dict:
@@ -58,8 +62,22 @@ def _of_system(system: System, known: Published) -> dict:
     }
 
 
+def _of_decode(about: dict) -> dict:
+    """A row of `decodes` that was timed beside them, at the size of its params."""
+    return {
+        "group": GROUP,
+        "row": f"{about['system']}, {about['resolution']} px",
+        "system": "MSDD",
+        "tokens": about["tokens"],
+        "dim": about["dim"],
+        "latent": f"{about['tokens']} × {about['dim']}",
+        "forward_passes": about["evaluations"],
+        "parameters": about["parameters"],
+    }
+
+
 def _measured(path: Path | None, timing: dict | None, root: Path) -> dict:
-    file = path or (layout.throughput() if timing else None)
+    file = path or (layout.systems_timed() if timing else None)
     return {
         **(_quality(read_json(root / path)) if path else {}),
         **speed({"timing": timing or {}}),
@@ -88,13 +106,12 @@ def _nowhere(found: list[dict]) -> dict:
 
 def notes(root: Path) -> list[str]:
     """What stands behind these rows."""
-    document, told = timed.read(root), []
-    names = {name for name, system in SYSTEMS.items() if system.family is not MSDD}
-    if document and names & {system["system"] for system in document["systems"]}:
+    document, told = timed.read(root, layout.systems_timed()), []
+    if document:
         weights = (
             "random weights, on which speed does not depend" if document["random"] else "theirs"
         )
-        told.append(f"Other systems were timed at their published sizes; weights: {weights}.")
+        told.append(f"These systems were timed at their published sizes; weights: {weights}.")
     for path in evaluated(root):
         report = read_json(root / path)
         told.append(

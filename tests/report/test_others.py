@@ -13,7 +13,8 @@ from msdd.tokenizers.systems import SYSTEMS
 
 def timed(*names: str, random: bool = True) -> dict:
     """A throughput run of systems of the catalogue, one image in a quarter of a second."""
-    about = {"resolution": 256, "flops": {"decode": 1e9}}
+    about = {"resolution": 256, "tokens": 8, "dim": 2, "evaluations": 1, "parameters": 5}
+    about |= {"flops": {"decode": 1e9}}
     rows = [row(name, "plain", "decode", 1, 0.25) for name in names]
     systems = [{"system": name, **about} for name in names]
     return document() | {"rows": rows, "systems": systems, "random": random}
@@ -49,10 +50,13 @@ def test_without_measurements_every_published_row_says_so(finished):
 
 
 def test_what_was_timed_has_its_speed_and_the_rest_still_says_so(finished):
-    write_json(finished[1] / layout.throughput(), timed("titok-s-128", "ssdd-f16c4-m"))
+    write_json(
+        finished[1] / layout.systems_timed(), timed("titok-s-128", "ssdd-f16c4-m", "student")
+    )
     frame, text = table(finished)
     assert frame.loc["titok-s-128", "images_per_second"] == 4.0
-    assert frame.loc["ssdd-f16c4-m", "file"] == "reports/throughput.json"
+    assert frame.loc["ssdd-f16c4-m", "file"] == layout.systems_timed().as_posix()
+    assert frame.loc["student, 256 px", "images_per_second"] == 4.0
     assert frame.loc["flowmo-lo", "source"] == others.NOWHERE
     assert "24 variants" not in frame.index and "ssdd-f8c4-s" not in frame.index
     assert "timed at their published sizes; weights: random weights" in text
@@ -60,7 +64,7 @@ def test_what_was_timed_has_its_speed_and_the_rest_still_says_so(finished):
 
 def test_what_was_evaluated_has_its_figures(finished):
     figures = {"psnr": {"mean": 22.5, "low": 22.0, "high": 23.0}, "fd_inception": 1.25}
-    file = layout.evaluated() / "flowmo-lo.json"
+    file = layout.systems() / "flowmo-lo.json"
     write_json(finished[1] / file, evaluated(**figures))
     frame, text = table(finished)
     found = frame.loc["flowmo-lo"]
@@ -72,8 +76,8 @@ def test_what_was_evaluated_has_its_figures(finished):
 
 def test_a_file_of_no_system_is_told(finished):
     params, root = finished
-    write_json(root / layout.evaluated() / "flowmo.json", evaluated(ssim=0.5))
-    with pytest.raises(MsddError, match="reports/evaluated/flowmo.json is named like no system"):
+    write_json(root / layout.systems() / "flowmo.json", evaluated(ssim=0.5))
+    with pytest.raises(MsddError, match="reports/systems/flowmo.json is named like no system"):
         table1.run(params, root)
 
 
@@ -81,7 +85,7 @@ def test_own_rows_and_published_ones_stay_as_they_are(finished):
     table(finished)
     params, root = finished
     before = pd.read_csv(root / layout.table("table1", "csv"))
-    write_json(root / layout.evaluated() / "dito-b.json", evaluated(ssim=0.5))
+    write_json(root / layout.systems() / "dito-b.json", evaluated(ssim=0.5))
     table1.run(params, root)
     after = pd.read_csv(root / layout.table("table1", "csv"))
     shared = [before["group"] != others.GROUP, after["group"] != others.GROUP]

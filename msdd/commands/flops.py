@@ -1,0 +1,38 @@
+"""`msdd flops`: what decoding costs by arithmetic, and what a device allows."""
+
+import argparse
+from pathlib import Path
+
+from msdd.commands.chosen import add_preset, params_file
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    described = "print FLOPs, weights and floors of teachers, students and encoder"
+    command = commands.add_parser("flops", help=described, description=described)
+    add_preset(command)
+    command.add_argument(
+        "--device",
+        default="h100",
+        metavar="NAME",
+        help="h100, h200; h100-sheet, h200-sheet, a100-sheet: by data sheet; this: measured now",
+    )
+    command.add_argument(
+        "--precision", choices=("bf16", "fp32"), default="bf16", help="default: bf16"
+    )
+    command.add_argument("--json", type=Path, metavar="FILE", help="write all figures there, too")
+    command.set_defaults(call=call)
+
+
+def call(args: argparse.Namespace) -> None:
+    from msdd.files import write_json
+    from msdd.params import load
+
+    params = load(params_file(args))
+    from msdd.device import prepare_device
+    from msdd.speed import card_text, devices, systems
+
+    ceilings = devices.ceilings(args.device, prepare_device(params), args.precision)
+    card = systems.card_of(params, list(params.decodes), ceilings, args.precision)
+    print(card_text.text(card))
+    if args.json:
+        write_json(args.json, card)

@@ -1,0 +1,66 @@
+"""`msdd throughput`: the stage as params.yaml has it, or one measurement of one's own."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msdd.commands.chosen import add_preset, params_file
+from msdd.errors import MsddError
+
+if TYPE_CHECKING:
+    from msdd.params import Params
+
+OWN = ("systems", "batches", "boxes", "paths", "repeats", "precision")  # keys of `throughput`
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    described = "time decodes against each other in one run: reports/throughput.*"
+    more = "Without options: as the params say. Options measure something else, into --json FILE."
+    command = commands.add_parser("throughput", help=described, description=f"{described}. {more}")
+    add_preset(command)
+    command.add_argument("--systems", nargs="+", metavar="DECODE", help="the first is compared to")
+    command.add_argument("--batches", nargs="+", type=int, metavar="N")
+    command.add_argument("--boxes", nargs="+", metavar="BOX", help="decode, encode, both, paper")
+    command.add_argument("--paths", nargs="+", metavar="PATH", help="plain, fast")
+    command.add_argument("--repeats", type=int, metavar="N", help="rounds")
+    command.add_argument("--precision", metavar="P", help="of the fast path: fp32 or bf16")
+    command.add_argument("--threads", type=int, metavar="N", help="of the processor")
+    command.add_argument("--random", action="store_true", help="random weights: nothing is trained")
+    command.add_argument("--json", type=Path, metavar="FILE", help="and the table beside it")
+    command.set_defaults(call=call)
+
+
+def call(args: argparse.Namespace) -> None:
+    changed = {key: getattr(args, key) for key in OWN if getattr(args, key) is not None}
+    if changed or args.preset or args.threads or args.random or args.json:
+        measure_apart(args, changed)
+    else:
+        from msdd import cli, layout
+
+        params = cli._params(args)
+        from msdd.speed import stage
+
+        stage.run(params, cli.ROOT)
+        print((cli.ROOT / layout.table("throughput", "md")).read_text(encoding="utf-8"))
+
+
+def measure_apart(args: argparse.Namespace, changed: dict) -> None:
+    """Measure what the options say, beside the pipeline."""
+    if args.json is None:
+        raise MsddError("--json FILE is missing: reports/ is for what the params file says")
+    params = _changed(args, changed)
+    from msdd import cli
+    from msdd.speed import stage
+
+    stage.save(stage.timings(params, cli.ROOT, args.random), args.json)
+    print(args.json.with_suffix(".md").read_text(encoding="utf-8"))
+
+
+def _changed(args: argparse.Namespace, changed: dict) -> "Params":
+    """The params with what the options say in place of `throughput`, checked alike."""
+    from msdd.params import load, parse
+
+    raw = load(params_file(args)).raw()
+    raw["throughput"] |= changed
+    raw["cpu_threads"] = args.threads or raw["cpu_threads"]
+    return parse(raw, "options")

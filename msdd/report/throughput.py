@@ -1,0 +1,137 @@
+"""Throughput as a table: what was timed in one run, beside what arithmetic says of it."""
+
+import pandas as pd
+
+from msdd.report import timed
+from msdd.report.notes import commits
+from msdd.report.table import Column, Table
+
+FIELDS = (
+    *("system", "path", "precision", "passes", "parameters", "gflop"),
+    *("images_per_second", "images_per_second_low", "images_per_second_high", "batch"),
+    *("latency_ms", "encode", "both", "paper", "paper_batch", "memory_mb", "share"),
+    *("speed_up", "by_flops", "times", "times_by_flops", "file"),
+)
+WHOLE = ("passes", "parameters", "batch", "paper_batch")
+
+
+def table(document: dict, source: str) -> Table:
+    """A line for every path of every system; `source` is the document's file."""
+    lines = dict.fromkeys((row["system"], row["path"]) for row in document["rows"])
+    rows = [_line(document, system, path) | {"file": source} for system, path in lines]
+    frame = pd.DataFrame(rows, columns=FIELDS).astype(dict.fromkeys(WHOLE, "Int64"))
+    columns = [column for column in _columns(document) if frame[column.name].notna().any()]
+    return Table(frame, columns, _caption(document), _notes(document), None, "file")
+
+
+def _line(document: dict, name: str, path: str) -> dict:
+    system = next(one for one in document["systems"] if one["system"] == name)
+    box = {box: timed.rows(document, name, box, path) for box in document["throughput"]["boxes"]}
+    decode, paper = box.get("decode", []), timed.paper(box.get("paper", []))
+    some = next(row for rows in box.values() for row in rows)
+    alone = timed.at(decode, 1)
+    return {
+        "system": name,
+        "path": path,
+        "precision": some["precision"],
+        "passes": system["evaluations"],
+        "parameters": system["parameters"],
+        "gflop": system["flops"]["decode"] / 1e9,
+        **_decoding(document, system, timed.best(decode)),
+        "latency_ms": alone and 1e3 * alone["seconds"],
+        "encode": _speed(timed.best(box.get("encode", []))),
+        "both": _speed(timed.best(box.get("both", []))),
+        "paper": _speed(paper),
+        "paper_batch": paper and paper["batch"],
+    }
+
+
+def _decoding(document: dict, system: dict, row: dict | None) -> dict:
+    """Decoding at the best batch size, and how it stands to the first system's."""
+    if row is None:
+        return {}
+    first = document["systems"][0]
+    reference = timed.best(timed.rows(document, first["system"], "decode"))
+    cost, memory = system["flops"]["decode"], row["memory_bytes"]
+    ceiling = document["ceilings"][row["precision"]]
+    speed_up = row["images_per_second"] / reference["images_per_second"]
+    by_flops = first["flops"]["decode"] / cost
+    return {
+        "images_per_second": row["images_per_second"],
+        "images_per_second_low": row["batch"] / row["seconds_high"],
+        "images_per_second_high": row["batch"] / row["seconds_low"],
+        "batch": row["batch"],
+        "memory_mb": memory and memory / 1e6,
+        "share": ceiling and 100 * cost * row["images_per_second"] / ceiling,
+        "speed_up": speed_up,
+        "by_flops": by_flops,
+        "times": _times(speed_up),
+        "times_by_flops": _times(by_flops),
+    }
+
+
+def _times(ratio: float) -> str:
+    """`24.3×`, or `1/24.3×` for a ratio below 1."""
+    return f"{ratio:.3g}×" if ratio >= 0.995 else f"1/{1 / ratio:.3g}×"
+
+
+def _speed(row: dict | None) -> float | None:
+    return row and row["images_per_second"]
+
+
+def _columns(document: dict) -> list[Column]:
+    first = document["systems"][0]["system"] if document["systems"] else "–"
+    return [
+        Column("system", "system"),
+        Column("path", "path"),
+        Column("precision", "precision"),
+        Column("passes", "passes", 0),
+        Column("gflop", "GFLOP", 2),
+        Column("images_per_second", "decode\nimages/s", 2, interval=True),
+        Column("batch", "at\nbatch", 0),
+        Column("latency_ms", "one image\n(ms)", 1),
+        Column("encode", "encode\nimages/s", 1),
+        Column("both", "both\nimages/s", 1),
+        Column("paper", "paper box\nimages/s", 1),
+        Column("memory_mb", "memory\n(MB)", 0),
+        Column("share", "of the\nceiling", 1, unit=" %"),
+        Column("times", f"speed-up\nover {first}"),
+        Column("times_by_flops", "by\nFLOPs"),
+    ]
+
+
+def _caption(document: dict) -> str:
+    origin = document["context"]
+    threads = f"{origin['threads']} thread{'s' * (origin['threads'] != 1)}"
+    return f"Throughput on {origin['device']}, {threads}, all in one run."
+
+
+def _notes(document: dict) -> list[str]:
+    settings, ceilings, origin = (document[key] for key in ("throughput", "ceilings", "context"))
+    batches = ", ".join(map(str, settings["batches"]))
+    weights = "random weights, on which speed does not depend" if document["random"] else "trained"
+    return [
+        "decode: latents on the device to images on the device, with the drawing of noise. encode: "
+        "the way there. both: one after the other. paper box: both, with the originals' copies on "
+        f"the host and to the device, at batch {timed.PAPER_BATCH} where it was timed, else at the "
+        "best.",
+        f"Each at the best of batches {batches}; medians over {settings['repeats']} rounds in "
+        "which all take turns, after a warm-up; brackets are quartiles. Two medians of the same "
+        f"differed by {_percent(document['noise'])}: smaller differences are noise.",
+        "Paths: plain is eager in fp32, fast is made for speed; before it was timed, its images "
+        "were held against the plain path's.",
+        "GFLOP: matrix products for one image, decoding. of the ceiling: share of the rate that a "
+        f"large product reached here in the same run ({_rates(ceilings)}).",
+        f"Weights: {weights}. Load average: {origin['before']['load_average']:.1f} before, "
+        f"{origin['after']['load_average']:.1f} after.",
+        commits([origin]),
+    ]
+
+
+def _percent(noise: float | None) -> str:
+    return "–" if noise is None else f"{noise:.1%}"
+
+
+def _rates(ceilings: dict) -> str:
+    rates = {name: ceilings[name] for name in ("bf16", "fp32") if ceilings[name]}
+    return ", ".join(f"{rate / 1e12:.4g} TFLOP/s in {name}" for name, rate in rates.items())

@@ -1,0 +1,1 @@
+"""What decoding costs: by arithmetic, and by the clock."""

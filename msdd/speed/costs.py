@@ -1,0 +1,61 @@
+"""What any network of a model costs: in closed form where there is one, else by its shapes."""
+
+from functools import cache
+
+import torch
+from torch import nn
+
+from msdd.model.autoencoder import decoder_of, encoder_of
+from msdd.model.config import ModelConfig
+from msdd.speed import flops
+from msdd.speed.counted import count_flops
+
+
+@cache
+def evaluation_flops(config: ModelConfig, side: int, conditioned: bool = True) -> int:
+    """See `flops.evaluation_flops`; of a U-ViT, counted."""
+    if not config.uvit:
+        return flops.evaluation_flops(config, side, conditioned)
+    decoder = _shapes(decoder_of, config)
+    inputs = _empty(1, 3, side, side), _empty(1), _empty(1, config.latents, config.latent_dim)
+    return count_flops(lambda: decoder(*inputs))
+
+
+@cache
+def encoder_flops(config: ModelConfig) -> int:
+    """Encoding one image."""
+    if not config.kl_encoder:
+        return flops.encoder_flops(config)
+    encoder = _shapes(encoder_of, config)
+    images = _empty(1, 3, config.resolution, config.resolution)
+    return count_flops(lambda: encoder(images))
+
+
+@cache
+def decoder_weights(config: ModelConfig, conditioned: bool = True) -> int:
+    """See `flops.decoder_weights`; of a U-ViT, counted."""
+    if not config.uvit:
+        return flops.decoder_weights(config, conditioned)
+    return _size(_shapes(decoder_of, config))
+
+
+@cache
+def encoder_weights(config: ModelConfig) -> int:
+    """Numbers in the encoder."""
+    if not config.kl_encoder:
+        return flops.encoder_weights(config)
+    return _size(_shapes(encoder_of, config))
+
+
+def _shapes(network, config: ModelConfig) -> nn.Module:
+    """The network without its numbers: nothing is computed."""
+    with torch.device("meta"):
+        return network(config).requires_grad_(False)
+
+
+def _empty(*shape: int) -> torch.Tensor:
+    return torch.empty(*shape, device="meta")
+
+
+def _size(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())

@@ -1,0 +1,28 @@
+"""A tokenizer in another arithmetic, for systems without a fast path of their own."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from msdd.device import arithmetic
+from msdd.tokenizers.tokenizer import Description, Tokenizer
+
+
+class InPrecision(Tokenizer):
+    """Its products are computed in `bf16`, through autocast, or in `fp32`."""
+
+    def __init__(self, tokenizer: Tokenizer, precision: str) -> None:
+        super().__init__()
+        self.tokenizer, self.precision = tokenizer, precision
+        self.resolution, self.multiple = tokenizer.resolution, tokenizer.multiple
+
+    def encode(self, images: Tensor) -> Tensor:
+        with arithmetic(self.precision, self.device):
+            return self.tokenizer.encode(images)
+
+    def decode(self, latents: Tensor, ids: Sequence[int] | None = None, seed: int = 0) -> Tensor:
+        with arithmetic(self.precision, self.device):
+            return self.tokenizer.decode(latents, ids, seed)
+
+    def describe(self) -> Description:
+        return self.tokenizer.describe()

@@ -1,0 +1,91 @@
+"""Throughput as a stage: systems timed against each other, with all that the figures depend on."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from msdd import layout, tracking
+from msdd.device import prepare_device
+from msdd.files import write_json
+from msdd.lock import hold
+from msdd.params import Params, Throughput
+from msdd.provenance import context
+from msdd.report import timed
+from msdd.report.record import recorded
+from msdd.report.style import save_as
+from msdd.report.table import write
+from msdd.report.throughput import table
+from msdd.report.throughput_figure import draw
+from msdd.speed import card_text, throughput
+from msdd.speed.context import machine
+from msdd.speed.devices import measure
+from msdd.speed.systems import System, card_of, chosen, decodes_of
+
+
+def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
+    """Time the systems of the params; returns the images/s of each in every box.
+
+    Writes `reports/throughput.{json,csv,md,tex,png,svg}`.
+    """
+    more = {"throughput": params.throughput.model_dump(mode="json")}
+    with (
+        hold(root / layout.checkpoint(layout.throughput().with_suffix("")) / "lock"),
+        recorded("throughput", params, root) as record,
+        tracking.run(params, "reports", "throughput", root=root, more=more) as told,
+    ):
+        record["run"] = told.identity
+        document = timings(params, root)
+        save(document, root / layout.throughput())
+        speeds = summary(document)
+        told.log(0, speeds)
+        told.file(root / layout.throughput())
+    return speeds
+
+
+def timings(params: Params, root: Path, random: bool = False) -> dict:
+    """Time the systems of the params, after printing the FLOP card; `random`: their weights."""
+    device = prepare_device(params)
+    ceilings = measure(device, params.throughput.precision)
+    card = card_of(params, decodes_of(params), ceilings, params.throughput.precision)
+    print(card_text.text(card), flush=True)
+    systems = chosen(params, root, device, random)
+    origin = {"context": context() | {"before": machine(device)}}
+    found = document(systems, params.throughput, device)
+    origin["context"]["after"] = machine(device)
+    return found | origin | {"card": card, "ceilings": asdict(ceilings), "random": random}
+
+
+def document(systems: Sequence[System], settings: Throughput, device: torch.device) -> dict:
+    """What was timed, how, and what came out, ready for JSON."""
+    return {
+        "throughput": settings.model_dump(mode="json"),
+        "systems": [_about(system) for system in systems],
+        **throughput.measure(systems, settings, device),
+    }
+
+
+def _about(system: System) -> dict:
+    plain = system.plain
+    described = plain.describe()._asdict()
+    return {
+        "system": system.name,
+        "resolution": plain.resolution,
+        "flops": system.flops,
+        **described,
+    }
+
+
+def save(document: dict, path: Path) -> None:
+    """The document as `path`, and beside it the table and the figure; the document last."""
+    write(path.with_suffix(""), table(document, path.name))
+    save_as(draw(document), path.with_suffix(""))
+    write_json(path, document)
+
+
+def summary(document: dict) -> dict[str, float]:
+    """Images/s of each system in every box at its best batch."""
+    pairs = dict.fromkeys((row["box"], row["system"]) for row in document["rows"])
+    best = {pair: timed.best(timed.rows(document, pair[1], pair[0])) for pair in pairs}
+    return {"/".join(pair): row["images_per_second"] for pair, row in best.items()}

@@ -1,0 +1,133 @@
+"""The systems that are timed: any tokenizer, and the decodes of a params file."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from msdd import layout
+from msdd.model.autoencoder import decoder_of, encoder_of
+from msdd.model.config import ModelConfig
+from msdd.params import Params
+from msdd.speed import card, costs
+from msdd.speed.counted import count_flops
+from msdd.speed.devices import Ceilings
+from msdd.speed.precision import InPrecision
+from msdd.tokenizers.catalogue import random_tokenizer
+from msdd.tokenizers.msdd import MSDD, load
+from msdd.tokenizers.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class System:
+    """One thing to time.
+
+    plain: eager in fp32: what every other path must agree with.
+    fast:  for a number of images at once, the path made for speed.
+    flops: of one image in the boxes `encode` and `decode`.
+    """
+
+    name: str
+    plain: Tokenizer
+    fast: Callable[[int], Tokenizer]
+    flops: dict[str, int]
+
+
+def of_tokenizer(name: str, tokenizer: Tokenizer, precision: str) -> System:
+    """Any tokenizer; its fast path is its own code in `precision`, its FLOPs are counted.
+
+    Its parameters must not require gradients.
+    """
+    fast = tokenizer if precision == "fp32" else InPrecision(tokenizer, precision)
+    return System(name, tokenizer, lambda batch: fast, counted_flops(tokenizer))
+
+
+@torch.inference_mode()
+def counted_flops(tokenizer: Tokenizer) -> dict[str, int]:
+    """FLOPs of one image, from shapes alone: a decode may take half an hour on a processor."""
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        images = torch.zeros(1, 3, *[tokenizer.resolution] * 2, device=tokenizer.device)
+        latents = tokenizer.encode(images)
+        return {
+            "encode": count_flops(lambda: tokenizer.encode(images)),
+            "decode": count_flops(lambda: tokenizer.decode(latents)),
+        }
+
+
+def chosen(params: Params, root: Path, device: torch.device, random: bool = False) -> list[System]:
+    """What is to be timed, with weights from `root`; if `random`, and of other systems, drawn here.
+
+    Rows of `decodes` of the same networks share them.
+    """
+    decodes = decodes_of(params)
+    sources = dict.fromkeys(params.source(name) for name in decodes)
+    make = partial(_random, params) if random else partial(_trained, root)
+    networks = {source: make(*source).to(device) for source in sources}
+    return [
+        _of_decode(params, name, networks[params.source(name)])
+        if name in decodes
+        else of_tokenizer(
+            name, random_tokenizer(name, params.seed, device), params.throughput.precision
+        )
+        for name in params.timed()
+    ]
+
+
+def decodes_of(params: Params) -> list[str]:
+    """The rows of `decodes` among what is timed."""
+    return [name for name in params.timed() if name in params.decodes]
+
+
+def _of_decode(params: Params, name: str, networks: MSDD) -> System:
+    cost, jump = on_card(params, name), params.decodes[name].jump
+    plain = MSDD(networks.encoder, networks.decoders, cost.steps, cost.guidance, jump)
+    shares = {"encode": costs.encoder_flops(cost.config), "decode": cost.flops}
+    return System(name, plain, _fast(plain, params.throughput.precision), shares)
+
+
+def _fast(plain: MSDD, precision: str) -> Callable[[int], Tokenizer]:
+    """Networks of other systems have no fast path of their own."""
+    if plain.config.uvit or plain.config.kl_encoder:
+        return lambda batch: InPrecision(plain, precision)
+    return partial(plain.fast, precision=precision)
+
+
+def _trained(root: Path, model: str, student: str | None) -> MSDD:
+    return load(root / (layout.assembled(model, student) if student else layout.stage1(model)))
+
+
+def _random(params: Params, model: str, student: str | None) -> MSDD:
+    """Speed does not depend on weights; zeros are replaced, or every image would be its noise."""
+    torch.manual_seed(params.seed)
+    config = config_of(params, model)
+    encoder = encoder_of(config)
+    decoders = [decoder_of(config) for _ in range(config.scales if student else 1)]
+    for part in (encoder, *decoders):
+        for weights in part.eval().requires_grad_(False).parameters():
+            if not weights.any():
+                nn.init.normal_(weights, std=0.02)
+    return MSDD(encoder, decoders if student else decoders * config.scales, config.scales)
+
+
+def config_of(params: Params, model: str) -> ModelConfig:
+    """Shape of the networks of a row of `models`."""
+    return ModelConfig.of(params.data.resolution, params.model_of(model).model_dump())
+
+
+def on_card(params: Params, name: str) -> card.Decoder:
+    """A row of `decodes` on the FLOP card."""
+    model, student = params.source(name)
+    config, row = config_of(params, model), params.decodes[name]
+    if student:
+        return card.student(name, config)
+    return card.teacher(name, config, row.steps, row.guidance or 1.0)
+
+
+def card_of(params: Params, names: Sequence[str], ceilings: Ceilings, precision: str) -> dict:
+    """The FLOP card of `model` with these rows of `decodes` on it."""
+    config = ModelConfig.of(params.data.resolution, params.model.model_dump())
+    return card.card(config, [on_card(params, name) for name in names], ceilings, precision)

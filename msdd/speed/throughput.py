@@ -1,0 +1,170 @@
+"""The harness: systems timed in turns in one run, after a gate and a warm-up of each.
+
+What is compared was measured in the same minutes on the same machine: at each batch size, in every
+round each system is timed once in every box, every second round in reverse order. The first is
+timed twice a round; what its two medians differ by is noise.
+"""
+
+import math
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count, product
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from msdd.params import Throughput
+from msdd.progress import Progress
+from msdd.speed import gate
+from msdd.speed.box import Boxes, Inputs
+from msdd.speed.clock import seconds
+from msdd.speed.systems import System
+
+WARM_CALLS = 10  # or as many as fit into these seconds; GPUs take time to reach their clock
+WARM_SECONDS = {"cuda": 1.0, "cpu": 0.2}
+LONG = 60.0  # seconds of a call that needs no other before it; more than compiling takes mostly
+SAMPLE_SECONDS = 0.05  # least length of a sample, in as many calls as it takes
+
+
+@dataclass
+class Job:
+    """One path of a system, in its precision, in one box at one batch size.
+
+    calls:  in one sample.
+    memory: bytes at most besides weights and inputs, where the device tells.
+    """
+
+    system: str
+    path: str
+    precision: str
+    box: str
+    batch: int
+    call: Callable[[], Tensor]
+    calls: int = 1
+    memory: int | None = None
+    samples: list[float] = field(default_factory=list)
+
+    def warm_up(self, device: torch.device, first: float) -> None:
+        """Call until times have settled; they tell how many calls a sample needs.
+
+        first: seconds of a call before; where that was long, it was warm-up enough.
+        """
+        before = _reset_memory(device)
+        times = [first if first > LONG else seconds(self.call, device)]
+        while len(times) < WARM_CALLS and sum(times) < WARM_SECONDS[device.type]:
+            times.append(seconds(self.call, device))
+        self.calls = math.ceil(SAMPLE_SECONDS / min(times))
+        if before is not None:
+            self.memory = torch.cuda.max_memory_allocated(device) - before
+
+    def time(self, device: torch.device) -> float:
+        """Seconds of a call; of a single image its latency: the next one waits for it."""
+        if self.batch == 1:
+            return statistics.fmean(seconds(self.call, device) for _ in range(self.calls))
+        return seconds(self.call, device, self.calls)
+
+    def row(self) -> dict:
+        """Seconds of a call as median and quartiles over the rounds."""
+        low, median, high = _quartiles(self.samples)
+        return {
+            "system": self.system,
+            "path": self.path,
+            "precision": self.precision,
+            "box": self.box,
+            "batch": self.batch,
+            "seconds": median,
+            "seconds_low": low,
+            "seconds_high": high,
+            "images_per_second": self.batch / median,
+            "samples": self.samples,
+            "calls": self.calls,
+            "memory_bytes": self.memory,
+        }
+
+
+def measure(systems: Sequence[System], settings: Throughput, device: torch.device) -> dict:
+    """`rows`, one for each system, path, box and batch size; `gates`, one for each system, path and
+    batch size; `noise`: the largest share by which two medians of the same differ.
+
+    One batch size after the other, so that only one fast path of each system is held at a time.
+    Raises MsddError if it puts out something else than the plain one.
+    """
+    rows, gates, noises = [], [], []
+    places = len(systems) * len(settings.paths) * len(settings.batches)
+    total = places * (1 + len(settings.boxes) * (1 + settings.repeats))
+    with torch.inference_mode(), Progress("throughput", total, "timings") as progress:
+        told = partial(_tell, progress, count(1))
+        for batch in settings.batches:
+            jobs = []
+            for jobs_of_one, admitted in ready(systems, settings, batch, device, told):
+                jobs += jobs_of_one
+                gates.append(admitted)
+            noises += _noise(jobs, rounds(jobs, settings.repeats, device, told))
+            rows += [job.row() for job in jobs]
+    return {"rows": rows, "gates": gates, "noise": max(noises, default=None)}
+
+
+def ready(
+    systems: Sequence[System],
+    settings: Throughput,
+    batch: int,
+    device: torch.device,
+    told: Callable[[], None],
+) -> Iterator[tuple[list[Job], dict]]:
+    """The jobs of every path of every system, warm, and what the gate found of it.
+
+    Systems of one resolution get the same inputs.
+    """
+    sides = {system.plain.resolution for system in systems}
+    inputs = {side: Inputs(side, batch, device) for side in sides}
+    for system, path in product(systems, settings.paths):
+        tokenizer = system.plain if path == "plain" else system.fast(batch)
+        precision = settings.precision if path == "fast" else "fp32"
+        boxes = Boxes(tokenizer, system.plain, inputs[system.plain.resolution])
+        admitted = gate.admit(system.name, path, boxes, precision)
+        told()
+        jobs = []
+        for box in settings.boxes:
+            jobs.append(Job(system.name, path, precision, box, batch, boxes.call(box)))
+            jobs[-1].warm_up(device, admitted.get(f"{box}_first_seconds", 0.0))
+            told()
+        yield jobs, admitted
+
+
+def rounds(
+    jobs: Sequence[Job], repeats: int, device: torch.device, told: Callable[[], None]
+) -> list[float]:
+    """Time every job once a round; returns the second times of the first."""
+    again = []
+    for turn in range(repeats):
+        again += [job.time(device) for job in jobs[:1]]
+        for job in reversed(jobs) if turn % 2 else jobs:
+            job.samples.append(job.time(device))
+            told()
+    return again
+
+
+def _quartiles(samples: Sequence[float]) -> list[float]:
+    return np.quantile(samples, (0.25, 0.5, 0.75)).tolist()
+
+
+def _noise(jobs: Sequence[Job], again: Sequence[float]) -> list[float]:
+    """None or one share."""
+    if not again:
+        return []
+    return [abs(statistics.median(again) / statistics.median(jobs[0].samples) - 1)]
+
+
+def _tell(progress: Progress, steps: Iterator[int]) -> None:
+    progress.update(next(steps))
+
+
+def _reset_memory(device: torch.device) -> int | None:
+    """Bytes taken now, from which the most is counted anew; None where the device does not tell."""
+    if device.type != "cuda":
+        return None
+    torch.cuda.reset_peak_memory_stats(device)
+    return torch.cuda.memory_allocated(device)

@@ -1,0 +1,212 @@
+"""The harness: what it measures, and that it times nothing which is wrong."""
+
+import json
+import math
+import statistics
+from dataclasses import replace
+from itertools import product
+
+import pytest
+import torch
+from torch import Tensor
+
+from msdd import cli
+from msdd.errors import MsddError
+from msdd.files import read_json
+from msdd.params import parse
+from msdd.speed import gate, stage, systems, throughput
+from msdd.speed.box import SETS, Boxes, Inputs
+from msdd.tokenizers.tokenizer import Tokenizer
+
+CPU = torch.device("cpu")
+SETTINGS = {
+    "systems": ["student", "teacher"],
+    "batches": [1, 3],
+    "boxes": ["decode", "encode", "both", "paper"],
+    "paths": ["plain", "fast"],
+    "repeats": 3,
+    "precision": "fp32",
+}
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch):
+    """Figures are of no interest here: one call makes a sample."""
+    monkeypatch.setattr(throughput, "SAMPLE_SECONDS", 1e-9)
+    monkeypatch.setattr(throughput, "WARM_CALLS", 1)
+
+
+@pytest.fixture(scope="module")
+def params(tiny_params):
+    return parse(tiny_params.raw() | {"throughput": SETTINGS})
+
+
+@pytest.fixture(scope="module")
+def decodes(params, tmp_path_factory):
+    return systems.chosen(params, tmp_path_factory.mktemp("none"), CPU, random=True)
+
+
+class Halves(Tokenizer):
+    """A discrete tokenizer that is no diffusion model: the sign of each pixel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.resolution, self.seen = 16, []
+        self.scale = torch.nn.Parameter(torch.tensor(0.5), requires_grad=False)
+
+    def encode(self, images: Tensor) -> Tensor:
+        self.seen.append(len(images))
+        return (images > 0).long()
+
+    def decode(self, latents, ids=None, seed=0) -> Tensor:
+        return self.scale * (2 * latents - 1)
+
+    def describe(self):
+        return systems.Description(768, 1, 768, 1, 1)
+
+
+def changed(decodes, **methods):
+    """The first system with other methods in its fast path."""
+
+    def fast(batch):
+        tokenizer = decodes[0].fast(batch)
+        for name, method in methods.items():
+            setattr(tokenizer, name, method(getattr(tokenizer, name)))
+        return tokenizer
+
+    return [replace(decodes[0], fast=fast)]
+
+
+def test_every_system_path_box_and_batch_has_a_row(params, decodes):
+    found = throughput.measure(decodes, params.throughput, CPU)
+    names = ("system", "path", "box", "batch")
+    expected = set(product(*(SETTINGS[key] for key in ("systems", "paths", "boxes", "batches"))))
+    assert {tuple(row[name] for name in names) for row in found["rows"]} == expected
+    assert len(found["rows"]) == len(expected)
+    assert len(found["gates"]) == 8 and 0 <= found["noise"] < math.inf
+    for row in found["rows"]:
+        assert len(row["samples"]) == 3
+        assert row["seconds"] == statistics.median(row["samples"])
+        assert row["seconds_low"] <= row["seconds"] <= row["seconds_high"]
+        assert row["images_per_second"] == row["batch"] / row["seconds"]
+
+
+def test_rounds_take_turns_and_turn_round():
+    order = []
+
+    class Job(throughput.Job):
+        def time(self, device):
+            order.append(self.system)
+            return 1.0
+
+    jobs = [Job(name, "", "", "", 1, lambda: None) for name in "abc"]
+    again = throughput.rounds(jobs, 2, CPU, lambda: None)
+    assert "".join(order) == "aabc" + "acba"
+    assert len(again) == 2 and all(len(job.samples) == 2 for job in jobs)
+
+
+def test_any_tokenizer_can_be_timed(params):
+    """Its own code is its fast path, in the precision asked for; discrete latents are latents."""
+    tokenizer = Halves()
+    system = systems.of_tokenizer("halves", tokenizer, "fp32")
+    assert system.flops == {"encode": 0, "decode": 0}
+    found = throughput.measure([system], params.throughput, CPU)
+    assert len(found["rows"]) == 16
+    assert {gate["encode_deviation"] for gate in found["gates"]} == {0}
+    assert set(tokenizer.seen) == {1, 3}
+
+
+def test_flops_that_are_counted_are_those_of_the_closed_form(decodes):
+    for system in decodes:
+        assert systems.of_tokenizer("", system.plain, "fp32").flops == system.flops
+
+
+@pytest.mark.parametrize(
+    "wrong, told",
+    [
+        (lambda decode: lambda *a: decode(*a) + 0.01, "deviates by"),
+        (lambda decode: lambda *a: decode(*a).flip(0), "deviates by"),
+        (lambda decode: lambda *a: decode(*a) * float("nan"), "puts out NaN or infinity"),
+        (lambda decode: lambda *a: decode(*a)[..., ::2], "shape [3, 3, 16, 8] instead of [3, 3, 1"),
+        (lambda decode: lambda latents, ids: decode(latents, [0] * len(ids)), "deviates by"),
+    ],
+    ids=["shifted", "mixed up", "nan", "half", "the same noise for all"],
+)
+def test_a_wrong_decoder_is_not_timed(params, decodes, wrong, told):
+    settings = params.throughput.model_copy(update={"batches": (3,), "paths": ("fast",)})
+    with pytest.raises(MsddError) as error:
+        throughput.measure(changed(decodes, decode=wrong), settings, CPU)
+    assert told in str(error.value) and "\n" not in str(error.value)
+    assert str(error.value).startswith("throughput of student, fast decode, batch 3: ")
+
+
+def test_a_wrong_encoder_is_not_timed(params, decodes):
+    settings = params.throughput.model_copy(update={"boxes": ("decode",)})
+    wrong = changed(decodes, encode=lambda encode: lambda images: encode(images.flip(-1)))
+    with pytest.raises(MsddError, match="of student, fast encode, batch 1: deviates by"):
+        throughput.measure(wrong, settings, CPU)
+
+
+def test_deviation_is_relative_and_counts_indices():
+    x = torch.randn(10_000)
+    assert gate.deviation(x + 0.1 * torch.randn(10_000), x) == pytest.approx(0.1, rel=0.05)
+    assert gate.deviation(torch.tensor([1, 2, 3, 4]), torch.tensor([1, 2, 3, 5])) == 0.25
+
+
+def test_inputs_and_noise_are_new_for_each_call(decodes):
+    """No call repeats the last one, and the noise is drawn inside the box."""
+    drawn = []
+    plain = decodes[0].plain
+    boxes = Boxes(plain, plain, Inputs(16, 2, CPU))
+    hook = plain.decoders[0].register_forward_hook(lambda _, inputs, __: drawn.append(inputs[0]))
+    call = boxes.call("decode")
+    for _ in range(SETS + 1):
+        call()
+    hook.remove()
+    pairs = [(a, b) for k, a in enumerate(drawn) for b in drawn[:k]]
+    assert len(drawn) == SETS + 1 and not any(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, tiny_params):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(json.dumps(tiny_params.raw()))
+    return tmp_path
+
+
+def test_a_measurement_of_ones_own(here, capsys):
+    """Options are checked like params, and what they measure lies apart from the pipeline's."""
+    options = ["--random", "--batches", "2", "--paths", "plain", "--repeats", "1"]
+    assert cli.main(["throughput", *options, "--json", "own/box.json"]) == 0
+    out = capsys.readouterr().out
+    assert out.index("over student") < out.index("| student")  # the card stands first
+    found = read_json(here / "own/box.json")
+    assert found["throughput"]["batches"] == [2] and found["random"]
+    assert found["ceilings"]["bf16"] is None and found["ceilings"]["fp32"] > 0
+    assert {"commit", "versions", "device", "threads", "before", "after"} <= found["context"].keys()
+    kinds = {path.suffix for path in (here / "own").iterdir()}
+    assert kinds == {".json", ".csv", ".md", ".tex", ".png", ".svg"}
+    assert not (here / "reports").exists()
+    systems = [one["system"] for one in found["systems"]]
+    assert systems == ["teacher", "student", "student-finetuned"]
+    assert stage.summary(found).keys() == {
+        f"{box}/{name}" for box in ("decode", "paper") for name in systems
+    }
+
+
+@pytest.mark.parametrize(
+    "options, line",
+    [
+        (["--repeats", "3"], "--json FILE is missing: reports/ is for what the params file says"),
+        (
+            ["--json", "x.json", "--systems", "no"],
+            "options: throughput.systems has 'no'; rows of d",
+        ),
+        (["--json", "x.json", "--batches", "0"], "options: throughput.batches"),
+        (["--json", "x.json", "--boxes", "decod"], "options: throughput.boxes"),
+        (["--json", "x.json", "--batches", "4", "4"], "options: throughput.batches has 4 twice"),
+    ],
+)
+def test_a_mistake_is_one_line(here, capsys, options, line):
+    assert cli.main(["throughput", *options]) == 1
+    assert capsys.readouterr().err.startswith(f"msdd: error: {line}")

@@ -1,0 +1,25 @@
+rule throughput:
+    """Time decodes against each other, in turns, when nothing else runs on the machine."""
+    input:
+        "data/prepared/manifest.json",
+        MEASURED,
+    output:
+        multiext("reports/throughput", ".json", ".csv", ".md", ".tex", ".png", ".svg"),
+        "provenance/reports/throughput.json",
+    log:
+        "logs/throughput/throughput.log",
+    benchmark:
+        "benchmarks/throughput/throughput.tsv"
+    priority: 1
+    # Locally all cores, so that no other job disturbs; on a cluster those that it computes with.
+    threads: workflow.resource_settings.cores or PARAMS.cpu_threads
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime="6h",
+    params:
+        *tracked_by("throughput"),
+    message:
+        "Timing decodes against each other"
+    shell:
+        "msdd throughput 2>&1 | tee -i {log}"

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from msdd.layout import REFERENCES
+from msdd.model.config import GROUPS, ModelConfig, near_square
+from msdd.tokenizers.systems import SYSTEMS
 
 if TYPE_CHECKING:
     from msdd.params import Params
@@ -21,6 +23,7 @@ def cross_checks(params: "Params") -> list[str]:
         *(line for row in params.students for line in _student(params, row)),
         *(line for row in params.decodes for line in _decode(params, row)),
         *(line for row in params.ablations for line in _ablation(params, row)),
+        *_throughput(params),
     ]
 
 
@@ -67,10 +70,57 @@ def _model(params: "Params", row: str) -> Iterator[str]:
             f"models.{row}: width {model.width} / heads {model.heads} is no multiple of 4, which "
             "positions in two dimensions need"
         )
+    yield from _kl_encoder(f"models.{row}", model, resolution)
+    yield from _uvit(f"models.{row}", model, resolution)
     training = params.stage1_of(row)
     if training.batch < model.scales:
         yield f"models.{row}: batch {training.batch} is less than scales {model.scales}"
     yield from _training(params, f"models.{row}", training)
+
+
+def _kl_encoder(name: str, model: Any, resolution: int) -> Iterator[str]:
+    """One latent token for each position of its last level, and whole groups of its norms."""
+    encoder = model.kl_encoder
+    if encoder is None:
+        return
+    factor = 2 ** (len(encoder.multipliers) - 1)
+    if resolution % factor or (resolution // factor) ** 2 != model.latents:
+        yield (
+            f"{name}: latents is {model.latents}; kl_encoder makes one for each position of "
+            f"data.resolution {resolution} / {factor}, {(resolution // factor) ** 2} in all"
+        )
+    if encoder.width % GROUPS:
+        yield f"{name}: kl_encoder.width {encoder.width} is no multiple of {GROUPS}"
+    yield from _groups(f"{name}: kl_encoder", encoder.groups)
+
+
+def _groups(name: str, groups: int) -> Iterator[str]:
+    if GROUPS % groups:
+        yield f"{name}.groups {groups} does not divide {GROUPS}, which divides every width"
+
+
+def _uvit(name: str, model: Any, resolution: int) -> Iterator[str]:
+    """Whole levels, a grid that holds a window and whole latents, whole attention heads."""
+    if model.uvit is None:
+        return
+    shape = ModelConfig.of(resolution, model.model_dump()).uvit
+    if model.scales != 1:
+        yield f"{name}: scales is {model.scales}; a uvit decodes at 1"
+    if resolution % shape.factor or resolution < shape.min_side:
+        yield (
+            f"{name}: data.resolution {resolution} must be a multiple of {shape.factor} for uvit, "
+            f"which halves it {len(shape.multipliers) - 1} times, and at least {shape.min_side} "
+            f"for window {shape.window}"
+        )
+    elif any((resolution // shape.factor) % side for side in near_square(model.latents)):
+        grid = "x".join(map(str, near_square(model.latents)))
+        yield (
+            f"{name}: latents {model.latents} lie on a grid of {grid}, which does not divide "
+            f"uvit's of {resolution // shape.factor}x{resolution // shape.factor}"
+        )
+    if shape.widths[-1] % shape.heads:
+        yield f"{name}: uvit.heads {shape.heads} does not divide its width {shape.widths[-1]}"
+    yield from _groups(f"{name}: uvit", shape.groups)
 
 
 def _training(params: "Params", name: str, training: Any) -> Iterator[str]:
@@ -150,3 +200,18 @@ def _ablation(params: "Params", row: str) -> Iterator[str]:
     for key, names in known.items():
         if (name := getattr(params.ablations[row], key)) not in names:
             yield f"ablations.{row}.{key} is '{name}'; known: {', '.join(names)}"
+
+
+def _throughput(params: "Params") -> Iterator[str]:
+    """Nothing twice: it would be timed twice and shown once."""
+    known = ", ".join(params.decodes) or "none"
+    for name in params.timed():
+        if name not in params.decodes and name not in SYSTEMS:
+            yield (
+                f"throughput.systems has '{name}'; rows of decodes: {known}; other systems: "
+                "`msdd tokenizers` lists them"
+            )
+    lists = {key: getattr(params.throughput, key) for key in ("batches", "boxes", "paths")}
+    for key, values in {"systems": params.timed(), **lists}.items():
+        for value in {value for value in values if values.count(value) > 1}:
+            yield f"throughput.{key} has {value} twice; once is enough"

@@ -82,7 +82,7 @@ def _walk(schema: dict, loc: tuple) -> tuple[list[str], dict]:
     """Follow an error's location through the schema as far as keys go; lists count as one value."""
     path, node = [], schema
     for part in loc:
-        node = _resolve(schema, node)
+        node = _resolve(schema, _table(node))
         if part in node.get("properties", {}):
             node = node["properties"][part]
         elif isinstance(node.get("additionalProperties", node.get("patternProperties")), dict):
@@ -93,6 +93,11 @@ def _walk(schema: dict, loc: tuple) -> tuple[list[str], dict]:
             break
         path.append(str(part))
     return path, _resolve(schema, node)
+
+
+def _table(node: dict) -> dict:
+    """The table, of what may be one or null."""
+    return next((one for one in node.get("anyOf", ()) if "$ref" in one), node)
 
 
 def _resolve(schema: dict, node: dict) -> dict:

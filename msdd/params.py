@@ -21,6 +21,7 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 PerScale = Weight | Annotated[tuple[Weight, ...], Field(min_length=1)]
 Steps = Count | Annotated[tuple[Count, ...], Field(min_length=1)]
 RowName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+Levels = Annotated[tuple[Count, ...], Field(min_length=1)]
 Trunk = Literal["alex", "vgg"]
 
 
@@ -53,8 +54,35 @@ class Data(Section):
     )
 
 
+class KLEncoder(Section):
+    """The convolutional encoder of SSDD, whose latents are drawn from a Gaussian in training."""
+
+    width: Count = Field(description="channels that the multipliers multiply")
+    multipliers: Levels = Field(
+        description="width of each level, full resolution first; each next one has half the side, "
+        "so that the last one has a position for each latent token"
+    )
+    blocks: Count = Field(description="residual blocks of a level")
+    groups: Count = Field(description="of its norms; 32 are published, narrow ones want fewer")
+
+
+class UViT(Section):
+    """The decoder of SSDD, for one scale: a U-Net with a transformer in its middle."""
+
+    channels: Count = Field(description="channels that the multipliers multiply")
+    multipliers: Levels = Field(
+        description="width of each level, full resolution first, rounded up to 32 channels; each "
+        "next one has half the side"
+    )
+    depth: Count = Field(description="transformer blocks at the last level")
+    heads: Count = Field(description="their attention heads")
+    layers: Count = Field(description="residual blocks of a level; one more on the way up")
+    window: Count = Field(description="attention reaches less than so many positions")
+    groups: Count = Field(description="of its norms; 32 are published, narrow ones want fewer")
+
+
 class Model(Section):
-    """Encoder and decoder: two MMDiTs with the same width and depth."""
+    """Encoder and decoder: two MMDiTs with the same width and depth, if nothing else is said."""
 
     scales: Count = Field(description="number of scales S; the last one has full resolution")
     patch: Count = Field(description="patch side of the decoder in pixels, at every scale")
@@ -66,6 +94,12 @@ class Model(Section):
     latent_dim: Count = Field(description="numbers in one latent token")
     positions: Literal["line", "grid"] = Field(
         description="where RoPE puts latents: on a line (the paper) or on a grid over the image"
+    )
+    kl_encoder: KLEncoder | None = Field(
+        description="a KL encoder in place of the encoder with registers; null: none"
+    )
+    uvit: UViT | None = Field(
+        description="a U-ViT in place of the multi-scale decoder, at scales 1; null: none"
     )
 
 
@@ -89,8 +123,15 @@ class Optimisation(Section):
     checkpoint_every: Count = Field(description="images between two checkpoints")
 
 
+class Given(Section):
+    """Weights that somebody else has trained."""
+
+    file: str = Field(description="safetensors whose tensors `encoder.*` count", min_length=1)
+    sha256: str = Field(description="its digest, since another file is another result")
+
+
 class Stage1(Optimisation):
-    """Encoder and multi-scale diffusion decoder, trained together."""
+    """Encoder and diffusion decoder, trained together."""
 
     null_probability: Share = Field(
         description="share of images whose latents are dropped, for classifier-free guidance"
@@ -104,6 +145,13 @@ class Stage1(Optimisation):
     )
     lpips: Weight = Field(description="weight of LPIPS at the last scale; 0 removes its cost")
     lpips_net: Trunk = Field(description="trunk of that LPIPS")
+    kl: Weight = Field(
+        description="weight of the divergence of a KL encoder's posteriors from N(0, I), in nats "
+        "an image; 0 removes its cost"
+    )
+    encoder: Given | None = Field(
+        description="an encoder by file, which stays as it is; null: it learns with the decoder"
+    )
 
 
 class Distil(Optimisation):
@@ -143,6 +191,29 @@ class Evaluate(Section):
     features: Literal["efficientnet-lite0", "inception"] = Field(
         description="network whose features the Fréchet distance is taken on"
     )
+
+
+class Throughput(Section):
+    """What is timed against each other, in one run and in turns."""
+
+    systems: Literal["all"] | tuple[str, ...] = Field(
+        description="all rows of `decodes`, or a list of rows and of other systems by name, with "
+        "random weights; speed-ups are over the first"
+    )
+    batches: Annotated[tuple[Count, ...], Field(min_length=1)] = Field(
+        description="numbers of images at once; each system counts at its best"
+    )
+    boxes: Annotated[
+        tuple[Literal["decode", "encode", "both", "paper"], ...], Field(min_length=1)
+    ] = Field(
+        description="what lies between two readings of the clock: decoding, encoding, one after "
+        "the other, or what the paper's code times, with copies from the host"
+    )
+    paths: Annotated[tuple[Literal["plain", "fast"], ...], Field(min_length=1)] = Field(
+        description="plain: eager in fp32; fast: the path made for speed, in `precision`"
+    )
+    repeats: Count = Field(description="rounds; in each, everything is timed once")
+    precision: Literal["fp32", "bf16"] = Field(description="of the fast path")
 
 
 def _drop_defaults(schema: dict[str, Any]) -> None:
@@ -225,6 +296,7 @@ class Params(Section):
     decodes: dict[RowName, Decode] = Field(description="rows: what is evaluated")
     ablations: dict[RowName, Ablation] = Field(description="rows: what is compared")
     evaluate: Evaluate
+    throughput: Throughput
 
     def model_of(self, row: str) -> Model:
         """The networks of a row of `models`."""
@@ -246,6 +318,11 @@ class Params(Section):
         """The row of `models` and, if one decodes, the row of `students` behind a decode."""
         of = _row("decodes", self.decodes, decode).of
         return (self.model_row(of), of) if of in self.students else (of, None)
+
+    def timed(self) -> tuple[str, ...]:
+        """What is timed: rows of `decodes`, and names of other systems."""
+        systems = self.throughput.systems
+        return tuple(self.decodes) if systems == "all" else systems
 
     def raw(self) -> dict[str, Any]:
         """What the file says, as plain values: rows hold only what they override."""

@@ -24,13 +24,19 @@ def use(preset: str, target: Path) -> list[str]:
     """
     folder = target.parent / FOLDER
     texts = {path.stem: _for_root(path) for path in sorted(folder.glob("*.yaml"))}
-    if preset not in texts:
-        known = ", ".join(texts) or "none"
-        raise MsddError(f"{folder} has no preset '{preset}'; known: {known}")
-    load(folder / f"{preset}.yaml")
+    load(find(preset, folder))
     told = _keep(target, texts)
     write_text(target, texts[preset])
     return [*told, f"{target} is now the preset {preset}"]
+
+
+def find(preset: str, folder: Path) -> Path:
+    """The file of a preset in `folder`; MsddError names those there are."""
+    path = folder / f"{preset}.yaml"
+    if not path.exists():
+        known = ", ".join(sorted(one.stem for one in folder.glob("*.yaml"))) or "none"
+        raise MsddError(f"{folder} has no preset '{preset}'; known: {known}")
+    return path
 
 
 def _for_root(preset: Path) -> str:
@@ -150,7 +156,7 @@ def plan(params: Params) -> list[str]:
     names = {table: list(getattr(params, table)) for table in _TABLES}
     lines = [f"{table}: {', '.join(rows) or 'none'}" for table, rows in names.items()]
     jobs = sum(len(table) for name, table in tables.items() if name != "order")
-    jobs += len(layout.REFERENCES) + 2 + len(layout.TABLES)
+    jobs += len(layout.REFERENCES) + 1 + len(layout.REPORTS)
     return [*lines, f"jobs: {jobs}", f"images: {stage1:,} in stage 1, {distil:,} in distillation"]
 
 

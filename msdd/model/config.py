@@ -1,8 +1,69 @@
 """The shape of a model, as it stands in `config.json` beside its weights."""
 
+import math
 from dataclasses import dataclass
 
 from msdd.errors import MsddError
+
+GROUPS = 32  # of the norms of published convolutional networks; all widths are multiples of it
+
+
+@dataclass(frozen=True)
+class KLEncoderConfig:
+    """The shape of a KL encoder; `multipliers` as for `vqgan.Encoder`, `groups` of its norms."""
+
+    latent_dim: int
+    multipliers: tuple[int, ...]
+    width: int = 128
+    blocks: int = 2
+    groups: int = GROUPS
+
+    @property
+    def factor(self) -> int:
+        """Side of the image / side of the latents' grid."""
+        return 2 ** (len(self.multipliers) - 1)
+
+
+@dataclass(frozen=True)
+class UViTConfig:
+    """Everything that decides the tensors of a U-ViT and how they are used.
+
+    channels:    width that the multipliers multiply.
+    multipliers: width of each level, full resolution first; each level has half the side of the
+                 one before, so that L levels put the transformer at 1 / 2^(L - 1).
+    depth:       transformer blocks in the middle.
+    heads:       of their attention; None: one for every 64 channels, at least 4 and at most 16.
+    layers:      residual blocks of a level on the way down; the way up has one more.
+    window:      attention reaches less than this many positions in either direction.
+    groups:      of all norms. Of 32 channels in 32 groups nothing is left of an image's mean.
+    """
+
+    latent_dim: int
+    channels: int
+    multipliers: tuple[int, ...]
+    depth: int
+    heads: int | None = None
+    layers: int = 2
+    window: int = 8
+    groups: int = GROUPS
+
+    @property
+    def widths(self) -> list[int]:
+        """Channels of each level: whole groups of the norms."""
+        return [-(-self.channels * m // GROUPS) * GROUPS for m in self.multipliers]
+
+    @property
+    def factor(self) -> int:
+        """Side of the image / side of the transformer's grid."""
+        return 2 ** (len(self.multipliers) - 1)
+
+    @property
+    def min_side(self) -> int:
+        """The smallest image side whose grid holds a window."""
+        return self.factor * self.window
+
+
+SHAPES = {"kl_encoder": KLEncoderConfig, "uvit": UViTConfig}
 
 
 @dataclass(frozen=True)
@@ -10,6 +71,7 @@ class ModelConfig:
     """Everything that decides a model's tensors and how they are used; see params `model`.
 
     time_scale multiplies T before its embedding (the authors' layout has 1).
+    kl_encoder, uvit: shapes of the networks that stand in place of the encoder and of the decoder.
     """
 
     resolution: int
@@ -23,15 +85,39 @@ class ModelConfig:
     latent_dim: int
     positions: str
     time_scale: float = 1000.0
+    kl_encoder: KLEncoderConfig | None = None
+    uvit: UViTConfig | None = None
 
     @property
     def sides(self) -> list[int]:
         """Image side at each scale, coarsest first."""
         return [self.resolution >> (self.scales - 1 - i) for i in range(self.scales)]
 
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the latents on the image."""
+        return near_square(self.latents)
+
+    @classmethod
+    def of(cls, resolution: int, values: dict) -> "ModelConfig":
+        """From plain values, as params and `config.json` hold them."""
+        shapes = {name: _shape(name, values) for name in SHAPES if values.get(name)}
+        return cls(**values | {"resolution": resolution} | shapes)
+
     @classmethod
     def from_json(cls, values: dict, where: str) -> "ModelConfig":
         try:
-            return cls(**values)
-        except TypeError as error:
+            return cls.of(values["resolution"], values)
+        except (KeyError, TypeError) as error:
             raise MsddError(f"{where}: not a model's configuration ({error})") from error
+
+
+def _shape(name: str, values: dict) -> KLEncoderConfig | UViTConfig:
+    shape = {"latent_dim": values["latent_dim"]} | values[name]
+    return SHAPES[name](**shape | {"multipliers": tuple(shape["multipliers"])})
+
+
+def near_square(tokens: int) -> tuple[int, int]:
+    """(rows, columns) with rows * columns = tokens, rows <= columns, as square as it goes."""
+    rows = next(r for r in range(math.isqrt(tokens), 0, -1) if tokens % r == 0)
+    return rows, tokens // rows

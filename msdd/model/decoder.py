@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from msdd.flow.scales import Scale
 from msdd.model.config import ModelConfig
+from msdd.model.denoiser import Denoiser
 from msdd.model.mmdit import EPS, Block, Modulation, initialise, modulate
 from msdd.model.patches import patchify, unpatchify
 from msdd.model.positions import token_rotation
@@ -36,7 +36,7 @@ class Conditioning(NamedTuple):
     output: tuple[Tensor, Tensor]
 
 
-class Decoder(nn.Module):
+class Decoder(Denoiser):
     """Noisy images at any scale (B, 3, side, side), T (B,) and latents to the velocity v.
 
     modulated: without it the network knows one time alone, folded into its weights
@@ -67,6 +67,10 @@ class Decoder(nn.Module):
         if modulated:
             nn.init.zeros_(self.adaln.weight)
 
+    @property
+    def last_layer(self) -> Tensor:
+        return self.head.weight
+
     def forward(self, x: Tensor, time: Tensor, latents: Tensor) -> Tensor:
         return self.denoise(x, latents, self.conditioning(time))
 
@@ -89,11 +93,3 @@ class Decoder(nn.Module):
         image = self.norm(self.blocks[-1].read_image(context, image, by, *modulations[-1]))
         tokens = self.head(modulate(image, *at.output) if at else image)
         return unpatchify(tokens, self.config.patch, side)
-
-    def velocity(
-        self, x: Tensor, t: Tensor | float, scale: Scale, latents: Tensor | None
-    ) -> Tensor:
-        """v at x (B, 3, side, side) and local t (a number or (B,)); latents None: without them."""
-        t = torch.as_tensor(t, dtype=torch.float32, device=x.device).expand(len(x))
-        latents = self.null.expand(len(x), -1, -1) if latents is None else latents
-        return self(x, scale.time(t), latents).to(x.dtype)

@@ -1,12 +1,13 @@
 """The KL encoders of SSDD (arXiv 2510.04961), and the Gaussian posterior that they give."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from msdd.model import vqgan
+from msdd.model.config import KLEncoderConfig
+from msdd.model.groups import regroup
 
 LOG_VARIANCES = (-30.0, 20.0)  # the range they are clamped to, as in latent diffusion
 
@@ -35,16 +36,6 @@ def divergence(of: Posterior) -> Tensor:
     return 0.5 * terms.sum((1, 2, 3))
 
 
-@dataclass(frozen=True)
-class KLEncoderConfig:
-    """The shape of a KL encoder; `multipliers` as for `vqgan.Encoder`."""
-
-    latent_dim: int
-    multipliers: tuple[int, ...]
-    width: int = 128
-    blocks: int = 2
-
-
 # The published encoders, by side of the image / side of the latents and by channels.
 ENCODERS = {
     "f8c4": KLEncoderConfig(4, (1, 2, 4, 4)),
@@ -60,8 +51,9 @@ class KLEncoder(vqgan.Encoder):
     def __init__(self, config: KLEncoderConfig) -> None:
         channels = 2 * config.latent_dim
         super().__init__(3, config.width, config.multipliers, config.blocks, channels)
-        self.factor = 2 ** (len(config.multipliers) - 1)
+        self.factor = config.factor
         self.out_proj = nn.Conv2d(channels, channels, 1)
+        regroup(self, config.groups)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.out_proj(super().forward(images))

@@ -3,12 +3,10 @@
 Positions are (row, column) pairs in units of the decoder's full-resolution patch grid.
 """
 
-import math
-
 import torch
 from torch import Tensor
 
-from msdd.model.config import ModelConfig
+from msdd.model.config import ModelConfig, near_square
 
 BASE = 10000.0
 
@@ -43,12 +41,6 @@ def square(side: int, spacing: float, offset: float) -> tuple[Tensor, Tensor]:
     """Rows and columns of a side x side grid in row-major order."""
     axis = torch.arange(side, dtype=torch.float64) * spacing + offset
     return axis.repeat_interleave(side), axis.repeat(side)
-
-
-def near_square(tokens: int) -> tuple[int, int]:
-    """(rows, columns) with rows * columns = tokens, rows <= columns, as square as it goes."""
-    rows = next(r for r in range(math.isqrt(tokens), 0, -1) if tokens % r == 0)
-    return rows, tokens // rows
 
 
 def joint_rotation(layout: str, side: int, full: int, latents: int, head: int) -> Tensor:

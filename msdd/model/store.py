@@ -34,13 +34,18 @@ def read_config(folder: Path) -> tuple[str, ModelConfig]:
     return values["kind"], ModelConfig.from_json(values["model"], str(path))
 
 
+def read(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file. Raises MsddError if it is none."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise MsddError(f"{path}: cannot be read as weights ({error})") from error
+
+
 def load_into(module: nn.Module, folder: Path) -> None:
     """Load the weights of `folder` strictly. Raises MsddError naming what does not fit."""
     path = Path(folder) / "model.safetensors"
-    try:
-        state = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise MsddError(f"{path}: cannot be read as weights ({error})") from error
+    state = read(path)
     try:
         module.load_state_dict(state, strict=True)
     except RuntimeError as error:

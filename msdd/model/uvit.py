@@ -7,7 +7,6 @@ is told to the residual blocks alone. Parameters have the names of the published
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -15,50 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from msdd.errors import MsddError
+from msdd.model.config import GROUPS, UViTConfig
+from msdd.model.groups import regroup
 from msdd.model.mmdit import modulate
 from msdd.model.vqgan import Upsample
 from msdd.model.window_transformer import WindowTransformer
 
-GROUPS, EPS = 32, 1e-5
+EPS = 1e-5
 TIME_SCALE = 1000.0
-
-
-@dataclass(frozen=True)
-class UViTConfig:
-    """Everything that decides the tensors of a U-ViT and how they are used.
-
-    channels:    width that the multipliers multiply.
-    multipliers: width of each level, full resolution first; each level has half the side of the
-                 one before, so that L levels put the transformer at 1 / 2^(L - 1).
-    depth:       transformer blocks in the middle.
-    heads:       of their attention; None: one for every 64 channels, at least 4 and at most 16.
-    layers:      residual blocks of a level on the way down; the way up has one more.
-    window:      attention reaches less than this many positions in either direction.
-    """
-
-    latent_dim: int
-    channels: int
-    multipliers: tuple[int, ...]
-    depth: int
-    heads: int | None = None
-    layers: int = 2
-    window: int = 8
-
-    @property
-    def widths(self) -> list[int]:
-        """Channels of each level: whole groups of the norms."""
-        return [-(-self.channels * m // GROUPS) * GROUPS for m in self.multipliers]
-
-    @property
-    def factor(self) -> int:
-        """Side of the image / side of the transformer's grid."""
-        return 2 ** (len(self.multipliers) - 1)
-
-    @property
-    def min_side(self) -> int:
-        """The smallest image side whose grid holds a window."""
-        return self.factor * self.window
-
 
 # Channels, depth, heads and multipliers of the published sizes.
 SIZES = {
@@ -116,6 +79,7 @@ class UViT(nn.Module):
         self.up_blocks = nn.ModuleList(up_levels(widths, config.layers))
         self.conv_norm_out = nn.GroupNorm(GROUPS, first, EPS)
         self.conv_out = nn.Conv2d(first, 3, 3, padding=1)
+        regroup(self, config.groups)
 
     def forward(self, x: Tensor, time: Tensor, latents: Tensor) -> Tensor:
         return self.denoise(x, time, self.condition(latents, x.shape[-2:]))
@@ -182,6 +146,7 @@ class AdaGroupNorm(nn.Module):
 
     def __init__(self, width: int, context_width: int) -> None:
         super().__init__()
+        self.num_groups = GROUPS
         self.ctx_proj = nn.Conv2d(context_width, 2 * width, 1)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
@@ -190,7 +155,7 @@ class AdaGroupNorm(nn.Module):
         # as x has, they would cost as much time as the convolution that follows.
         height, width = context.shape[-2], x.shape[-1]
         scale, shift = resize(self.ctx_proj(context), (height, width))[:, :, :, None].chunk(2, 1)
-        rows = F.group_norm(x, GROUPS, eps=EPS).unflatten(2, (height, -1))
+        rows = F.group_norm(x, self.num_groups, eps=EPS).unflatten(2, (height, -1))
         return modulate(rows, shift, scale).flatten(2, 3)
 
 

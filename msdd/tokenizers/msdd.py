@@ -7,15 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from msdd.errors import MsddError
-from msdd.flow.jump import CORRELATIONS
+from msdd.flow.correlation import CORRELATIONS
 from msdd.flow.noise import image_noise
 from msdd.flow.sampler import forward_passes, per_scale, sample, split_steps
 from msdd.flow.scales import Scale
 from msdd.model import store
-from msdd.model.autoencoder import Autoencoder
+from msdd.model.autoencoder import Autoencoder, decoder_of, encode, encoder_of
 from msdd.model.config import ModelConfig
-from msdd.model.decoder import Decoder
-from msdd.model.encoder import Encoder
+from msdd.model.denoiser import Denoiser
 from msdd.tokenizers.tokenizer import Description, Tokenizer
 
 
@@ -24,8 +23,8 @@ class Student(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.encoder = Encoder(config)
-        self.decoders = nn.ModuleList(Decoder(config) for _ in range(config.scales))
+        self.encoder = encoder_of(config)
+        self.decoders = nn.ModuleList(decoder_of(config) for _ in range(config.scales))
 
 
 class MSDD(Tokenizer):
@@ -38,14 +37,14 @@ class MSDD(Tokenizer):
 
     def __init__(
         self,
-        encoder: Encoder,
-        decoders: Sequence[Decoder],
+        encoder: nn.Module,
+        decoders: Sequence[Denoiser],
         steps: int | Sequence[int],
         guidance: float | Sequence[float] = 1.0,
         jump: str = "white",
     ) -> None:
         super().__init__()
-        self.config, self.resolution = encoder.config, encoder.config.resolution
+        self.config, self.resolution = decoders[0].config, decoders[0].config.resolution
         self.encoder, self.decoders = encoder, nn.ModuleList(decoders)
         self.steps = split_steps(steps, self.config.scales)
         self.guidance = per_scale(guidance, self.config.scales)
@@ -59,7 +58,7 @@ class MSDD(Tokenizer):
     @torch.inference_mode()
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3, R, R) in [-1, 1] to latents (B, latents, latent_dim)."""
-        return self.encoder(images.to(self.device)).float()
+        return encode(self.encoder, images.to(self.device))
 
     @torch.inference_mode()
     def decode(self, latents: Tensor, ids: Sequence[int] | None = None, seed: int = 0) -> Tensor:

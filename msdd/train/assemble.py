@@ -7,16 +7,23 @@ from safetensors.torch import load_file
 from msdd import layout
 from msdd.model import store
 from msdd.params import Params
+from msdd.records import recorded
+from msdd.stages import task
 
 
 def run(params: Params, student: str, root: Path = Path(".")) -> dict[str, int]:
     """Write `runs/<model>/<student>` from the teacher's encoder and the student's scales."""
     model = params.model_row(student)
-    _, config = store.read_config(root / layout.stage1(model))
-    teacher = load_file(root / layout.stage1(model) / "model.safetensors")
-    state = {name: value for name, value in teacher.items() if name.startswith("encoder.")}
-    for k in range(config.scales):
-        decoder = load_file(root / layout.scale(model, student, k) / "model.safetensors")
-        state |= {f"decoders.{k}.{name}": value for name, value in decoder.items()}
-    store.save(root / layout.assembled(model, student), "student", config, state)
+    source, folder = layout.stage1(model), layout.assembled(model, student)
+    _, config = store.read_config(root / source)
+    scales = [layout.scale(model, student, k) for k in range(config.scales)]
+    inputs = [part / file for part in (source, *scales) for file in layout.MODEL_FILES]
+    made = [folder / file for file in layout.MODEL_FILES]
+    with recorded(task("assemble", params, inputs, root, student=student), folder, made, root):
+        teacher = load_file(root / source / "model.safetensors")
+        state = {name: value for name, value in teacher.items() if name.startswith("encoder.")}
+        for k, scale in enumerate(scales):
+            decoder = load_file(root / scale / "model.safetensors")
+            state |= {f"decoders.{k}.{name}": value for name, value in decoder.items()}
+        store.save(root / folder, "student", config, state)
     return {"scales": config.scales}

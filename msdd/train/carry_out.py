@@ -5,55 +5,75 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+
 from msdd import layout, receipts, tracking
 from msdd.data.shards import Crops
-from msdd.files import write_json, write_text
+from msdd.evaluate.metrics import from_uint8
+from msdd.files import write_text
 from msdd.lock import hold
-from msdd.model.decoder import Decoder
+from msdd.model.denoiser import Denoiser
 from msdd.model.encoder import Encoder
+from msdd.model.kl_encoder import KLEncoder
 from msdd.params import Params
-from msdd.provenance import context
+from msdd.records import pieces, recorded
 from msdd.train.job import Job
 from msdd.train.loop import train
+from msdd.train.pace import WORTH, pace
 from msdd.train.state import State
 
 
 def carry_out(job: Job, params: Params, crops: Crops, root: Path) -> dict[str, float]:
     """Train, from a checkpoint if there is one, and put the result in place; the last losses."""
     aside = root / layout.checkpoint(job.folder)
+    made = [job.folder / file for file in layout.TRAINING_FILES]
+    receipt = layout.receipt("trainings", job.folder)
     with hold(aside / "lock"):
         compile_networks(job)
         state, checkpoint = State(job.network, job.settings, job.adversary), aside / "checkpoint.pt"
         resumed = resume(state, checkpoint, job)
+        earlier = pieces(aside / "pieces.json", checkpoint, resumed, state.images)
         tags = {"data": crops.digest, "part": job.part}
-        with tracking.run(
-            params, job.row, job.stage, job.part, root=root, tags=tags, resumed=resumed
-        ) as run:
-            origin = context() | {"key": job.key, "images_before": state.images}
-            started = time.monotonic()
+        with (
+            recorded(job.task, job.folder, [*made, receipt], root, earlier) as record,
+            tracking.run(
+                params, job.row, job.stage, job.part, root=root, tags=tags, resumed=resumed
+            ) as run,
+        ):
+            record |= {"run": run.identity, "images_before": state.images}
+            before, started = state.images, time.monotonic()
             train(job, state, crops, params.seed, checkpoint, run)
-            origin["seconds"] = time.monotonic() - started
-            put_in_place(job, state, origin, root / job.folder)
-            made = [job.folder / file for file in layout.TRAINING_FILES]
+            seconds = time.monotonic() - started
+            put_in_place(job, state, root / job.folder)
+            if seconds > WORTH:
+                record["pace"] = tell_pace(job, crops, state.images - before, seconds)
             receipts.write("trainings", job.folder, made, root)
             for file in made:
                 run.file(root / file)
-        checkpoint.unlink(missing_ok=True)
+        for file in (checkpoint, aside / "pieces.json"):
+            file.unlink(missing_ok=True)
     return state.curve[-1]
 
 
-def put_in_place(job: Job, state: State, origin: dict[str, object], folder: Path) -> None:
-    """Write the averaged weights, the curve and where they come from, each file as a whole."""
+def put_in_place(job: Job, state: State, folder: Path) -> None:
+    """Write the averaged weights and the curve, each file as a whole."""
     job.export(folder, state.ema.average)
     write_text(folder / "curves.jsonl", "".join(json.dumps(p) + "\n" for p in state.curve))
-    write_json(folder / "provenance.json", origin)
+
+
+def tell_pace(job: Job, crops: Crops, trained: int, seconds: float) -> dict[str, float]:
+    device = next(job.network.parameters()).device
+    images = from_uint8(crops.batch(np.arange(job.settings.batch) % len(crops))).to(device)
+    found = pace(job, images, trained, seconds)
+    print(f"{job.name}: {found}", file=sys.stderr)
+    return found.json()
 
 
 def compile_networks(job: Job) -> None:
     """Compile encoder and decoders in place, one graph a scale, if the settings ask for it."""
     if job.settings.compile:
         for part in job.network.modules():
-            if isinstance(part, (Encoder, Decoder)):
+            if isinstance(part, (Encoder, KLEncoder, Denoiser)):
                 part.compile(dynamic=False)
 
 

@@ -15,10 +15,9 @@ from msdd.device import prepare_device
 from msdd.flow.sampler import per_scale, sample
 from msdd.flow.scales import scales
 from msdd.model import store
-from msdd.model.autoencoder import Autoencoder, load_teacher
-from msdd.model.decoder import Decoder
+from msdd.model.autoencoder import Autoencoder, decoder_of, load_teacher
 from msdd.params import Distil, Params
-from msdd.stages import stage_key
+from msdd.stages import task
 from msdd.tokenizers.msdd import load
 from msdd.train import paper_code
 from msdd.train.carry_out import carry_out
@@ -31,22 +30,22 @@ def run(params: Params, student: str, root: Path = Path(".")) -> dict[str, float
     """Train the row `student` (mode joint, joint_paper_code or finetune) as a whole."""
     device = prepare_device(params)
     settings, model = params.distil_of(student), params.model_row(student)
-    sources = [root / layout.stage1(model)]
-    teacher = load_teacher(sources[0]).to(device)
+    sources = [layout.stage1(model)]
+    teacher = load_teacher(root / sources[0]).to(device)
     if settings.mode == "finetune":
-        sources.append(root / layout.assembled(model, params.students[student].start))
-        network = nn.ModuleList(load(sources[1], device=device).decoders)
+        sources.append(layout.assembled(model, params.students[student].start))
+        network = nn.ModuleList(load(root / sources[1], device=device).decoders)
     else:
-        network = nn.ModuleList([Decoder(teacher.config).to(device)])
+        network = nn.ModuleList([decoder_of(teacher.config).to(device)])
         network[0].load_state_dict(teacher.decoder.state_dict())
     network.requires_grad_(True)
     crops = Crops(root / layout.prepared(), "train", expect_resolution=teacher.config.resolution)
     sides = teacher.config.sides
-    layer = network[-1].head.weight
+    layer = network[-1].last_layer
     objective = Objective(settings, sides, len(sides) - 1, layer, params.seed)
     of_mode = paper_code.losses if settings.mode == "joint_paper_code" else losses
     inputs = [source / file for source in sources for file in layout.MODEL_FILES]
-    inputs.append(root / layout.prepared() / "manifest.json")
+    inputs.append(layout.prepared() / "manifest.json")
     job = Job(
         row=student,
         stage=settings.mode,
@@ -55,7 +54,7 @@ def run(params: Params, student: str, root: Path = Path(".")) -> dict[str, float
         network=network,
         losses=lambda images: of_mode(network, teacher, images, settings, objective),
         settings=settings,
-        key=stage_key("chain", params.raw(), inputs, student=student),
+        task=task("chain", params, inputs, root, student=student),
         export=lambda folder, state: export(folder, state, len(network), teacher),
         adversary=objective.adversary,
     )

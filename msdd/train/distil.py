@@ -13,10 +13,10 @@ from msdd.flow.path import clean_estimate, reduced, start_state
 from msdd.flow.sampler import euler, per_scale
 from msdd.flow.scales import Scale, scales
 from msdd.model import store
-from msdd.model.autoencoder import Autoencoder, load_teacher
-from msdd.model.decoder import Decoder
+from msdd.model.autoencoder import Autoencoder, decoder_of, load_teacher
+from msdd.model.denoiser import Denoiser
 from msdd.params import Distil, Params
-from msdd.stages import stage_key
+from msdd.stages import task
 from msdd.train.carry_out import carry_out
 from msdd.train.job import Job
 from msdd.train.objective import Objective
@@ -27,15 +27,15 @@ def run(params: Params, student: str, scale: int, root: Path = Path(".")) -> dic
     """Distil the row `student` at `scale` into `runs/<model>/<student>/scale<k>`."""
     device = prepare_device(params)
     settings, model = params.distil_of(student), params.model_row(student)
-    source = root / layout.stage1(model)
-    teacher = load_teacher(source).to(device)
+    source = layout.stage1(model)
+    teacher = load_teacher(root / source).to(device)
     level = level_of(scale, teacher.config.scales, student)
     crops = Crops(root / layout.prepared(), "train", expect_resolution=teacher.config.resolution)
-    network = Decoder(teacher.config).to(device)
+    network = decoder_of(teacher.config).to(device)
     network.load_state_dict(teacher.decoder.state_dict())
-    objective = Objective(settings, teacher.config.sides, scale, network.head.weight, params.seed)
+    objective = Objective(settings, teacher.config.sides, scale, network.last_layer, params.seed)
     inputs = [source / file for file in layout.MODEL_FILES]
-    inputs.append(root / layout.prepared() / "manifest.json")
+    inputs.append(layout.prepared() / "manifest.json")
     job = Job(
         row=student,
         stage="distil",
@@ -44,7 +44,7 @@ def run(params: Params, student: str, scale: int, root: Path = Path(".")) -> dic
         network=network,
         losses=lambda images: losses(network, teacher, images, level, settings, objective),
         settings=settings,
-        key=stage_key("distil", params.raw(), inputs, student=student, scale=scale),
+        task=task("distil", params, inputs, root, student=student, scale=scale),
         export=lambda folder, state: store.save(folder, "scale", teacher.config, state),
         adversary=objective.adversary,
     )
@@ -58,7 +58,7 @@ def level_of(scale: int, count: int, student: str) -> Scale:
 
 
 def losses(
-    network: Decoder,
+    network: Denoiser,
     teacher: Autoencoder,
     images: Tensor,
     scale: Scale,

@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from msdd.params import Optimisation
+from msdd.stages import Task
 from msdd.train.adversary import Adversary
 
 # images (B, 3, R, R) -> the terms of the loss as scalars; `loss`, their weighted sum, is minimised.
@@ -20,7 +21,7 @@ class Job:
     row, stage, part: what it is for, as the tracker names it (part tells scales apart).
     folder:   of the result, relative to the working directory.
     network:  what is trained, on its device; its EMA is what `export` writes into the folder.
-    key:      everything that decides the result; a checkpoint with another key is not resumed.
+    task:     everything that decides the result; a checkpoint of another is not resumed.
     """
 
     row: str
@@ -30,9 +31,13 @@ class Job:
     network: nn.Module
     losses: Losses
     settings: Optimisation
-    key: str
+    task: Task
     export: Callable[[Path, dict[str, Tensor]], None]
     adversary: Adversary | None = None
+
+    @property
+    def key(self) -> str:
+        return self.task.key
 
     @property
     def name(self) -> str:

@@ -9,11 +9,11 @@ from msdd.params import Optimisation
 
 
 def optimiser(network: nn.Module, settings: Optimisation) -> torch.optim.AdamW:
-    """AdamW over all parameters; only matrices decay."""
-    matrices = [p for p in network.parameters() if p.ndim == 2]
-    others = [p for p in network.parameters() if p.ndim != 2]
+    """AdamW over all parameters; only matrices and kernels of convolutions decay."""
+    decaying = [p for p in network.parameters() if p.ndim in (2, 4)]
+    others = [p for p in network.parameters() if p.ndim not in (2, 4)]
     groups = [
-        {"params": matrices, "weight_decay": settings.weight_decay},
+        {"params": decaying, "weight_decay": settings.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)

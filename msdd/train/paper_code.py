@@ -7,7 +7,7 @@ level, and also takes one step per scale; the noise between scales has correlati
 import torch
 from torch import Tensor, nn
 
-from msdd.flow.jump import CORRELATIONS
+from msdd.flow.correlation import CORRELATIONS
 from msdd.flow.path import reduced
 from msdd.flow.sampler import chain, per_scale
 from msdd.flow.scales import Scale, scales

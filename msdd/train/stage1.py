@@ -1,4 +1,7 @@
-"""Stage 1: encoder and multi-scale decoder learn flow matching together (paper section 3)."""
+"""Stage 1: encoder and decoder learn flow matching together (paper section 3).
+
+A KL encoder learns with its decoder like any other; one that is given stays as it is.
+"""
 
 from pathlib import Path
 
@@ -12,12 +15,14 @@ from msdd.evaluate.features import lpips_distance
 from msdd.flow.path import authors_weight, end_state, reduced, start_state
 from msdd.flow.scales import Scale, scales
 from msdd.model import store
-from msdd.model.autoencoder import Autoencoder
+from msdd.model.autoencoder import Autoencoder, tokens
 from msdd.model.config import ModelConfig
+from msdd.model.kl_encoder import KLEncoder, divergence, draw, posterior
 from msdd.params import Params, Stage1
 from msdd.seeds import seed_of
-from msdd.stages import stage_key
+from msdd.stages import task
 from msdd.train.carry_out import carry_out
+from msdd.train.given import give
 from msdd.train.job import Job
 from msdd.weights import lpips_network
 
@@ -28,9 +33,12 @@ def run(params: Params, model: str, root: Path = Path(".")) -> dict[str, float]:
     settings, config = params.stage1_of(model), model_config(params, model)
     crops = Crops(root / layout.prepared(), "train", expect_resolution=config.resolution)
     torch.manual_seed(seed_of("weights", params.seed))
-    network = Autoencoder(config).to(device)
+    network = Autoencoder(config)
+    if settings.encoder:
+        give(network.encoder, settings.encoder, root)
+    network.to(device)
     lpips = lpips_network(settings.lpips_net, device) if settings.lpips else None
-    manifest = root / layout.prepared() / "manifest.json"
+    manifest = layout.prepared() / "manifest.json"
     job = Job(
         row=model,
         stage="stage1",
@@ -39,7 +47,7 @@ def run(params: Params, model: str, root: Path = Path(".")) -> dict[str, float]:
         network=network,
         losses=lambda images: losses(network, images, settings, lpips),
         settings=settings,
-        key=stage_key("train", params.raw(), [manifest], model=model),
+        task=task("train", params, [manifest], root, model=model),
         export=lambda folder, state: store.save(folder, "teacher", config, state),
     )
     return carry_out(job, params, crops, root)
@@ -47,7 +55,7 @@ def run(params: Params, model: str, root: Path = Path(".")) -> dict[str, float]:
 
 def model_config(params: Params, model: str) -> ModelConfig:
     """Shape of the networks of a row of `models`."""
-    return ModelConfig(params.data.resolution, **params.model_of(model).model_dump())
+    return ModelConfig.of(params.data.resolution, params.model_of(model).model_dump())
 
 
 def losses(
@@ -56,14 +64,16 @@ def losses(
     """Terms of the loss for images (B, 3, R, R): each image goes to one scale, in equal shares.
 
     `loss` is the mean over images of the squared velocity error, plus `settings.lpips` times
-    the mean LPIPS of the clean images at the last scale.
+    the mean LPIPS of the clean images at the last scale, plus `settings.kl` times the mean
+    divergence in nats of a KL encoder's posteriors, from which latents are then drawn.
     """
-    latents = drop(network.encoder(images).float(), network.decoder.null, settings)
+    latents, terms = sampled(network, images, settings)
+    latents = drop(latents, network.decoder.null, settings)
     levels = scales(network.config.scales)
     shares = zip(
         levels, images.tensor_split(len(levels)), latents.tensor_split(len(levels)), strict=True
     )
-    terms, total = {}, torch.zeros((), device=images.device)
+    total = settings.kl * terms.get("kl", torch.zeros((), device=images.device))
     for scale, share, context in shares:
         x_e = reduced(share, scale)
         t = torch.sigmoid(settings.time_mean + torch.randn(len(share), device=images.device))
@@ -75,6 +85,19 @@ def losses(
             terms["lpips"] = lpips_distance(lpips, X_e, x_e).mean()
             total = total + settings.lpips * terms["lpips"]
     return {"loss": total, **terms}
+
+
+def sampled(
+    network: Autoencoder, images: Tensor, settings: Stage1
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Latents (B, latents, latent_dim) to learn with, and the term `kl` if it has a weight."""
+    found = network.encoder(images).float()
+    if not isinstance(network.encoder, KLEncoder):
+        return found, {}
+    of = posterior(found)
+    learnt = settings.kl and not settings.encoder
+    terms = {"kl": divergence(of).mean()} if learnt else {}
+    return tokens(draw(of, torch.randn_like(of.mean))), terms
 
 
 def velocity_error(

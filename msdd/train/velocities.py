@@ -5,16 +5,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from msdd.flow.jump import CORRELATIONS
+from msdd.flow.correlation import CORRELATIONS
 from msdd.flow.sampler import Velocity, sample
 from msdd.flow.scales import Scale
+from msdd.model import autoencoder
 from msdd.model.autoencoder import Autoencoder
 
 
 @torch.no_grad()
 def encode(teacher: Autoencoder, images: Tensor) -> Tensor:
     """Latents (B, latents, latent_dim) of images; the encoder stays as stage 1 left it."""
-    return teacher.encoder(images).float()
+    return autoencoder.encode(teacher.encoder, images)
 
 
 def teacher_velocity(teacher: Autoencoder, latents: Tensor) -> Velocity:

@@ -17,9 +17,9 @@ AFTER = {"white": 0.0, "paper_code": 0.5}  # correlation inside blocks after a j
 class Knowing(torch.nn.Module):
     """A decoder of images it knows: the straight path through x to the image."""
 
-    def __init__(self, images: torch.Tensor) -> None:
+    def __init__(self, config: ModelConfig, images: torch.Tensor) -> None:
         super().__init__()
-        self.images = images
+        self.config, self.images = config, images
 
     def velocity(self, x, t, scale, latents):
         x_e = reduced(self.images, scale)
@@ -33,7 +33,7 @@ def decode(S: int, steps: int, rule: str):
     shape = {"width": 16, "depth": 1, "heads": 2, "latents": 4, "latent_dim": 2}
     config = ModelConfig(64, S, 4, 16, positions="grid", **shape)
     images = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(S)) * 2 - 1
-    tokenizer = MSDD(Encoder(config), [Knowing(images)] * S, [steps] * S, jump=rule)
+    tokenizer = MSDD(Encoder(config), [Knowing(config, images)] * S, [steps] * S, jump=rule)
     return images, *trace(tokenizer, images, range(8), seed=0)
 
 

@@ -1,5 +1,7 @@
 """The fast decode makes the images of the plain one, for every batch."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -15,6 +17,7 @@ from msdd.speed.one_step import OneStep
 from msdd.tokenizers.msdd import MSDD
 
 CONFIG = ModelConfig(16, 2, 4, 4, 32, 2, 4, 4, 8, "grid")
+SHALLOW = replace(CONFIG, depth=1)  # compiled in half the time
 DECODES = {
     "student": {"steps": 2},
     "teacher": {"steps": 5, "guidance": 1.5},
@@ -30,10 +33,10 @@ def lively(module: torch.nn.Module) -> torch.nn.Module:
     return module.eval().requires_grad_(False)
 
 
-def tokenizer(name: str) -> MSDD:
-    decoders = [lively(Decoder(CONFIG)) for _ in range(2)] if name == "student" else None
-    shared = decoders or [lively(Decoder(CONFIG))] * 2
-    return MSDD(lively(Encoder(CONFIG)), shared, **DECODES[name])
+def tokenizer(name: str, config: ModelConfig = CONFIG) -> MSDD:
+    decoders = [lively(Decoder(config)) for _ in range(2 if name == "student" else 1)]
+    shared = decoders if name == "student" else decoders * 2
+    return MSDD(lively(Encoder(config)), shared, **DECODES[name])
 
 
 @pytest.fixture
@@ -75,7 +78,7 @@ def test_the_same_images(name, images):
 
 def test_compiled_batches_of_any_size(images):
     """One graph of two images serves one, two and five."""
-    plain = tokenizer("student")
+    plain = tokenizer("student", SHALLOW)
     fast = plain.fast(2, precision="fp32", compiled=True)
     assert fast.compiled
     for count in (1, 2, 5):
@@ -88,7 +91,7 @@ def test_without_a_compiler_it_stays_plain_and_says_so(images, monkeypatch, caps
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(torch._inductor.config.cpp, "cxx", (None, str(tmp_path / "none")))
     torch._dynamo.reset()
-    plain = tokenizer("student")
+    plain = tokenizer("student", SHALLOW)
     fast = plain.fast(2, precision="fp32", compiled=True)
     assert not fast.compiled and "not compiled" in capsys.readouterr().err
     torch.testing.assert_close(

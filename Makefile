@@ -1,5 +1,6 @@
 # make demo: from nothing to reports/. make ablation: all other comparisons as well. make test: the
 # test-suite. make repro, pull, push: the same pipeline by DVC, and its results from and to a remote;
+# make table1-speed: all systems at published size (CPU: hours; SYSTEMS="student titok-s-128" for some).
 # make commit: what Snakemake has made is done for DVC. Each sets up .venv by itself.
 PYTHON ?= python3
 
@@ -7,7 +8,9 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 MLFLOW := .venv/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 
-.PHONY: demo ablation repro commit pull push known test lint setup clean
+SYSTEMS ?= student teacher llamagen-16 titok-s-128 cosmos-di16x16 sd-vae-ft-mse ssdd-f16c4-m flowmo-lo dito-xl
+
+.PHONY: demo ablation table1-speed repro commit pull push known test lint setup clean
 
 demo: setup
 	snakemake --cores all
@@ -19,6 +22,11 @@ ablation: setup
 	snakemake --cores all
 	msdd track
 	@echo "Look at reports/ablation.md. Every run: $(MLFLOW)"
+
+table1-speed: setup
+	mkdir -p reports/systems
+	msdd throughput --preset imagenet256 --random --systems $(SYSTEMS) --batches 1 --boxes decode both \
+	  --paths fast --repeats 1 --threads $(shell nproc) --json reports/systems/throughput.json
 
 repro: setup
 	msdd params expand

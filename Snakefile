@@ -2,7 +2,7 @@
 #
 #   prepare -> train(model) -> distil(student, scale) -> assemble(student) -> [chain(student)]
 #                         `-> evaluate(decode) of the teacher      `-> evaluate(decode)
-#                                                  reference(name) -> tables, figures
+#                                  reference(name), evaluate -> throughput -> tables, figures
 #
 # Its jobs are the rows of params.yaml; its paths are those of msdd/layout.py.
 from snakemake.utils import min_version
@@ -23,6 +23,7 @@ include: "workflow/rules/assemble.smk"
 include: "workflow/rules/chain.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/throughput.smk"
 include: "workflow/rules/smoke.smk"
 
 
@@ -30,9 +31,6 @@ rule all:
     """Everything the params file asks for."""
     default_target: True
     input:
-        rules.table1.output,
-        rules.table2.output,
-        rules.ablation.output,
-        rules.figures.output,
+        [path for name in layout.REPORTS for path in layout.report(name)],
         rules.code.output,
         [f"{job['path']}/config.json" for job in ROWS["students"].values()],

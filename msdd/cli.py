@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from msdd.params import Params
 
 ROOT = Path(".")
-COMMAND_FILES: tuple[str, ...] = ()  # of msdd/commands: those with options of their own
+# Of msdd/commands: those with options of their own.
+COMMAND_FILES: tuple[str, ...] = (
+    "evaluate",
+    "export",
+    "flops",
+    "folders",
+    "provenance",
+    "throughput",
+    "tokenizers",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,6 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("msdd: interrupted; the same command goes on where it stopped", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # `msdd ... | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (MsddError, OSError) as error:
         if args.debug:
             raise
@@ -217,7 +229,6 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], *tuple[str, ...]
     "distil": (distil, "stage 2: distil one scale of a row of `students`", "STUDENT", "SCALE"),
     "chain": (chain, "stage 2: train a student of another mode as a whole", "STUDENT"),
     "assemble": (assemble, "put a student's scales together", "STUDENT"),
-    "evaluate": (evaluate, "measure a row of `decodes`", "DECODE"),
     "reference": (reference, "measure mean-colour or bicubic", "NAME"),
     "table1": (
         report("table1"),

@@ -12,9 +12,9 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 
 # None of these can change what a stage computes from its params: the command line, tracking,
-# progress, provenance and receipts only tell; locks only guard; params are tracked by value;
-# stages, layout and this file say what belongs to whom; the package's front door holds version and
-# lazy exports.
+# progress, pace, provenance, records and receipts only tell; locks only guard; params are tracked
+# by value; stages, layout and this file say what belongs to whom; the package's front door holds
+# version and lazy exports.
 EXCLUDED = {
     "msdd",
     "msdd.cli",
@@ -25,15 +25,17 @@ EXCLUDED = {
     "msdd.progress",
     "msdd.provenance",
     "msdd.receipts",
+    "msdd.records",
     "msdd.stages",
     "msdd.tracking",
+    "msdd.train.pace",
 }
 
 
 def closure_digest(module: str, package: Path = PACKAGE) -> str:
     """SHA-256 over the syntax trees of `module` and all it imports, at any depth, of the package.
 
-    Imports inside functions count. What `importlib` loads by a computed name is not seen.
+    A module's data, the YAML file of its name, counts too. Imports inside functions count. What `importlib` loads by a computed name is not seen.
 
     Args:
         module: dotted name, e.g. `msdd.train.stage1`.
@@ -41,7 +43,10 @@ def closure_digest(module: str, package: Path = PACKAGE) -> str:
     """
     total = hashlib.sha256()
     for name in sorted(closure(module, package)):
-        total.update(f"{name}\n{_bare_code(_file(name, package))}\n".encode())
+        file = _file(name, package)
+        total.update(f"{name}\n{_bare_code(file)}\n".encode())
+        if (data := file.with_suffix(".yaml")).exists():
+            total.update(data.read_bytes())
     return total.hexdigest()
 
 

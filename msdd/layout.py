@@ -7,11 +7,13 @@ from pathlib import Path
 
 RUNS = Path("runs")
 RECEIPTS = Path(".made")
+RECORDS = Path("provenance")
 MODEL_FILES = ("config.json", "model.safetensors")
 TRAINING_FILES = (*MODEL_FILES, "curves.jsonl")
 REFERENCES = ("mean-colour", "bicubic")
 TABLES = ("table1", "table2", "ablation")
 FIGURES = ("reconstructions", "pyramid", "quality_speed", "curves")
+REPORTS = (*TABLES, "figures", "throughput")  # each made by the stage of its name
 
 
 def prepared() -> Path:
@@ -73,6 +75,11 @@ def receipt(kind: str, artefact: Path) -> Path:
     return RECEIPTS / kind / artefact
 
 
+def provenance(artefact: Path) -> Path:
+    """The record of the job that made `artefact`, a file or a folder: no reproducible bytes."""
+    return RECORDS / artefact.with_suffix(".json")
+
+
 def code(stage: str) -> Path:
     """The digest of a stage's code."""
     return Path(".code") / stage
@@ -86,6 +93,29 @@ def table(name: str, kind: str) -> Path:
 def figure(name: str, kind: str) -> Path:
     """One of `FIGURES` as `png` or `svg`."""
     return Path("reports") / f"{name}.{kind}"
+
+
+def throughput() -> Path:
+    """What was timed, with its circumstances: no reproducible bytes."""
+    return Path("reports/throughput.json")
+
+
+def report(name: str) -> list[Path]:
+    """All files of one of `REPORTS`."""
+    pictures = {"figures": FIGURES, "throughput": ("throughput",)}.get(name, ())
+    tables = [table(name, kind) for kind in ("csv", "md", "tex")] if name != "figures" else []
+    files = [figure(one, kind) for one in pictures for kind in ("png", "svg")]
+    return [*tables, *files, *([throughput()] if name == "throughput" else [])]
+
+
+def systems() -> Path:
+    """The folder of what was measured of other systems, `<name>.json`: the user's, no output."""
+    return Path("reports/systems")
+
+
+def systems_timed() -> Path:
+    """The speed of other systems, in the form of `throughput`."""
+    return systems() / "throughput.json"
 
 
 def published() -> Path:

@@ -8,11 +8,15 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msdd import layout
 from msdd.files import digest, write_text
 from msdd.fingerprint import closure_digest
+from msdd.tracking import row_params
+
+if TYPE_CHECKING:
+    from msdd.params import Params
 
 
 class Stage(NamedTuple):
@@ -39,6 +43,7 @@ STAGES = {
         "msdd.evaluate.stage",
         ("seed", "cpu_threads", "evaluate", "data.resolution", "model.scales"),
     ),
+    "throughput": Stage("msdd.speed.stage", ("cpu_threads", "throughput", "decodes")),
     "table1": Stage("msdd.report.table1", ("decodes", "students")),
     "table2": Stage("msdd.report.table2", ("decodes", "students")),
     "ablation": Stage("msdd.report.ablation", ("decodes", "ablations")),
@@ -81,18 +86,37 @@ def write_fingerprints(root: Path = Path(".")) -> None:
         write_text(root / layout.code(stage), f"{fingerprint(stage)}\n")
 
 
-def stage_key(
-    stage: str, raw: Mapping[str, Any], inputs: Iterable[Path] = (), **wildcards: Any
-) -> str:
-    """Everything that decides a stage's result, as one digest: params, code and input files.
+class Task(NamedTuple):
+    """One job of a stage, and everything that decides its result.
 
-    A checkpoint with another key belongs to another result.
+    wildcards: what names the job, by the names in `Stage.keys`. params: the tracked ones by dotted
+    key, as they hold for the job's row. code: its fingerprint. inputs: digests of the files, by
+    path.
     """
-    parts = {
-        "stage": stage,
-        "wildcards": wildcards,
-        "params": tracked(stage, raw, **wildcards),
-        "code": fingerprint(stage),
-        "inputs": [digest(path) for path in inputs],
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    stage: str
+    wildcards: dict[str, Any]
+    params: dict[str, Any]
+    code: str
+    inputs: dict[str, str]
+
+    @property
+    def key(self) -> str:
+        """All of it as one digest: a checkpoint with another key belongs to another result."""
+        return hashlib.sha256(json.dumps(self, sort_keys=True).encode()).hexdigest()
+
+
+def task(
+    stage: str, params: "Params", inputs: Iterable[Path], root: Path, **wildcards: Any
+) -> Task:
+    """The job of a stage, reading `inputs` below `root`; the stage itself tells what is missing."""
+    digests = {str(path): digest(root / path) for path in inputs if (root / path).exists()}
+    return Task(stage, wildcards, resolved(stage, params, **wildcards), fingerprint(stage), digests)
+
+
+def resolved(stage: str, params: "Params", **wildcards: Any) -> dict[str, Any]:
+    """The tracked params with what the job's row says in place of the defaults."""
+    row = wildcards.get("student", wildcards.get("model", ""))
+    decodes = {name: decode.model_dump(mode="json") for name, decode in params.decodes.items()}
+    values = params.raw() | row_params(params, row) | {"decodes": decodes}
+    return tracked(stage, values, **wildcards)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from msdd import fingerprint, stages
-from msdd.params import load
-from msdd.stages import STAGES, stage_key, tracked
+from msdd.params import load, parse
+from msdd.stages import STAGES, resolved, task, tracked
 
 ROOT = Path(__file__).parents[1]
 
@@ -69,6 +69,12 @@ def test_code_counts_where_it_is_imported(package):
     assert digests(package)[0] != one
 
 
+def test_data_of_a_module_counts(package):
+    before = digests(package)
+    (package / "flow/sampler.yaml").write_text("steps: 3")
+    assert digests(package)[0] == before[0] and digests(package)[1] != before[1]
+
+
 def test_a_change_of_the_real_sampler(tmp_path):
     shutil.copytree(fingerprint.PACKAGE, tmp_path / "msdd")
     sampler = tmp_path / "msdd/flow/sampler.py"
@@ -111,16 +117,37 @@ def test_tracked_keys_are_those_a_stage_depends_on():
         "table2",
         "ablation",
         "figures",
+        "throughput",
     }
 
 
-def test_stage_key_is_params_code_and_inputs(tmp_path, monkeypatch):
-    raw = load(ROOT / "presets/tiny.yaml").raw()
+def test_a_key_is_params_code_and_inputs(tmp_path, monkeypatch):
+    params = load(ROOT / "presets/tiny.yaml")
     monkeypatch.setattr(stages, "fingerprint", lambda stage: "code")
     manifest = tmp_path / "manifest.json"
     manifest.write_text("1")
-    key = stage_key("train", raw, [manifest], model="msdd")
-    assert key == stage_key("train", raw, [manifest], model="msdd")
-    assert key != stage_key("train", raw | {"seed": 1}, [manifest], model="msdd")
+
+    def key(params=params):
+        return task("train", params, [Path("manifest.json")], tmp_path, model="msdd").key
+
+    before = key()
+    assert before == key()
+    assert before != key(params.model_copy(update={"seed": 1}))
     manifest.write_text("2")
-    assert key != stage_key("train", raw, [manifest], model="msdd")
+    assert before != key()
+    manifest.write_text("1")
+    monkeypatch.setattr(stages, "fingerprint", lambda stage: "other code")
+    assert before != key()
+
+
+def test_resolved_params_are_the_tracked_ones_of_the_row():
+    raw = load(ROOT / "presets/tiny.yaml").raw()
+    raw["models"]["line"] = {"model": {"positions": "line"}, "stage1": {"batch": 16}}
+    raw["students"]["joint"] = {"model": "line", "mode": "joint"}
+    params = parse(raw)
+    line, student = resolved("train", params, model="line"), {"student": "joint"}
+    assert line.keys() == tracked("train", params.raw(), model="line").keys()
+    assert line["model.positions"] == "line" and line["stage1.batch"] == 16
+    assert resolved("train", params, model="msdd")["model.positions"] == "grid"
+    assert resolved("chain", params, **student)["distil.mode"] == "joint"
+    assert resolved("assemble", params, **student) == {"students.joint.model": "line"}

@@ -12,14 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from msdd import files
+from msdd import files, layout
 from msdd.data.crops import crops, shares
 from msdd.data.photographs import Photograph, PhotographError, decode, read_file, splits
 from msdd.data.shards import ShardWriter
 from msdd.errors import MsddError
 from msdd.params import Params
 from msdd.progress import Progress
+from msdd.records import recorded
 from msdd.seeds import generator
+from msdd.stages import task
 
 JOB_BYTES = 16 * 2**20  # crops that one thread holds at a time
 
@@ -60,9 +62,20 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, int]:
     `photographs.csv` (what each file gave) and `manifest.json`.
     Raises MsddError where the photographs do not do, OSError where the disk does not.
     """
+    place = layout.prepared()
+    made = [place / "manifest.json", place / "photographs.csv"]
+    with recorded(task("prepare", params, [], root), place, made, root) as record:
+        manifest = write(params, root)
+        shards = manifest["shards"].items()
+        record["made"] = {str(place / name): digest for name, digest in shards}
+    return summary(manifest)
+
+
+def write(params: Params, root: Path) -> dict:
+    """Write the folder; returns its manifest."""
     found = splits(params.data, root)
     counts = {"train": params.data.train_crops, "held_out": params.data.held_out_crops}
-    with files.atomic(root / "data" / "prepared") as folder:
+    with files.atomic(root / layout.prepared()) as folder:
         folder.mkdir()
         check_space(folder, sum(counts.values()) * 3 * params.data.resolution**2)
         done = {
@@ -71,7 +84,7 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, int]:
         write_photographs(folder / "photographs.csv", done)
         manifest = describe(params, folder, done)
         files.write_json(folder / "manifest.json", manifest)
-    return summary(manifest)
+    return manifest
 
 
 def check_space(folder: Path, needed: int) -> None:

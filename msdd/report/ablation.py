@@ -11,6 +11,7 @@ from msdd import layout
 from msdd.evaluate.intervals import paired
 from msdd.params import Ablation, Params
 from msdd.report import jumps, notes
+from msdd.report.record import recorded
 from msdd.report.results import read
 from msdd.report.table import Column, Table, write
 
@@ -21,12 +22,13 @@ CAPTION = "Ablations: two decodes of the same held-out crops, and whether they d
 
 def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
     """Write `reports/ablation.{csv,md,tex}`; returns the difference in PSNR of every row."""
-    results = read(params, root)
-    named = {result["decode"]: result for result in results}
-    frame = rows(params, named)
-    texts = {"caption": CAPTION, "notes": _notes(results, root)}
-    table = Table(frame, _columns(params), **texts, group=None, sources="file")
-    write(root / layout.table("ablation", "csv").with_suffix(""), table, *jumps.tables(results))
+    with recorded("ablation", params, root):
+        results = read(params, root)
+        named = {result["decode"]: result for result in results}
+        frame = rows(params, named)
+        texts = {"caption": CAPTION, "notes": _notes(results, root)}
+        table = Table(frame, _columns(params), **texts, group=None, sources="file")
+        write(root / layout.table("ablation", "csv").with_suffix(""), table, *jumps.tables(results))
     names = [f"psnr/{row}" for row in frame["row"]]
     return dict(zip(names, frame["psnr_difference"], strict=True))
 

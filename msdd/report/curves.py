@@ -25,6 +25,14 @@ def draw(params: Params, root: Path) -> int:
     return sum(map(len, panels.values()))
 
 
+def files(params: Params) -> list[Path]:
+    """Where the curves of all trainings lie."""
+    folders = [layout.stage1(model) for model in params.models]
+    for student in params.students:
+        folders += _folders(params, student, Path()).values()
+    return [folder / "curves.jsonl" for folder in folders]
+
+
 def _panels(params: Params, root: Path) -> dict[str, dict[str, Curve]]:
     """Title of a panel to its curves by name."""
     stage1 = {model: root / layout.stage1(model) for model in params.models}

@@ -2,17 +2,24 @@
 
 from pathlib import Path
 
+from msdd import layout
 from msdd.params import Params
 from msdd.report import curves, pyramid, quality_speed, reconstructions
-from msdd.report.results import read
+from msdd.report.record import recorded, timings
+from msdd.report.results import paths, read
+
+BESIDE = (layout.samples, layout.pyramid)  # an evaluation, drawn as pictures
 
 
 def run(params: Params, root: Path = Path(".")) -> dict[str, int]:
     """Write `reports/{reconstructions,pyramid,quality_speed,curves}`; returns what they show."""
-    results = read(params, root)
-    return {
-        "rows": reconstructions.draw(results, root),
-        "pyramids": pyramid.draw(results, root),
-        "points": quality_speed.draw(results, root),
-        "curves": curves.draw(params, root),
-    }
+    beside = [where(path) for path in paths(params) for where in BESIDE]
+    drawn = [*timings(params), *beside, *curves.files(params)]
+    with recorded("figures", params, root, drawn):
+        results = read(params, root)
+        return {
+            "rows": reconstructions.draw(results, root),
+            "pyramids": pyramid.draw(results, root),
+            "points": quality_speed.draw(results, root),
+            "curves": curves.draw(params, root),
+        }

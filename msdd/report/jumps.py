@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from msdd.flow.jump import CORRELATIONS
+from msdd.flow.correlation import CORRELATIONS
 from msdd.report.table import Column, Table
 
 CAPTION = "Noise of real states right after each jump between scales, the true signal taken off."

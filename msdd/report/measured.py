@@ -28,10 +28,12 @@ def _place(name: str) -> tuple[int, str]:
 
 
 def speed(result: dict) -> dict[str, object]:
-    """Of the timing beside an evaluation: it changes from run to run, so its columns stand last."""
+    """Of a decode's timing: it changes from run to run, so its columns stand last."""
     timing = result["timing"]
     return {
         "images_per_second": timing.get("images_per_second"),
+        "at_batch": timing.get("batch"),
+        "paper_box": timing.get("paper_box"),
         "device": timing.get("device"),
         "commit": timing.get("provenance", {}).get("commit"),
     }

@@ -36,10 +36,15 @@ def boxes(results: list[dict]) -> str:
     timings = [result["timing"] for result in results if result["timing"]]
     found = {
         f"{timing['device']}, {timing['threads']} thread{'s' * (timing['threads'] != 1)}, "
-        f"{timing['precision']}, batch {timing['batch']}"
+        f"{_path(timing)}{timing['precision']}, batch {timing['batch']}"
         for timing in timings
     }
     return "; ".join(sorted(found))
+
+
+def _path(timing: dict) -> str:
+    """Which of two paths of a decode was timed in turns with others."""
+    return f"{timing['path']} path, " if "path" in timing else ""
 
 
 def timed(results: list[dict]) -> list[str]:
@@ -47,18 +52,19 @@ def timed(results: list[dict]) -> list[str]:
     if not any(result["timing"] for result in results):
         return ["Nothing was timed."]
     return [
-        f"images/s: decoding alone, timed on {boxes(results)}. Speed and ratio come from the "
-        ".timing.json beside each metrics file and vary from run to run; all other columns repeat "
-        "to the byte.",
-        _commits([result["timing"] for result in results if result["timing"]]),
+        f"images/s: decoding alone, timed on {boxes(results)}. Speed and ratio vary from run to "
+        "run; all other columns repeat to the byte. They come from reports/throughput.json, where "
+        "decodes take turns and each counts at its best batch, else from the .timing.json beside a "
+        "metrics file.",
+        commits([result["timing"]["provenance"] for result in results if result["timing"]]),
         "In MLflow the figures of a metrics file stand in the run `<row>/evaluate/<decode>`, below "
         "the row of params.yaml that decodes.",
     ]
 
 
-def _commits(timings: list[dict]) -> str:
-    seen = [timing.get("provenance", {}) for timing in timings]
-    return f"Commit: {', '.join(sorted({_commit(provenance) for provenance in seen}))}."
+def commits(origins: list[dict]) -> str:
+    """The code behind what has this provenance."""
+    return f"Commit: {', '.join(sorted(set(map(_commit, origins))))}."
 
 
 def _commit(provenance: dict) -> str:

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from msdd import layout
-from msdd.data.shards import read_manifest
+from msdd.data.manifest import read_manifest
 from msdd.errors import MsddError
 from msdd.files import read_json
 from msdd.params import Params
+from msdd.report import timed
 
 REFERENCES, TEACHERS, STUDENTS = "References", "Teachers", "One-step students"
 TRAINING = {
@@ -28,10 +29,12 @@ def paths(params: Params) -> list[Path]:
 def read(params: Params, root: Path) -> list[dict]:
     """All evaluations, each with the `file` it comes from; all are of the same images.
 
-    `timing` is what stands in the file beside it, empty if there is none.
+    `timing` is what was timed in turns with others, else what stands in the file beside it, empty
+    if there is neither.
     Raises MsddError for a file that is missing and for images that differ.
     """
-    results = [_read(root, path) for path in paths(params)]
+    document = timed.read(root)
+    results = [_read(root, path, document) for path in paths(params)]
     for result in results:
         if result["ids"] != results[0]["ids"]:
             raise MsddError(
@@ -41,11 +44,12 @@ def read(params: Params, root: Path) -> list[dict]:
     return results
 
 
-def _read(root: Path, path: Path) -> dict:
+def _read(root: Path, path: Path, document: dict | None) -> dict:
     result = read_json(existing(root, path))
     timing = root / layout.timing(path)
     aside = read_json(timing) if timing.exists() else {}
-    return result | {"file": path.as_posix(), "timing": aside}
+    in_turns = timed.timing(document, result["decode"]) if document else None
+    return result | {"file": path.as_posix(), "timing": in_turns or aside}
 
 
 def existing(root: Path, path: Path) -> Path:

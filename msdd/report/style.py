@@ -41,11 +41,16 @@ def styled():
 
 
 def save(figure: Figure, root: Path, name: str, dpi: int = 150) -> None:
-    """Write one of `layout.FIGURES` as PNG and SVG, with nothing in them that changes each time."""
+    """Write one of `layout.FIGURES` as PNG and SVG."""
+    save_as(figure, (root / layout.figure(name, "png")).with_suffix(""), dpi)
+
+
+def save_as(figure: Figure, stem: Path, dpi: int = 150) -> None:
+    """Write `<stem>.png` and `<stem>.svg`, with nothing in them that changes each time."""
     metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
     with styled():
         for kind, empty in metadata.items():
-            with atomic(root / layout.figure(name, kind)) as temporary:
+            with atomic(stem.with_suffix(f".{kind}")) as temporary:
                 figure.savefig(temporary, format=kind, dpi=dpi, metadata=empty)
 
 

@@ -1,8 +1,8 @@
 """Table 1: tokenizers as published, and what was measured here, never one in place of the other.
 
-Published figures come from `reports/published.yaml`, measured ones from evaluation files. The two
-stand in groups of their own, and the distances in columns of their own: a published rFID beside a
-distance on other features, or on other images, would compare nothing.
+Published figures come from `reports/published.yaml`, measured ones from files of evaluations and of
+timings. They stand in groups of their own, and the distances in columns of their own: a published
+rFID beside a distance on other features, or on other images, would compare nothing.
 """
 
 from pathlib import Path
@@ -11,31 +11,37 @@ import pandas as pd
 
 from msdd import layout
 from msdd.params import Params
-from msdd.report import cited, notes, published
+from msdd.report import cited, notes, others, published
 from msdd.report.measured import metric_columns, metrics, speed
 from msdd.report.published import Published
+from msdd.report.record import recorded, timings
 from msdd.report.results import read, training
 from msdd.report.table import Column, Table, write
 
+PAPER_BOX = Column("paper_box", "paper box\nimages/s", 2)
+BOX_NOTE = "paper box: encoding, decoding and copies from the host, as the code of MSDD times them."
 OWN = "MSDD"  # what this project's models are; other systems name themselves
 PUBLISHED = "Published: ImageNet val at 256 px, unless a note says otherwise"
 WHOLE = ("tokens", "dim", "forward_passes", "parameters")
 CAPTION = (
-    "Tokenizers: figures that others published, and what was measured here. The two groups do not "
+    "Tokenizers: figures that others published, and what was measured here. The groups do not "
     "compare, see the notes."
 )
 
 
 def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
     """Write `reports/table1.{csv,md,tex}`; returns the PSNR of every row that was measured."""
-    known, results = published.read(root), read(params, root)
-    rows = [{"group": PUBLISHED, **row} for row in cited.rows(known)]
-    here = f"Measured here: {notes.crops(results, root)} at {params.data.resolution} px"
-    rows += [{"group": here, **_measured(result, params)} for result in results]
-    frame = pd.DataFrame(rows).astype(dict.fromkeys(WHOLE, "Int64"))
-    texts = {"caption": CAPTION, "notes": _notes(params, known, results, root)}
-    table = Table(frame, _columns(frame, params), **texts, group="group", sources="file")
-    write(root / layout.table("table1", "csv").with_suffix(""), table)
+    files = [published.place(root), *timings(params), *others.evaluated(root)]
+    with recorded("table1", params, root, files):
+        known, results = published.read(root), read(params, root)
+        rows = [{"group": PUBLISHED, **row} for row in cited.rows(known)]
+        rows += others.rows(known, root)
+        here = f"Measured here: {notes.crops(results, root)} at {params.data.resolution} px"
+        rows += [{"group": here, **_measured(result, params)} for result in results]
+        frame = pd.DataFrame(rows).astype(dict.fromkeys(WHOLE, "Int64"))
+        texts = {"caption": CAPTION, "notes": _notes(params, known, results, root)}
+        table = Table(frame, _columns(frame, params), **texts, group="group", sources="file")
+        write(root / layout.table("table1", "csv").with_suffix(""), table)
     return {f"psnr/{result['decode']}": result["metrics"]["psnr"]["mean"] for result in results}
 
 
@@ -73,6 +79,7 @@ def _columns(frame: pd.DataFrame, params: Params) -> list[Column]:
         *(shown[trunk] for trunk in trunks),
         Column("forward_passes", "passes", 0, marks=True),
         Column("images_per_second", "images/s", 2, marks=True),
+        *([PAPER_BOX] if frame["paper_box"].notna().any() else []),
         Column("parameters", "parameters", 0),
         Column("source", "source"),
     ]
@@ -89,6 +96,8 @@ def _notes(params: Params, known: Published, results: list[dict], root: Path) ->
         "passes: evaluations of the decoder for one image; guidance counts twice here.",
         notes.intervals(results, root),
         *notes.timed(results),
+        *others.notes(root),
+        *([BOX_NOTE] if any(result["timing"].get("paper_box") for result in results) else []),
         *cited.notes(known),
     ]
 

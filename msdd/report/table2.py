@@ -1,8 +1,8 @@
 """Table 2: multi-scale teachers against one-step students, over scale counts.
 
 The table is a function of its input files and of nothing else, so the same files give the same
-bytes. Speed comes from the `.timing.json` files, which are measured anew whenever an evaluation is;
-its columns stand last, and all others repeat to the byte.
+bytes. Speed comes from `reports/throughput.json` and the `.timing.json` files, which are measured
+anew; its columns stand last, and all others repeat to the byte.
 """
 
 from pathlib import Path
@@ -14,6 +14,7 @@ from msdd.evaluate.intervals import paired
 from msdd.params import Params
 from msdd.report import notes
 from msdd.report.measured import listed, metric_columns, metrics, speed
+from msdd.report.record import recorded, timings
 from msdd.report.results import STUDENTS, TEACHERS, group, read, training
 from msdd.report.table import Column, Table, write
 
@@ -22,13 +23,14 @@ SAME_BOX = ("device", "threads", "precision", "batch")  # what two timings must 
 
 def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
     """Write `reports/table2.{csv,md,tex}`; returns the PSNR of every row."""
-    results = read(params, root)
-    by_scales = sorted(results, key=lambda result: (_rank(result), _scales(result)))
-    rows = [_row(result, results, params) for result in by_scales]
-    frame = pd.DataFrame(rows).astype({"forward_passes": "Int64"})
-    texts = {"caption": _caption(results), "notes": _notes(results, root)}
-    table = Table(frame, _columns(frame), **texts, group="group", sources="file")
-    write(root / layout.table("table2", "csv").with_suffix(""), table)
+    with recorded("table2", params, root, timings(params)):
+        results = read(params, root)
+        by_scales = sorted(results, key=lambda result: (_rank(result), _scales(result)))
+        rows = [_row(result, results, params) for result in by_scales]
+        frame = pd.DataFrame(rows).astype({"forward_passes": "Int64"})
+        texts = {"caption": _caption(results), "notes": _notes(results, root)}
+        table = Table(frame, _columns(frame), **texts, group="group", sources="file")
+        write(root / layout.table("table2", "csv").with_suffix(""), table)
     return {f"psnr/{row}": psnr for row, psnr in zip(frame["row"], frame["psnr"], strict=True)}
 
 
@@ -113,10 +115,16 @@ def _passes(result: dict) -> list[int]:
 
 def _ratio(timing: dict, teacher: dict) -> float | None:
     """How many times faster; only timings taken in the same way compare."""
-    same = all(timing.get(name) == teacher.get(name) for name in SAME_BOX)
-    if not (same and timing and teacher):
+    if not (timing and teacher and _comparable(timing, teacher)):
         return None
     return timing["images_per_second"] / teacher["images_per_second"]
+
+
+def _comparable(a: dict, b: dict) -> bool:
+    """Taken in turns in one run, each at its best batch; else in the same box."""
+    if "run" in a or "run" in b:
+        return a.get("run") == b.get("run")
+    return all(a.get(name) == b.get(name) for name in SAME_BOX)
 
 
 def _columns(frame: pd.DataFrame) -> list[Column]:

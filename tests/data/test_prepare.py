@@ -2,7 +2,7 @@
 
 import csv
 import resource
-from types import SimpleNamespace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +12,10 @@ from msdd.data import prepare, shards
 from msdd.data.shards import Crops, allow_open_files
 from msdd.errors import MsddError
 from msdd.files import read_json
-from msdd.params import Data
+from msdd.params import Data, load
 
 SIDE = 8
+TINY = load(Path(__file__).parents[2] / "presets/tiny.yaml")
 
 
 def params(seed=0, cpu_threads=1, **changes):
@@ -29,7 +30,8 @@ def params(seed=0, cpu_threads=1, **changes):
         "min_contrast": 0.04,
         "max_bad_fraction": 0.0,
     }
-    return SimpleNamespace(seed=seed, cpu_threads=cpu_threads, data=Data(**data | changes))
+    changed = {"seed": seed, "cpu_threads": cpu_threads, "data": Data(**data | changes)}
+    return TINY.model_copy(update=changed)
 
 
 @pytest.fixture

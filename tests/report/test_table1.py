@@ -14,7 +14,7 @@ def table(root, kind):
 
 @pytest.fixture
 def groups(finished):
-    """Table 1 in its two parts."""
+    """Table 1 in its parts: published, other systems here, own models."""
     params, root = finished
     table1.run(params, root)
     frame = pd.read_csv(root / layout.table("table1", "csv"))
@@ -22,16 +22,17 @@ def groups(finished):
 
 
 def test_published_and_measured_rows_never_mix(groups):
-    theirs, ours = groups
+    theirs, others, ours = groups
     assert len(theirs) == len(published.read(pipeline.ROOT).systems)
     assert theirs["file"].isna().all() and theirs["device"].isna().all()
     assert theirs["fd_efficientnet_lite0"].isna().all() and theirs["lpips_alex"].isna().all()
     assert ours["rfid"].isna().all() and ours["file"].notna().all()
     assert ours.filter(like="_source").isna().all(axis=None)
+    assert others.filter(like="_source").isna().all(axis=None) and others["rfid"].isna().all()
 
 
 def test_every_published_figure_has_its_source(groups):
-    theirs, _ = groups
+    theirs, *_ = groups
     for column in ("tokens", "dim", "rfid", "psnr", "ssim", "forward_passes", "images_per_second"):
         assert (theirs[column].notna() == theirs[f"{column}_source"].notna()).all()
     assert theirs["source"].str.fullmatch(r"\[\d+(, \d+)*\]").all()
@@ -39,7 +40,7 @@ def test_every_published_figure_has_its_source(groups):
 
 def test_every_measured_number_stands_in_the_file_it_names(finished, groups):
     _, root = finished
-    for _, row in groups[1].iterrows():
+    for _, row in groups[-1].iterrows():
         result = read_json(root / row["file"])
         timing = read_json(root / layout.timing(layout.Path(row["file"])))
         assert row["images_per_second"] == timing["images_per_second"]
@@ -85,7 +86,7 @@ def test_the_published_file_is_valid_and_explains_all_that_it_cites():
         ("psnr: { value: 23.27", "psrn: { value: 23.27", r"systems.msdd-stage-1.psrn .*unknown"),
         ("psnr: { value: 23.27", 'psnr: { value: "23"', r"psnr.value is .* must be a number"),
         ("tokens: { value: 1024, source: dito-code", "tokens: { value: 1, source: x", "'x'; rows:"),
-        ("caveats: [peer]", "caveats: [pear]", r"systems.dito.psnr.caveats has 'pear'"),
+        ("caveats: [dito-lpips]", "caveats: [pear]", r"dito-xl-lpips.rfid.caveats has 'pear'"),
     ],
 )
 def test_a_mistake_in_the_published_file_is_one_clear_line(finished, right, wrong, told):

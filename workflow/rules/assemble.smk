@@ -7,6 +7,7 @@ rule assemble:
     output:
         "runs/{model}/{student}/config.json",
         "runs/{model}/{student}/model.safetensors",
+        "provenance/runs/{model}/{student}.json",
     log:
         "logs/assemble/{model}/{student}.log",
     benchmark:

@@ -8,6 +8,7 @@ rule chain:
         "runs/{model}/{student}/model.safetensors",
         "runs/{model}/{student}/curves.jsonl",
         ".made/trainings/runs/{model}/{student}",
+        "provenance/runs/{model}/{student}.json",
     log:
         "logs/chain/{model}/{student}.log",
     benchmark:

@@ -9,6 +9,7 @@ rule distil:
         "runs/{model}/{student}/scale{k}/model.safetensors",
         "runs/{model}/{student}/scale{k}/curves.jsonl",
         ".made/trainings/runs/{model}/{student}/scale{k}",
+        "provenance/runs/{model}/{student}/scale{k}.json",
     log:
         "logs/distil/{model}/{student}/scale{k}.log",
     benchmark:

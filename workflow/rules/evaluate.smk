@@ -10,6 +10,7 @@ rule evaluate:
         "runs/{model}/{folder}/eval/{decode}.samples.npy",
         "runs/{model}/{folder}/eval/{decode}.pyramid.npz",
         ".made/evaluations/runs/{model}/{folder}/eval/{decode}.json",
+        "provenance/runs/{model}/{folder}/eval/{decode}.json",
     log:
         "logs/evaluate/{model}/{folder}/{decode}.log",
     benchmark:
@@ -36,6 +37,7 @@ rule reference:
         "runs/reference/eval/{reference}.timing.json",
         "runs/reference/eval/{reference}.samples.npy",
         ".made/evaluations/runs/reference/eval/{reference}.json",
+        "provenance/runs/reference/eval/{reference}.json",
     log:
         "logs/reference/{reference}.log",
     benchmark:

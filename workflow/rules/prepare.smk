@@ -8,6 +8,7 @@ rule prepare:
         "data/prepared/photographs.csv",
         directory("data/prepared/train"),
         directory("data/prepared/held_out"),
+        "provenance/data/prepared.json",
     log:
         "logs/prepare/prepare.log",
     benchmark:

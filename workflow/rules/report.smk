@@ -1,7 +1,7 @@
 EVALUATIONS = [Path(job["path"]) for job in ROWS["decodes"].values()]
 REFERENCES = [layout.reference(name) for name in layout.REFERENCES]
 MEASURED = [*REFERENCES, *EVALUATIONS]
-TIMINGS = [layout.timing(path) for path in MEASURED]
+TIMINGS = [layout.throughput(), *map(layout.timing, MEASURED)]
 TRAININGS = [
     job for table in ("models", "scales", "chains") for job in ROWS[table].values()
 ]
@@ -16,6 +16,7 @@ rule table1:
         TIMINGS,
     output:
         multiext("reports/table1", ".csv", ".md", ".tex"),
+        "provenance/reports/table1.json",
     log:
         "logs/table1/table1.log",
     benchmark:
@@ -39,6 +40,7 @@ rule table2:
         TIMINGS,
     output:
         multiext("reports/table2", ".csv", ".md", ".tex"),
+        "provenance/reports/table2.json",
     log:
         "logs/table2/table2.log",
     benchmark:
@@ -61,6 +63,7 @@ rule ablation:
         MEASURED,
     output:
         multiext("reports/ablation", ".csv", ".md", ".tex"),
+        "provenance/reports/ablation.json",
     log:
         "logs/ablation/ablation.log",
     benchmark:
@@ -90,6 +93,7 @@ rule figures:
         multiext("reports/pyramid", ".png", ".svg"),
         multiext("reports/quality_speed", ".png", ".svg"),
         multiext("reports/curves", ".png", ".svg"),
+        "provenance/reports/figures.json",
     log:
         "logs/figures/figures.log",
     benchmark:

@@ -7,6 +7,7 @@ rule train:
         "runs/{model}/stage1/model.safetensors",
         "runs/{model}/stage1/curves.jsonl",
         ".made/trainings/runs/{model}/stage1",
+        "provenance/runs/{model}/stage1.json",
     log:
         "logs/train/{model}.log",
     benchmark:

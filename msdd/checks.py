@@ -142,6 +142,8 @@ def _student(params: "Params", row: str) -> Iterator[str]:
         yield from _per_scale(f"students.{row}: {key}", getattr(distil, key), scales)
     yield from _start(params, row, distil.mode)
     yield from _weights(f"students.{row}", distil)
+    if distil.mse_teacher:
+        yield from _guided(f"students.{row}: guidance", distil.guidance, params.stage1_of(model))
     yield from _training(params, f"students.{row}", distil)
 
 
@@ -176,6 +178,7 @@ def _decode(params: "Params", row: str) -> Iterator[str]:
                 yield f"{name}.{key}: a student takes one step per scale; leave it out"
     elif decode.of in params.models:
         yield from _teacher(name, decode, params.model_of(decode.of).scales)
+        yield from _guided(f"{name}.guidance", decode.guidance, params.stage1_of(decode.of))
     else:
         known = ", ".join([*params.models, *params.students])
         yield f"{name}.of is '{decode.of}'; rows of models and students: {known}"
@@ -188,6 +191,13 @@ def _teacher(name: str, decode: Any, scales: int) -> Iterator[str]:
         yield f"{name}.steps is {decode.steps}; {scales} scales need at least {scales} steps"
     yield from _per_scale(f"{name}.steps", decode.steps, scales)
     yield from _per_scale(f"{name}.guidance", decode.guidance, scales)
+
+
+def _guided(key: str, guidance: Any, training: Any) -> Iterator[str]:
+    """Guidance asks the model what it makes without latents."""
+    values = guidance if isinstance(guidance, tuple) else (guidance or 1,)
+    if not training.null_probability and any(value != 1 for value in values):
+        yield f"{key} must be 1: null_probability is 0, so the model always had latents"
 
 
 def _per_scale(key: str, value: Any, scales: int) -> Iterator[str]:

@@ -13,6 +13,16 @@ from msdd.params import load, parse
 ROOT = Path(__file__).parents[1]
 PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
 DEMO = read_yaml(ROOT / "presets" / "demo.yaml")
+KL_ENCODER = {"width": 32, "multipliers": [1, 1, 1, 1], "blocks": 1, "groups": 4}
+UVIT = {
+    "channels": 32,
+    "multipliers": [1, 1, 2],
+    "depth": 1,
+    "heads": 4,
+    "layers": 1,
+    "window": 4,
+    "groups": 4,
+}
 
 
 def changed(**changes):
@@ -103,6 +113,18 @@ def test_unknown_row_names_what_exists():
         ),
         ({"stage1__batch": ...}, "p.yaml: stage1.batch is missing; it must be a whole number"),
         ({"stage1__learning_rate": float("nan")}, "p.yaml: stage1.learning_rate is NaN; it must"),
+        (
+            {"model__kl_encoder": KL_ENCODER | {"wide": 1}},
+            "p.yaml: model.kl_encoder.wide is an unknown key; did you mean width? allowed here: ",
+        ),
+        (
+            {"models__msdd": {"model": {"kl_encoder": KL_ENCODER | {"blocks": 0}}}},
+            "p.yaml: models.msdd.model.kl_encoder.blocks is 0; it must be a whole number at ",
+        ),
+        (
+            {"model__kl_encoder": 3},
+            "p.yaml: model.kl_encoder is 3; it must be a table with width, multipliers, blocks, ",
+        ),
         ({"seed": True}, "p.yaml: seed is true; it must be a whole number at least 0"),
         (
             {"models__msdd": None},
@@ -127,6 +149,38 @@ def test_a_mistake_names_key_value_and_what_is_allowed(changes, line):
         (
             {"model__encoder_patch": 5},
             "models.msdd: data.resolution 32 is no multiple of encoder_patch 5",
+        ),
+        (
+            {"model__kl_encoder": KL_ENCODER, "model__latents": 64},
+            "models.msdd: latents is 64; kl_encoder makes one for each position of "
+            "data.resolution 32 / 8, 16 in all",
+        ),
+        (
+            {"model__kl_encoder": KL_ENCODER | {"width": 48}},
+            "models.msdd: kl_encoder.width 48 is no multiple of 32",
+        ),
+        (
+            {"model__kl_encoder": KL_ENCODER | {"groups": 5}},
+            "models.msdd: kl_encoder.groups 5 does not divide 32",
+        ),
+        ({"model__uvit": UVIT}, "models.msdd: scales is 3; a uvit decodes at 1"),
+        (
+            {"model__uvit": UVIT | {"window": 9}},
+            "models.one-scale: data.resolution 32 must be a multiple of 4 for uvit, which halves "
+            "it 2 times, and at least 36 for window 9",
+        ),
+        (
+            {"model__uvit": UVIT | {"multipliers": [1, 1, 1, 1, 1], "window": 2}},
+            "models.one-scale: latents 16 lie on a grid of 4x4, which does not divide uvit's of 2",
+        ),
+        ({"model__uvit": UVIT | {"heads": 3}}, "models.one-scale: uvit.heads 3 does not divide"),
+        (
+            {"models__msdd": {"stage1": {"null_probability": 0}}},
+            "decodes.teacher.guidance must be 1: null_probability is 0",
+        ),
+        (
+            {"models__msdd": {"stage1": {"null_probability": 0}}},
+            "students.msdd-1step: guidance must be 1: null_probability is 0",
         ),
         ({"model__heads": 6}, "models.msdd: width 128 / heads 6 is no multiple of 4"),
         (
@@ -236,3 +290,13 @@ def test_the_ablation_preset_trains_nothing_of_the_demo_again():
     for section, value in demo.items():
         rows = isinstance(value, dict) and section in ("models", "students", "decodes", "ablations")
         assert ablation[section].items() >= value.items() if rows else ablation[section] == value
+
+
+def test_the_ssdd_preset_trains_the_demos_rows_as_the_demo_does():
+    """A row of both presets is the same job with the same files."""
+    demo, ssdd = (load(ROOT / f"presets/{name}.yaml").raw() for name in ("demo", "ssdd"))
+    for section in ("seed", "cpu_threads", "data", "model", "stage1", "distil", "evaluate"):
+        assert ssdd[section] == demo[section]
+    for table in ("models", "students", "decodes"):
+        common = demo[table].keys() & ssdd[table].keys()
+        assert common and all(demo[table][row] == ssdd[table][row] for row in common)

@@ -58,6 +58,8 @@ def run(params: Params, decode: str, root: Path = Path(".")) -> dict[str, object
         "dim": tokenizer.config.latent_dim,
         "parameters": tokenizer.size(),
     }
+    if tokenizer.config.uvit:
+        about["system"] = "SSDD"
     inputs = [*(folder / file for file in layout.MODEL_FILES), layout.prepared() / "manifest.json"]
     subject = Subject(
         decode,

@@ -1,4 +1,8 @@
-"""The tokenizer that the pipeline trains: a teacher in many steps, or a student in one a scale."""
+"""The tokenizer that the pipeline trains: a teacher in many steps, or a student in one a scale.
+
+With a KL encoder and a U-ViT at one scale it is SSDD; the official files of that are read by
+`msdd.tokenizers.ssdd`.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -89,6 +93,8 @@ class MSDD(Tokenizer):
         """The same tokenizer for speed; settings: device, precision, compiled (`speed.fast`)."""
         from msdd.speed.fast import Fast
 
+        if self.config.uvit or self.config.kl_encoder:
+            raise MsddError("only MMDiTs have a fast path: decode with the tokenizer itself")
         return Fast(self, batch, **settings)
 
 

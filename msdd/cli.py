@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msdd import checkout
 from msdd.errors import MsddError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ COMMAND_FILES: tuple[str, ...] = (
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; errors a user can mend are one line each on stderr, with exit code 1."""
+    checkout.run_own_code(arguments or sys.argv[1:])
     args = parser().parse_args(arguments)
     try:
         args.call(args)

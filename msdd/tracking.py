@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msdd import provenance
+from msdd import checkout, provenance
 from msdd.errors import MsddError
 from msdd.files import read_json, write_json
 
@@ -119,17 +119,19 @@ class Run:
         tags: dict[str, object] | None = None,
         resumed: bool = False,
     ):
-        self.root = Path(root)
+        self.root = checkout.original(root)  # a copy goes, its outbox stays
+        self.place = str(Path(root).absolute())
         self.told = -1  # the last step of the attempt that this one continues
         self.on = enabled()
         if not self.on:
             return
         self.name = "/".join(filter(None, (row, stage, part)))
         record = _record(self.name, row, stage, params, row_params or params, tags or {})
+        record["place"] = self.place
         self.folder = self._interrupted(record) if resumed else None
         if self.folder is None:
             self._abandon()
-            self.folder = outbox(root) / f"{self._stem}{time.time_ns():x}"
+            self.folder = outbox(self.root) / f"{self._stem}{time.time_ns():x}"
             write_json(self.folder / "run.json", record)
         else:
             self.told = _mend(self.folder)
@@ -145,9 +147,15 @@ class Run:
 
     def _attempts(self) -> list[Path]:
         """The folders of this run that are not finished, the latest first."""
-        folders = outbox(self.root).glob(f"{self._stem}*")
+        folders = [path.parent for path in outbox(self.root).glob(f"{self._stem}*/run.json")]
         named = [path for path in folders if path.name.count(".") == self._stem.count(".")]
-        return [path for path in sorted(named, reverse=True) if status(path) not in CLOSED]
+        open_ = [path for path in sorted(named, reverse=True) if status(path) not in CLOSED]
+        return [path for path in open_ if self._here(path)]
+
+    def _here(self, folder: Path) -> bool:
+        """Whether no other copy of the checkout is at work on it."""
+        place = read_json(folder / "run.json")["place"]
+        return place == self.place or not Path(place).exists()
 
     def _interrupted(self, record: dict) -> Path | None:
         """The folder of the attempt that this one continues."""
@@ -214,10 +222,15 @@ def _record(
         "params": params,
         "row_params": row_params,
         "row_key": key(row, row_params),
-        "tags": {"row": row, "stage": stage, **tags, **circumstances},
+        "tags": {"row": row, "stage": stage, **tags, **circumstances, **_experiment()},
         "versions": context["versions"],
         "started": _now(),
     }
+
+
+def _experiment() -> dict[str, str]:
+    """DVC's name of the experiment, if this is one."""
+    return {"experiment": os.environ["DVC_EXP_NAME"]} if "DVC_EXP_NAME" in os.environ else {}
 
 
 def _append(folder: Path, event: dict) -> None:
@@ -309,6 +322,7 @@ def flush(root: str | Path, at_once: bool = False) -> None:
         quiet = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
         delivery = subprocess.Popen(
             command,
+            cwd=root,  # not that of a stage in a copy of DVC's queue, which may go before
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -77,7 +77,7 @@ def test_what_has_changed_since_is_told(workdir, capsys):
 
 
 def test_a_person_can_read_it(trained, capsys):
-    code, text = told(capsys, trained, layout.scale("msdd", "msdd-1step", 1) / "curves.jsonl")
+    code, text = told(capsys, trained, layout.scale("msdd", "msdd-1step", 1) / "curves.csv")
     facts = dict(line.split("  ", 1) for line in text.splitlines() if "  " in line.strip())
     assert code == 0
     assert facts["stage"].strip() == "distil scale=1, student=msdd-1step"

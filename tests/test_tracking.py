@@ -280,3 +280,19 @@ def test_flatten_writes_values_as_a_params_file_does():
     flat = {"a.b": "null", "a.c": "[1, 2]", "d": "true", "e": "word", "f": "0.001"}
     assert delivery.flatten(nested) == flat
     assert json.loads(flat["a.c"]) == [1, 2]
+
+
+def test_copies_of_a_checkout_share_an_outbox(root, client, monkeypatch):
+    """Experiments of DVC's queue: one is at work, one is gone without a word, a third begins."""
+    monkeypatch.setenv("DVC_ROOT", str(root))
+    copies = [root / ".dvc/tmp/exps" / name for name in ("working", "gone", "new")]
+    for copy in copies[:2]:
+        copy.mkdir(parents=True)
+        monkeypatch.setenv("DVC_EXP_NAME", copy.name)
+        Run(copy, "msdd", "stage1", PARAMS).__enter__()
+    copies[1].rmdir()
+    monkeypatch.setenv("DVC_EXP_NAME", "new")
+    train(copies[2], (0,))
+    deliver(root)
+    found = {run.data.tags["experiment"]: run.info.status for run in runs(client, stage="stage1")}
+    assert found == {"working": "RUNNING", "gone": "KILLED", "new": "FINISHED"}

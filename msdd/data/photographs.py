@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from msdd.checkout import original
 from msdd.errors import MsddError
 from msdd.params import Data
 from msdd.seeds import hashed
@@ -46,6 +47,7 @@ def splits(data: Data, root: Path = Path(".")) -> dict[str, list[Photograph]]:
     `data` is the section of that name in the parameters; relative folders are taken below `root`.
     The split is by photograph: no file gives crops to both sides.
     """
+    root = original(root)
     embedded = data.photographs == "embedded"
     if data.held_out:
         train = (

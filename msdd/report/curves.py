@@ -1,6 +1,6 @@
 """Training curves: one panel for stage 1, one for each student."""
 
-import json
+import csv
 import math
 from pathlib import Path
 
@@ -19,7 +19,7 @@ MOST_COLUMNS = 3
 
 
 def draw(params: Params, root: Path) -> int:
-    """Write `reports/curves.{png,svg}` from every `curves.jsonl` there is; returns their number."""
+    """Write `reports/curves.{png,svg}` from every `curves.csv` there is; returns their number."""
     panels = {title: lines for title, lines in _panels(params, root).items() if lines}
     save(figure(panels, _foot(params, root)), root, "curves")
     return sum(map(len, panels.values()))
@@ -30,7 +30,7 @@ def files(params: Params) -> list[Path]:
     folders = [layout.stage1(model) for model in params.models]
     for student in params.students:
         folders += _folders(params, student, Path()).values()
-    return [folder / "curves.jsonl" for folder in folders]
+    return [folder / "curves.csv" for folder in folders]
 
 
 def _panels(params: Params, root: Path) -> dict[str, dict[str, Curve]]:
@@ -58,14 +58,15 @@ def _foot(params: Params, root: Path) -> str:
 
 
 def _curves(folders: dict[str, Path]) -> dict[str, Curve]:
-    files = {name: folder / "curves.jsonl" for name, folder in folders.items()}
+    files = {name: folder / "curves.csv" for name, folder in folders.items()}
     return {name: read(file) for name, file in files.items() if file.exists()}
 
 
 def read(path: Path) -> Curve:
     """Images seen and the loss there."""
-    points = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [point["images"] for point in points], [point["loss"] for point in points]
+    with open(path, newline="") as file:
+        points = list(csv.DictReader(file))
+    return [int(point["images"]) for point in points], [float(point["loss"]) for point in points]
 
 
 def figure(panels: dict[str, dict[str, Curve]], foot: str) -> Figure:

@@ -1,6 +1,6 @@
 """What every training does around the loop: lock, resume, train, put the result in place."""
 
-import json
+import csv
 import sys
 import time
 from pathlib import Path
@@ -10,7 +10,7 @@ import numpy as np
 from msdd import layout, receipts, tracking
 from msdd.data.shards import Crops
 from msdd.evaluate.metrics import from_uint8
-from msdd.files import write_text
+from msdd.files import atomic
 from msdd.lock import hold
 from msdd.model.denoiser import Denoiser
 from msdd.model.encoder import Encoder
@@ -58,7 +58,10 @@ def carry_out(job: Job, params: Params, crops: Crops, root: Path) -> dict[str, f
 def put_in_place(job: Job, state: State, folder: Path) -> None:
     """Write the averaged weights and the curve, each file as a whole."""
     job.export(folder, state.ema.average)
-    write_text(folder / "curves.jsonl", "".join(json.dumps(p) + "\n" for p in state.curve))
+    with atomic(folder / "curves.csv") as temporary, open(temporary, "w", newline="") as file:
+        table = csv.DictWriter(file, state.curve[0], lineterminator="\n")
+        table.writeheader()
+        table.writerows(state.curve)
 
 
 def tell_pace(job: Job, crops: Crops, trained: int, seconds: float) -> dict[str, float]:

@@ -1,6 +1,5 @@
 """The files that a small pipeline leaves behind, made by hand, for tests of the reports."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -181,8 +180,9 @@ def curves(folder: Path, first: float, last: float, images: int) -> None:
     """A loss that falls like a power of the images seen."""
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(1)
-    with open(folder / "curves.jsonl", "w") as file:
+    with open(folder / "curves.csv", "w") as file:
+        file.write("images,loss\n")
         for seen in range(2_560, images + 1, 2_560):
             share = np.log(seen / 2_560) / np.log(images / 2_560)
             loss = first * (last / first) ** share * random.normal(1, 0.03)
-            file.write(json.dumps({"images": seen, "loss": loss}) + "\n")
+            file.write(f"{seen},{loss}\n")

@@ -76,8 +76,8 @@ def test_only_pixels_are_raster_in_an_svg(drawn):
 def test_what_was_not_timed_trained_or_traced_is_left_out(finished):
     params, root = finished
     (root / layout.timing(layout.evaluation("msdd", None, "teacher"))).unlink()
-    (root / layout.scale("msdd", "msdd-1step", 2) / "curves.jsonl").unlink()
-    (root / layout.assembled("msdd", "msdd-joint") / "curves.jsonl").unlink()
+    (root / layout.scale("msdd", "msdd-1step", 2) / "curves.csv").unlink()
+    (root / layout.assembled("msdd", "msdd-joint") / "curves.csv").unlink()
     for file in root.glob("runs/**/*.pyramid.npz"):
         file.unlink()
     results = read(params, root)

@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 
+import pandas
 import pytest
 
 from msdd import layout
@@ -22,8 +23,8 @@ FOLDERS = {
 
 
 def curves(root: Path) -> dict[str, list[dict[str, float]]]:
-    files = {name: root / folder / "curves.jsonl" for name, folder in FOLDERS.items()}
-    return {name: [json.loads(line) for line in open(file)] for name, file in files.items()}
+    files = {name: root / folder / "curves.csv" for name, folder in FOLDERS.items()}
+    return {name: pandas.read_csv(file).to_dict("records") for name, file in files.items()}
 
 
 @pytest.mark.parametrize("name", FOLDERS)

@@ -3,6 +3,7 @@
 import os
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import networkx
@@ -15,6 +16,8 @@ from snakemake.settings.types import (
     Quietness,
     ResourceSettings,
 )
+
+from msdd import layout
 
 ROOT = Path(__file__).parents[2]
 
@@ -111,9 +114,15 @@ def dvc_changed(folder):
 def dvc_stale(folder):
     """The stages that changed, less `code`, and all that follow from them."""
     changed = dvc_changed(folder) - {"code"}
+    graph = dvc_graph(folder, (folder / layout.rows()).read_text())
+    return changed.union(*(networkx.ancestors(graph, stage) for stage in changed))
+
+
+@cache
+def dvc_graph(folder, rows):
+    """The graph of stages by name. Other params with the same `rows` do not change it."""
     with chdir(folder), Repo() as repo:
-        graph = networkx.relabel_nodes(repo.index.graph, lambda stage: stage.name)
-        return changed.union(*(networkx.ancestors(graph, stage) for stage in changed))
+        return networkx.relabel_nodes(repo.index.graph, lambda stage: stage.name)
 
 
 def commit(folder):

@@ -1,44 +1,24 @@
 """Snakemake and DVC: the same jobs, stale for the same reasons, and the same bytes in the end."""
 
 import copy
-import os
-import shutil
-import subprocess
-import sys
 from contextlib import chdir
+from functools import cache, partial
 from pathlib import Path
 
 import engines
-import pandas
 import pytest
 import yaml
+from checkouts import RAW, ROOT, edited, project, run, use
+from dvc.utils import strictyaml
+from dvc.utils.serialize import _yaml
 
-from msdd import layout, presets, stages
+from msdd import fingerprint, layout, presets, stages
 from msdd.errors import MsddError
-from msdd.files import digest, write_text
+from msdd.files import write_text
 from msdd.mistakes import read_yaml
 from msdd.params import parse
 
-ROOT = engines.ROOT
 PRESETS = sorted(path.stem for path in (ROOT / "presets").glob("*.yaml"))
-RAW = read_yaml(ROOT / "presets/tiny.yaml")
-
-
-def project(folder, raw):
-    """A checkout of the project in `folder`, as far as the engines read it."""
-    for name in ("dvc.yaml", ".dvcignore", ".dvc/config", ".gitignore", "reports/published.yaml"):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, folder / name)
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "msdd", folder / "msdd", ignore=ignored)
-    subprocess.run(["git", "init", "--quiet", folder], check=True)
-    use(folder, raw)
-    return folder
-
-
-def use(folder, raw):
-    (folder / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
-    write_text(folder / layout.rows(), presets.text(parse(raw)))
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -53,11 +33,19 @@ def test_both_engines_have_the_same_jobs(preset, tmp_path):
         assert theirs[name].command == job.command
         assert theirs[name].outputs == job.outputs
         if name != "code":
-            assert sources(theirs[name].inputs, makers) == {f".code/{name.partition('@')[0]}"} | (
+            inputs = spread(theirs[name].inputs, folder)
+            assert sources(inputs, makers) == {f".code/{name.partition('@')[0]}"} | (
                 sources(job.inputs, makers)
             )
             assert spelt_out(theirs[name].params, raw) == job.params
     assert all(path.startswith("msdd/") for path in ours["code"].inputs)
+
+
+def spread(inputs, folder):
+    """Input files, with those in place of a folder that no job fills."""
+    for path in inputs:
+        files = [file for file in (folder / path).rglob("*") if file.is_file()]
+        yield from [str(file.relative_to(folder)) for file in files] or [path]
 
 
 def sources(inputs, makers):
@@ -84,7 +72,7 @@ def spelt_out(keys, raw):
 def test_the_order_of_rows_is_tracked_where_whole_tables_are(tmp_path):
     """DVC compares tables without their order, Snakemake with it."""
     theirs = engines.dvc_jobs(project(tmp_path, RAW))
-    for name in layout.TABLES + ("figures",):
+    for name in layout.REPORTS:
         tables = {key for key in stages.STAGES[name].keys if key in stages.ROWS}
         order = {key for key in theirs[name].params if key.startswith("rows.order.")}
         assert order == {f"rows.order.{table}" for table in tables}
@@ -92,8 +80,26 @@ def test_the_order_of_rows_is_tracked_where_whole_tables_are(tmp_path):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A pipeline that both engines find done; its outputs are made up."""
+    """A pipeline that both engines find done, of the folder's own code; its outputs are made up."""
     folder = project(tmp_path_factory.mktemp("finished"), RAW)
+    package = folder / "msdd"
+    digest = partial(fingerprint.closure_digest, package=package)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fingerprint, "PACKAGE", package)
+        patch.setattr(stages, "closure_digest", digest)
+        parse_once(patch)
+        make_up(folder)
+        yield folder
+
+
+def parse_once(patch):
+    """DVC parses params.yaml anew for every stage, and dvc.yaml for every question."""
+    known = cache(_yaml.parse_yaml)
+    for module in (_yaml, strictyaml):
+        patch.setattr(module, "parse_yaml", lambda *text, **how: copy.deepcopy(known(*text, **how)))
+
+
+def make_up(folder):
     for job in engines.dvc_jobs(folder).values():
         for path in job.outputs:
             crops = path.endswith(("/train", "/held_out")) and path.startswith("data/")
@@ -102,7 +108,6 @@ def finished(tmp_path_factory):
     engines.touch(folder)
     engines.commit(folder)
     assert engines.snakemake_stale(folder) == engines.dvc_stale(folder) == set()
-    return folder
 
 
 def leaves(value, path=()):
@@ -129,7 +134,8 @@ def changed(path):
 
 
 WORDS = ["alex", "vgg", "bf16", "line", "authors", "dino", "joint", "msdd-1step", "student"]
-WORDS += ["finetuned", "worse", "inception", "teacher", "a/folder"]
+WORDS += ["finetuned", "worse", "inception", "teacher", "a/folder", "both", "plain"]
+GIVEN = {"file": "encoder.safetensors", "sha256": "0" * 64}
 
 
 def others(value):
@@ -143,24 +149,31 @@ def others(value):
     if isinstance(value, list):
         last = [[*value[:-1], other] for other in others(value[-1])]
         return last + [[other, *value[1:]] for other in others(value[0])]
-    return [{"model": {"width": 64}}] if value == {} else [word for word in WORDS if word != value]
+    if value == {}:
+        return [{"model": {"width": 64}}]
+    return [word for word in WORDS if word != value] + [GIVEN]
 
 
 # No single other value is valid; SHAPES changes most of these together with what they need.
 FIXED = {
     "model.scales",
+    "model.kl_encoder",
+    "model.uvit",
     "distil.mode",
     "students.msdd-1step.model",
     "students.finetuned.model",
     "students.finetuned.mode",
     "students.finetuned.start",
     "decodes.teacher.of",
+    "throughput.systems",
 }
+KL = {"width": 32, "multipliers": [1, 2, 2], "blocks": 1, "groups": 8}
 SHAPES = {
     "one scale": {"model": {**RAW["model"], "scales": 1}, "distil": {**RAW["distil"], "gan": 0.0}}
     | {"students": {"msdd-1step": {"model": "msdd"}}, "ablations": {}}
     | {"decodes": {"teacher": RAW["decodes"]["teacher"]}},
     "another model": {"models": {"msdd": {}, "line": {"model": {"positions": "line"}}}},
+    "a KL encoder": {"model": {**RAW["model"], "latents": 16, "kl_encoder": KL}},
     "another student": {
         "students": {**RAW["students"], "joint": {"model": "msdd", "mode": "joint"}}
     },
@@ -214,13 +227,12 @@ def test_changed_code_makes_the_same_jobs_stale(finished, cached, stage):
     assert stale(finished) == (set(), set())
 
 
-def test_a_comment_makes_only_code_stale(finished, cached):
-    path = finished / "msdd/flow/path.py"
-    text = path.read_text()
-    path.write_text(f"{text}\n# a comment\n")
-    changed = engines.dvc_changed(finished)
-    path.write_text(text)
-    assert changed == {"code"}
+def test_a_comment_makes_only_code_stale(finished):
+    code, last = finished / "msdd/flow/path.py", "return "
+    with edited(code, last, f"# a comment\n    {last}"):
+        assert engines.snakemake_stale(finished) == engines.dvc_changed(finished) == {"code"}
+    with edited(code, last, f"1 + 1\n    {last}"):
+        assert engines.snakemake_stale(finished) > {"code", "train@msdd"}
 
 
 def stale(folder):
@@ -229,62 +241,10 @@ def stale(folder):
     return engines.snakemake_stale(folder) - {"code"}, engines.dvc_stale(folder)
 
 
-TIMED = ("*.timing.json", "provenance.json", "table[12].md", "table[12].tex", "quality_speed.*")
-SPEEDS = ("images_per_second", "speed_ratio")
-ENVIRONMENT = os.environ | {
-    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-    "MSDD_TRACKING": "off",
-    "DVC_NO_ANALYTICS": "1",
-}
-SNAKEMAKE = ("snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "1")
-
-
-def start(folder, *command):
-    return subprocess.Popen(
-        command, cwd=folder, env=ENVIRONMENT, text=True, stdout=-1, stderr=subprocess.STDOUT
-    )
-
-
-def end(process):
-    told, _ = process.communicate()
-    assert process.returncode == 0, told[-3000:]
-    return told
-
-
-def test_either_engine_and_both_in_turn_make_the_same_bytes(tmp_path):
-    """And whoever runs next finds it done."""
-    folders = [project(tmp_path / name, RAW) for name in ("snakemake", "dvc", "mixed")]
-    ours, theirs, mixed = folders
-    first = [start(ours, *SNAKEMAKE), start(theirs, "dvc", "repro")]
-    for process in first:
-        end(process)
-    end(start(mixed, "dvc", "repro", "assemble@msdd-1step"))
-    end(start(mixed, *SNAKEMAKE))
-    assert results(ours) == results(theirs) == results(mixed)
-    for folder in (ours, mixed):
-        engines.commit(folder)
-    for folder in folders:
-        end(start(folder, *SNAKEMAKE, "--touch", "-F"))
-        assert engines.snakemake_stale(folder) == engines.dvc_changed(folder) == set()
-
-
-def results(folder):
-    """Weights, curves, metrics, reconstructions and reports: everything without a clock in it."""
-    files = [path for name in ("runs", "reports", "data") for path in (folder / name).rglob("*")]
-    files = [path for path in files if path.is_file() and path.name[0] != "."]
-    return {
-        str(path.relative_to(folder)): content(path)
-        for path in files
-        if not any(path.match(pattern) for pattern in TIMED)
-    }
-
-
 def test_an_outdated_rows_file_is_one_line(tmp_path):
     folder = project(tmp_path, RAW)
     (folder / "params.yaml").write_text(yaml.safe_dump(RAW | SHAPES["another model"]))
-    process = start(folder, "dvc", "repro", "prepare")
-    told, _ = process.communicate()
-    assert process.returncode != 0
+    told = run(folder, "dvc", "repro", "prepare", succeeds=False)
     assert [line for line in told.splitlines() if line.startswith("msdd: ")] == [
         "msdd: error: workflow/rows.yaml is outdated: run `msdd params expand`, or `make repro`"
     ]
@@ -294,31 +254,19 @@ def test_receipts_of_rows_that_are_gone_do_not_count(finished):
     """Nor are they deleted: the row may come back."""
     gone = finished / layout.receipt("evaluations", Path("runs/old/stage1/eval/old.json"))
     write_text(gone, "old")
-    assert engines.dvc_changed(finished) == {"table1", "table2", "ablation", "figures"}
+    assert engines.dvc_changed(finished) == set(layout.REPORTS)
     with chdir(finished):
         presets.expand(parse(RAW))
     assert engines.dvc_changed(finished) == set()
     gone.unlink()
 
 
-def test_results_come_from_a_remote(finished, tmp_path):
-    """What was pulled is done for DVC, and for Snakemake once it has been told."""
-    clone = project(tmp_path / "clone", RAW)
-    shutil.copy(finished / "dvc.lock", clone)
-    for folder in (finished, clone):
-        remote = f"[core]\nremote = here\n['remote \"here\"']\nurl = {tmp_path / 'remote'}\n"
-        (folder / ".dvc/config.local").write_text(remote)
-    engines.push(finished)
-    engines.pull(clone)
-    assert engines.dvc_changed(clone) == set()
-    engines.touch(clone)
-    assert engines.snakemake_stale(clone) == set()
-    assert engines.dvc_changed(clone) == set()
-
-
-def content(path):
-    """The digest of a file; of a table without its columns of speed."""
-    if path.suffix != ".csv":
-        return digest(path)
-    table = pandas.read_csv(path, dtype=str)
-    return table.drop(columns=[name for name in SPEEDS if name in table]).to_csv()
+def test_a_dirty_lock_is_told(finished):
+    """Snakemake is not told that anything is done that DVC does not find done."""
+    lock = finished / "dvc.lock"
+    with edited(lock, "seed: 0", "seed: 1"):
+        assert engines.dvc_changed(finished) == {"prepare"}
+    with edited(lock, "schema:", "<<<<<<< HEAD\nschema:"):
+        with pytest.raises(strictyaml.YAMLSyntaxError, match="dvc.lock"):
+            engines.dvc_changed(finished)
+        assert "Snakemake was told nothing" in run(finished, "make", "known", succeeds=False)

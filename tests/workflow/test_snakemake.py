@@ -1,20 +1,22 @@
-"""The Snakemake front: what it plans, what makes it stale, and one real run of the tiny preset."""
+"""The Snakemake front: what it plans, what makes it stale, and what a real run has left."""
 
-import re
 import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
+import engines
 import pytest
+from checkouts import ROOT, edited, run
 
 from msdd import layout, presets, stages
+from msdd.files import read_json
 from msdd.params import load
 
-ROOT = Path(__file__).parents[2]
 TINY = ROOT / "presets/tiny.yaml"
-REPORTS = {"table1": 1, "table2": 1, "ablation": 1, "figures": 1}
+REPORTS = dict.fromkeys(layout.REPORTS, 1)
 PREPARED = ("manifest.json", "photographs.csv", "train", "held_out")
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
 
@@ -24,18 +26,9 @@ def snakemake(folder, *arguments):
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def edit(folder, old, new):
-    path = folder / "params.yaml"
-    assert old in path.read_text()
-    path.write_text(path.read_text().replace(old, new))
-
-
 def planned(folder):
     """How often each rule would run, less `code`."""
-    done = snakemake(folder, "-n")
-    assert done.returncode == 0, done.stderr
-    table = re.findall(r"^(\w+) +(\d+)$", done.stdout.partition("Reasons:")[0], re.M)
-    return {rule: int(count) for rule, count in table if rule not in ("all", "code", "total")}
+    return Counter(job.partition("@")[0] for job in engines.snakemake_stale(folder) - {"code"})
 
 
 @pytest.fixture
@@ -74,10 +67,20 @@ def expected(params):
     yield from map(layout.pyramid, evaluations)
     yield from presets.wanted_receipts(params)
     yield from map(layout.code, stages.STAGES)
-    for name in layout.TABLES:
-        yield from (layout.table(name, kind) for kind in ("csv", "md", "tex"))
-    for name in layout.FIGURES:
-        yield from (layout.figure(name, kind) for kind in ("png", "svg"))
+    yield from map(layout.provenance, artefacts(tables))
+    for name in layout.REPORTS:
+        yield from layout.report(name)
+
+
+def artefacts(tables):
+    """What every job makes, as its record is named."""
+    trained = [
+        job["path"] for name in (*presets.TRAINED, "students") for job in tables[name].values()
+    ]
+    measured = [job["path"] for job in tables["decodes"].values()]
+    reports = [f"reports/{name}" for name in layout.REPORTS]
+    references = map(layout.reference, layout.REFERENCES)
+    return map(Path, [layout.prepared(), *trained, *measured, *references, *reports])
 
 
 def test_a_fresh_folder_plans_every_job_and_refreshes_the_rows(tiny):
@@ -92,13 +95,13 @@ def test_a_fresh_folder_plans_every_job_and_refreshes_the_rows(tiny):
         "reference": 2,
         **REPORTS,
     }
-    assert sum(plan.values()) <= 15
+    assert sum(plan.values()) <= 16
     assert (tiny / layout.rows()).exists()
 
 
 def test_a_mistake_in_the_params_is_one_line(tiny):
-    edit(tiny, "  patch: 4", "  patch: 5")
-    done = snakemake(tiny, "-n")
+    with edited(tiny / "params.yaml", "  patch: 4", "  patch: 5"):
+        done = snakemake(tiny, "-n")
     assert done.returncode == 1
     told = [line for line in done.stderr.splitlines() if line.startswith("msdd: error: ")]
     assert told == [line for line in done.stderr.splitlines() if "patch" in line]
@@ -116,20 +119,41 @@ def test_format():
     assert done.returncode == 0, done.stderr
 
 
-def test_the_tiny_preset_runs_and_is_then_done(tiny):
-    """The only real run: every stage works, then nothing is stale but what is made so."""
-    done = snakemake(tiny, "--cores", "2")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert all((tiny / path).exists() for path in expected(load(TINY)))
-    for benchmark in (tiny / "benchmarks").rglob("*.tsv"):
-        assert list((tiny / "logs").rglob(f"{benchmark.stem}.log"))
+def test_the_tiny_preset_has_run_and_a_change_is_planned(runs):
+    folder, _ = runs["snakemake"]
+    params = load(folder / "params.yaml")
+    assert all((folder / path).exists() for path in expected(params))
+    for benchmark in (folder / "benchmarks").rglob("*.tsv"):
+        assert list((folder / "logs").rglob(f"{benchmark.stem}.log"))
+
+    assert_records_tell_what_is_declared(folder)
 
     start = time.perf_counter()
-    assert planned(tiny) == {}
+    assert "Nothing to be done" in run(folder, "snakemake", "-n")
     assert time.perf_counter() - start < 15
 
-    edit(tiny, "of: msdd, steps: 4", "of: msdd, steps: 6")
-    assert planned(tiny) == {"evaluate": 1, **REPORTS}
-    edit(tiny, "of: msdd, steps: 6", "of: msdd, steps: 4")
-    edit(tiny, "teacher_steps: 2", "teacher_steps: 3")
-    assert planned(tiny) == {"distil": 2, "assemble": 1, "chain": 1, "evaluate": 2, **REPORTS}
+    with edited(folder / "params.yaml", "steps: 4", "steps: 6"):
+        assert planned(folder) == {"evaluate": 1, **REPORTS}
+    with edited(folder / "params.yaml", "teacher_steps: 2", "teacher_steps: 3"):
+        plan = {"distil": 2, "assemble": 1, "chain": 1, "evaluate": 2, **REPORTS}
+        assert planned(folder) == plan
+
+
+def assert_records_tell_what_is_declared(folder):
+    """A job's record names the inputs and outputs of its rule, and the rule."""
+    jobs = engines.snakemake_jobs(folder)
+    assert len(jobs) == 1 + len(list((folder / layout.RECORDS).rglob("*.json")))
+    for name, job in jobs.items():
+        (place,) = [path for path in job.outputs if path.startswith("provenance/")] or [None]
+        if place is None:
+            assert name == "code"
+            continue
+        record = read_json(folder / place)
+        assert {engines.relative(path) for path in record["inputs"]} == job.inputs
+        made = {
+            str(Path(path).parent) if path.endswith("00000.npy") else path
+            for path in record["made"]
+        }
+        assert made | {place} == job.outputs
+        assert (record["engine"], record["rule"]) == ("snakemake", name.partition("@")[0])
+        assert record["params"].keys() == job.params

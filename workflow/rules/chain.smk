@@ -6,7 +6,7 @@ rule chain:
     output:
         "runs/{model}/{student}/config.json",
         "runs/{model}/{student}/model.safetensors",
-        "runs/{model}/{student}/curves.jsonl",
+        "runs/{model}/{student}/curves.csv",
         ".made/trainings/runs/{model}/{student}",
         "provenance/runs/{model}/{student}.json",
     log:

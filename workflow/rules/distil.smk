@@ -7,7 +7,7 @@ rule distil:
     output:
         "runs/{model}/{student}/scale{k}/config.json",
         "runs/{model}/{student}/scale{k}/model.safetensors",
-        "runs/{model}/{student}/scale{k}/curves.jsonl",
+        "runs/{model}/{student}/scale{k}/curves.csv",
         ".made/trainings/runs/{model}/{student}/scale{k}",
         "provenance/runs/{model}/{student}/scale{k}.json",
     log:

@@ -2,6 +2,8 @@ EVALUATIONS = [Path(job["path"]) for job in ROWS["decodes"].values()]
 REFERENCES = [layout.reference(name) for name in layout.REFERENCES]
 MEASURED = [*REFERENCES, *EVALUATIONS]
 TIMINGS = [layout.throughput(), *map(layout.timing, MEASURED)]
+# What the user has measured of other systems.
+OTHERS = sorted(layout.systems().glob("*"))
 TRAININGS = [
     job for table in ("models", "scales", "chains") for job in ROWS[table].values()
 ]
@@ -12,6 +14,7 @@ rule table1:
     input:
         "data/prepared/manifest.json",
         workflow.source_path("../../reports/published.yaml"),
+        OTHERS,
         MEASURED,
         TIMINGS,
     output:
@@ -87,7 +90,7 @@ rule figures:
         TIMINGS,
         [layout.samples(path) for path in MEASURED],
         [layout.pyramid(path) for path in EVALUATIONS],
-        [f"{job['path']}/curves.jsonl" for job in TRAININGS],
+        [f"{job['path']}/curves.csv" for job in TRAININGS],
     output:
         multiext("reports/reconstructions", ".png", ".svg"),
         multiext("reports/pyramid", ".png", ".svg"),

@@ -5,7 +5,7 @@ rule train:
     output:
         "runs/{model}/stage1/config.json",
         "runs/{model}/stage1/model.safetensors",
-        "runs/{model}/stage1/curves.jsonl",
+        "runs/{model}/stage1/curves.csv",
         ".made/trainings/runs/{model}/stage1",
         "provenance/runs/{model}/stage1.json",
     log:

@@ -1,0 +1,55 @@
+"""The tiny preset run by each engine, once for all tests that need the real thing."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import checkouts
+import pytest
+from checkouts import RAW, commit, end, git, project, run, start
+
+OFTEN = {"checkpoint_every": 32}  # after every step, so that there is a middle to kill in
+PARAMS = RAW | {name: RAW[name] | OFTEN for name in ("stage1", "distil")}
+SNAKEMAKE = ("snakemake", "--cores", "2")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def started(request, tmp_path_factory):
+    """Both engines run from the start, beside the tests that do not need what they make."""
+    if not any("runs" in item.fixturenames for item in request.session.items):
+        return {}
+    parent, pool = tmp_path_factory.mktemp("runs"), ThreadPoolExecutor()
+    request.addfinalizer(pool.shutdown)
+    return {engine: pool.submit(run, parent) for engine, run in BY.items()}
+
+
+@pytest.fixture(scope="session")
+def runs(started):
+    """By engine: the folder, and what was told after a stage had been killed under it.
+
+    DVC ran in a fresh clone; its lock file is committed there.
+    """
+    return {engine: done.result() for engine, done in started.items()}
+
+
+def by_snakemake(parent):
+    folder = project(parent / "snakemake", PARAMS)
+    return folder, run_through_a_kill(folder, "runs/msdd/stage1", SNAKEMAKE)
+
+
+def by_dvc(parent):
+    origin, folder = project(parent / "origin", PARAMS), parent / "dvc"
+    commit(origin)
+    git(parent, "clone", "--quiet", origin, folder)
+    told = run_through_a_kill(folder, "runs/msdd/msdd-1step/scale0", ("dvc", "repro"))
+    commit(folder)
+    return folder, told
+
+
+def run_through_a_kill(folder, artefact, command):
+    """The command, whose training of an artefact is killed, and then the same command again."""
+    first = start(folder, *command)
+    checkouts.kill(first, artefact)
+    end(first, succeeds=False)
+    return run(folder, *command)
+
+
+BY = {"snakemake": by_snakemake, "dvc": by_dvc}

@@ -35,7 +35,8 @@ EXCLUDED = {
 def closure_digest(module: str, package: Path = PACKAGE) -> str:
     """SHA-256 over the syntax trees of `module` and all it imports, at any depth, of the package.
 
-    A module's data, the YAML file of its name, counts too. Imports inside functions count. What `importlib` loads by a computed name is not seen.
+    A module's data, the YAML file of its name, counts too, and so do imports inside functions.
+    What `importlib` loads by a computed name is not seen.
 
     Args:
         module: dotted name, e.g. `msdd.train.stage1`.

@@ -21,9 +21,14 @@ GROUP = "Other systems at their published sizes, measured here"
 NOWHERE = "not measured here"
 
 
+def files(root: Path) -> list[Path]:
+    """All that lies in the folder of other systems, relative to `root`."""
+    return [path.relative_to(root) for path in sorted((root / layout.systems()).glob("*"))]
+
+
 def evaluated(root: Path) -> list[Path]:
     """The files of evaluations, relative to `root`. MsddError for one that is named otherwise."""
-    found = [path.relative_to(root) for path in sorted((root / layout.systems()).glob("*.json"))]
+    found = [path for path in files(root) if path.suffix == ".json"]
     found = [path for path in found if path != layout.systems_timed()]
     for path in found:
         if path.stem not in SYSTEMS:

@@ -17,6 +17,7 @@ from msdd.data.crops import crops, shares
 from msdd.data.photographs import Photograph, PhotographError, decode, read_file, splits
 from msdd.data.shards import ShardWriter
 from msdd.errors import MsddError
+from msdd.lock import hold
 from msdd.params import Params
 from msdd.progress import Progress
 from msdd.records import recorded
@@ -60,11 +61,15 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, int]:
     The folder appears as a whole, and the same photographs and parameters give the same bytes,
     whatever the number of threads. It holds the shards of `train` and `held_out`,
     `photographs.csv` (what each file gave) and `manifest.json`.
-    Raises MsddError where the photographs do not do, OSError where the disk does not.
+    Raises MsddError where the photographs do not do or another process is at it, OSError where the
+    disk does not do.
     """
     place = layout.prepared()
     made = [place / "manifest.json", place / "photographs.csv"]
-    with recorded(task("prepare", params, [], root), place, made, root) as record:
+    with (
+        hold(root / layout.checkpoint(place) / "lock"),
+        recorded(task("prepare", params, [], root), place, made, root) as record,
+    ):
         manifest = write(params, root)
         shards = manifest["shards"].items()
         record["made"] = {str(place / name): digest for name, digest in shards}

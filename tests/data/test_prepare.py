@@ -1,6 +1,7 @@
 """Preparing: whole or not at all, the same bytes every time, and every file left out is named."""
 
 import csv
+import os
 import resource
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from msdd.data import prepare, shards
 from msdd.data.shards import Crops, allow_open_files
 from msdd.errors import MsddError
 from msdd.files import read_json
+from msdd.lock import hold
 from msdd.params import Data, load
 
 SIDE = 8
@@ -156,6 +158,13 @@ def test_a_full_disk_leaves_what_was_there(root):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert whole_folder(root) == before
     assert [path.name for path in (root / "data").iterdir()] == ["prepared"]
+
+
+def test_a_second_process_is_refused(root):
+    told = f"is being made by process {os.getpid()} on"
+    with hold(root / "checkpoints/data/prepared/lock"), pytest.raises(MsddError, match=told):
+        prepare.run(params(), root)
+    assert not (root / "data").exists()
 
 
 def test_crops_that_cannot_fit_are_foreseen(root):

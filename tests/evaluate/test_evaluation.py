@@ -29,6 +29,15 @@ second: { crop: lanczos, psnr: { levels: none, pool: 1 }, ssim: { levels: round,
 pytestmark = pytest.mark.usefixtures("own_cache")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """The same number of threads everywhere: it may change the last bits of a convolution."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def two(tmp_path_factory) -> dict:
     file = tmp_path_factory.mktemp("protocols") / "two.yaml"

@@ -184,10 +184,15 @@ SHAPES = {
 }
 
 
+@pytest.fixture(scope="module")
+def digests(finished):
+    return {stage: stages.fingerprint(stage) for stage in stages.STAGES}
+
+
 @pytest.fixture
-def cached(monkeypatch):
+def cached(digests, monkeypatch):
     """Digests of the code are taken once."""
-    digests = {stage: stages.fingerprint(stage) for stage in stages.STAGES}
+    digests = dict(digests)
     monkeypatch.setattr(stages, "fingerprint", digests.__getitem__)
     return digests
 

@@ -3,19 +3,16 @@
 import sqlite3
 from contextlib import chdir, closing
 
-from checkouts import clone, run
+from checkouts import run
 from dvc.repo import Repo
 
 TRACKED = {"MSDD_TRACKING": "on"}
 QUEUE = ("dvc", "exp", "run", "--queue", "--set-param", "decodes.teacher.steps=6,8")
 
 
-def test_a_queue_fills_the_one_database(runs, tmp_path):
+def test_a_queue_fills_the_one_database(runs):
     """Two experiments at once, each in a copy that is deleted afterwards."""
-    theirs, _ = runs["dvc"]
-    folder = clone(theirs, tmp_path / "work")
-    (folder / ".dvc/config.local").write_text(f"[cache]\ndir = {theirs / '.dvc/cache'}\n")
-    run(folder, "dvc", "checkout", "--quiet")
+    folder, _ = runs["dvc"]
     run(folder, *QUEUE, "evaluate@teacher", **TRACKED)
     run(folder, "dvc", "exp", "run", "--run-all", "--jobs", "2", **TRACKED)
     run(folder, "msdd", "track", **TRACKED)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-CHUNK = 4_000_000  # counts at once, which bounds memory
+CHUNK = 500_000  # counts at once, which bounds memory
 Interval = tuple[float, float, float]  # the figure and both ends
 
 

@@ -4,6 +4,8 @@ Images are (B, 3, H, W): float in [-1, 1] at the model's side, uint8 once rounde
 uint8, or floats in [0, 1] where a protocol does not round.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -11,7 +13,7 @@ from msdd.errors import MsddError
 
 WINDOW = 7  # side of SSIM's uniform window
 K1, K2 = 0.01, 0.03
-CHUNK = 8 * 3 * 64 * 64  # numbers that SSIM works on at once on a CPU, so that they stay in cache
+CHUNK = 32 * 3 * 64 * 64  # numbers measured at once on a CPU, so that they stay in cache
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -21,7 +23,7 @@ def to_uint8(images: Tensor) -> Tensor:
 
 def from_uint8(images: Tensor) -> Tensor:
     """0..255 to float32 in [-1, 1]; `to_uint8` takes it back exactly."""
-    return images.float() / 127.5 - 1
+    return images.to(torch.float32, copy=True).div_(127.5).sub_(1)
 
 
 def squared_error(a: Tensor, b: Tensor) -> Tensor:
@@ -30,8 +32,12 @@ def squared_error(a: Tensor, b: Tensor) -> Tensor:
     Exact for uint8. ValueError for floats outside [0, 1] or unequal shapes.
     """
     check_pair(a, b)
+    return in_chunks(squared_error_of_chunk, a, b)
+
+
+def squared_error_of_chunk(a: Tensor, b: Tensor) -> Tensor:
     if a.dtype == b.dtype == torch.uint8:
-        squares = (a.float() - b.float()).square_().flatten(1)  # whole numbers
+        squares = a.float().sub_(b).square_().flatten(1)  # whole numbers
         return squares.sum(1, dtype=torch.float64) / (a[0].numel() * 255**2)
     return (unit(a) - unit(b)).square_().mean((1, 2, 3))
 
@@ -54,9 +60,7 @@ def ssim(a: Tensor, b: Tensor, data_range: float = 1) -> Tensor:
     check_pair(a, b)
     if min(a.shape[-2:]) < WINDOW:
         raise ValueError(f"SSIM needs sides of at least {WINDOW} px, not {tuple(a.shape[-2:])}")
-    size = len(a) if a.is_cuda else max(1, CHUNK // a[0].numel())
-    pairs = zip(a.split(size), b.split(size), strict=True)
-    return torch.cat([ssim_of_chunk(x, y, data_range) for x, y in pairs])
+    return in_chunks(lambda x, y: ssim_of_chunk(x, y, data_range), a, b)
 
 
 def ssim_of_chunk(a: Tensor, b: Tensor, data_range: float) -> Tensor:
@@ -92,6 +96,13 @@ def sum_of_seven(x: Tensor, axis: int) -> Tensor:
     fours = twos.narrow(axis, 0, length - 3) + twos.narrow(axis, 2, length - 3)
     fours = fours.narrow(axis, 0, length - 6)
     return fours.add_(twos.narrow(axis, 4, length - 6)).add_(x.narrow(axis, 6, length - 6))
+
+
+def in_chunks(measure: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor) -> Tensor:
+    """A measure of pairs of images, of so many at once as a CPU's cache holds; of all on a GPU."""
+    size = len(a) if a.is_cuda or not len(a) else max(1, CHUNK // a[0].numel())
+    pairs = zip(a.split(size), b.split(size), strict=True)
+    return torch.cat([measure(x, y) for x, y in pairs])
 
 
 def check_pair(a: Tensor, b: Tensor) -> None:

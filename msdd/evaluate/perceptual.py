@@ -13,7 +13,7 @@ from msdd.evaluate.features import enlarge
 from msdd.evaluate.metrics import from_uint8
 from msdd.weights import cache_folder, lpips_network
 
-CPU_PIXELS, GPU_PIXELS = 2**18, 2**22  # of the images that a trunk sees at once: bounds memory
+CPU_PIXELS, GPU_PIXELS = 2**19, 2**22  # of the images that a trunk sees at once: bounds memory
 
 
 class Lpips:
@@ -29,7 +29,7 @@ class Lpips:
         slices = [getattr(network.net, f"slice{k + 1}") for k in range(network.L)]
         self.slices = [prepacked(part) if self.onednn else part for part in slices]
         self.heads = [network.lins[k].model[-1].weight.flatten(1) for k in range(network.L)]
-        self.scale = network.scaling_layer
+        self.shift, self.scale = network.scaling_layer.shift, network.scaling_layer.scale
 
     @torch.inference_mode()
     def distances(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
@@ -51,18 +51,19 @@ class Lpips:
     def units(self, images: Tensor) -> list[Tensor]:
         """Activations of every slice as vectors of unit length (B, C, positions)."""
         images = from_uint8(images) if images.dtype == torch.uint8 else images.float()
-        x, found = self.scale(enlarge(images)), []
+        x, found = enlarge(images).sub(self.shift).div_(self.scale), []
         x = x.to_mkldnn() if self.onednn else x
         for part in self.slices:
             x = part(x)
             vectors = (x.to_dense() if self.onednn else x).flatten(2)
-            lengths = vectors.square().sum(1, keepdim=True).sqrt()
-            found.append(vectors / (lengths + 1e-10))
+            lengths = vectors.square().sum(1, keepdim=True).sqrt_()
+            found.append(vectors.div_(lengths.add_(1e-10)))
         return found
 
     def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
+        """From unit vectors; those of the reconstructions, `b`, are overwritten."""
         layers = zip(self.heads, a, b, strict=True)
-        return sum((head @ (x - y).square_()).mean((1, 2)) for head, x, y in layers).double()
+        return sum((head @ y.sub_(x).square_()).mean((1, 2)) for head, x, y in layers).double()
 
 
 def prepacked(part: nn.Module) -> nn.Module:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -135,7 +136,8 @@ class Tally:
         self.sampled = sampled(protocols.values())
         self.ids: list[int] = []
         self.pixels: list[int] = []
-        self.values: dict[str, list[Tensor]] = {str(column): [] for column in self.columns}
+        # Python's numbers: small tensors that live on would hold the heap of large ones apart
+        self.values: dict[str, list[float]] = {str(column): [] for column in self.columns}
         self.sums: dict[str, Sums] = {}
 
     @torch.inference_mode()
@@ -151,7 +153,7 @@ class Tally:
         views = Views(originals, reconstructions)
         with exactly():
             for column, value in self.measured(views).items():
-                self.values[str(column)].append(value.cpu())
+                self.values[str(column)] += value.tolist()
             for wanted in self.features:
                 self.add(wanted, ids, names, views.side(wanted.side, wanted.levels))
         self.ids += ids
@@ -193,13 +195,13 @@ class Tally:
         return Sums(dimensions, wanted in self.sampled, self.instruments.device)
 
     def last_psnr(self) -> float:
-        """Of the last batch, its errors pooled: for the eye."""
-        return float(psnr(self.values[self.errors][-1].mean().numpy()))
+        """Of the last images, their errors pooled: for the eye."""
+        return float(psnr(np.mean(self.values[self.errors][-64:])))
 
     def sorted_values(self) -> dict[str, Tensor]:
         """Columns (N,) in the order of the ids, and `pixels`."""
         order = torch.tensor(self.ids).argsort()
-        found = {key: torch.cat(parts)[order] for key, parts in self.values.items()}
+        found = {key: doubles(values)[order] for key, values in self.values.items()}
         return found | {"pixels": torch.tensor(self.pixels)[order]}
 
     def state(self) -> dict[str, Tensor]:
@@ -207,7 +209,7 @@ class Tally:
         if not self.ids:
             return {}
         state = {"ids": torch.tensor(self.ids), "pixels": torch.tensor(self.pixels)}
-        state |= {f"values/{key}": torch.cat(parts) for key, parts in self.values.items()}
+        state |= {f"values/{key}": doubles(values) for key, values in self.values.items()}
         for key, sums in self.sums.items():
             state |= {f"sums/{key}/{name}": x for name, x in sums.state_dict().items()}
         return state
@@ -218,8 +220,8 @@ class Tally:
             return
         self.ids += state["ids"].tolist()
         self.pixels += state["pixels"].tolist()
-        for key, parts in self.values.items():
-            parts.append(state[f"values/{key}"])
+        for key, values in self.values.items():
+            values += state[f"values/{key}"].tolist()
         for wanted in self.features:
             prefix = f"sums/{wanted}/"
             parts = {k.removeprefix(prefix): x for k, x in state.items() if k.startswith(prefix)}
@@ -233,3 +235,7 @@ class Tally:
             self.sums[str(wanted)].merge(sums)
         else:
             self.sums[str(wanted)] = sums
+
+
+def doubles(values: Sequence[float]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)

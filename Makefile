@@ -1,14 +1,16 @@
 # make demo: from nothing to reports/. make ablation: all other comparisons as well. make test: the
-# test-suite. make repro, pull, push: the same pipeline by DVC, and its results from and to a remote;
-# make table1-speed: all systems at published size (CPU: hours; SYSTEMS="student titok-s-128" for some).
+# test-suite. make repro, pull, push: the same pipeline by DVC, and its results from and to a remote.
 # make commit: what Snakemake has made is done for DVC. Each sets up .venv by itself.
+# make table1-speed: all systems at published size, in one run; on a CPU an hour
+# (SYSTEMS="student titok-s-128" for some; PRECISION=bf16 on GPUs).
 PYTHON ?= python3
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 MLFLOW := .venv/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 
-SYSTEMS ?= student teacher llamagen-16 titok-s-128 cosmos-di16x16 sd-vae-ft-mse ssdd-f16c4-m flowmo-lo dito-xl
+SYSTEMS ?= student teacher one-scale-teacher teacher-each-scale llamagen-16 titok-s-128 cosmos-di16x16 sd-vae-ft-mse ssdd-f16c4-m flowmo-lo dito-xl
+PRECISION ?= fp32
 
 .PHONY: demo ablation table1-speed repro commit pull push known test lint setup clean
 
@@ -25,8 +27,9 @@ ablation: setup
 
 table1-speed: setup
 	mkdir -p reports/systems
-	msdd throughput --preset imagenet256 --random --systems $(SYSTEMS) --batches 1 --boxes decode both \
-	  --paths fast --repeats 1 --threads $(shell nproc) --json reports/systems/throughput.json
+	msdd throughput --preset imagenet256 --random --systems $(SYSTEMS) --batches 1 --boxes decode encode \
+	  --paths fast --precision $(PRECISION) --repeats 1 --threads $(shell nproc) \
+	  --json reports/systems/throughput.json
 
 repro: setup
 	msdd params expand

@@ -75,7 +75,15 @@ def _model(params: "Params", row: str) -> Iterator[str]:
     training = params.stage1_of(row)
     if training.batch < model.scales:
         yield f"models.{row}: batch {training.batch} is less than scales {model.scales}"
+    yield from _repa(f"models.{row}", model, training.repa)
     yield from _training(params, f"models.{row}", training)
+
+
+def _repa(name: str, model: Any, repa: Any) -> Iterator[str]:
+    if repa and not model.uvit:
+        yield f"{name}: repa reads the middle of a uvit, which this model has not"
+    elif repa and repa.block > model.uvit.depth:
+        yield f"{name}: repa.block is {repa.block}, and uvit.depth {model.uvit.depth}"
 
 
 def _kl_encoder(name: str, model: Any, resolution: int) -> Iterator[str]:
@@ -142,7 +150,7 @@ def _student(params: "Params", row: str) -> Iterator[str]:
         yield from _per_scale(f"students.{row}: {key}", getattr(distil, key), scales)
     yield from _start(params, row, distil.mode)
     yield from _weights(f"students.{row}", distil)
-    if distil.mse_teacher:
+    if distil.mse_teacher or distil.lpips_to == "teacher":
         yield from _guided(f"students.{row}: guidance", distil.guidance, params.stage1_of(model))
     yield from _training(params, f"students.{row}", distil)
 
@@ -164,6 +172,8 @@ def _start(params: "Params", row: str, mode: str) -> Iterator[str]:
 
 def _weights(name: str, distil: Any) -> Iterator[str]:
     """Something must be learned from an image at every scale, before an adversary is balanced."""
+    if distil.mode == "joint_paper_code" and distil.lpips_to != "real":
+        yield f"{name}: lpips_to is {distil.lpips_to}; joint_paper_code compares to real images"
     if distil.mode == "joint_paper_code" and (distil.mse_real or not distil.mse_teacher):
         yield f"{name}: mode joint_paper_code needs mse_teacher above 0 and has no mse_real"
     elif not (distil.mse_teacher or distil.mse_real):

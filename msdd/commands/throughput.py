@@ -21,7 +21,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--systems", nargs="+", metavar="DECODE", help="the first is compared to")
     command.add_argument("--batches", nargs="+", type=int, metavar="N")
     command.add_argument("--boxes", nargs="+", metavar="BOX", help="decode, encode, both, paper")
-    command.add_argument("--paths", nargs="+", metavar="PATH", help="plain, fast")
+    command.add_argument("--paths", nargs="+", metavar="PATH", help="plain, fast, compiled")
     command.add_argument("--repeats", type=int, metavar="N", help="rounds")
     command.add_argument("--precision", metavar="P", help="of the fast path: fp32 or bf16")
     command.add_argument("--threads", type=int, metavar="N", help="of the processor")

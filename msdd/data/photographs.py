@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from msdd.checkout import original
 from msdd.errors import MsddError
-from msdd.params import Data
+from msdd.sections import Data
 from msdd.seeds import hashed
 
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}

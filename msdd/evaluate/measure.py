@@ -15,8 +15,8 @@ from msdd.evaluate.figures import figures, per_image
 from msdd.evaluate.instruments import Instruments
 from msdd.evaluate.metrics import check_finite, from_uint8, to_uint8
 from msdd.evaluate.tally import Tally
-from msdd.params import Evaluate
 from msdd.progress import Progress
+from msdd.sections import Evaluate
 
 PROTOCOL = "primary"
 SAMPLES = 16  # reconstructions kept for looking

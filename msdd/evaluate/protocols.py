@@ -12,7 +12,7 @@ from pydantic import Field
 
 from msdd.errors import MsddError
 from msdd.mistakes import read_yaml, validate
-from msdd.params import Count, Section, Trunk
+from msdd.sections import Count, Section, Trunk
 
 Levels = Literal["round", "truncate", "truncate64", "shift", "none"]
 Crop = Literal["adm", "bilinear", "bicubic", "lanczos"]

@@ -53,7 +53,8 @@ class Decoder(Denoiser):
         self.embed_time = time_mlp(width) if modulated else None
         last = config.depth - 1
         self.blocks = nn.ModuleList(
-            Block(width, config.heads, modulated, keys_only=i == last) for i in range(config.depth)
+            Block(width, config.heads, modulated, ends="latents" if i == last else None)
+            for i in range(config.depth)
         )
         self.norm = nn.LayerNorm(width, eps=EPS, elementwise_affine=not modulated)
         self.adaln = nn.Linear(width, 2 * width) if modulated else None
@@ -88,8 +89,8 @@ class Decoder(Denoiser):
         image = self.embed_image(patchify(x, self.config.patch))
         context = self.embed_latents(latents)
         by = self.get_buffer(f"rotation{side}")
-        for block, (m, n) in zip(self.blocks[:-1], modulations, strict=False):
+        for block, (m, n) in zip(self.blocks, modulations, strict=True):
             context, image = block(context, image, by, m, n)
-        image = self.norm(self.blocks[-1].read_image(context, image, by, *modulations[-1]))
+        image = self.norm(image)
         tokens = self.head(modulate(image, *at.output) if at else image)
         return unpatchify(tokens, self.config.patch, side)

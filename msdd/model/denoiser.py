@@ -10,16 +10,13 @@ from msdd.model.config import ModelConfig
 class Denoiser(nn.Module):
     """Called with noisy images (B, 3, side, side), T (B,) and latents, it returns the velocity v.
 
-    null: the latents of no image, (1, latents, latent_dim), for classifier-free guidance.
+    null:       the latents of no image, (1, latents, latent_dim), for classifier-free guidance.
+    last_layer: the weight that puts out the velocity.
     """
 
     config: ModelConfig
     null: nn.Parameter
-
-    @property
-    def last_layer(self) -> Tensor:
-        """The weight that puts out the velocity."""
-        raise NotImplementedError
+    last_layer: Tensor
 
     def velocity(
         self, x: Tensor, t: Tensor | float, scale: Scale, latents: Tensor | None

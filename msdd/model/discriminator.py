@@ -165,13 +165,10 @@ class DinoFeatures:
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
-        device = next(network.parameters()).device
-        self.mean = torch.tensor([0.485, 0.456, 0.406], device=device)[:, None, None]
-        self.deviation = torch.tensor([0.229, 0.224, 0.225], device=device)[:, None, None]
 
     def __call__(self, images: Tensor) -> list[Tensor]:
-        images = (crop_or_resize(images.float(), DINO_SIDE) + 1) / 2
-        tokens = self.network.patch_embed((images - self.mean) / self.deviation)
+        images = crop_or_resize(images.float(), DINO_SIDE)
+        tokens = self.network.patch_embed(standardised(images))
         start = self.network.cls_token.expand(len(tokens), -1, -1)
         tokens = torch.cat([start, tokens], dim=1) + self.network.pos_embed
         seen = [tokens]
@@ -180,6 +177,13 @@ class DinoFeatures:
             if depth in DINO_DEPTHS:
                 seen.append(tokens)
         return [(x[:, 1:] + x[:, :1]).transpose(1, 2) for x in seen]
+
+
+def standardised(images: Tensor) -> Tensor:
+    """Images in [-1, 1] as networks of ImageNet take them: mean 0 and deviation 1 over it."""
+    mean = torch.tensor([0.485, 0.456, 0.406], device=images.device)[:, None, None]
+    deviation = torch.tensor([0.229, 0.224, 0.225], device=images.device)[:, None, None]
+    return ((images + 1) / 2 - mean) / deviation
 
 
 def crop_or_resize(images: Tensor, side: int) -> Tensor:
@@ -229,7 +233,7 @@ def discriminator(features: str, device: str | torch.device = "cpu") -> nn.Modul
 
 def dino_network(device: str | torch.device = "cpu") -> nn.Module:
     """DINO's ViT-S/16 by timm, frozen, with the published weights. Touches no random state."""
-    timm = import_timm()
+    timm = import_timm("discriminator 'dino'")
     state = weights.tensors("dino-vit-s16")
     with torch.device("meta"):
         network = timm.create_model(DINO, num_classes=0)
@@ -237,12 +241,11 @@ def dino_network(device: str | torch.device = "cpu") -> nn.Module:
     return weights.frozen(network, device)
 
 
-def import_timm():
-    """timm, which only this discriminator needs; MsddError says how to get it."""
+def import_timm(asking: str):
+    """timm, for the setting that is asking for it; MsddError says how to get it."""
     import_torchvision()
     try:
         import timm
     except ImportError as error:
-        message = "discriminator 'dino' needs timm: install it by `pip install timm`"
-        raise MsddError(message) from error
+        raise MsddError(f"{asking} needs timm: install it by `pip install timm`") from error
     return timm

@@ -20,8 +20,10 @@ class Encoder(nn.Module):
         self.config = config
         self.embed_image = nn.Linear(3 * config.encoder_patch**2, config.width)
         self.registers = nn.Parameter(torch.empty(1, config.latents, config.width))
+        last = config.depth - 1
         self.blocks = nn.ModuleList(
-            Block(config.width, config.heads, modulated=False) for _ in range(config.depth)
+            Block(config.width, config.heads, modulated=False, ends="image" if i == last else None)
+            for i in range(config.depth)
         )
         self.norm = nn.LayerNorm(config.width, eps=EPS, elementwise_affine=False)
         self.head = nn.Linear(config.width, config.latent_dim)
@@ -37,6 +39,6 @@ class Encoder(nn.Module):
         """Registers after the last block, (B, latents, width)."""
         image = self.embed_image(patchify(images, self.config.encoder_patch))
         latents = self.registers.expand(len(images), -1, -1)
-        for block in self.blocks[:-1]:
+        for block in self.blocks:
             latents, image = block(latents, image, self.rotation)
-        return self.blocks[-1].read_latents(latents, image, self.rotation)
+        return latents

@@ -96,12 +96,17 @@ class Stream(nn.Module):
 
 
 class Block(nn.Module):
-    """Two streams that meet in joint attention; latent tokens come first in the sequence."""
+    """Two streams that meet in joint attention; latent tokens come first in the sequence.
 
-    def __init__(self, width: int, heads: int, modulated: bool, keys_only: bool = False) -> None:
+    ends: `latents` or `image`, a stream that serves the other one with keys and values alone and
+          comes out as it went in, because nobody reads it; None: both go on.
+    """
+
+    def __init__(self, width: int, heads: int, modulated: bool, ends: str | None = None) -> None:
         super().__init__()
-        self.latents = Stream(width, heads, modulated, keys_only)
-        self.image = Stream(width, heads, modulated)
+        self.ends = ends
+        self.latents = Stream(width, heads, modulated, keys_only=ends == "latents")
+        self.image = Stream(width, heads, modulated)  # whole even if it ends: the authors' layout
 
     def modulation(self, condition: Tensor) -> tuple[Modulation, Modulation]:
         """adaLN of the latent and of the image stream."""
@@ -116,31 +121,16 @@ class Block(nn.Module):
         n: Modulation | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Both streams, (B, M, width) and (B, N, width), one block further."""
+        at = latents.shape[1]
+        first = at if self.ends == "latents" else 0
+        last = at if self.ends == "image" else None
         q, k, v = self._joint(latents, image, m, n)
-        a = attention(rotate(q, by), rotate(k, by), v)
-        at = latents.shape[1]
-        return self.latents.update(latents, a[:, :at], m), self.image.update(image, a[:, at:], n)
-
-    def read_image(
-        self,
-        latents: Tensor,
-        image: Tensor,
-        by: Tensor,
-        m: Modulation | None = None,
-        n: Modulation | None = None,
-    ) -> Tensor:
-        """The image stream alone: a last block whose latents nobody reads."""
-        at = latents.shape[1]
-        q, k, v = self._joint(latents, image, m, n)
-        a = attention(rotate(q[:, :, at:], by[at:]), rotate(k, by), v)
-        return self.image.update(image, a, n)
-
-    def read_latents(self, latents: Tensor, image: Tensor, by: Tensor) -> Tensor:
-        """The latent stream alone, without modulation: the encoder's last block."""
-        at = latents.shape[1]
-        q, k, v = self._joint(latents, image, None, None)
-        a = attention(rotate(q[:, :, :at], by[:at]), rotate(k, by), v)
-        return self.latents.update(latents, a, None)
+        a = attention(rotate(q[:, :, first:last], by[first:last]), rotate(k, by), v)
+        if self.ends != "latents":
+            latents = self.latents.update(latents, a[:, :at], m)
+        if self.ends != "image":
+            image = self.image.update(image, a[:, at - first :], n)
+        return latents, image
 
     def _joint(
         self, latents: Tensor, image: Tensor, m: Modulation | None, n: Modulation | None

@@ -8,7 +8,7 @@ from pydantic import Field
 from msdd import layout
 from msdd.errors import MsddError
 from msdd.mistakes import read_yaml, validate
-from msdd.params import RowName, Section
+from msdd.sections import RowName, Section
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -116,16 +116,34 @@ def _notes(document: dict) -> list[str]:
         f"the host and to the device, at batch {timed.PAPER_BATCH} where it was timed, else at the "
         "best.",
         f"Each at the best of batches {batches}; medians over {settings['repeats']} rounds in "
-        "which all take turns, after a warm-up; brackets are quartiles. Two medians of the same "
+        "which all take turns, after a warm-up; brackets are quartiles."
+        f"{_cold(document)} Two medians of the same "
         f"differed by {_percent(document['noise'])}: smaller differences are noise.",
-        "Paths: plain is eager in fp32, fast is made for speed; before it was timed, its images "
-        "were held against the plain path's.",
+        "Paths: plain is eager in fp32; fast and compiled are made for speed, and before they were "
+        f"timed, their images were held against the plain path's. {_ways(document)}",
         "GFLOP: matrix products for one image, decoding. of the ceiling: share of the rate that a "
         f"large product reached here in the same run ({_rates(ceilings)}).",
         f"Weights: {weights}. Load average: {origin['before']['load_average']:.1f} before, "
         f"{origin['after']['load_average']:.1f} after.",
         commits([origin]),
     ]
+
+
+def _cold(document: dict) -> str:
+    """Which systems are too slow for a warm-up."""
+    cold = dict.fromkeys(row["system"] for row in document["rows"] if row["cold"])
+    told = f" The first call counts, warm-up and all, where it takes minutes: {', '.join(cold)}."
+    return told if cold else ""
+
+
+def _ways(document: dict) -> str:
+    """What the paths that are made for speed came to."""
+    ways: dict[str, list[str]] = {}
+    for row in document["rows"]:
+        known = ways.setdefault(f"{row['path']} is {row['how']}", [])
+        if row["path"] != "plain" and row["system"] not in known:
+            known.append(row["system"])
+    return " ".join(f"{way}: {', '.join(found)}." for way, found in ways.items() if found)
 
 
 def _percent(noise: float | None) -> str:

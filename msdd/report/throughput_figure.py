@@ -10,7 +10,7 @@ from msdd.report import timed
 from msdd.report.style import COLOURS, GREY, SMALL, styled, wrapped
 
 SIZE = (7.5, 4.8)  # inches
-LINES = {"fast": "-", "plain": (0, (1, 1.5))}
+LINES = {"compiled": (0, (6, 1, 1, 1)), "fast": "-", "plain": (0, (1, 1.5))}
 MARKERS = "oDs^vPX"  # one more than colours, so that pairs repeat late
 
 
@@ -71,7 +71,7 @@ def _foot(document: dict) -> str:
     origin, settings = document["context"], document["throughput"]
     return (
         f"Medians and quartiles of {settings['repeats']} rounds, all in turns, on "
-        f"{origin['device']}, threads: {origin['threads']}. fast in {settings['precision']}, plain "
-        "in fp32. At batch 1 each image waits for the one before. Dashes at the right: the least "
-        "arithmetic at the rate of a large product."
+        f"{origin['device']}, threads: {origin['threads']}. fast and compiled in "
+        f"{settings['precision']}, plain in fp32. At batch 1 each image waits for the one before. "
+        "Dashes at the right: the least arithmetic at the rate of a large product."
     )

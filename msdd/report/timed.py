@@ -5,6 +5,7 @@ from pathlib import Path
 from msdd import layout
 from msdd.files import read_json
 
+PATHS = ("plain", "fast", "compiled")
 PAPER_BATCH = 32  # images at once in the paper's own box
 
 
@@ -15,10 +16,10 @@ def read(root: Path, file: Path | None = None) -> dict | None:
 
 
 def rows(document: dict, system: str, box: str, path: str | None = None) -> list[dict]:
-    """Those of one path, the fast one unless told otherwise, or the plain one if it is alone."""
+    """Those of one path; unless told otherwise, of the one that was made fastest."""
     found = [row for row in document["rows"] if (row["system"], row["box"]) == (system, box)]
     paths = {row["path"] for row in found}
-    path = path or ("fast" if "fast" in paths else "plain")
+    path = path or max(paths, key=PATHS.index, default=None)
     return [row for row in found if row["path"] == path]
 
 

@@ -13,6 +13,7 @@ from torch._inductor.exc import InductorError
 from msdd.device import check_bf16, clock
 from msdd.errors import MsddError
 from msdd.flow.noise import vectors
+from msdd.model.mmdit import Block
 from msdd.speed.attention import fastest
 from msdd.speed.fold import freeze
 from msdd.speed.many_steps import ManySteps
@@ -53,7 +54,7 @@ class Fast(Tokenizer):
             check_bf16(device)
         self.config, self.resolution = tokenizer.config, tokenizer.resolution
         self.batch, self.described = batch, tokenizer.describe()
-        self.encoder = self.cast(copy.deepcopy(tokenizer.encoder).to(device))
+        self.encoder = self.cast(sharing(tokenizer.encoder).to(device))
         self.chain = self.cast(static(tokenizer, batch, device, DTYPES[self.precision]))
         self.compiled = False
         if compiled or (compiled is None and device.type == "cuda"):
@@ -72,19 +73,34 @@ class Fast(Tokenizer):
         options = {"fullgraph": True, "dynamic": False}
         if self.device.type == "cuda":
             options["mode"] = "reduce-overhead"  # CUDA graphs
-        plain = self.encoder, self.chain
-        self.encoder, self.chain = (copy.copy(module) for module in plain)
-        for module in (self.encoder, self.chain):
+        regions = self.regions()
+        for module in regions:
             module.compile(**options)
         self.compiled = True
         try:
             side = self.resolution
             self.reconstruct(torch.zeros(self.batch, 3, side, side))
         except InductorError as error:
-            self.encoder, self.chain = plain
+            for module in regions:
+                module.compile(backend="eager")
             self.compiled = False
             reason = str(error).strip().splitlines()[0]
             print(f"msdd: decoding is not compiled: {reason}", file=sys.stderr)
+
+    def regions(self) -> list[nn.Module]:
+        """What is compiled: on a GPU encoder and decode as wholes, which CUDA graphs need.
+
+        On a processor their blocks, which are all alike: seconds, where wholes take minutes.
+        """
+        wholes = [self.encoder, self.chain]
+        if self.device.type == "cuda":
+            return wholes
+        return [part for whole in wholes for part in whole.modules() if isinstance(part, Block)]
+
+    @property
+    def how(self) -> str:
+        """What it came to: compiled, or its times made constant and no more."""
+        return "compiled" if self.compiled else "folded"
 
     def describe(self) -> Description:
         """As the tokenizer that it comes from, whose weights these are."""
@@ -116,13 +132,19 @@ class Fast(Tokenizer):
 
 def static(tokenizer: MSDD, batch: int, device: torch.device, dtype: torch.dtype) -> nn.Module:
     """The decode as a function of latents and noise, without what its times make constant."""
-    config, decoders = tokenizer.config, copy.deepcopy(tokenizer.decoders).to(device)
+    config, decoders = tokenizer.config, sharing(tokenizer.decoders).to(device)
     like = torch.empty(0, dtype=dtype, device=device)
     backends = [fastest(config, side, batch, like) for side in config.sides]
     steps, guidance = tokenizer.steps, tokenizer.guidance
     if all(n == 1 for n in steps) and all(g == 1 for g in guidance):
         return OneStep(decoders, tokenizer.correlation, backends)
     return ManySteps(decoders, steps, guidance, tokenizer.correlation, backends)
+
+
+def sharing(module: nn.Module) -> nn.Module:
+    """A copy that may be cast, moved and compiled alone; until then its weights take no memory."""
+    own = {id(p): nn.Parameter(p.data, requires_grad=False) for p in module.parameters()}
+    return copy.deepcopy(module, own)
 
 
 def preferred_precision(device: torch.device, width: int) -> str:

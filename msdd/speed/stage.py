@@ -10,7 +10,7 @@ from msdd import layout, tracking
 from msdd.device import prepare_device
 from msdd.files import write_json
 from msdd.lock import hold
-from msdd.params import Params, Throughput
+from msdd.params import Params
 from msdd.provenance import context
 from msdd.report import timed
 from msdd.report.record import recorded
@@ -18,6 +18,7 @@ from msdd.report.style import save_as
 from msdd.report.table import write
 from msdd.report.throughput import table
 from msdd.report.throughput_figure import draw
+from msdd.sections import Throughput
 from msdd.speed import card_text, throughput
 from msdd.speed.context import machine
 from msdd.speed.devices import measure

@@ -27,13 +27,14 @@ class System:
     """One thing to time.
 
     plain: eager in fp32: what every other path must agree with.
-    fast:  for a number of images at once, the path made for speed.
+    fast:  for a number of images at once, the path made for speed; compiled in any case if True,
+           on a GPU alone if False.
     flops: of one image in the boxes `encode` and `decode`.
     """
 
     name: str
     plain: Tokenizer
-    fast: Callable[[int], Tokenizer]
+    fast: Callable[[int, bool], Tokenizer]
     flops: dict[str, int]
 
 
@@ -43,7 +44,7 @@ def of_tokenizer(name: str, tokenizer: Tokenizer, precision: str) -> System:
     Its parameters must not require gradients.
     """
     fast = tokenizer if precision == "fp32" else InPrecision(tokenizer, precision)
-    return System(name, tokenizer, lambda batch: fast, counted_flops(tokenizer))
+    return System(name, tokenizer, lambda batch, compiled: fast, counted_flops(tokenizer))
 
 
 @torch.inference_mode()
@@ -89,11 +90,11 @@ def _of_decode(params: Params, name: str, networks: MSDD) -> System:
     return System(name, plain, _fast(plain, params.throughput.precision), shares)
 
 
-def _fast(plain: MSDD, precision: str) -> Callable[[int], Tokenizer]:
+def _fast(plain: MSDD, precision: str) -> Callable[[int, bool], Tokenizer]:
     """Networks of other systems have no fast path of their own."""
     if plain.config.uvit or plain.config.kl_encoder:
-        return lambda batch: InPrecision(plain, precision)
-    return partial(plain.fast, precision=precision)
+        return lambda batch, compiled: InPrecision(plain, precision)
+    return lambda batch, compiled: plain.fast(batch, precision=precision, compiled=compiled or None)
 
 
 def _trained(root: Path, model: str, student: str | None) -> MSDD:

@@ -16,16 +16,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from msdd.params import Throughput
 from msdd.progress import Progress
+from msdd.sections import Throughput
 from msdd.speed import gate
 from msdd.speed.box import Boxes, Inputs
 from msdd.speed.clock import seconds
+from msdd.speed.fast import Fast
 from msdd.speed.systems import System
 
 WARM_CALLS = 10  # or as many as fit into these seconds; GPUs take time to reach their clock
 WARM_SECONDS = {"cuda": 1.0, "cpu": 0.2}
-LONG = 60.0  # seconds of a call that needs no other before it; more than compiling takes mostly
+LONG = 60.0  # seconds of a call that counts although it is the first: warm-up is lost in it
 SAMPLE_SECONDS = 0.05  # least length of a sample, in as many calls as it takes
 
 
@@ -33,27 +34,34 @@ SAMPLE_SECONDS = 0.05  # least length of a sample, in as many calls as it takes
 class Job:
     """One path of a system, in its precision, in one box at one batch size.
 
+    how:    what the path came to: eager, folded or compiled.
     calls:  in one sample.
     memory: bytes at most besides weights and inputs, where the device tells.
+    cold:   the first call is a sample, before the rounds.
     """
 
     system: str
     path: str
+    how: str
     precision: str
     box: str
     batch: int
     call: Callable[[], Tensor]
     calls: int = 1
     memory: int | None = None
+    cold: bool = False
     samples: list[float] = field(default_factory=list)
 
     def warm_up(self, device: torch.device, first: float) -> None:
         """Call until times have settled; they tell how many calls a sample needs.
 
-        first: seconds of a call before; where that was long, it was warm-up enough.
+        first: seconds of a call before; a long one on a processor is a sample already.
         """
         before = _reset_memory(device)
-        times = [first if first > LONG else seconds(self.call, device)]
+        if device.type == "cpu" and first > LONG:
+            self.cold = True
+            self.samples.append(first)
+        times = list(self.samples) or [seconds(self.call, device)]
         while len(times) < WARM_CALLS and sum(times) < WARM_SECONDS[device.type]:
             times.append(seconds(self.call, device))
         self.calls = math.ceil(SAMPLE_SECONDS / min(times))
@@ -72,6 +80,7 @@ class Job:
         return {
             "system": self.system,
             "path": self.path,
+            "how": self.how,
             "precision": self.precision,
             "box": self.box,
             "batch": self.batch,
@@ -82,6 +91,7 @@ class Job:
             "samples": self.samples,
             "calls": self.calls,
             "memory_bytes": self.memory,
+            "cold": self.cold,
         }
 
 
@@ -121,14 +131,15 @@ def ready(
     sides = {system.plain.resolution for system in systems}
     inputs = {side: Inputs(side, batch, device) for side in sides}
     for system, path in product(systems, settings.paths):
-        tokenizer = system.plain if path == "plain" else system.fast(batch)
-        precision = settings.precision if path == "fast" else "fp32"
+        tokenizer = system.plain if path == "plain" else system.fast(batch, path == "compiled")
+        precision = "fp32" if path == "plain" else settings.precision
+        how = tokenizer.how if isinstance(tokenizer, Fast) else "eager"
         boxes = Boxes(tokenizer, system.plain, inputs[system.plain.resolution])
         admitted = gate.admit(system.name, path, boxes, precision)
         told()
         jobs = []
         for box in settings.boxes:
-            jobs.append(Job(system.name, path, precision, box, batch, boxes.call(box)))
+            jobs.append(Job(system.name, path, how, precision, box, batch, boxes.call(box)))
             jobs[-1].warm_up(device, admitted.get(f"{box}_first_seconds", 0.0))
             told()
         yield jobs, admitted
@@ -137,12 +148,14 @@ def ready(
 def rounds(
     jobs: Sequence[Job], repeats: int, device: torch.device, told: Callable[[], None]
 ) -> list[float]:
-    """Time every job once a round; returns the second times of the first."""
+    """Time every job once a round, as far as it has no sample of that round; returns the second
+    times of the first job."""
     again = []
     for turn in range(repeats):
         again += [job.time(device) for job in jobs[:1]]
         for job in reversed(jobs) if turn % 2 else jobs:
-            job.samples.append(job.time(device))
+            if len(job.samples) <= turn:
+                job.samples.append(job.time(device))
             told()
     return again
 

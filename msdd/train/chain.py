@@ -16,7 +16,8 @@ from msdd.flow.sampler import per_scale, sample
 from msdd.flow.scales import scales
 from msdd.model import store
 from msdd.model.autoencoder import Autoencoder, decoder_of, load_teacher
-from msdd.params import Distil, Params
+from msdd.params import Params
+from msdd.sections import Distil
 from msdd.stages import task
 from msdd.tokenizers.msdd import load
 from msdd.train import paper_code
@@ -90,16 +91,18 @@ def losses(
     latents = encode(teacher, images)
     normals = draw_noise(images, sides)
     states = one_step_chain(network, latents, normals)
-    errors = {}
-    if settings.mse_teacher:
+    errors, made = {}, None
+    if objective.taught:
         steps = [settings.teacher_steps] * len(sides)
         guidance = per_scale(settings.guidance, len(sides))
         with torch.no_grad():
             targets = sample(teacher_velocity(teacher, latents), normals, steps, guidance)
+        made = targets[-1]
+    if settings.mse_teacher:
         errors["mse_teacher"] = chain_error(states, targets)
     if settings.mse_real:
         errors["mse_real"] = (states[-1] - images).square().mean()
-    return objective(errors, states[-1], images)
+    return objective(errors, states[-1], images, made)
 
 
 def chain_error(states: list[Tensor], targets: list[Tensor]) -> Tensor:

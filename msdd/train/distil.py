@@ -15,7 +15,8 @@ from msdd.flow.scales import Scale, scales
 from msdd.model import store
 from msdd.model.autoencoder import Autoencoder, decoder_of, load_teacher
 from msdd.model.denoiser import Denoiser
-from msdd.params import Distil, Params
+from msdd.params import Params
+from msdd.sections import Distil
 from msdd.stages import task
 from msdd.train.carry_out import carry_out
 from msdd.train.job import Job
@@ -76,13 +77,15 @@ def losses(
     latents = encode(teacher, images)
     X_e = X_s - network.velocity(X_s, 1.0, scale, latents)
     clean = clean_estimate(X_e, noise, scale)
-    errors = {}
-    if settings.mse_teacher:
+    errors, made = {}, None
+    if objective.taught:
         target = teach(teacher, latents, X_s, scale, settings)
+        made = clean_estimate(target, noise, scale)
+    if settings.mse_teacher:
         errors["mse_teacher"] = (X_e - target).square().mean() / (1 - scale.end) ** 2
     if settings.mse_real:
         errors["mse_real"] = (clean - x_e).square().mean()
-    return objective(errors, clean, x_e)
+    return objective(errors, clean, x_e, made)
 
 
 @torch.no_grad()

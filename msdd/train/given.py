@@ -7,7 +7,7 @@ from torch import nn
 from msdd.errors import MsddError
 from msdd.files import digest
 from msdd.model import store
-from msdd.params import Given
+from msdd.sections import Given
 from msdd.tokenizers.strict import load_strict
 
 PREFIX = "encoder."

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from msdd.params import Optimisation
+from msdd.sections import Optimisation
 from msdd.stages import Task
 from msdd.train.adversary import Adversary
 

@@ -9,8 +9,8 @@ from msdd.data.loader import Loader
 from msdd.data.shards import Crops
 from msdd.device import arithmetic
 from msdd.errors import MsddError
-from msdd.params import Optimisation
 from msdd.progress import Progress
+from msdd.sections import Optimisation
 from msdd.seeds import seed_of
 from msdd.tracking import Run
 from msdd.train.job import Job

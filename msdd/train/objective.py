@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from msdd.evaluate.features import lpips_distance
 from msdd.flow.sampler import per_scale
 from msdd.model.discriminator import discriminator
-from msdd.params import Distil
+from msdd.sections import Distil
 from msdd.seeds import seed_of
 from msdd.train.adversary import Adversary, adaptive_weight
 from msdd.weights import lpips_network
@@ -48,11 +48,20 @@ class Objective:
         rate = self.settings.discriminator_learning_rate
         return Adversary(network, rate, self.settings.betas)
 
+    @property
+    def taught(self) -> bool:
+        """Whether a term compares to what the teacher makes."""
+        to_teacher = self.lpips_weight and self.settings.lpips_to == "teacher"
+        return bool(self.settings.mse_teacher or to_teacher)
+
     def __call__(
-        self, errors: dict[str, Tensor], images: Tensor, real: Tensor
+        self, errors: dict[str, Tensor], images: Tensor, real: Tensor, made: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """All terms and `loss`: errors by the name of their weight, images (B, 3, H, W) judged."""
-        terms = errors | self.perceptual(images, real)
+        """All terms and `loss`: errors by the name of their weight, images (B, 3, H, W) judged.
+
+        made: the teacher's images, if they are `taught`.
+        """
+        terms = errors | self.perceptual(images, real if self.settings.lpips_to == "real" else made)
         loss = sum(getattr(self.settings, name) * error for name, error in errors.items())
         loss = loss + self.lpips_weight * terms.get("lpips", 0.0)
         if self.adversary is not None:
@@ -62,8 +71,8 @@ class Objective:
             loss = loss + self.gan_weight * balance * terms["gan"]
         return {"loss": loss, **terms}
 
-    def perceptual(self, images: Tensor, real: Tensor) -> dict[str, Tensor]:
-        """LPIPS of the images to the real ones, if it has a weight."""
+    def perceptual(self, images: Tensor, others: Tensor) -> dict[str, Tensor]:
+        """LPIPS between images and others, if it has a weight."""
         if self.lpips is None:
             return {}
-        return {"lpips": lpips_distance(self.lpips, images, real).mean()}
+        return {"lpips": lpips_distance(self.lpips, images, others).mean()}

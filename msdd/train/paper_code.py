@@ -12,7 +12,7 @@ from msdd.flow.path import reduced
 from msdd.flow.sampler import chain, per_scale
 from msdd.flow.scales import Scale, scales
 from msdd.model.autoencoder import Autoencoder
-from msdd.params import Distil
+from msdd.sections import Distil
 from msdd.train.adversary import adaptive_weight
 from msdd.train.objective import Objective
 from msdd.train.velocities import draw_noise, encode, one_step_chain, teacher_velocity

@@ -18,12 +18,15 @@ from msdd.model import store
 from msdd.model.autoencoder import Autoencoder, tokens
 from msdd.model.config import ModelConfig
 from msdd.model.kl_encoder import KLEncoder, divergence, draw, posterior
-from msdd.params import Params, Stage1
+from msdd.params import Params
+from msdd.sections import Stage1
 from msdd.seeds import seed_of
 from msdd.stages import task
 from msdd.train.carry_out import carry_out
 from msdd.train.given import give
 from msdd.train.job import Job
+from msdd.train.repa import NAME as REPA
+from msdd.train.repa import Repa, dinov2
 from msdd.weights import lpips_network
 
 
@@ -36,6 +39,9 @@ def run(params: Params, model: str, root: Path = Path(".")) -> dict[str, float]:
     network = Autoencoder(config)
     if settings.encoder:
         give(network.encoder, settings.encoder, root)
+    if settings.repa:
+        seeing = dinov2(settings.repa, root).to(device)
+        network.add_module(REPA, Repa(network.decoder.uvit, settings.repa.block, seeing))
     network.to(device)
     lpips = lpips_network(settings.lpips_net, device) if settings.lpips else None
     manifest = layout.prepared() / "manifest.json"
@@ -48,9 +54,14 @@ def run(params: Params, model: str, root: Path = Path(".")) -> dict[str, float]:
         losses=lambda images: losses(network, images, settings, lpips),
         settings=settings,
         task=task("train", params, [manifest], root, model=model),
-        export=lambda folder, state: store.save(folder, "teacher", config, state),
+        export=lambda folder, state: store.save(folder, "teacher", config, result(state)),
     )
     return carry_out(job, params, crops, root)
+
+
+def result(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What is trained but for REPA's MLP."""
+    return {name: state[name] for name in state if not name.startswith(f"{REPA}.")}
 
 
 def model_config(params: Params, model: str) -> ModelConfig:
@@ -65,7 +76,8 @@ def losses(
 
     `loss` is the mean over images of the squared velocity error, plus `settings.lpips` times
     the mean LPIPS of the clean images at the last scale, plus `settings.kl` times the mean
-    divergence in nats of a KL encoder's posteriors, from which latents are then drawn.
+    divergence in nats of a KL encoder's posteriors, from which latents are then drawn, plus
+    REPA's distance with its weight.
     """
     latents, terms = sampled(network, images, settings)
     latents = drop(latents, network.decoder.null, settings)
@@ -84,6 +96,10 @@ def losses(
         if lpips is not None and scale.index == len(levels) - 1:
             terms["lpips"] = lpips_distance(lpips, X_e, x_e).mean()
             total = total + settings.lpips * terms["lpips"]
+        if settings.repa:
+            grid = network.decoder.uvit.grid(share.shape[-2:])
+            terms["repa"] = network.get_submodule(REPA)(share, grid).mean()
+            total = total + settings.repa.weight * terms["repa"]
     return {"loss": total, **terms}
 
 

@@ -14,7 +14,8 @@ from msdd.data.shards import Crops, allow_open_files
 from msdd.errors import MsddError
 from msdd.files import read_json
 from msdd.lock import hold
-from msdd.params import Data, load
+from msdd.params import load
+from msdd.sections import Data
 
 SIDE = 8
 TINY = load(Path(__file__).parents[2] / "presets/tiny.yaml")

@@ -1,6 +1,5 @@
 """The authors' heads by their recorded numbers, and what the networks around them promise."""
 
-import importlib.util
 import json
 import os
 import sys
@@ -30,7 +29,6 @@ from msdd.weights import lpips_network
 
 FOLDER = Path(os.environ.get("MSDD_FIXTURES", Path(__file__).parents[1] / "fixtures")) / "msdd"
 CASES = sorted(path.parent for path in FOLDER.glob("disc_head_*/config.json"))
-needs_timm = pytest.mark.skipif(not importlib.util.find_spec("timm"), reason="timm is an extra")
 
 
 def close(ours, theirs):
@@ -204,12 +202,11 @@ def test_large_images_are_cropped_every_other_time():
 
 
 def tiny_vit():
-    return import_timm().models.VisionTransformer(
+    return import_timm("this test").models.VisionTransformer(
         img_size=224, patch_size=16, embed_dim=16, depth=12, num_heads=2, num_classes=0
     )
 
 
-@needs_timm
 def test_dino_features_are_timms_with_the_class_token_added():
     network, batch = tiny_vit().eval().requires_grad_(False), images(224).detach()
     start, *maps = DinoFeatures(network)(batch)
@@ -226,7 +223,6 @@ def test_dino_features_are_timms_with_the_class_token_added():
         close(ours, (patches + prefix).transpose(1, 2))
 
 
-@needs_timm
 def test_dino_passes_gradients_to_images_only():
     network, batch = tiny_vit().eval().requires_grad_(False), images(32)
     judge = FeatureDiscriminator(DinoFeatures(network), [16] * 5)
@@ -237,17 +233,15 @@ def test_dino_passes_gradients_to_images_only():
     assert all(p.grad is None for p in network.parameters())
 
 
-@needs_timm
 def test_dino_of_timm_is_the_published_network():
     """Names and sizes only: no weights are needed to see that the heads fit."""
     with torch.device("meta"):
-        network = import_timm().create_model("vit_small_patch16_224.dino", num_classes=0)
+        network = import_timm("this test").create_model("vit_small_patch16_224.dino", num_classes=0)
         features = DinoFeatures(network)(torch.zeros(2, 3, 224, 224))
     assert [x.shape for x in features] == [(2, 384, 196)] * 5
     assert sum(p.numel() for p in network.parameters()) == 21_665_664
 
 
-@needs_timm
 def test_dino_without_weights_says_where_to_put_them(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
@@ -257,10 +251,9 @@ def test_dino_without_weights_says_where_to_put_them(tmp_path, monkeypatch):
         discriminator("dino")
 
 
-@needs_timm
 def test_dino_takes_a_given_file_and_draws_no_weights(tmp_path, monkeypatch):
     """A random ViT-S/16 in the place of the published file, under its own digest."""
-    network = import_timm().create_model("vit_small_patch16_224.dino", num_classes=0)
+    network = import_timm("this test").create_model("vit_small_patch16_224.dino", num_classes=0)
     path = tmp_path / "vit.bin"
     torch.save(network.state_dict(), path)
     source = weights.Source(path.name, files.digest(path), whole=True)
@@ -279,7 +272,7 @@ def test_dino_takes_a_given_file_and_draws_no_weights(tmp_path, monkeypatch):
 
 def test_missing_timm_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(MsddError, match="needs timm"):
+    with pytest.raises(MsddError, match="'dino' needs timm"):
         discriminator("dino")
 
 

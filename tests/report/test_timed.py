@@ -52,7 +52,15 @@ def document(**changed) -> dict:
 def row(system: str, path: str, box: str, batch: int, seconds: float) -> dict:
     spread = {"seconds": seconds, "seconds_low": 0.9 * seconds, "seconds_high": 1.1 * seconds}
     precision = {"fast": "bf16", "plain": "fp32"}[path]
-    about = {"system": system, "path": path, "box": box, "batch": batch, "precision": precision}
+    about = {
+        "how": "eager",
+        "cold": False,
+        "system": system,
+        "path": path,
+        "box": box,
+        "batch": batch,
+        "precision": precision,
+    }
     return about | spread | {"images_per_second": batch / seconds, "memory_bytes": None}
 
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import onnxruntime
 import pytest
 import torch
 
@@ -63,7 +64,6 @@ def test_plain_torch_runs_the_file(student, tmp_path, way):
 
 def test_onnxruntime_runs_the_file(student, tmp_path):
     """For batches of any size; to 3e-5 of a range of 2."""
-    onnxruntime = pytest.importorskip("onnxruntime")
     export(student, tmp_path / "decoder.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "decoder.onnx")
     for count in COUNTS:

@@ -68,8 +68,8 @@ class Halves(Tokenizer):
 def changed(decodes, **methods):
     """The first system with other methods in its fast path."""
 
-    def fast(batch):
-        tokenizer = decodes[0].fast(batch)
+    def fast(batch, compiled):
+        tokenizer = decodes[0].fast(batch, compiled)
         for name, method in methods.items():
             setattr(tokenizer, name, method(getattr(tokenizer, name)))
         return tokenizer
@@ -99,7 +99,7 @@ def test_rounds_take_turns_and_turn_round():
             order.append(self.system)
             return 1.0
 
-    jobs = [Job(name, "", "", "", 1, lambda: None) for name in "abc"]
+    jobs = [Job(name, "", "", "", "", 1, lambda: None) for name in "abc"]
     again = throughput.rounds(jobs, 2, CPU, lambda: None)
     assert "".join(order) == "aabc" + "acba"
     assert len(again) == 2 and all(len(job.samples) == 2 for job in jobs)

@@ -48,8 +48,6 @@ def nothing_here(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("name", NAMED)
 def test_the_table_is_what_the_networks_say(name):
-    if SYSTEMS[name].vae or name == "sd-vae-ft-mse":
-        pytest.importorskip("diffusers")
     system = SYSTEMS[name]
     module = import_module(f"msdd.tokenizers.{system.family.module}")
     with torch.device("meta"):
@@ -146,7 +144,6 @@ def test_an_official_file_gives_the_official_numbers(
 
 
 def test_a_folder_of_diffusers_is_a_tokenizer(tmp_path):
-    pytest.importorskip("diffusers")
     (path, *_) = cases("klvae")
     io = load_case(path)[2]
     shutil.copy(path / "diffusers/config.json", tmp_path)
@@ -179,7 +176,6 @@ def test_programs_are_for_cosmos_alone(tmp_path):
 
 
 def test_an_ssdd_on_an_sd_vae_takes_both_files(monkeypatch, tmp_path):
-    pytest.importorskip("diffusers")
     (case, *_) = cases("klvae")
     values, vae, io = load_case(case)
     config = test_ssdd.SSDDConfig(values["config"], replace(test_ssdd.SMALL.decoder, latent_dim=4))

@@ -62,7 +62,9 @@ def test_the_official_numbers(path):
 def diffusers_unet(channels: int, widths: tuple[int, ...]) -> nn.Module:
     """The consistency decoder's U-Net as diffusers builds it, its time in [0, 1000]."""
     import_torchvision()  # diffusers imports it
-    return pytest.importorskip("diffusers").UNet2DModel(
+    from diffusers import UNet2DModel
+
+    return UNet2DModel(
         in_channels=channels,
         out_channels=3,
         block_out_channels=widths,

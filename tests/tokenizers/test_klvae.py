@@ -10,7 +10,6 @@ from msdd.errors import MsddError
 from msdd.tokenizers.klvae import KLVAE, PUBLISHED, config_of, load
 from msdd.tokenizers.tokenizer import Description
 
-pytest.importorskip("diffusers")
 CASES = pytest.mark.parametrize("path", cases("klvae"), ids=lambda path: path.name)
 
 

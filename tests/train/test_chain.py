@@ -54,9 +54,9 @@ def noted(monkeypatch):
             self.seen = []
             made.append(self)
 
-        def __call__(self, errors, images, real):
+        def __call__(self, errors, images, real, made):
             self.seen.append((images.detach(), real))
-            return super().__call__(errors, images, real)
+            return super().__call__(errors, images, real, made)
 
     monkeypatch.setattr(chain, "Objective", Noting)
     return made

@@ -12,17 +12,20 @@ from msdd import layout
 from msdd.data.shards import Crops
 from msdd.errors import MsddError
 from msdd.evaluate import stage
+from msdd.evaluate.features import lpips_distance
 from msdd.evaluate.metrics import from_uint8
 from msdd.files import digest, read_json
 from msdd.flow.scales import scales
 from msdd.model import store
 from msdd.model.autoencoder import Autoencoder, load_teacher
 from msdd.model.kl_encoder import KLEncoder, divergence, posterior
-from msdd.params import Given, parse
+from msdd.params import parse
+from msdd.sections import Given
 from msdd.speed.systems import of_tokenizer
 from msdd.tokenizers.msdd import load
 from msdd.tokenizers.tokenizer import Description
 from msdd.train import assemble, chain, distil, stage1
+from msdd.weights import lpips_network
 
 KL = {"width": 32, "multipliers": [1, 1, 1], "blocks": 1, "groups": 4}
 UVIT = {
@@ -234,8 +237,10 @@ def test_the_null_latents_of_a_uvit_are_trained(params, images):
 
 
 def test_a_distilled_ssdd_maps_noise_to_its_teachers_image(params, made, images):
-    """The squared error is to the teacher's image, as in SSDD's training pair at t = 1."""
+    """Squared error and LPIPS are to the teacher's image, as in SSDD's training pair at t = 1."""
     teacher, settings = load_teacher(made / TEACHER), params.distil_of("ssdd-1step")
+    perceived = {"lpips": (0.1,), "lpips_net": "alex", "lpips_to": "teacher"}
+    settings = settings.model_copy(update=perceived)
     student = load(made / layout.assembled("ssdd", "ssdd-1step")).decoders[0]
     objective = distil.Objective(settings, [16], 0, student.last_layer, params.seed)
     torch.manual_seed(3)
@@ -247,7 +252,8 @@ def test_a_distilled_ssdd_maps_noise_to_its_teachers_image(params, made, images)
         now = t * (1 - i / settings.teacher_steps)
         x = x + teacher.decoder.uvit(x, now, latents) / settings.teacher_steps
     image = noise + student.uvit(noise, t, latents)
-    torch.testing.assert_close(terms["loss"], (image - x).square().mean())
+    apart = lpips_distance(lpips_network("alex"), image, x).mean()
+    torch.testing.assert_close(terms["loss"], (image - x).square().mean() + 0.1 * apart)
 
 
 def test_the_rows_are_evaluated_like_any_other(params, made, tmp_path):

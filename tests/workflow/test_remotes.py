@@ -21,8 +21,6 @@ def folder(tmp_path):
 @pytest.fixture
 def s3():
     """A bucket of a server that speaks S3; its access keys are whatever one likes."""
-    for name in ("dvc_s3", "moto"):
-        pytest.importorskip(name, reason="S3 and its server are extras: pip install -e '.[dev]'")
     port = free_port()
     server = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "--port", str(port)],

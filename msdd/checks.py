@@ -226,7 +226,7 @@ def _throughput(params: "Params") -> Iterator[str]:
     """Nothing twice: it would be timed twice and shown once."""
     known = ", ".join(params.decodes) or "none"
     for name in params.timed():
-        if name not in params.decodes and name not in SYSTEMS:
+        if name not in params.decodes and (name not in SYSTEMS or not SYSTEMS[name].config):
             yield (
                 f"throughput.systems has '{name}'; rows of decodes: {known}; other systems: "
                 "`msdd tokenizers` lists them"

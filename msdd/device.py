@@ -28,7 +28,7 @@ def arithmetic(precision: str, device: torch.device) -> AbstractContextManager:
 
 def check_bf16(device: torch.device) -> None:
     """Raises MsddError where bf16 does not compute."""
-    if device.type == "cuda" and not torch.cuda.is_bf16_supported():
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported(False):
         raise MsddError(f"precision bf16: {torch.cuda.get_device_name(device)} lacks it; set fp32")
     if device.type == "cpu" and not cpu_survives_bf16():
         raise MsddError(

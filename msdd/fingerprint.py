@@ -26,6 +26,7 @@ EXCLUDED = {
     "msdd.provenance",
     "msdd.receipts",
     "msdd.records",
+    "msdd.sections",
     "msdd.stages",
     "msdd.tracking",
     "msdd.train.pace",

@@ -20,7 +20,7 @@ from torch import Tensor
 from msdd.data.photographs import read_photograph
 from msdd.errors import MsddError
 from msdd.evaluate.cropping import CROPS
-from msdd.evaluate.metrics import from_uint8, to_uint8
+from msdd.evaluate.metrics import check_finite, from_uint8, to_uint8
 from msdd.evaluate.sources import ahead, by_stem, stacked
 from msdd.files import atomic
 from msdd.progress import Progress
@@ -54,6 +54,7 @@ def encode(tokenizer: Tokenizer, source: Path, target: Path, cut: Cut, batch: in
 
     def write(names: Sequence[str], crops: Sequence[np.ndarray]) -> None:
         latents = tokenizer.encode(from_uint8(stacked(crops)).to(tokenizer.device))
+        check_finite(latents, list(names))
         for name, z in zip(names, latents.cpu(), strict=True):
             with atomic(target / f"{name}{LATENTS}") as temporary:
                 temporary.write_bytes(serialise({"latents": z.contiguous()}, told))
@@ -173,7 +174,8 @@ def ids(names: Sequence[str]) -> list[int]:
 
 
 def save(target: Path, names: Sequence[str], images: Tensor) -> None:
-    """Images (B, 3, H, W) in [-1, 1] as PNG files, rounded to 8 bits."""
+    """Images (B, 3, H, W) in [-1, 1] as PNG files, rounded to 8 bits. MsddError for NaN."""
+    check_finite(images, list(names))
     for name, pixels in zip(names, to_uint8(images).permute(0, 2, 3, 1).cpu().numpy(), strict=True):
         with atomic(target / f"{name}.png") as temporary:
             Image.fromarray(pixels).save(temporary, "PNG")

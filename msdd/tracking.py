@@ -296,8 +296,8 @@ def _picture(images: object):
     return picture.resize(size, Image.Resampling.NEAREST)
 
 
-def deliver(root: str | Path = ".", strict: bool = False) -> None:
-    """Deliver everything now and say so in one line; what fails waits, and is an error if `strict`.
+def deliver(root: str | Path = ".") -> None:
+    """Deliver everything now and say so in one line; what fails waits, which is no error.
 
     Imports MLflow, so it is for the command line, not for stages.
     """
@@ -306,8 +306,6 @@ def deliver(root: str | Path = ".", strict: bool = False) -> None:
     try:
         print(delivery.deliver(root, patient=True))
     except MsddError as error:
-        if strict:
-            raise
         print(f"msdd: {error}", file=sys.stderr)
 
 

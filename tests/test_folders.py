@@ -1,5 +1,6 @@
 """`msdd encode`, `decode` and `reconstruct`: a folder there and back, and what cannot be read."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +126,9 @@ def test_mistakes_are_one_line(images, model, tmp_path, capsys):
     assert "takes images of 16x16 px, not 32x32" in told(
         "encode", images, out, *of, "--resolution", 32
     )
+    assert "holds a student: it makes one unguided step a scale" in told(
+        "reconstruct", images, out, *of, "--steps", "2"
+    )
     assert "'titok' is no system" in told("encode", images, out, "--tokenizer", "titok")
     (tmp_path / "z").mkdir()
     assert "IN_DIR holds nothing to decode" in told("decode", tmp_path / "z", out, *of)
@@ -134,6 +138,16 @@ def test_mistakes_are_one_line(images, model, tmp_path, capsys):
     Image.fromarray(rocket()).save(images / "a.jpg")
     assert "have the same name" in told("encode", images, out, *of)
     assert not out.exists()
+
+
+def test_nan_is_no_pixel(images, model, tmp_path, capsys):
+    broken = shutil.copytree(model, tmp_path / "broken")
+    state = load_file(broken / "model.safetensors")
+    state["decoders.0.head.bias"][0] = torch.nan
+    save_file(state, broken / "model.safetensors")
+    assert run("reconstruct", images, tmp_path / "out", "--tokenizer", broken) == 1
+    assert "image a contains nan" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """`msdd evaluate`: a row of `decodes`, two folders of images, or a tokenizer."""
 
 import argparse
+from itertools import chain
 from pathlib import Path
 
 from msdd.commands.folders import positive
@@ -11,13 +12,19 @@ the same names; or any tokenizer on a folder of images. Figures follow the proto
 docs/protocols.md. Under torchrun the images are split over processes, with the same result."""
 
 
+# Options of those that are named: of `msdd tokenizers` or a folder; of any tokenizer; of all.
+OF_SYSTEMS = ("checkpoint", "run_code", "steps", "guidance")
+OF_TOKENIZERS = ("resolution", "seed", "precision")
+HOW = ("protocol", "features", "reference", "export_reference", "json", "against", "work", "batch")
+
+
 def add(commands: argparse._SubParsersAction) -> None:
     described = "measure a row of `decodes`, two folders of images, or a tokenizer"
     command = commands.add_parser("evaluate", help=described, description=DESCRIPTION)
     command.add_argument("decode", metavar="DECODE", nargs="?", help="row of `decodes`")
     add_what(command.add_argument_group("two folders, or a tokenizer on one"))
     add_how(command.add_argument_group("how"))
-    command.set_defaults(call=call)
+    command.set_defaults(call=call, parser=command)
 
 
 def add_what(group: argparse._ArgumentGroup) -> None:
@@ -96,12 +103,26 @@ def call(args: argparse.Namespace) -> None:
     asked = {kind for kind, values in kinds.items() if any(values)}
     if len(asked) != 1 or not all(kinds[next(iter(asked))]):
         raise MsddError(f"evaluate takes {', or '.join(kinds)}; see `msdd evaluate --help`")
+    check_options(args, *asked)
     if args.decode:
         from msdd import cli
 
         cli.evaluate(args)
     else:
         evaluate(args)
+
+
+def check_options(args: argparse.Namespace, kind: str) -> None:
+    """MsddError for an option that this kind of evaluation would leave unheard."""
+    unheard = {"DECODE": (*OF_SYSTEMS, *OF_TOKENIZERS, *HOW), "--originals": OF_TOKENIZERS}
+    unheard["--originals"] += OF_SYSTEMS
+    if args.tokenizer and ":" in args.tokenizer:
+        unheard["--tokenizer"] = OF_SYSTEMS
+    for name in unheard.get(kind.split()[0], ()):
+        if getattr(args, name) != args.parser.get_default(name):
+            option = "--" + name.replace("_", "-")
+            given = args.decode or args.tokenizer or kind
+            raise MsddError(f"{option} means nothing to `evaluate {given}`; leave it out")
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -127,7 +148,8 @@ def chosen(args: argparse.Namespace) -> dict:
     from msdd.evaluate import protocols
 
     names = args.protocol or ["primary"]
-    found = protocols.load(protocols.builtin() if names == ["all"] else names)
+    alone = ([name] if name != "all" else protocols.builtin() for name in names)
+    found = protocols.load(list(dict.fromkeys(chain.from_iterable(alone))))
     if args.features:
         found = {name: p.with_features(args.features) for name, p in found.items()}
     return found
@@ -138,9 +160,8 @@ def of_tokenizer(args: argparse.Namespace, protocols: dict, settings, team) -> d
 
     decoding = subject.Decoding(args.seed, args.precision, args.steps, args.guidance)
     named = (args.tokenizer, args.checkpoint, settings.device)
-    what = subject.opened(*named, decoding, args.run_code)
-    side = args.resolution or what.resolution
-    return run.tokenizer(what, args.images, side, protocols, settings, team)
+    what = subject.opened(*named, decoding, args.resolution, args.run_code)
+    return run.tokenizer(what, args.images, protocols, settings, team)
 
 
 def tell(report: dict, args: argparse.Namespace) -> None:

@@ -13,8 +13,13 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def call(args: argparse.Namespace) -> None:
+    from msdd.errors import MsddError
+    from msdd.model.store import read_config
     from msdd.speed.export import export
     from msdd.tokenizers.msdd import load
 
+    kind, _ = read_config(args.folder)
+    if kind != "student":
+        raise MsddError(f"{args.folder} holds a {kind}; name a student's folder")
     export(load(args.folder), args.file)
     print(f"{args.file} written: latents and noise to images")

@@ -38,9 +38,12 @@ def paired(a: ArrayLike, b: ArrayLike, resamples: int = 2000, seed: int = 0) -> 
 
 
 def pooled_psnr(errors: ArrayLike, resamples: int = 2000, seed: int = 0) -> Interval:
-    """PSNR of the mean of the images' squared errors (N,), in decibels; their range is 1."""
-    mean, low, high = psnr(np.array(bootstrap(errors, resamples, seed))).tolist()
-    return mean, high, low
+    """PSNR of the mean of the images' squared errors (N,), in decibels; their range is 1.
+
+    Where so few images differ that resamples without them count, there is no interval.
+    """
+    mean, high, low = psnr(np.array(bootstrap(errors, resamples, seed))).tolist()
+    return (mean, low, high) if np.isfinite(high) else (mean,) * 3
 
 
 def paired_pooled_psnr(

@@ -22,12 +22,12 @@ def identity(real: Features, images: str | None, preparation: str | None) -> Ide
 
 
 def identities(
-    wanted: Iterable[Features], paths: list[Path], preparation: str
+    wanted: Iterable[Features], named: tuple[tuple[str, Path], ...], preparation: str
 ) -> dict[Features, Identity]:
-    """Of the features of these files. Reads them all, once."""
+    """Of the features of these files, by the names that images have in the set."""
     wanted = list(wanted)
     counts = {real.first for real in wanted}
-    digests = {count: statistics.images_digest(paths[:count]) for count in counts}
+    digests = {count: statistics.images_digest(named[:count]) for count in counts}
     return {real: identity(real, digests[real.first], preparation) for real in wanted}
 
 

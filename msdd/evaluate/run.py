@@ -25,7 +25,7 @@ from msdd.evaluate.subject import Subject
 from msdd.evaluate.tally import Features, Tally, sampled
 from msdd.files import atomic
 from msdd.fingerprint import closure_digest
-from msdd.provenance import commit, context
+from msdd.provenance import context
 
 PROVENANCE = ("commit", "dirty", "versions", "device")  # what a repeated run has in common
 
@@ -71,12 +71,12 @@ def folders(
 def tokenizer(
     subject: Subject,
     images: Path,
-    side: int,
     protocols: Mapping[str, Protocol],
     settings: Settings,
     team: Team,
 ) -> dict[str, object] | None:
     """A tokenizer on a folder of images, cropped as each protocol says: one pass for each crop."""
+    side = subject.resolution
     about = subject.about | {"images": str(images), "resolution": side}
     passes = [
         Pass(
@@ -129,7 +129,8 @@ def measured(
     if team.rank == 0 and settings.reference:
         known = references.given(settings.reference, wanted, source.preparation)
     elif team.rank == 0:
-        names = references.identities(wanted, source.paths, source.preparation)
+        named = tuple(zip(source.names, source.paths, strict=True))
+        names = references.identities(wanted, named, source.preparation)
         known = references.kept(names, sampled(part.protocols.values()))
     tally = Tally(part.protocols, instruments, team.share(set(known)))
     store = None
@@ -149,7 +150,7 @@ def key(part: Pass, about: dict[str, object], settings: Settings) -> str:
         "batch": settings.batch,
         "device": str(settings.device.type),
         "images": [(str(path), *stamp(path)) for path in part.source.files()],
-        "code": [closure_digest("msdd.evaluate.tally"), commit()],
+        "code": closure_digest("msdd.evaluate.run"),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -73,10 +73,11 @@ def run(params: Params, decode: str, root: Path = Path(".")) -> dict[str, object
 
 
 def run_reference(params: Params, name: str, root: Path = Path(".")) -> dict[str, object]:
-    """Measure `mean-colour`, or `bicubic` from the side of the coarsest scale of `model`."""
+    """Measure `mean-colour`, or `bicubic` from the side of the coarsest scale of `model`, half the
+    resolution at most."""
     if name not in layout.REFERENCES:
         raise MsddError(f"no reference '{name}'; there are {', '.join(layout.REFERENCES)}")
-    side = params.data.resolution >> (params.model.scales - 1)
+    side = params.data.resolution >> max(1, params.model.scales - 1)
     resolution = params.data.resolution
     tokenizer = MeanColour(resolution) if name == "mean-colour" else Bicubic(side, resolution)
     tokens = 1 if name == "mean-colour" else side**2

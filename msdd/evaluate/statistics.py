@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from msdd import files, weights
 from msdd.errors import MsddError
 from msdd.evaluate.frechet import Moments
 from msdd.evaluate.kid import Sample
+from msdd.fingerprint import closure_digest
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,10 @@ class Identity:
 
     @property
     def key(self) -> str:
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        """A digest of all of it, and of the code that makes features of images."""
+        code = [closure_digest(f"msdd.evaluate.{name}") for name in ("sources", "tally")]
+        whole = json.dumps([asdict(self), code], sort_keys=True)
+        return hashlib.sha256(whole.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,15 @@ def identity(
     return Identity(images, preparation, network, weights.SOURCES[network].digest, resize)
 
 
-def images_digest(paths: Iterable[Path]) -> str:
-    """SHA-256 over the names and contents of these files, in this order."""
+@cache
+def images_digest(named: tuple[tuple[str, Path], ...]) -> str:
+    """SHA-256 over the names in the set and the contents of these files, in this order.
+
+    The names tell which images KID takes its sample of. Every file is read once in a process.
+    """
     sha = hashlib.sha256()
-    for path in paths:
-        sha.update(f"{path.name} {files.digest(path)}\n".encode())
+    for name, path in named:
+        sha.update(f"{name} {files.digest(path)}\n".encode())
     return sha.hexdigest()
 
 

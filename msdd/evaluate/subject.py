@@ -12,6 +12,8 @@ from torch import Tensor
 from msdd.device import arithmetic
 from msdd.errors import MsddError
 from msdd.evaluate.sources import Reconstruct
+from msdd.files import digest
+from msdd.fingerprint import closure_digest
 from msdd.folders import ids as noise_ids
 from msdd.tokenizers.catalogue import tokenizer
 from msdd.tokenizers.tokenizer import Tokenizer
@@ -24,6 +26,7 @@ class Subject:
     """A tokenizer as an evaluation sees it.
 
     about: what is told of it beside its figures, and what tells two of them apart
+    resolution: side of the crops it is given
     """
 
     about: dict[str, object]
@@ -46,15 +49,18 @@ def opened(
     checkpoint: str | None,
     device: torch.device,
     decoding: Decoding,
+    resolution: int | None = None,
     run_code: bool = False,
 ) -> Subject:
     """A tokenizer by its name: `module:callable`, or what `msdd.tokenizers.catalogue` knows.
 
-    Raises MsddError if there is none.
+    Raises MsddError if there is none, or if it does not take images of the resolution.
     """
     about = {"tokenizer": name, **vars(decoding)}
     if ":" in name:
-        return Subject(about, RESOLUTION, called(imported(name), device, decoding))
+        function = imported(name)
+        about["code"] = digest(Path(sys.modules[name.partition(":")[0]].__file__))
+        return Subject(about, resolution or RESOLUTION, called(function, device, decoding))
     found = tokenizer(
         name,
         checkpoint,
@@ -63,8 +69,11 @@ def opened(
         guidance=decoding.guidance,
         run_code=run_code,
     )
+    side = resolution or found.resolution
+    found.check_sides(torch.empty(0, 3, side, side))
     about |= {"weights": dict(found.files), "description": found.describe()._asdict()}
-    return Subject(about, found.resolution, decoded(found, device, decoding))
+    about["code"] = closure_digest(type(found).__module__)
+    return Subject(about, side, decoded(found, device, decoding))
 
 
 def imported(name: str) -> Callable[[Tensor], Tensor]:

@@ -84,21 +84,30 @@ def _of_decode(about: dict) -> dict:
 def _measured(path: Path | None, timing: dict | None, root: Path) -> dict:
     file = path or (layout.systems_timed() if timing else None)
     return {
-        **(_quality(read_json(root / path)) if path else {}),
+        **(_quality(root / path) if path else {}),
         **speed({"timing": timing or {}}),
         "source": "here" if file else NOWHERE,
         "file": file and file.as_posix(),
     }
 
 
-def _quality(report: dict) -> dict:
+def _quality(path: Path) -> dict:
     """Figures of the `primary` protocol, or else of the first that there is."""
+    report = read_json(path)
+    if "description" not in report:
+        raise MsddError(f"{path}: no report of `msdd evaluate --tokenizer`; take it away")
     name = "primary" if "primary" in report["protocols"] else next(iter(report["protocols"]))
     return {
         "forward_passes": report["description"]["evaluations"],
         "protocol": name,
         **metrics({"metrics": report["protocols"][name]["figures"]}),
     }
+
+
+def _weights(report: dict) -> str:
+    """Files with the first digits of their digests."""
+    files = report.get("weights", {}).items()
+    return ", ".join(f"{name} ({digest[:12]})" for name, digest in files) or "unknown"
 
 
 def _nowhere(found: list[dict]) -> dict:
@@ -121,6 +130,6 @@ def notes(root: Path) -> list[str]:
         report = read_json(root / path)
         told.append(
             f"{path.stem}: {report['images']} images at {report['resolution']} px; weights "
-            f"{str(report.get('weights'))[:12]}; all figures in {path.as_posix()}."
+            f"{_weights(report)}; all figures in {path.as_posix()}."
         )
     return told

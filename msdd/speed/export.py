@@ -32,6 +32,8 @@ def export(tokenizer: MSDD, path: Path) -> None:
         raise MsddError(f"{path}: choose a file name that ends with {' or '.join(writers)}")
     if any(n > 1 for n in tokenizer.steps) or any(g != 1 for g in tokenizer.guidance):
         raise MsddError("only one-step decoders are exported; name a student's folder")
+    if tokenizer.config.uvit:
+        raise MsddError("only MMDiTs are exported, and this student is a U-ViT")
     backends = [CANDIDATES] * len(tokenizer.decoders)
     decoder = freeze(OneStep(tokenizer.decoders, tokenizer.correlation, backends))
     with atomic(path) as temporary, warnings.catch_warnings(action="ignore"):

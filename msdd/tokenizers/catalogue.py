@@ -164,15 +164,24 @@ def of_folder(folder: Path, device: "str | torch.device", settings: dict) -> "To
         file = present[0] if present else folder / DIFFUSERS_FILES[0]
         made = adjusted(klvae.load(klvae.config_of(folder), checkpoint.read(file)), settings)
         return finished(made, [file], device)
+    from msdd.model import store
     from msdd.tokenizers import msdd
 
-    return finished(msdd.load(folder, **settings), [folder / "model.safetensors"], device)
+    kind, _ = store.read_config(folder)
+    if kind == "student" and settings.keys() & {"steps", "guidance"}:
+        raise MsddError(f"{folder} holds a student: it makes one unguided step a scale")
+    try:
+        made = msdd.load(folder, **settings)
+    except ValueError as error:
+        raise MsddError(f"{folder}: {error}") from error
+    return finished(made, [folder / "model.safetensors"], device)
 
 
 def adjusted(made: "Tokenizer", settings: dict) -> "Tokenizer":
     """With other settings of the decode. MsddError for one that the system has not."""
-    if settings.get("steps", 1) < 1:
-        raise MsddError(f"steps is {settings['steps']}; it must be 1 or more")
+    steps = settings.get("steps", 1)
+    if not isinstance(steps, int) or steps < 1:
+        raise MsddError(f"steps is {steps}; it must be a number, 1 or more")
     holder = getattr(made, "sampling", made)
     for name in settings:
         if not hasattr(holder, name):

@@ -62,6 +62,7 @@ class MSDD(Tokenizer):
     @torch.inference_mode()
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3, R, R) in [-1, 1] to latents (B, latents, latent_dim)."""
+        self.check_sides(images)
         return encode(self.encoder, images.to(self.device))
 
     @torch.inference_mode()

@@ -32,4 +32,4 @@ def small(names: list[str]) -> dict:
 def evaluated(folder: Path, chosen: dict, team: Team | None = None, subject=SUBJECT, **more):
     """The report on `faded` in batches of 2."""
     settings = run.Settings(2, CPU, **more)
-    return run.tokenizer(subject, folder, SIDE, chosen, settings, team or Team())
+    return run.tokenizer(subject, folder, chosen, settings, team or Team())

@@ -146,6 +146,10 @@ def test_folders_that_disagree_or_cannot_be_read_are_named(folders, tmp_path, ca
         (["--originals", "no", "--reconstructions", "no"], "--originals: there is no folder no"),
         (["--tokenizer", "os:nothing", "--images", "."], "--tokenizer os:nothing: module 'os' has"),
         (["--tokenizer", "os:sep", "--images", "."], "os:sep is no function of images, but str"),
+        (["teacher", "--steps", "2"], "--steps means nothing to `evaluate teacher`"),
+        (["teacher"], "--protocol means nothing to `evaluate teacher`"),
+        (["--originals", "x", "--reconstructions", "y", "--seed", "3"], "--seed means nothing"),
+        (["--tokenizer", "os:sep", "--images", ".", "--steps", "2"], "--steps means nothing to"),
     ],
 )
 def test_wrong_options_are_told(capsys, arguments, message):

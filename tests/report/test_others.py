@@ -24,7 +24,7 @@ def evaluated(**figures: object) -> dict:
     """What `msdd evaluate --tokenizer NAME --json FILE` writes, in part."""
     return {
         "tokenizer": "x",
-        "weights": "0123456789abcdef" * 4,
+        "weights": {"x.pth": "0123456789abcdef" * 4},
         "images": 500,
         "resolution": 256,
         "description": {"evaluations": 25},
@@ -71,7 +71,7 @@ def test_what_was_evaluated_has_its_figures(finished):
     assert (found["psnr"], found["psnr_low"], found["fd_inception"]) == (22.5, 22.0, 1.25)
     assert (found["file"], found["protocol"]) == (file.as_posix(), "primary")
     assert found["forward_passes"] == 25 and pd.isna(found["rfid"])
-    assert "flowmo-lo: 500 images at 256 px; weights 0123456789ab" in text
+    assert "flowmo-lo: 500 images at 256 px; weights x.pth (0123456789ab)" in text
 
 
 def test_a_file_of_no_system_is_told(finished):

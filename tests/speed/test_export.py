@@ -7,6 +7,7 @@ import onnxruntime
 import pytest
 import torch
 
+from msdd import cli
 from msdd.errors import MsddError
 from msdd.flow.noise import vectors
 from msdd.model.config import ModelConfig
@@ -73,7 +74,10 @@ def test_onnxruntime_runs_the_file(student, tmp_path):
         torch.testing.assert_close(torch.from_numpy(found), expected, atol=3e-5, rtol=0)
 
 
-def test_what_cannot_be_exported_is_told(student, tmp_path):
+def test_what_cannot_be_exported_is_told(student, trained, tmp_path, capsys):
+    folder = trained / "runs/msdd/stage1"
+    assert cli.main(["export", str(folder), str(tmp_path / "decoder.pt2")]) == 1
+    assert "stage1 holds a teacher; name a student's folder" in capsys.readouterr().err
     with pytest.raises(MsddError, match=r"ends with \.pt2 or \.onnx"):
         export(student, tmp_path / "decoder.pth")
     teacher = MSDD(student.encoder, student.decoders, 4)

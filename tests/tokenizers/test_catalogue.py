@@ -279,7 +279,7 @@ def test_settings_of_the_decode(monkeypatch, tmp_path):
     assert tokenizer.describe().evaluations == 7
     with pytest.raises(MsddError, match="FlowMo has no jump to set"):
         msdd.load("flowmo-lo", checkpoint=path, jump="white")
-    with pytest.raises(MsddError, match="steps is 0; it must be 1 or more"):
+    with pytest.raises(MsddError, match="steps is 0; it must be a number, 1 or more"):
         msdd.load("flowmo-lo", checkpoint=path, steps=0)
 
 

@@ -4,7 +4,7 @@ import argparse
 from itertools import chain
 from pathlib import Path
 
-from msdd.commands.folders import positive
+from msdd.commands.folders import GUIDANCE, STEPS, positive
 from msdd.errors import MsddError
 
 DESCRIPTION = """Measure a row of `decodes`; or reconstructions in a folder against originals of
@@ -46,8 +46,8 @@ def add_what(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--resolution", type=positive, metavar="N", help="side of the crops; default: as published"
     )
-    group.add_argument("--steps", type=positive, metavar="N", help="default: as published")
-    group.add_argument("--guidance", type=float, metavar="G", help="default: as published")
+    group.add_argument("--steps", type=positive, metavar="N", help=STEPS)
+    group.add_argument("--guidance", type=float, metavar="G", help=GUIDANCE)
     group.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise")
     group.add_argument(
         "--precision", choices=("fp32", "bf16"), default="fp32", help="default: fp32"

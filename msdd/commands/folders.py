@@ -15,6 +15,10 @@ COMMANDS = {
 }
 
 
+STEPS = "default: as published; of a teacher's folder one a scale"
+GUIDANCE = "default: as published; of a teacher's folder none"
+
+
 def add(commands: argparse._SubParsersAction) -> None:
     for name, described in COMMANDS.items():
         command = commands.add_parser(name, help=described, description=described)
@@ -52,8 +56,8 @@ def _add_tokenizer(command: argparse.ArgumentParser) -> None:
 
 
 def _add_decoding(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--steps", type=positive, metavar="N", help="default: as published")
-    command.add_argument("--guidance", type=float, metavar="G", help="default: as published")
+    command.add_argument("--steps", type=positive, metavar="N", help=STEPS)
+    command.add_argument("--guidance", type=float, metavar="G", help=GUIDANCE)
     command.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise")
 
 

@@ -4,6 +4,7 @@ import copy
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -84,8 +85,7 @@ class Fast(Tokenizer):
             for module in regions:
                 module.compile(backend="eager")
             self.compiled = False
-            reason = str(error).strip().splitlines()[0]
-            print(f"msdd: decoding is not compiled: {reason}", file=sys.stderr)
+            tell_once(str(error).strip().splitlines()[0])
 
     def regions(self) -> list[nn.Module]:
         """What is compiled: on a GPU encoder and decode as wholes, which CUDA graphs need.
@@ -139,6 +139,11 @@ def static(tokenizer: MSDD, batch: int, device: torch.device, dtype: torch.dtype
     if all(n == 1 for n in steps) and all(g == 1 for g in guidance):
         return OneStep(decoders, tokenizer.correlation, backends)
     return ManySteps(decoders, steps, guidance, tokenizer.correlation, backends)
+
+
+@cache
+def tell_once(reason: str) -> None:
+    print(f"msdd: decoding is not compiled: {reason}", file=sys.stderr)
 
 
 def sharing(module: nn.Module) -> nn.Module:

@@ -20,7 +20,8 @@ def table(document: dict, source: str) -> Table:
     lines = dict.fromkeys((row["system"], row["path"]) for row in document["rows"])
     rows = [_line(document, system, path) | {"file": source} for system, path in lines]
     frame = pd.DataFrame(rows, columns=FIELDS).astype(dict.fromkeys(WHOLE, "Int64"))
-    columns = [column for column in _columns(document) if frame[column.name].notna().any()]
+    slowest = frame["images_per_second"].min()
+    columns = [column for column in _columns(document, slowest) if frame[column.name].notna().any()]
     return Table(frame, columns, _caption(document), _notes(document), None, "file")
 
 
@@ -79,15 +80,16 @@ def _speed(row: dict | None) -> float | None:
     return row and row["images_per_second"]
 
 
-def _columns(document: dict) -> list[Column]:
+def _columns(document: dict, slowest: float) -> list[Column]:
     first = document["systems"][0]["system"] if document["systems"] else "–"
+    digits = 4 if slowest < 0.1 else 2
     return [
         Column("system", "system"),
         Column("path", "path"),
         Column("precision", "precision"),
         Column("passes", "passes", 0),
         Column("gflop", "GFLOP", 2),
-        Column("images_per_second", "decode\nimages/s", 2, interval=True),
+        Column("images_per_second", "decode\nimages/s", digits, interval=True),
         Column("batch", "at\nbatch", 0),
         Column("latency_ms", "one image\n(ms)", 1),
         Column("encode", "encode\nimages/s", 1),

@@ -116,6 +116,14 @@ def test_any_tokenizer_can_be_timed(params):
     assert set(tokenizer.seen) == {1, 3}
 
 
+def test_a_first_call_of_minutes_is_a_sample_and_says_so(params, monkeypatch):
+    monkeypatch.setattr(throughput, "LONG", 0.0)
+    system = systems.of_tokenizer("halves", Halves(), "fp32")
+    for row in throughput.measure([system], params.throughput, CPU)["rows"]:
+        assert row["cold"] == (row["box"] in ("encode", "decode"))
+        assert row["how"] == "eager" and len(row["samples"]) == 3
+
+
 def test_flops_that_are_counted_are_those_of_the_closed_form(decodes):
     for system in decodes:
         assert systems.of_tokenizer("", system.plain, "fp32").flops == system.flops

@@ -56,7 +56,7 @@ def tokenizer(
     system = find(str(name))
     files = hub.locate(checkpoint, system.files) if checkpoint else needed(str(name), system)
     if system.vae:
-        files += needed(system.vae, SYSTEMS[system.vae])
+        files += needed(system.vae, SYSTEMS[system.vae], of=str(name))
     return finished(adjusted(load(system, files, run_code), settings), files, device)
 
 
@@ -90,8 +90,11 @@ def find(name: str) -> System:
     raise MsddError(f"'{name}' is no system and no model folder{more}")
 
 
-def needed(name: str, system: System) -> list[Path]:
-    """The files of a system that are on this machine; MsddError says where to get them."""
+def needed(name: str, system: System, of: str | None = None) -> list[Path]:
+    """The files of a system that are on this machine; MsddError says where to get them.
+
+    of: the system whose decoder works on these; its checkpoint is another.
+    """
     if found := hub.present(name, system.repository, system.files):
         return found
     if system.config is None:
@@ -99,11 +102,14 @@ def needed(name: str, system: System) -> list[Path]:
     if not system.files:
         raise MsddError(f"{name}: its authors released no weights; name a checkpoint of your own")
     place = hub.folders()[0] / name
-    raise MsddError(
+    told = (
         f"{name}: no weights on this machine; put {' and '.join(system.files)} of "
-        f"{system.repository} into {place}, or name a checkpoint: a path, or "
-        f"{hub.PREFIX}{system.repository}/{system.files[0]}"
+        f"{system.repository} into {place}"
     )
+    if of:
+        raise MsddError(f"{of} decodes the latents of {told}")
+    named = f"{hub.PREFIX}{system.repository}/{system.files[0]}"
+    raise MsddError(f"{told}, or name a checkpoint: a path, or {named}")
 
 
 def load(system: System, files: list[Path], run_code: bool = False) -> "Tokenizer":

@@ -243,6 +243,10 @@ def test_no_checkpoint_says_where_to_get_one(tmp_path, monkeypatch):
         MsddError, match=f"put encoder.jit and decoder.jit of .* into {tmp_path}/cosmos"
     ):
         msdd.load("cosmos-di16x16")
+    decoder = tmp_path / "SDVAE_S_256.safetensors"
+    save_file({}, decoder)
+    with pytest.raises(MsddError, match="ssdd-sdvae-s decodes the latents of sd-vae.*no weights"):
+        msdd.load("ssdd-sdvae-s", checkpoint=decoder)
 
 
 @pytest.mark.parametrize("path", [str, Path])

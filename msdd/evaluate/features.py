@@ -34,6 +34,8 @@ class EfficientNetLite0(nn.Module):
     deviation. state: tensors by the names of efficientnet-lite-pytorch.
     """
 
+    dimensions = 1280
+
     def __init__(self, state: dict[str, Tensor]) -> None:
         from efficientnet_lite_pytorch import EfficientNet
 
@@ -55,6 +57,8 @@ class Inception(nn.Module):
 
     state: tensors by the names of pytorch_fid's weight file. resize: one of RESIZES.
     """
+
+    dimensions = 2048
 
     def __init__(self, state: dict[str, Tensor], resize: str = "pytorch_fid") -> None:
         super().__init__()

@@ -8,6 +8,7 @@ from msdd.evaluate import statistics
 from msdd.evaluate.protocols import Protocol
 from msdd.evaluate.statistics import Identity, Reference
 from msdd.evaluate.tally import Features, Sums, features
+from msdd.weights import FEATURES
 
 
 def originals(protocols: Iterable[Protocol]) -> set[Features]:
@@ -34,8 +35,15 @@ def identities(
 def given(
     path: Path, wanted: Iterable[Features], preparation: str | None
 ) -> dict[Features, Reference]:
-    """The statistics of a file, which say what they are of, unless another program wrote them."""
-    return {real: statistics.read(path, identity(real, None, preparation)) for real in wanted}
+    """The statistics of a file, which say what they are of, unless another program wrote them.
+
+    MsddError if they are of something else, or of features of other dimensions.
+    """
+    found = {real: statistics.read(path, identity(real, None, preparation)) for real in wanted}
+    for real, reference in found.items():
+        if (size := len(reference.mean)) != (wants := FEATURES[real.network].dimensions):
+            raise MsddError(f"{path} is of {size} features; {real.network} makes {wants}")
+    return found
 
 
 def kept(known: Mapping[Features, Identity], sampled: set[Features]) -> dict[Features, Reference]:

@@ -223,6 +223,9 @@ def test_statistics_of_the_originals_are_kept_exported_and_read(photographs, tmp
         MsddError, match="statistics of preparation 'bilinear crop of 64 px, levels"
     ):
         evaluated(photographs, small(["msdd"]), reference=file)
+    np.savez(file, mu=np.zeros(2048), sigma=np.eye(2048))
+    with pytest.raises(MsddError, match="is of 2048 features; efficientnet-lite0 makes 1280"):
+        evaluated(photographs, ssdd, reference=file)
     with pytest.raises(MsddError, match="these protocols need 2: choose one protocol"):
         evaluated(photographs, small(["ssdd", "dito"]), export=file)
 

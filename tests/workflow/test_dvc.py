@@ -159,6 +159,7 @@ FIXED = {
     "model.scales",
     "model.kl_encoder",
     "model.uvit",
+    "stage1.repa",
     "distil.mode",
     "students.msdd-1step.model",
     "students.finetuned.model",
@@ -168,10 +169,16 @@ FIXED = {
     "throughput.systems",
 }
 KL = {"width": 32, "multipliers": [1, 2, 2], "blocks": 1, "groups": 8}
+UVIT = {"channels": 32, "multipliers": [1, 1], "depth": 1, "heads": 4, "layers": 1}
+UVIT |= {"window": 4, "groups": 4}
+REPA = {"weight": 0.25, "block": 1, "model": "vit_tiny_patch16_224", **GIVEN}
+ONE_SCALE = {"model": {**RAW["model"], "scales": 1}, "distil": {**RAW["distil"], "gan": 0.0}}
+ONE_SCALE |= {"students": {"msdd-1step": {"model": "msdd"}}, "ablations": {}}
+ONE_SCALE |= {"decodes": {"teacher": RAW["decodes"]["teacher"]}}
 SHAPES = {
-    "one scale": {"model": {**RAW["model"], "scales": 1}, "distil": {**RAW["distil"], "gan": 0.0}}
-    | {"students": {"msdd-1step": {"model": "msdd"}}, "ablations": {}}
-    | {"decodes": {"teacher": RAW["decodes"]["teacher"]}},
+    "one scale": ONE_SCALE,
+    "a U-ViT": {**ONE_SCALE, "model": {**ONE_SCALE["model"], "uvit": UVIT}}
+    | {"stage1": {**RAW["stage1"], "repa": REPA}},
     "another model": {"models": {"msdd": {}, "line": {"model": {"positions": "line"}}}},
     "a KL encoder": {"model": {**RAW["model"], "latents": 16, "kl_encoder": KL}},
     "another student": {

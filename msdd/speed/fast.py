@@ -116,8 +116,9 @@ class Fast(Tokenizer):
     @torch.inference_mode()
     def decode(self, latents: Tensor, ids: Sequence[int] | None = None, seed: int = 0) -> Tensor:
         """Latents (B, M, dim) to images (B, 3, R, R) in [-1, 1], with the same noise as `MSDD`."""
-        noise = vectors(seed, range(len(latents)) if ids is None else ids, self.config.sides)
-        return self.in_batches(self.chain, latents.to(self.device), noise.to(self.device))
+        ids = range(len(latents)) if ids is None else ids
+        noise = vectors(seed, ids, self.config.sides, self.device)
+        return self.in_batches(self.chain, latents.to(self.device), noise)
 
     def in_batches(self, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
         """The function of all rows, `batch` at a time; the last rows are filled up and cut off."""

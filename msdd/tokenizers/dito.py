@@ -109,9 +109,9 @@ class DiTo(Tokenizer):
         default), not of its neighbours.
         """
         ids = range(len(latents)) if ids is None else ids
-        (noise,) = image_noise(seed, ids, [self.resolution])
+        (noise,) = image_noise(seed, ids, [self.resolution], self.device)
         context = self.context(latents.to(self.device))
-        return self.sample(noise.to(self.device), context).clamp(-1, 1)
+        return self.sample(noise, context).clamp(-1, 1)
 
     def context(self, latents: Tensor) -> Tensor:
         """Latents enlarged to the side of the image, as the renderer reads them."""

@@ -92,8 +92,8 @@ class FlowMo(Tokenizer):
         default), not of its neighbours.
         """
         ids = range(len(latents)) if ids is None else ids
-        (noise,) = image_noise(seed, ids, [self.resolution])
-        return self.sample(noise.to(self.device), self.code(latents)).clamp(-1, 1)
+        (noise,) = image_noise(seed, ids, [self.resolution], self.device)
+        return self.sample(noise, self.code(latents)).clamp(-1, 1)
 
     def sample(self, x: Tensor, code: Tensor) -> Tensor:
         """From the noise x (B, 3, R, R) to the image as the sampler leaves it, not clamped."""

@@ -78,7 +78,7 @@ class MSDD(Tokenizer):
 
     def normals(self, ids: Sequence[int], seed: int) -> list[Tensor]:
         """The noise of these images, at every scale."""
-        return [part.to(self.device) for part in image_noise(seed, ids, self.config.sides)]
+        return image_noise(seed, ids, self.config.sides, self.device)
 
     @torch.inference_mode()
     def states(self, latents: Tensor, normals: Sequence[Tensor]) -> list[Tensor]:

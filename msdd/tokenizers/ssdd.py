@@ -94,8 +94,8 @@ class SSDD(Tokenizer):
         """
         ids = range(len(latents)) if ids is None else ids
         height, width = (self.encoder.factor * side for side in latents.shape[-2:])
-        (noise,) = image_noise(seed, ids, [max(height, width)])
-        noise = noise[:, :, :height, :width].to(self.device)
+        (noise,) = image_noise(seed, ids, [max(height, width)], self.device)
+        noise = noise[:, :, :height, :width]
         return sample(self.decoder, noise, latents.to(self.device), self.sampling).clamp(-1, 1)
 
 

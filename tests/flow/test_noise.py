@@ -1,8 +1,9 @@
 """Noise is a function of seed and image id, and of nothing else."""
 
 import torch
+from scipy.stats import kstest
 
-from msdd.flow.noise import image_noise
+from msdd.flow.noise import image_noise, normals, splitmix
 from msdd.seeds import seed_of
 
 SIDES = [4, 8, 16]
@@ -36,6 +37,32 @@ def test_unit_normals_without_correlation_between_images_or_scales():
     assert shared.abs().max() < 6 / fine.shape[1] ** 0.5
     coarse = parts[0].flatten(1)
     assert torch.linalg.vecdot(coarse, fine[:, : coarse.shape[1]]).abs().max() < 6 * 768**0.5
+
+
+def restated(key: int, count: int) -> list[int]:
+    """SplitMix64 in whole numbers of any size (Steele, Lea, Flood 2014)."""
+    mask, numbers = (1 << 64) - 1, []
+    for i in range(1, count + 1):
+        z = (key + i * 0x9E3779B97F4A7C15) & mask
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+        numbers.append(z ^ (z >> 31))
+    return numbers
+
+
+def test_the_bits_are_those_of_splitmix64():
+    keys = [0, 1234567, 2**63 - 1]
+    found = splitmix(torch.tensor(keys), 5)
+    assert [[z % 2**64 for z in row] for row in found.tolist()] == [restated(k, 5) for k in keys]
+    assert restated(1234567, 2) == [6457827717110365317, 3203168211198807973]  # as it is published
+
+
+def test_they_are_distributed_as_normals():
+    """By Kolmogorov and Smirnov, both halves and an odd number of them."""
+    drawn = normals(torch.arange(8) << 40, 100_001)
+    assert drawn.shape == (8, 100_001)
+    for part in drawn.tensor_split(2, dim=1):
+        assert kstest(part.flatten().numpy(), "norm").pvalue > 1e-3
 
 
 def test_seeds_are_stable_over_processes_and_tell_parts_apart():

@@ -53,13 +53,18 @@ def coin_block(seed: int, block: int) -> np.ndarray:
 class Loader:
     """Endless batches of training images from position `start` on, made by a thread ahead of need.
 
-    Iterating yields (images, positions): float32 (B, 3, H, W) in [-1, 1], half of them mirrored,
-    and their places in the stream, int64 (B,). What stands at a position does not depend on where
-    a process started. An error in the thread is raised at the batch it concerns.
+    Iterating yields (images, positions): uint8 (B, 3, H, W), half of them mirrored, and their
+    places in the stream, int64 (B,). What stands at a position does not depend on where a process
+    started. An error in the thread is raised at the batch it concerns.
+
+    pinned: in memory from which a GPU copies while it computes.
     """
 
-    def __init__(self, crops: Crops, seed: int, batch: int, start: int = 0):
+    def __init__(
+        self, crops: Crops, seed: int, batch: int, start: int = 0, pinned: bool = False
+    ) -> None:
         self.crops, self.seed, self.batch, self.start = crops, seed, batch, start
+        self.pinned = pinned
         self.thread = ThreadPoolExecutor(1, "loader")
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
@@ -80,8 +85,8 @@ class Loader:
         pixels = self.crops.batch(indices).numpy()
         mirrored = flips(self.seed, positions)
         pixels[mirrored] = pixels[mirrored][..., ::-1]
-        images = pixels.astype(np.float32) / np.float32(127.5) - np.float32(1)
-        return torch.from_numpy(images), positions
+        images = torch.from_numpy(pixels)
+        return images.pin_memory() if self.pinned else images, positions
 
     def close(self) -> None:
         """Stop the thread; batches that were not asked for are dropped."""

@@ -22,6 +22,7 @@ class Denoiser(nn.Module):
         self, x: Tensor, t: Tensor | float, scale: Scale, latents: Tensor | None
     ) -> Tensor:
         """v at x (B, 3, side, side) and local t (a number or (B,)); latents None: without them."""
-        t = torch.as_tensor(t, dtype=torch.float32, device=x.device).expand(len(x))
+        if not isinstance(t, Tensor):
+            t = torch.full((len(x),), t, device=x.device)  # filled there, nothing is waited for
         latents = self.null.expand(len(x), -1, -1) if latents is None else latents
         return self(x, scale.time(t), latents).to(x.dtype)

@@ -9,6 +9,7 @@ from msdd.data.loader import Loader
 from msdd.data.shards import Crops
 from msdd.device import arithmetic
 from msdd.errors import MsddError
+from msdd.evaluate.metrics import from_uint8
 from msdd.progress import Progress
 from msdd.sections import Optimisation
 from msdd.seeds import seed_of
@@ -29,15 +30,16 @@ def train(job: Job, state: State, crops: Crops, seed: int, checkpoint: Path, run
     log = checkpoint.with_name("train.log")
     state.network.train()
     with (
-        Loader(crops, seed, settings.batch, state.images) as loader,
+        Loader(crops, seed, settings.batch, state.images, device.type == "cuda") as loader,
         Progress(job.name, settings.images, log=log, start=state.images) as progress,
     ):
         for images, _ in loader:
             if state.images >= settings.images:
                 break
             torch.manual_seed(seed_of(job.stage, job.part, seed, state.images))
+            images = from_uint8(images.to(device, non_blocking=True))
             with arithmetic(settings.precision, device):
-                terms = job.losses(images.to(device))
+                terms = job.losses(images)
             terms["loss"].backward()
             rate = step(state, settings)
             if state.adversary:

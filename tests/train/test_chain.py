@@ -248,7 +248,7 @@ def test_finetuning_begins_with_the_assembled_student(tiny_params, work, noted):
     found, real = noted[0].seen[0]
     crops = Crops(work / layout.prepared(), "train")
     with Loader(crops, tiny_params.seed, SHORT["batch"]) as loader:
-        assert torch.equal(real, loader.load(0)[0])
+        assert torch.equal(real, from_uint8(loader.load(0)[0]))
     torch.manual_seed(seed_of("finetune", "", tiny_params.seed, 0))
     normals = [torch.randn(len(real), 3, side, side) for side in (8, 16)]
     start = load(work / START)

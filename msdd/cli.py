@@ -174,9 +174,13 @@ def report(name: str) -> Callable[[argparse.Namespace], None]:
 
 
 def track(args: argparse.Namespace) -> None:
-    from msdd import tracking
+    """What cannot be delivered waits, which is no error."""
+    from msdd import delivery
 
-    tracking.deliver(ROOT)
+    try:
+        print(delivery.deliver(ROOT, patient=True))
+    except MsddError as error:
+        print(f"msdd: {error}", file=sys.stderr)
 
 
 def fingerprint(args: argparse.Namespace) -> None:

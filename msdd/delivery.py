@@ -1,4 +1,4 @@
-"""From the outbox of `msdd.tracking` into MLflow.
+"""From the outbox into MLflow.
 
 The database is SQLite in the working directory unless `MLFLOW_TRACKING_URI` names a server.
 Whatever happens here, no stage waits for it: a run's folder leaves the outbox only when all that it
@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from msdd import lock
+from msdd import lock, outbox
 from msdd.errors import MsddError
 from msdd.files import read_json, write_json
-from msdd.tracking import CLOSED, events, outbox, status
+from msdd.outbox import CLOSED, events, status
 
 PARAMS, METRICS = 100, 1000  # MLflow's limits of a batch; values that are too long it cuts itself
 QUIET = {
@@ -60,7 +60,9 @@ def address(root: str | Path) -> str:
 
 def _drain(root: Path) -> Iterator[tuple[str, int]]:
     """Deliver every run's folder; yields its name and the number of records that were new."""
-    folders = [path for path in sorted(outbox(root).glob("*")) if _waiting(path, address(root))]
+    folders = [
+        path for path in sorted(outbox.folder(root).glob("*")) if _waiting(path, address(root))
+    ]
     if not folders:
         return
     client, experiment = _connect(root, len(folders))

@@ -21,6 +21,7 @@ EXCLUDED = {
     "msdd.fingerprint",
     "msdd.layout",
     "msdd.lock",
+    "msdd.outbox",
     "msdd.params",
     "msdd.progress",
     "msdd.provenance",

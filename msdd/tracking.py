@@ -1,14 +1,6 @@
-"""What a stage tells the experiment tracker, spooled to disk.
+"""What a stage tells the experiment tracker, spooled to disk (`msdd.outbox`).
 
-A stage never imports MLflow and never waits for it: it appends to a folder of its own in
-`.tracking/outbox`, and `msdd.delivery`, in another process, feeds MLflow from there. A folder holds
-
-    run.json       who: row, stage, parameters, tags
-    events.jsonl   what happened, in order: status, metrics at a step, files
-    files/         what is to become artefacts (hard links where the file system allows)
-    delivered.json how far delivery has come
-
-`MSDD_TRACKING=off` switches all of it off.
+A stage never imports MLflow and never waits for it. `MSDD_TRACKING=off` switches all of it off.
 """
 
 import hashlib
@@ -21,20 +13,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msdd import checkout, provenance
-from msdd.errors import MsddError
+from msdd import checkout, outbox, provenance
 from msdd.files import read_json, write_json
+from msdd.outbox import CLOSED, status
 
 if TYPE_CHECKING:
     from msdd.params import Params
 
 FLUSH_SECONDS = 60  # between two deliveries in the background while stages run
-CLOSED = ("FINISHED", "KILLED")  # MLflow's words; RUNNING and FAILED runs may go on
 _deliveries: list[subprocess.Popen] = []  # kept, or Python warns that they still run
-
-
-def outbox(root: str | Path) -> Path:
-    return Path(root) / ".tracking" / "outbox"
 
 
 def enabled() -> bool:
@@ -131,10 +118,10 @@ class Run:
         self.folder = self._interrupted(record) if resumed else None
         if self.folder is None:
             self._abandon()
-            self.folder = outbox(self.root) / f"{self._stem}{time.time_ns():x}"
+            self.folder = outbox.folder(self.root) / f"{self._stem}{time.time_ns():x}"
             write_json(self.folder / "run.json", record)
         else:
-            self.told = _mend(self.folder)
+            self.told = outbox.mend(self.folder)
 
     @property
     def identity(self) -> dict[str, str] | None:
@@ -147,7 +134,7 @@ class Run:
 
     def _attempts(self) -> list[Path]:
         """The folders of this run that are not finished, the latest first."""
-        folders = [path.parent for path in outbox(self.root).glob(f"{self._stem}*/run.json")]
+        folders = [path.parent for path in outbox.folder(self.root).glob(f"{self._stem}*/run.json")]
         named = [path for path in folders if path.name.count(".") == self._stem.count(".")]
         open_ = [path for path in sorted(named, reverse=True) if status(path) not in CLOSED]
         return [path for path in open_ if self._here(path)]
@@ -166,8 +153,8 @@ class Run:
 
     def _abandon(self) -> None:
         for folder in self._attempts():
-            _mend(folder)
-            _append(folder, {"status": "KILLED"})
+            outbox.mend(folder)
+            outbox.append(folder, {"status": "KILLED"})
 
     def __enter__(self) -> "Run":
         self._tell({"status": "RUNNING"})
@@ -208,7 +195,7 @@ class Run:
 
     def _tell(self, event: dict) -> None:
         if self.on:
-            _append(self.folder, event)
+            outbox.append(self.folder, event)
 
 
 def _record(
@@ -224,50 +211,13 @@ def _record(
         "row_key": key(row, row_params),
         "tags": {"row": row, "stage": stage, **tags, **circumstances, **_experiment()},
         "versions": context["versions"],
-        "started": _now(),
+        "started": outbox.now(),
     }
 
 
 def _experiment() -> dict[str, str]:
     """DVC's name of the experiment, if this is one."""
     return {"experiment": os.environ["DVC_EXP_NAME"]} if "DVC_EXP_NAME" in os.environ else {}
-
-
-def _append(folder: Path, event: dict) -> None:
-    """One write of one line: a reader sees it whole or not at all."""
-    with open(folder / "events.jsonl", "a", encoding="utf-8") as file:
-        file.write(json.dumps({"time": _now()} | event) + "\n")
-
-
-def _now() -> int:
-    """MLflow counts milliseconds."""
-    return time.time_ns() // 1_000_000
-
-
-def events(folder: Path, offset: int = 0) -> tuple[list[dict], int]:
-    """What was told in a run's folder from a byte on, and the byte behind the last whole line."""
-    path = folder / "events.jsonl"
-    if not path.exists():
-        return [], 0
-    with open(path, "rb") as file:
-        file.seek(offset)
-        whole, end, _ = file.read().rpartition(b"\n")
-    lines = (whole + end).splitlines()
-    return [json.loads(line) for line in lines], offset + len(whole + end)
-
-
-def status(folder: Path) -> str:
-    """The last status that was told in a run's folder."""
-    told = [event["status"] for event in events(folder)[0] if "status" in event]
-    return told[-1] if told else "RUNNING"
-
-
-def _mend(folder: Path) -> int:
-    """Cut off a line that a killed process left unfinished; returns the last step told, or -1."""
-    told, end = events(folder)
-    if (folder / "events.jsonl").exists():
-        os.truncate(folder / "events.jsonl", end)
-    return max((event.get("step", -1) for event in told), default=-1)
 
 
 def _link(source: Path, target: Path) -> None:
@@ -294,19 +244,6 @@ def _picture(images: object):
     enlarge = max(1, 128 // height)
     size = (picture.width * enlarge, picture.height * enlarge)
     return picture.resize(size, Image.Resampling.NEAREST)
-
-
-def deliver(root: str | Path = ".") -> None:
-    """Deliver everything now and say so in one line; what fails waits, which is no error.
-
-    Imports MLflow, so it is for the command line, not for stages.
-    """
-    from msdd import delivery
-
-    try:
-        print(delivery.deliver(root, patient=True))
-    except MsddError as error:
-        print(f"msdd: {error}", file=sys.stderr)
 
 
 def flush(root: str | Path, at_once: bool = False) -> None:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from msdd.delivery import address, client_at
-from msdd.tracking import outbox
+from msdd.outbox import folder
 
 SQLITE = "sqlite:///"
 
@@ -20,7 +20,7 @@ def whereabouts(run: dict[str, str], root: Path) -> dict[str, str]:
     except Exception as error:  # MLflow and its clients raise whatever they like
         return {"status": f"MLflow at {uri} does not answer: {str(error).splitlines()[0]}"}
     if found is None:
-        waits = (outbox(root) / run["key"]).exists()
+        waits = (folder(root) / run["key"]).exists()
         return {"status": "not delivered yet: `msdd track`" if waits else f"not in {uri}"}
     place = f"/#/experiments/{found.experiment_id}/runs/{found.run_id}"
     page = (uri if uri.startswith("http") else "http://127.0.0.1:5000") + place

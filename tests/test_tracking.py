@@ -14,8 +14,9 @@ from msdd import delivery, tracking
 from msdd.delivery import deliver
 from msdd.errors import MsddError
 from msdd.files import read_json
+from msdd.outbox import folder
 from msdd.params import load
-from msdd.tracking import Run, outbox
+from msdd.tracking import Run
 
 PARAMS = {"seed": 0, "stage1": {"batch": 64, "betas": [0.9, 0.95], "loss_weight": "none"}}
 
@@ -94,7 +95,7 @@ def test_a_row_is_a_parent_with_its_stages_under_it(root, client):
     (parent,) = {run.data.tags["mlflow.parentRunId"] for run in students}
     assert client.get_run(parent).data.tags["model"] == "msdd"
     assert client.get_run(parent).info.status == "FINISHED"
-    assert not list(outbox(root).iterdir())
+    assert not list(folder(root).iterdir())
 
 
 def test_parent_runs_as_long_as_one_of_its_stages(root, client):
@@ -187,7 +188,7 @@ def test_fresh_start_is_a_new_run_and_closes_the_abandoned_one(root, client):
     train(root, (0,))
     deliver(root)
     assert sorted(run.info.status for run in runs(client, stage="stage1")) == ["FINISHED", "KILLED"]
-    assert not list(outbox(root).iterdir())
+    assert not list(folder(root).iterdir())
 
 
 def test_four_processes_deliver_at_once_into_a_new_database(root):
@@ -209,7 +210,7 @@ def test_four_processes_deliver_at_once_into_a_new_database(root):
     assert sorted(len(curve(client, run)) for run in children) == [400] * 4
     assert len({run.data.tags["mlflow.parentRunId"] for run in children}) == 1
     assert len(runs(client, row="msdd")) == 5
-    assert not list(outbox(root).iterdir())
+    assert not list(folder(root).iterdir())
 
 
 def test_server_that_is_down_costs_nothing_and_loses_nothing(root, client, monkeypatch):
@@ -235,7 +236,7 @@ def test_bad_record_does_not_keep_the_others(root, client):
     with pytest.raises(MsddError, match="1 runs wait"):
         deliver(root)
     assert len(runs(client, stage="stage1")) == 1
-    assert len(list(outbox(root).iterdir())) == 1
+    assert len(list(folder(root).iterdir())) == 1
 
 
 def test_stage_imports_no_mlflow_and_does_not_wait(root):
@@ -254,9 +255,9 @@ def test_stage_imports_no_mlflow_and_does_not_wait(root):
     assert cost < 0.02
     log = root / ".tracking" / "delivery.log"
     patience = time.monotonic() + 40  # the delivery in the background has a database to make
-    while time.monotonic() < patience and list(outbox(root).iterdir()):
+    while time.monotonic() < patience and list(folder(root).iterdir()):
         time.sleep(0.2)
-    assert not list(outbox(root).iterdir()), log.read_text()
+    assert not list(folder(root).iterdir()), log.read_text()
     assert "INFO" not in log.read_text()
 
 

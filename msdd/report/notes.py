@@ -26,7 +26,7 @@ def few(root: Path, split: str = "held_out") -> str:
 
 def intervals(results: list[dict], root: Path) -> str:
     return (
-        f"Measured on {crops(results, root)}; brackets are 95 % bootstrap "
+        f"Decodes are measured on {crops(results, root)}; brackets are 95 % bootstrap "
         f"intervals over the crops and say nothing about other photographs.{few(root)}"
     )
 
@@ -52,10 +52,10 @@ def timed(results: list[dict]) -> list[str]:
     if not any(result["timing"] for result in results):
         return ["Nothing was timed."]
     return [
-        f"images/s: decoding alone, timed on {boxes(results)}. Speed and ratio vary from run to "
-        "run; all other columns repeat to the byte. They come from reports/throughput.json, where "
-        "decodes take turns and each counts at its best batch, else from the .timing.json beside a "
-        "metrics file.",
+        f"Decodes' images/s: decoding alone, timed on {boxes(results)}. Speed and ratio vary from "
+        "run to run; all other columns repeat to the byte. They come from reports/throughput.json, "
+        "where decodes take turns and each counts at its best batch, else from the .timing.json "
+        "beside a metrics file.",
         commits([result["timing"]["provenance"] for result in results if result["timing"]]),
         "In MLflow the figures of a metrics file stand in the run `<row>/evaluate/<decode>`, below "
         "the row of params.yaml that decodes.",

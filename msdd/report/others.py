@@ -14,6 +14,7 @@ from msdd.files import read_json
 from msdd.report import timed
 from msdd.report.cited import latent
 from msdd.report.measured import metrics, speed
+from msdd.report.notes import boxes, commits
 from msdd.report.published import Published
 from msdd.tokenizers.systems import MSDD, SYSTEMS, System
 
@@ -82,26 +83,35 @@ def _of_decode(about: dict) -> dict:
 
 
 def _measured(path: Path | None, timing: dict | None, root: Path) -> dict:
-    file = path or (layout.systems_timed() if timing else None)
+    files = [file.as_posix() for file in (path, timing and layout.systems_timed()) if file]
     return {
         **(_quality(root / path) if path else {}),
         **speed({"timing": timing or {}}),
-        "source": "here" if file else NOWHERE,
-        "file": file and file.as_posix(),
+        "source": "here" if files else NOWHERE,
+        "file": ", ".join(files) or None,
     }
 
 
 def _quality(path: Path) -> dict:
-    """Figures of the `primary` protocol, or else of the first that there is."""
+    """Figures of one protocol."""
     report = read_json(path)
     if "description" not in report:
         raise MsddError(f"{path}: no report of `msdd evaluate --tokenizer`; take it away")
-    name = "primary" if "primary" in report["protocols"] else next(iter(report["protocols"]))
+    if report["tokenizer"] != path.stem:
+        raise MsddError(
+            f"{path} holds figures of {report['tokenizer']}; name it {report['tokenizer']}.json"
+        )
+    name = _protocol(report)
     return {
         "forward_passes": report["description"]["evaluations"],
         "protocol": name,
         **metrics({"metrics": report["protocols"][name]["figures"]}),
     }
+
+
+def _protocol(report: dict) -> str:
+    """`primary`, or else the first that there is."""
+    return "primary" if "primary" in report["protocols"] else next(iter(report["protocols"]))
 
 
 def _weights(report: dict) -> str:
@@ -110,26 +120,62 @@ def _weights(report: dict) -> str:
     return ", ".join(f"{name} ({digest[:12]})" for name, digest in files) or "unknown"
 
 
+def notes(root: Path, known: Published) -> list[str]:
+    """What stands behind these rows."""
+    document = timed.read(root, layout.systems_timed())
+    told = [*_of_timing(document), *_ratios(document, known)] if document else []
+    for path in evaluated(root):
+        report = read_json(root / path)
+        origin = report["provenance"]
+        told.append(
+            f"{path.stem}: {report['images']} images at {report['resolution']} px by protocol "
+            f"{_protocol(report)}; weights {_weights(report)}; on {origin['device']}. "
+            f"All figures are in {path.as_posix()}. {commits([origin])}"
+        )
+    return told
+
+
+def _of_timing(document: dict) -> Iterator[str]:
+    timings = _timings(document).values()
+    weights = "random weights, on which speed does not depend" if document["random"] else "theirs"
+    yield (
+        "Other systems' images/s: decoding alone, all in one run, timed at their published sizes "
+        f"on {boxes([{'timing': timing} for timing in timings])}; weights: {weights}. They come "
+        f"from {layout.systems_timed().as_posix()}. {commits([document['context']])}"
+    )
+
+
+def _timings(document: dict) -> dict[str, dict]:
+    """Of every system whose decoding was timed."""
+    found = {one["system"]: timed.timing(document, one["system"]) for one in document["systems"]}
+    return {name: timing for name, timing in found.items() if timing}
+
+
+def _ratios(document: dict, known: Published) -> Iterator[str]:
+    """How many times as fast a decoder of ours is, and in the paper."""
+    speeds = {name: one["images_per_second"] for name, one in _timings(document).items()}
+    ours = next((name for name in speeds if name not in SYSTEMS), None)
+    published = known.systems["msdd-stage-2"].images_per_second.value
+    told = [
+        f"{name} {speeds[ours] / speed:.3g}×{_in_paper(name, published, known)}"
+        for name, speed in speeds.items()
+        if ours and name in SYSTEMS
+    ]
+    if told:
+        yield (
+            f"Images/s of {ours} over those of other systems: {', '.join(told)}. In brackets the "
+            "ratio of what the MSDD paper gives for its distilled decoder and for them."
+        )
+
+
+def _in_paper(name: str, ours: float, known: Published) -> str:
+    theirs = known.systems[SYSTEMS[name].row].figures().get("images_per_second")
+    return f" ({ours / theirs.value:.3g}×)" if theirs else ""
+
+
 def _nowhere(found: list[dict]) -> dict:
     """One row that stands for all."""
     if len(found) == 1:
         return found[0]
     same = {key: found[0][key] for key in ("group", "system", "source")}
     return same | {"row": f"{len(found)} variants"}
-
-
-def notes(root: Path) -> list[str]:
-    """What stands behind these rows."""
-    document, told = timed.read(root, layout.systems_timed()), []
-    if document:
-        weights = (
-            "random weights, on which speed does not depend" if document["random"] else "theirs"
-        )
-        told.append(f"These systems were timed at their published sizes; weights: {weights}.")
-    for path in evaluated(root):
-        report = read_json(root / path)
-        told.append(
-            f"{path.stem}: {report['images']} images at {report['resolution']} px; weights "
-            f"{_weights(report)}; all figures in {path.as_posix()}."
-        )
-    return told

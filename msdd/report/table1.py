@@ -96,7 +96,7 @@ def _notes(params: Params, known: Published, results: list[dict], root: Path) ->
         "passes: evaluations of the decoder for one image; guidance counts twice here.",
         notes.intervals(results, root),
         *notes.timed(results),
-        *others.notes(root),
+        *others.notes(root, known),
         *([BOX_NOTE] if any(result["timing"].get("paper_box") for result in results) else []),
         *cited.notes(known),
     ]

@@ -20,10 +20,11 @@ def timed(*names: str, random: bool = True) -> dict:
     return document() | {"rows": rows, "systems": systems, "random": random}
 
 
-def evaluated(**figures: object) -> dict:
+def evaluated(name: str, **figures: object) -> dict:
     """What `msdd evaluate --tokenizer NAME --json FILE` writes, in part."""
     return {
-        "tokenizer": "x",
+        "tokenizer": name,
+        "provenance": {"commit": "0a1b2c3d4e5f", "dirty": False, "device": "Some GPU"},
         "weights": {"x.pth": "0123456789abcdef" * 4},
         "images": 500,
         "resolution": 256,
@@ -59,24 +60,50 @@ def test_what_was_timed_has_its_speed_and_the_rest_still_says_so(finished):
     assert frame.loc["student, 256 px", "images_per_second"] == 4.0
     assert frame.loc["flowmo-lo", "source"] == others.NOWHERE
     assert "24 variants" not in frame.index and "ssdd-f8c4-s" not in frame.index
-    assert "timed at their published sizes; weights: random weights" in text
+    assert "timed at their published sizes on Some CPU" in text and "weights: random" in text
 
 
 def test_what_was_evaluated_has_its_figures(finished):
     figures = {"psnr": {"mean": 22.5, "low": 22.0, "high": 23.0}, "fd_inception": 1.25}
     file = layout.systems() / "flowmo-lo.json"
-    write_json(finished[1] / file, evaluated(**figures))
+    write_json(finished[1] / file, evaluated("flowmo-lo", **figures))
     frame, text = table(finished)
     found = frame.loc["flowmo-lo"]
     assert (found["psnr"], found["psnr_low"], found["fd_inception"]) == (22.5, 22.0, 1.25)
     assert (found["file"], found["protocol"]) == (file.as_posix(), "primary")
     assert found["forward_passes"] == 25 and pd.isna(found["rfid"])
-    assert "flowmo-lo: 500 images at 256 px; weights x.pth (0123456789ab)" in text
+    assert "500 images at 256 px by protocol primary; weights x.pth (0123456789ab); on Some" in text
+    assert "Some GPU. All figures are in reports/systems/flowmo-lo.json. Commit: 0a1b2c" in text
+
+
+def test_what_was_evaluated_and_timed_names_both_files(finished):
+    files = [layout.systems() / "flowmo-lo.json", layout.systems_timed()]
+    write_json(finished[1] / files[0], evaluated("flowmo-lo", ssim=0.5))
+    write_json(finished[1] / files[1], timed("flowmo-lo"))
+    frame, _ = table(finished)
+    assert frame.loc["flowmo-lo", "file"] == ", ".join(map(str, files))
+
+
+def test_ratios_to_a_decoder_of_ours_stand_beside_the_papers(finished):
+    found = timed("student", "flowmo-lo", "dito-xl", "sd-vae-ft-mse")
+    found["rows"][0]["images_per_second"] = 1000.0
+    write_json(finished[1] / layout.systems_timed(), found)
+    _, text = table(finished)
+    ratios = "flowmo-lo 250× (60.5×), dito-xl 250× (459×), sd-vae-ft-mse 250×."
+    assert f"Images/s of student over those of other systems: {ratios}" in text
+    assert "Other systems' images/s: decoding alone, all in one run" in text
+
+
+def test_a_file_with_figures_of_another_system_is_told(finished):
+    params, root = finished
+    write_json(root / layout.systems() / "llamagen-16.json", evaluated("titok-s-128", ssim=0.5))
+    with pytest.raises(MsddError, match="figures of titok-s-128; name it titok-s-128.json"):
+        table1.run(params, root)
 
 
 def test_a_file_of_no_system_is_told(finished):
     params, root = finished
-    write_json(root / layout.systems() / "flowmo.json", evaluated(ssim=0.5))
+    write_json(root / layout.systems() / "flowmo.json", evaluated("flowmo", ssim=0.5))
     with pytest.raises(MsddError, match="reports/systems/flowmo.json is named like no system"):
         table1.run(params, root)
 
@@ -85,7 +112,7 @@ def test_own_rows_and_published_ones_stay_as_they_are(finished):
     table(finished)
     params, root = finished
     before = pd.read_csv(root / layout.table("table1", "csv"))
-    write_json(root / layout.systems() / "dito-b.json", evaluated(ssim=0.5))
+    write_json(root / layout.systems() / "dito-b.json", evaluated("dito-b", ssim=0.5))
     table1.run(params, root)
     after = pd.read_csv(root / layout.table("table1", "csv"))
     shared = [before["group"] != others.GROUP, after["group"] != others.GROUP]

@@ -5,6 +5,7 @@ What comes out is named like what went in, but for its ending.
 """
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -13,7 +14,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors import safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
@@ -133,16 +134,17 @@ class Latents:
     """What latents a tokenizer takes, as it shows on a black image."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self.name, described = type(tokenizer).__name__, tokenizer.describe()
+        self.name, self.codes = type(tokenizer).__name__, tokenizer.codes
+        self.weights, self.told = set(tokenizer.files.values()), False
         black = -torch.ones(1, 3, *[tokenizer.resolution] * 2)
         self.sample = tokenizer.encode(black)[0].cpu()
         self.any_size = tokenizer.multiple is not None
-        self.codes = described.bits and 2 ** (described.bits / self.sample.numel())
 
     def read(self, path: Path) -> Tensor:
         """The latents in a file. MsddError if they are not for this tokenizer."""
         try:
-            latents = load_file(path)["latents"]
+            with safe_open(path, "pt") as file:
+                latents, about = file.get_tensor("latents"), file.metadata() or {}
         except Exception as error:  # no such key, no such file, damaged
             raise MsddError(f"{path}: cannot be read as latents ({error})") from error
         if not self.fit(latents):
@@ -150,7 +152,14 @@ class Latents:
                 f"{path}: {list(latents.shape)} of {latents.dtype} are not latents of {self.name}, "
                 f"which has {list(self.sample.shape)} of {self.sample.dtype} for an image"
             )
+        self.compare(path, set(json.loads(about.get("files", "{}")).values()))
         return latents.to(self.sample.dtype)
+
+    def compare(self, path: Path, weights: set[str]) -> None:
+        """Say once that latents were made by other weights, if both sides tell theirs."""
+        if not self.told and weights and self.weights and weights != self.weights:
+            self.told = True
+            print(f"msdd: {path} was encoded by other weights than decode it", file=sys.stderr)
 
     def fit(self, latents: Tensor) -> bool:
         size = slice(-2 if self.any_size else None)

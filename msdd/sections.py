@@ -17,6 +17,7 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 PerScale = Weight | Annotated[tuple[Weight, ...], Field(min_length=1)]
 Steps = Count | Annotated[tuple[Count, ...], Field(min_length=1)]
 RowName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Levels = Annotated[tuple[Count, ...], Field(min_length=1)]
 Trunk = Literal["alex", "vgg"]
 SpeedPath = Literal["plain", "fast", "compiled"]
@@ -124,7 +125,7 @@ class Given(Section):
     """Weights that somebody else has trained."""
 
     file: str = Field(description="safetensors whose tensors `encoder.*` count", min_length=1)
-    sha256: str = Field(description="its digest, since another file is another result")
+    sha256: Digest = Field(description="its digest, since another file is another result")
 
 
 class Repa(Section):
@@ -134,7 +135,7 @@ class Repa(Section):
     block: Count = Field(description="which of the middle's transformer blocks, from 1; SSDD has 4")
     model: str = Field(description="timm's name; SSDD's is vit_base_patch14_dinov2", min_length=1)
     file: str = Field(description="its weights, of timm's layout", min_length=1)
-    sha256: str = Field(description="the file's digest, since another file is another result")
+    sha256: Digest = Field(description="the file's digest, since another file is another result")
 
 
 class Stage1(Optimisation):

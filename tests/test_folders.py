@@ -152,9 +152,9 @@ def test_nan_is_no_pixel(images, model, tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def any_size() -> LlamaGen:
-    """Random weights; it takes sides that are multiples of 2 px and has 64 codes."""
+    """Random weights; it takes sides that are multiples of 2 px and has 60 codes."""
     torch.manual_seed(0)
-    config = LlamaGenConfig(32, width=32, encoder=(1, 1), decoder=(1, 1), blocks=1, codes=64)
+    config = LlamaGenConfig(32, width=32, encoder=(1, 1), decoder=(1, 1), blocks=1, codes=60)
     return LlamaGen(config).eval().requires_grad_(False)
 
 
@@ -169,14 +169,23 @@ def test_latents_of_several_sizes_decode_together(any_size, images, tmp_path):
 
 
 def test_indices_must_be_of_the_codebook(any_size, tmp_path):
-    last = {"latents": torch.full((3, 5), 63)}
+    last = {"latents": torch.full((3, 5), 59)}
     save_file(last, tmp_path / "x.safetensors")
     folders.decode(any_size, tmp_path, tmp_path / "out", seed=0, batch=8)
     assert Image.open(tmp_path / "out/x.png").size == (10, 6)
-    for wrong in (64, -1):
+    for wrong in (60, -1):
         save_file({"latents": last["latents"].clone().fill_(wrong)}, tmp_path / "x.safetensors")
         with pytest.raises(MsddError, match="are not latents of LlamaGen"):
             folders.decode(any_size, tmp_path, tmp_path / "out", seed=0, batch=8)
+
+
+def test_latents_of_other_weights_are_told_once(any_size, images, tmp_path, capsys, monkeypatch):
+    for given, told in (("first", 0), ("second", 1)):
+        monkeypatch.setattr(any_size, "files", {"x.pt": given}, raising=False)
+        if not told:
+            folders.encode(any_size, images, tmp_path / "z", Cut("adm", 16), batch=2)
+        folders.decode(any_size, tmp_path / "z", tmp_path / "out", seed=0, batch=2)
+        assert capsys.readouterr().err.count("was encoded by other weights") == told
 
 
 def test_files_appear_whole(any_size, images, tmp_path, monkeypatch):

@@ -17,6 +17,9 @@ COMMANDS = {
 
 STEPS = "default: as published; of a teacher's folder one a scale"
 GUIDANCE = "default: as published; of a teacher's folder none"
+NAMED = (
+    "of `msdd tokenizers`; or a folder: runs/<model>/<student>, or an AutoencoderKL's of diffusers"
+)
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -39,7 +42,7 @@ def _add_tokenizer(command: argparse.ArgumentParser) -> None:
         "--tokenizer",
         required=True,
         metavar="NAME|FOLDER",
-        help="of `msdd tokenizers`, or a model folder: runs/<model>/<student>",
+        help=NAMED,
     )
     command.add_argument(
         "--checkpoint", metavar="FILE", help="of a tokenizer by name; or hf://owner/repository/file"

@@ -63,7 +63,11 @@ HEAD = ("name", "parameters", "latent", "bits", "passes", "code", "weights", "fr
 NOTES = (
     "bits: of an image's latent; – where it is continuous. passes: of the decoder for an image.",
     "code, weights: the authors' licences; the code here is this project's own.",
-    "msdd: sizes are those of the paper; name the folder of a model that you have trained.",
+    "msdd: the paper's size, one decoder for all scales; per-scale students have one for each. "
+    "Name the folder of a model that you have trained.",
+    "ssdd: 8 steps are what users of its files take; --steps 1 is for a distilled decoder. Sizes "
+    "without files (XS, H, XH, G): msdd.tokenizers.ssdd.published.",
+    "any other KL-VAE: name its folder of diffusers, with config.json, as the tokenizer.",
 )
 
 

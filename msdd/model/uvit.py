@@ -25,17 +25,20 @@ TIME_SCALE = 1000.0
 
 # Channels, depth, heads and multipliers of the published sizes.
 SIZES = {
+    "XS": (32, 8, 4, (1, 2, 3, 3)),
     "S": (48, 8, 4, (1, 2, 3, 3)),
     "B": (64, 10, None, (1, 2, 3, 3)),
     "M": (96, 12, None, (1, 2, 3, 3)),
     "L": (96, 16, None, (1, 2, 4, 4)),
     "XL": (128, 16, None, (1, 2, 4, 4)),
     "H": (192, 16, None, (1, 2, 4, 4)),
+    "XH": (256, 16, None, (1, 2, 4, 4)),
+    "G": (384, 16, None, (1, 2, 4, 4)),
 }
 
 
 def published(size: str, latent_dim: int) -> UViTConfig:
-    """The shape of a published size (S, B, M, L, XL or H) for latents of so many channels."""
+    """The shape of a published size (XS to G) for latents of so many channels."""
     channels, depth, heads, multipliers = SIZES[size]
     return UViTConfig(latent_dim, channels, multipliers, depth, heads)
 

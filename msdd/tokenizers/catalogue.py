@@ -125,19 +125,21 @@ def load(system: System, files: list[Path], run_code: bool = False) -> "Tokenize
         return of_archives(config, files, run_code)
     from msdd.tokenizers import checkpoint
 
-    state = checkpoint.read(files[0])
-    if system.vae:
-        state = module.with_vae(state, checkpoint.read(files[1]))
+    first, *vae = (checkpoint.read(file) for file in files)
     try:
-        return module.load(config, state)
+        return module.load(config, module.with_vae(first, *vae) if vae else first)
     except MsddError as error:
-        raise MsddError(f"{files[0]}: {error}{likeness(system, state)}") from error
+        named = " with ".join(map(str, files))
+        raise MsddError(f"{named}: {error}{likeness(system, first)}") from error
 
 
 def of_archives(config: object, files: list[Path], run_code: bool) -> "Tokenizer":
     """Cosmos from its TorchScript files."""
     if len(files) < 2:
         raise MsddError(f"{files[0]}: name the folder of encoder.jit and decoder.jit instead")
+    for file in files:
+        if not file.is_file():
+            raise MsddError(f"there is no file {file}")
     if not run_code:
         raise MsddError(
             f"{files[0]} is TorchScript, a program: opening it runs code that stands in it; allow "

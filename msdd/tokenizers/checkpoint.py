@@ -28,6 +28,7 @@ WRAPPINGS = (
     ("state_dict",),  # Lightning and others
     (),  # the weights alone: TiTok, SSDD, Cosmos, diffusers
 )
+PICKLED = (b"\x80", b"PK\x03\x04")  # alone, or in the archive that torch.save writes
 STARTS = {
     rb"(?i)<(!doctype|html|head|\?xml)": "is a web page, not weights; fetch them again",
     rb"version https://git-lfs": "is only a pointer of Git LFS; `git lfs pull` fetches the weights",
@@ -37,7 +38,7 @@ STARTS = {
 def read(path: Path) -> StateDict:
     """The weights in an official file. MsddError, in one line, if there are none to be had."""
     check(path)
-    loaded = tensors(path) if path.suffix == ".safetensors" else unpickled(path)
+    loaded = tensors(path) if is_safetensors(path) else unpickled(path)
     for keys in WRAPPINGS:
         found = inner(loaded, keys)
         if is_state_dict(found):
@@ -52,8 +53,7 @@ def check(path: Path) -> None:
         raise MsddError(f"{path} is a folder; name the file in it that holds the weights")
     if not path.is_file():
         raise MsddError(f"there is no file {path}")
-    with open(path, "rb") as file:
-        start = file.read(64).lstrip()
+    start = beginning(path).lstrip()
     if not start:
         raise MsddError(f"{path} is empty; fetch it again")
     for pattern, told in STARTS.items():
@@ -61,6 +61,18 @@ def check(path: Path) -> None:
             raise MsddError(f"{path} {told}")
     if start.startswith(b"PK\x03\x04") and not zipfile.is_zipfile(path):
         raise MsddError(f"{path} is cut off: its end is missing; fetch it again")
+
+
+def beginning(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(64)
+
+
+def is_safetensors(path: Path) -> bool:
+    """By content where it tells, since files are renamed: JSON stands behind eight bytes of length,
+    while pickles and archives have marks of their own."""
+    start = beginning(path)
+    return start[8:9] == b"{" or (path.suffix == ".safetensors" and not start.startswith(PICKLED))
 
 
 def tensors(path: Path) -> StateDict:
@@ -77,9 +89,12 @@ def unpickled(path: Path) -> object:
         with (
             warnings.catch_warnings(action="ignore"),
             torch.serialization.safe_globals([argparse.Namespace]),
+            open(path, "rb") as file,
         ):
-            mapped = zipfile.is_zipfile(path)  # then only what is used is read
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+            # By path, only what is used is read; but of a path torch believes the ending.
+            mapped = zipfile.is_zipfile(path) and path.suffix != ".safetensors"
+            given = path if mapped else file
+            return torch.load(given, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # each way of being damaged has its own
         raise unreadable(path, error) from error
 
@@ -89,9 +104,14 @@ def unreadable(path: Path, error: Exception) -> MsddError:
     text = " ".join(str(error).split())
     if "TorchScript" in text:
         return MsddError(f"{path}: is TorchScript, a program; only state dicts are read")
+    if "Unsupported operand" in text and beginning(path).startswith(PICKLED):
+        return MsddError(
+            f"{path}: refused: a pickle that torch.save did not write, which could run any code; "
+            "save its state dict as .safetensors where you trust it"
+        )
     if found := re.search(r"GLOBAL (\S+)", text):
         return MsddError(
-            f"{path}: refused: more than tensors is pickled in it ({found[1]}), which would run "
+            f"{path}: refused: more than tensors is pickled in it ({found[1]}), which could run "
             "code; save its state dict as .safetensors where you trust it"
         )
     reason = text.partition("Weights only load failed")[0] or type(error).__name__

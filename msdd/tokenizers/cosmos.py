@@ -76,6 +76,7 @@ class Cosmos(Tokenizer):
         self.config, self.resolution, self.multiple = config, config.resolution, config.compression
         self.splits = int(math.log2(config.patch))
         shape = (config.width, config.multipliers)
+        self.codes = math.prod(config.levels)
         channels, dim = 3 * config.patch**2, len(config.levels)
         self.encoder = vqgan.Encoder(
             channels,
@@ -99,7 +100,7 @@ class Cosmos(Tokenizer):
     def describe(self) -> Description:
         levels = self.config.levels
         tokens = (self.resolution // self.multiple) ** 2
-        size = bits(tokens, math.prod(levels))
+        size = bits(tokens, self.codes)
         return Description(tokens, len(levels), size, self.size(), evaluations=1)
 
     @torch.inference_mode()

@@ -47,7 +47,9 @@ def fetch(repository: str, file: str, revision: str | None = None) -> Path:
     if path := cached(repository, file, revision):
         return path
     from huggingface_hub import hf_hub_download
+    from huggingface_hub.utils import logging
 
+    logging.set_verbosity_error()  # it tells of every try
     try:
         return Path(hf_hub_download(repository, file, revision=revision))
     except Exception as error:  # the client and the libraries below it raise what they like

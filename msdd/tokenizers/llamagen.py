@@ -61,6 +61,7 @@ class LlamaGen(Tokenizer):
             attention=[len(config.encoder) - 1],
         )
         self.quant_conv = nn.Conv2d(config.z_channels, config.dim, 1)
+        self.codes = config.codes
         self.quantize = Codebook(config.codes, config.dim)
         self.post_quant_conv = nn.Conv2d(config.dim, config.z_channels, 1)
         self.decoder = vqgan.Decoder(

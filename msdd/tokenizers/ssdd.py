@@ -13,6 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from msdd.errors import MsddError
 from msdd.flow.noise import image_noise
 from msdd.model import uvit
 from msdd.model.kl_encoder import ENCODERS, KLEncoder, KLEncoderConfig, posterior
@@ -20,6 +21,8 @@ from msdd.model.uvit import UViT, UViTConfig
 from msdd.tokenizers import klvae
 from msdd.tokenizers.strict import load_strict
 from msdd.tokenizers.tokenizer import Description, Tokenizer
+
+OWN_ENCODER = "encoder.out_proj.weight"  # a tensor that an SSDD has beside its own encoder
 
 
 @dataclass(frozen=True)
@@ -131,8 +134,11 @@ def load(config: SSDDConfig, state: Mapping[str, Tensor], sampling: Sampling | N
 def with_vae(state: Mapping[str, Tensor], vae: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The decoder of an SSDD and the encoder of a state dict of diffusers, as `load` takes them.
 
-    Whatever else stands in either is passed over: the SD-VAE is not SSDD's to store.
+    Whatever else stands in either is passed over: the SD-VAE is not SSDD's to store. MsddError for
+    an SSDD that has an encoder of its own, whose latents these are not.
     """
+    if OWN_ENCODER in state:
+        raise MsddError("holds an SSDD with an encoder of its own, not one that takes an SD-VAE's")
     halves = ("encoder.", "quant_conv.")
     decoder = {name: value for name, value in state.items() if name.startswith("decoder.")}
     encoder = {name: value for name, value in vae.items() if name.startswith(halves)}

@@ -151,7 +151,7 @@ def _dito(size: str, parameters: int) -> System:
 
 
 SYSTEMS = {
-    # A teacher of the paper's size; a one-step student has a decoder for each of its four scales.
+    # The paper's size and its student: one decoder for all of four scales, one step in each.
     "msdd": System(MSDD, None, 128, 32, None, 419_911_392, evaluations=4, row="msdd-stage-2"),
     "llamagen-16": System(
         LLAMAGEN,

@@ -143,6 +143,7 @@ class TiTok(Tokenizer):
         self.config, self.resolution = config, config.resolution
         self.latent_tokens = vectors(config.tokens, config.encoder.width)
         self.encoder, self.decoder = Encoder(config), Decoder(config)
+        self.codes = config.codes
         self.quantize = Codebook(config.codes, config.dim)
         self.pixel_quantize = Codebook(config.pixels.codes, config.pixels.dim)
         self.pixel_decoder = PixelDecoder(config.pixels)

@@ -57,6 +57,12 @@ def test_safetensors_are_read(tmp_path):
     assert same(checkpoint.read(tmp_path / "x.safetensors"))
 
 
+def test_a_file_is_what_it_holds_not_what_it_is_called(tmp_path):
+    save_file(STATE, tmp_path / "x.bin")
+    assert same(checkpoint.read(tmp_path / "x.bin"))
+    assert same(checkpoint.read(saved(tmp_path / "x.safetensors", STATE)))
+
+
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, zipped):
     mark = tmp_path / "mark"
@@ -70,10 +76,12 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, zipped):
     assert mark.exists()  # that it would have been run
 
 
-def test_a_plain_pickle_is_not_run_either(tmp_path):
-    mark, path = tmp_path / "mark", tmp_path / "x.bin"
-    path.write_bytes(pickle.dumps({"a": Code(mark)}))
-    with pytest.raises(MsddError, match="x.bin: "):
+@pytest.mark.parametrize("protocol", [2, pickle.DEFAULT_PROTOCOL])
+@pytest.mark.parametrize("name", ["x.bin", "x.safetensors"])
+def test_a_plain_pickle_is_not_run_either(tmp_path, name, protocol):
+    mark, path = tmp_path / "mark", tmp_path / name
+    path.write_bytes(pickle.dumps({"a": Code(mark)}, protocol))
+    with pytest.raises(MsddError, match=f"{name}: refused: "):
         checkpoint.read(path)
     assert not mark.exists()
 
@@ -99,7 +107,7 @@ def header_of_safetensors(tmp_path: Path) -> bytes:
             "cannot be read as weights (unexpected EOF",
         ),
         ("x.safetensors", header_of_safetensors, "cannot be read as weights ("),
-        ("x.safetensors", lambda _: content(), "cannot be read as weights ("),
+        ("x.safetensors", lambda _: b"5" * 100, "cannot be read as weights ("),
         ("x.pt", lambda _: b"\n<!DOCTYPE html><html>404</html>", "is a web page, not weights"),
         ("x.safetensors", lambda _: b"<html></html>", "is a web page, not weights"),
         ("x.pt", lambda _: b"version https://git-lfs.github.com/spec/v1\n", "pointer of Git LFS"),

@@ -139,6 +139,11 @@ def test_the_encoder_of_an_sd_vae(path):
     assert torch.equal(tokenizer.decode(io["mean"]), trained.decode(io["mean"]))
 
 
+def test_an_ssdd_with_an_encoder_of_its_own_takes_no_other():
+    with pytest.raises(MsddError, match="with an encoder of its own"):
+        with_vae(lively(SMALL).state_dict(), {})
+
+
 def test_the_divergence_is_that_of_gaussians():
     of = posterior(2 * torch.randn(3, 8, 5, 4))
     normal = torch.distributions.Normal(of.mean, torch.exp(of.logvar / 2))

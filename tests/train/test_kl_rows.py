@@ -209,7 +209,7 @@ def test_an_encoder_by_file_stays_as_it_is(params, made, workdir):
     ("change", "told"),
     [
         ("absent", "stage1.encoder.file: there is no "),
-        ("other", "stage1.encoder.sha256 is 00, but "),
+        ("other", "stage1.encoder.sha256 is 000"),
         ("misfit", "the weights do not fit KLEncoder: missing: conv_in.bias"),
     ],
 )
@@ -221,7 +221,7 @@ def test_an_encoder_by_file_that_cannot_be_had_trains_nothing(
     file = tmp_path / "encoder.safetensors"
     if change != "absent":
         save_file({k: v for k, v in state.items() if k != "encoder.conv_in.bias"}, file)
-    sha256 = digest(file) if change == "misfit" else "00"
+    sha256 = digest(file) if change == "misfit" else "0" * 64
     changed = with_stage1(params, encoder=Given(file=str(file), sha256=sha256))
     with pytest.raises(MsddError) as error:
         stage1.run(changed, "ssdd", workdir)

@@ -2,7 +2,7 @@
 # test-suite. make repro, pull, push: the same pipeline by DVC, and its results from and to a remote.
 # make commit: what Snakemake has made is done for DVC. Each sets up .venv by itself.
 # make table1-speed: all systems at published size, in one run; on a CPU an hour
-# (SYSTEMS="student titok-s-128" for some; PRECISION=bf16 on GPUs).
+# (SYSTEMS="student titok-s-128" for some; PRECISION=bf16 on GPUs and processors with AMX; BATCHES=...).
 PYTHON ?= python3
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -11,6 +11,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check
 
 SYSTEMS ?= student teacher one-scale-teacher teacher-each-scale llamagen-16 titok-s-128 cosmos-di16x16 sd-vae-ft-mse ssdd-f16c4-m flowmo-lo dito-xl
 PRECISION ?= fp32
+BATCHES ?= 1
 
 .PHONY: demo ablation table1-speed repro commit pull push known test lint setup clean
 
@@ -27,7 +28,7 @@ ablation: setup
 
 table1-speed: setup
 	mkdir -p reports/systems
-	msdd throughput --preset imagenet256 --random --systems $(SYSTEMS) --batches 1 --boxes decode encode \
+	msdd throughput --preset imagenet256 --random --systems $(SYSTEMS) --batches $(BATCHES) --boxes decode encode \
 	  --paths fast --precision $(PRECISION) --repeats 1 --threads $(shell nproc) \
 	  --json reports/systems/throughput.json
 

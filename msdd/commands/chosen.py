@@ -1,6 +1,7 @@
-"""The option `--preset`: another params file for one call, beside the pipeline."""
+"""What several commands are told: `--preset`, another params file for one call, and `--json`."""
 
 import argparse
+import os
 from pathlib import Path
 
 
@@ -15,3 +16,14 @@ def params_file(args: argparse.Namespace) -> Path:
     if args.preset is None:
         return args.params
     return presets.find(args.preset, args.params.parent / presets.FOLDER)
+
+
+def json_file(text: str) -> Path:
+    """A file that can be written; said before an hour of measuring, not after."""
+    path = Path(text)
+    if path.suffix != ".json" or path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: name a file that ends with .json")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{text}: nothing can be written below {folder}")
+    return path

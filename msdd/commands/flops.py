@@ -1,9 +1,8 @@
 """`msdd flops`: what decoding costs by arithmetic, and what a device allows."""
 
 import argparse
-from pathlib import Path
 
-from msdd.commands.chosen import add_preset, params_file
+from msdd.commands.chosen import add_preset, json_file, params_file
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -19,7 +18,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--precision", choices=("bf16", "fp32"), default="bf16", help="default: bf16"
     )
-    command.add_argument("--json", type=Path, metavar="FILE", help="write all figures there, too")
+    command.add_argument(
+        "--json", type=json_file, metavar="FILE", help="write all figures there, too"
+    )
     command.set_defaults(call=call)
 
 

@@ -1,10 +1,9 @@
 """`msdd throughput`: the stage as params.yaml has it, or one measurement of one's own."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msdd.commands.chosen import add_preset, params_file
+from msdd.commands.chosen import add_preset, json_file, params_file
 from msdd.errors import MsddError
 
 if TYPE_CHECKING:
@@ -26,13 +25,13 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--precision", metavar="P", help="of the fast path: fp32 or bf16")
     command.add_argument("--threads", type=int, metavar="N", help="of the processor")
     command.add_argument("--random", action="store_true", help="random weights: nothing is trained")
-    command.add_argument("--json", type=Path, metavar="FILE", help="and the table beside it")
+    command.add_argument("--json", type=json_file, metavar="FILE", help="and the table beside it")
     command.set_defaults(call=call)
 
 
 def call(args: argparse.Namespace) -> None:
     changed = {key: getattr(args, key) for key in OWN if getattr(args, key) is not None}
-    if changed or args.preset or args.threads or args.random or args.json:
+    if changed or args.preset or args.threads is not None or args.random or args.json:
         measure_apart(args, changed)
     else:
         from msdd import cli, layout
@@ -62,5 +61,6 @@ def _changed(args: argparse.Namespace, changed: dict) -> "Params":
 
     raw = load(params_file(args)).raw()
     raw["throughput"] |= changed
-    raw["cpu_threads"] = args.threads or raw["cpu_threads"]
+    if args.threads is not None:
+        raw["cpu_threads"] = args.threads
     return parse(raw, "options")

@@ -31,7 +31,7 @@ def vectors(
 ) -> Tensor:
     """All unit normals of each image in one vector, (B, sum of 3 side^2)."""
     keys = torch.tensor([seed_of("noise", seed, image) for image in ids], dtype=torch.int64)
-    return normals(keys.to(device), sum(3 * side * side for side in sides))
+    return normals(keys.to(device, non_blocking=True), sum(3 * side * side for side in sides))
 
 
 def split(vectors: Tensor, sides: Sequence[int]) -> list[Tensor]:

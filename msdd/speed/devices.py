@@ -45,9 +45,9 @@ def ceilings(name: str, device: torch.device, precision: str) -> Ceilings:
     """Those of a named device, or of `device` for the name `this`."""
     if name == HERE:
         return measure(device, precision)
-    if name not in DEVICES:
+    if name.lower() not in DEVICES:
         raise MsddError(f"no device '{name}'; known: {HERE}, {', '.join(DEVICES)}")
-    return DEVICES[name]
+    return DEVICES[name.lower()]
 
 
 def measure(device: torch.device, precision: str) -> Ceilings:

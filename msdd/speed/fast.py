@@ -1,29 +1,26 @@
 """Decoding at the speed of the arithmetic: `load(folder).fast(batch=64)`."""
 
-import copy
-import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 
 import torch
 from torch import Tensor, nn
-from torch._dynamo import config
-from torch._inductor.exc import InductorError
+from torch._inductor.exc import GPUTooOldForTriton, InductorError, TritonMissing
 
 from msdd.device import check_bf16, clock
 from msdd.errors import MsddError
 from msdd.flow.noise import vectors
 from msdd.model.mmdit import Block
 from msdd.speed.attention import fastest
+from msdd.speed.compiling import options, sharing
 from msdd.speed.fold import freeze
 from msdd.speed.many_steps import ManySteps
 from msdd.speed.one_step import OneStep
 from msdd.tokenizers.msdd import MSDD
 from msdd.tokenizers.tokenizer import Description, Tokenizer
-from msdd.weights import cache_folder
 
-SPECIALISATIONS = 256  # every model, scale and batch is a graph of its own
+CALLS = 3  # of a CUDA graph until it is recorded and replayed
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -49,7 +46,11 @@ class Fast(Tokenizer):
         super().__init__()
         if batch < 1:
             raise MsddError(f"batch {batch}: at least one image is decoded at once")
+        if precision not in (None, *DTYPES):
+            raise MsddError(f"precision {precision}: {' or '.join(DTYPES)}, or None for the faster")
         device = torch.device(device or tokenizer.device)
+        if device.type == "cuda" and not torch.cuda.is_available():
+            raise MsddError(f"device {device}: there is no GPU here that torch can use")
         self.precision = precision or preferred_precision(device, tokenizer.config.width)
         if self.precision == "bf16":
             check_bf16(device)
@@ -69,19 +70,14 @@ class Fast(Tokenizer):
 
     def build(self) -> None:
         """Compile by running once; where no compiler can be had, say so and leave things plain."""
-        config.recompile_limit = max(config.recompile_limit, SPECIALISATIONS)
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder().parent / "compiled"))
-        options = {"fullgraph": True, "dynamic": False}
-        if self.device.type == "cuda":
-            options["mode"] = "reduce-overhead"  # CUDA graphs
         regions = self.regions()
         for module in regions:
-            module.compile(**options)
+            module.compile(fullgraph=True, **options(self.device.type == "cuda"))
         self.compiled = True
         try:
-            side = self.resolution
-            self.reconstruct(torch.zeros(self.batch, 3, side, side))
-        except InductorError as error:
+            for _ in range(CALLS):
+                self.reconstruct(torch.zeros(self.batch, 3, *[self.resolution] * 2))
+        except (InductorError, TritonMissing, GPUTooOldForTriton) as error:
             for module in regions:
                 module.compile(backend="eager")
             self.compiled = False
@@ -110,19 +106,23 @@ class Fast(Tokenizer):
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3, R, R) in [-1, 1] to latents (B, M, dim), float32."""
         self.check_sides(images)
-        images = images.to(self.encoder.head.weight)
+        images = images.to(self.encoder.head.weight, copy=True)  # see `decode`
         return self.in_batches(self.encoder, images).float()
 
     @torch.inference_mode()
     def decode(self, latents: Tensor, ids: Sequence[int] | None = None, seed: int = 0) -> Tensor:
         """Latents (B, M, dim) to images (B, 3, R, R) in [-1, 1], with the same noise as `MSDD`."""
         ids = range(len(latents)) if ids is None else ids
+        if len(ids) != len(latents):
+            raise MsddError(f"{len(ids)} ids for {len(latents)} latents; name one for each")
         noise = vectors(seed, ids, self.config.sides, self.device)
-        return self.in_batches(self.chain, latents.to(self.device), noise)
+        # Tensors made outside inference mode would be compiled for once more.
+        return self.in_batches(self.chain, latents.to(self.device, copy=True), noise)
 
     def in_batches(self, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
         """The function of all rows, `batch` at a time; the last rows are filled up and cut off."""
-        rows = len(inputs[0])
+        if not (rows := len(inputs[0])):
+            raise MsddError("an empty batch: at least one image is coded at once")
         missing = -rows % self.batch if self.compiled else 0
         if missing:
             inputs = tuple(torch.cat([x, x[-1:].expand(missing, *x.shape[1:])]) for x in inputs)
@@ -135,8 +135,9 @@ def static(tokenizer: MSDD, batch: int, device: torch.device, dtype: torch.dtype
     """The decode as a function of latents and noise, without what its times make constant."""
     config, decoders = tokenizer.config, sharing(tokenizer.decoders).to(device)
     like = torch.empty(0, dtype=dtype, device=device)
-    backends = [fastest(config, side, batch, like) for side in config.sides]
     steps, guidance = tokenizer.steps, tokenizer.guidance
+    rows = [batch * (1 if g == 1 else 2) for g in guidance]  # both branches are one batch
+    backends = [fastest(config, *scale, like) for scale in zip(config.sides, rows, strict=True)]
     if all(n == 1 for n in steps) and all(g == 1 for g in guidance):
         return OneStep(decoders, tokenizer.correlation, backends)
     return ManySteps(decoders, steps, guidance, tokenizer.correlation, backends)
@@ -145,12 +146,6 @@ def static(tokenizer: MSDD, batch: int, device: torch.device, dtype: torch.dtype
 @cache
 def tell_once(reason: str) -> None:
     print(f"msdd: decoding is not compiled: {reason}", file=sys.stderr)
-
-
-def sharing(module: nn.Module) -> nn.Module:
-    """A copy that may be cast, moved and compiled alone; until then its weights take no memory."""
-    own = {id(p): nn.Parameter(p.data, requires_grad=False) for p in module.parameters()}
-    return copy.deepcopy(module, own)
 
 
 def preferred_precision(device: torch.device, width: int) -> str:

@@ -21,7 +21,9 @@ def fold(decoder: Decoder, time: float) -> Decoder:
         for i, (block, pair) in enumerate(zip(decoder.blocks, at.blocks, strict=True)):
             for name, m in zip(("latents", "image"), pair, strict=True):
                 changed |= fold_stream(getattr(block, name), m, f"blocks.{i}.{name}.")
-    return with_weights(Decoder(decoder.config, modulated=False), decoder, changed)
+    with torch.device("meta"):  # no time for weights that are replaced at once
+        folded = Decoder(decoder.config, modulated=False)
+    return with_weights(folded, decoder, changed)
 
 
 def fold_stream(stream: Stream, m: Modulation, prefix: str) -> dict[str, Tensor]:
@@ -44,7 +46,9 @@ def norm(name: str, shift: Tensor, scale: Tensor) -> dict[str, Tensor]:
 def with_weights(folded: Decoder, decoder: Decoder, changed: dict[str, Tensor]) -> Decoder:
     whole = decoder.state_dict() | changed
     folded.load_state_dict({name: whole[name] for name in folded.state_dict()}, assign=True)
-    return freeze(folded.to(decoder.head.weight.device))
+    for name, table in decoder.named_buffers():  # of positions, which no state dict holds
+        folded.register_buffer(name, table, persistent=False)
+    return freeze(folded)
 
 
 def freeze(module: nn.Module) -> nn.Module:

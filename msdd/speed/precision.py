@@ -5,16 +5,27 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from msdd.device import arithmetic
+from msdd.speed.compiling import options, sharing
 from msdd.tokenizers.tokenizer import Description, Tokenizer
 
 
 class InPrecision(Tokenizer):
-    """Its products are computed in `bf16`, through autocast, or in `fp32`."""
+    """Its products are computed in `bf16`, through autocast, or in `fp32`.
 
-    def __init__(self, tokenizer: Tokenizer, precision: str) -> None:
+    compiled: its networks are, at their first call; on a GPU as CUDA graphs.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, precision: str, compiled: bool = False) -> None:
         super().__init__()
-        self.tokenizer, self.precision = tokenizer, precision
+        self.tokenizer, self.precision, self.compiled = tokenizer, precision, compiled
         self.resolution, self.multiple = tokenizer.resolution, tokenizer.multiple
+        if compiled:
+            self.tokenizer = sharing(tokenizer)
+            self.tokenizer.compile_networks(**options(self.device.type == "cuda"))
+
+    @property
+    def how(self) -> str:
+        return "compiled" if self.compiled else "eager"
 
     def encode(self, images: Tensor) -> Tensor:
         with arithmetic(self.precision, self.device):

@@ -39,12 +39,10 @@ class System:
 
 
 def of_tokenizer(name: str, tokenizer: Tokenizer, precision: str) -> System:
-    """Any tokenizer; its fast path is its own code in `precision`, its FLOPs are counted.
-
-    Its parameters must not require gradients.
+    """Any tokenizer; its fast path is its own code in `precision`, compiled on a GPU; its FLOPs are
+    counted. Its parameters must not require gradients.
     """
-    fast = tokenizer if precision == "fp32" else InPrecision(tokenizer, precision)
-    return System(name, tokenizer, lambda batch, compiled: fast, counted_flops(tokenizer))
+    return System(name, tokenizer, _in_precision(tokenizer, precision), counted_flops(tokenizer))
 
 
 @torch.inference_mode()
@@ -93,8 +91,20 @@ def _of_decode(params: Params, name: str, networks: MSDD) -> System:
 def _fast(plain: MSDD, precision: str) -> Callable[[int, bool], Tokenizer]:
     """Networks of other systems have no fast path of their own."""
     if plain.config.uvit or plain.config.kl_encoder:
-        return lambda batch, compiled: InPrecision(plain, precision)
+        return _in_precision(plain, precision)
     return lambda batch, compiled: plain.fast(batch, precision=precision, compiled=compiled or None)
+
+
+def _in_precision(tokenizer: Tokenizer, precision: str) -> Callable[[int, bool], Tokenizer]:
+    """The same effort for systems without a fast path as for those that have one."""
+
+    def fast(batch: int, compiled: bool) -> Tokenizer:
+        compiled = compiled or tokenizer.device.type == "cuda"
+        if precision == "fp32" and not compiled:
+            return tokenizer
+        return InPrecision(tokenizer, precision, compiled)
+
+    return fast
 
 
 def _trained(root: Path, model: str, student: str | None) -> MSDD:

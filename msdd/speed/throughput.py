@@ -19,13 +19,13 @@ from torch import Tensor
 from msdd.progress import Progress
 from msdd.sections import Throughput
 from msdd.speed import gate
-from msdd.speed.box import Boxes, Inputs
+from msdd.speed.box import Inputs
 from msdd.speed.clock import seconds
-from msdd.speed.fast import Fast
 from msdd.speed.systems import System
+from msdd.tokenizers.tokenizer import Tokenizer
 
-WARM_CALLS = 10  # or as many as fit into these seconds; GPUs take time to reach their clock
-WARM_SECONDS = {"cuda": 1.0, "cpu": 0.2}
+WARM_CALLS = 10  # of a processor, unless these seconds are over before
+WARM_SECONDS = {"cuda": 1.0, "cpu": 0.2}  # GPUs take time to reach their clock
 LONG = 60.0  # seconds of a call that counts although it is the first: warm-up is lost in it
 SAMPLE_SECONDS = 0.05  # least length of a sample, in as many calls as it takes
 
@@ -36,7 +36,7 @@ class Job:
 
     how:    what the path came to: eager, folded or compiled.
     calls:  in one sample.
-    memory: bytes at most besides weights and inputs, where the device tells.
+    memory: bytes at most besides weights and inputs, encoding or decoding, where the device tells.
     cold:   the first call is a sample, before the rounds.
     """
 
@@ -57,16 +57,14 @@ class Job:
 
         first: seconds of a call before; a long one on a processor is a sample already.
         """
-        before = _reset_memory(device)
-        if device.type == "cpu" and first > LONG:
+        on_cpu = device.type == "cpu"
+        times = [first if on_cpu and first > LONG else seconds(self.call, device)]
+        if on_cpu and times[0] > LONG:
             self.cold = True
-            self.samples.append(first)
-        times = list(self.samples) or [seconds(self.call, device)]
-        while len(times) < WARM_CALLS and sum(times) < WARM_SECONDS[device.type]:
+            self.samples.append(times[0])
+        while sum(times) < WARM_SECONDS[device.type] and not (on_cpu and len(times) >= WARM_CALLS):
             times.append(seconds(self.call, device))
         self.calls = math.ceil(SAMPLE_SECONDS / min(times))
-        if before is not None:
-            self.memory = torch.cuda.max_memory_allocated(device) - before
 
     def time(self, device: torch.device) -> float:
         """Seconds of a call; of a single image its latency: the next one waits for it."""
@@ -131,18 +129,22 @@ def ready(
     sides = {system.plain.resolution for system in systems}
     inputs = {side: Inputs(side, batch, device) for side in sides}
     for system, path in product(systems, settings.paths):
-        tokenizer = system.plain if path == "plain" else system.fast(batch, path == "compiled")
+        made = partial(_made, system, path, batch)
         precision = "fp32" if path == "plain" else settings.precision
-        how = tokenizer.how if isinstance(tokenizer, Fast) else "eager"
-        boxes = Boxes(tokenizer, system.plain, inputs[system.plain.resolution])
-        admitted = gate.admit(system.name, path, boxes, precision)
+        admitted, boxes = gate.admit(system, path, made, inputs[system.plain.resolution], precision)
         told()
+        how, memory = getattr(boxes.tokenizer, "how", "eager"), admitted["memory_bytes"]
         jobs = []
         for box in settings.boxes:
-            jobs.append(Job(system.name, path, how, precision, box, batch, boxes.call(box)))
+            call = boxes.call(box)
+            jobs.append(Job(system.name, path, how, precision, box, batch, call, memory=memory))
             jobs[-1].warm_up(device, admitted.get(f"{box}_first_seconds", 0.0))
             told()
         yield jobs, admitted
+
+
+def _made(system: System, path: str, batch: int) -> Tokenizer:
+    return system.plain if path == "plain" else system.fast(batch, path == "compiled")
 
 
 def rounds(
@@ -173,11 +175,3 @@ def _noise(jobs: Sequence[Job], again: Sequence[float]) -> list[float]:
 
 def _tell(progress: Progress, steps: Iterator[int]) -> None:
     progress.update(next(steps))
-
-
-def _reset_memory(device: torch.device) -> int | None:
-    """Bytes taken now, from which the most is counted anew; None where the device does not tell."""
-    if device.type != "cuda":
-        return None
-    torch.cuda.reset_peak_memory_stats(device)
-    return torch.cuda.memory_allocated(device)

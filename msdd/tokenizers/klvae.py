@@ -51,6 +51,10 @@ class KLVAE(Tokenizer):
         dim = self.vae.config.latent_channels
         return Description(tokens, dim, None, self.size(), evaluations=1)
 
+    def compile_networks(self, **options: object) -> None:
+        for network in (self.vae.encoder, self.vae.decoder):
+            network.compile(**options)
+
     @torch.inference_mode()
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] to posterior means (B, C, H / f, W / f), f = `multiple`."""

@@ -59,6 +59,10 @@ class MSDD(Tokenizer):
         passes = forward_passes(self.steps, self.guidance)
         return Description(self.config.latents, self.config.latent_dim, None, self.size(), passes)
 
+    def compile_networks(self, **options: object) -> None:
+        for network in (self.encoder, *self.decoders):
+            network.compile(**options)
+
     @torch.inference_mode()
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3, R, R) in [-1, 1] to latents (B, latents, latent_dim)."""

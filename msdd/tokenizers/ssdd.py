@@ -82,6 +82,10 @@ class SSDD(Tokenizer):
         super().check_sides(images)
         self.decoder.grid(images.shape[-2:])
 
+    def compile_networks(self, **options: object) -> None:
+        self.encoder.compile(**options)
+        self.decoder.denoise = torch.compile(self.decoder.denoise, **options)
+
     @torch.inference_mode()
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] to (B, latent_dim, H / factor, W / factor)."""

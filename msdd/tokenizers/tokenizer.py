@@ -60,6 +60,11 @@ class Tokenizer(nn.Module):
         """`decode` of `encode`."""
         return self.decode(self.encode(images), ids, seed)
 
+    def compile_networks(self, **options: object) -> None:
+        """Compile what does the work, in place; options of `torch.compile`."""
+        for network in self.children():
+            network.compile(**options)
+
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device

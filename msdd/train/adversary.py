@@ -49,7 +49,7 @@ class Adversary:
         self.network = network
         self.learning_rate = learning_rate
         self.optimiser = torch.optim.AdamW(
-            network.parameters(), lr=learning_rate, betas=betas, weight_decay=0.0
+            network.parameters(), lr=learning_rate, betas=betas, weight_decay=0.0, fused=True
         )
         self.seen: tuple[Tensor, Tensor] | None = None
 

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from msdd import layout, receipts, tracking
 from msdd.data.shards import Crops
@@ -17,6 +18,7 @@ from msdd.model.encoder import Encoder
 from msdd.model.kl_encoder import KLEncoder
 from msdd.params import Params
 from msdd.records import pieces, recorded
+from msdd.speed.compiling import options
 from msdd.train.job import Job
 from msdd.train.loop import train
 from msdd.train.pace import WORTH, pace
@@ -65,19 +67,31 @@ def put_in_place(job: Job, state: State, folder: Path) -> None:
 
 
 def tell_pace(job: Job, crops: Crops, trained: int, seconds: float) -> dict[str, float]:
+    """The pace, told; a device whose memory the training has filled tells none."""
     device = next(job.network.parameters()).device
     images = from_uint8(crops.batch(np.arange(job.settings.batch) % len(crops))).to(device)
-    found = pace(job, images, trained, seconds)
+    try:
+        found = pace(job, images, trained, seconds)
+    except torch.OutOfMemoryError:
+        print(f"{job.name}: no memory is left to count what a step costs", file=sys.stderr)
+        return {}
     print(f"{job.name}: {found}", file=sys.stderr)
     return found.json()
 
 
 def compile_networks(job: Job) -> None:
-    """Compile encoder and decoders in place, one graph a scale, if the settings ask for it."""
-    if job.settings.compile:
-        for part in job.network.modules():
+    """Compile encoder and decoders in place, the teacher's too, if the settings ask for it.
+
+    There is one graph for each scale, and for each network that has a gradient or has none.
+    """
+    if not job.settings.compile:
+        return
+    if job.adversary:  # its weight asks for gradients of a graph that is used again
+        torch._functorch.config.donated_buffer = False
+    for whole in filter(None, (job.network, job.teacher)):
+        for part in whole.modules():
             if isinstance(part, (Encoder, KLEncoder, Denoiser)):
-                part.compile(dynamic=False)
+                part.compile(**options())
 
 
 def resume(state: State, checkpoint: Path, job: Job) -> bool:

@@ -57,6 +57,7 @@ def run(params: Params, student: str, root: Path = Path(".")) -> dict[str, float
         settings=settings,
         task=task("chain", params, inputs, root, student=student),
         export=lambda folder, state: export(folder, state, len(network), teacher),
+        teacher=teacher,
         adversary=objective.adversary,
     )
     return carry_out(job, params, crops, root)

@@ -47,6 +47,7 @@ def run(params: Params, student: str, scale: int, root: Path = Path(".")) -> dic
         settings=settings,
         task=task("distil", params, inputs, root, student=student, scale=scale),
         export=lambda folder, state: store.save(folder, "scale", teacher.config, state),
+        teacher=teacher,
         adversary=objective.adversary,
     )
     return carry_out(job, params, crops, root)

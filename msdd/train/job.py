@@ -21,6 +21,7 @@ class Job:
     row, stage, part: what it is for, as the tracker names it (part tells scales apart).
     folder:   of the result, relative to the working directory.
     network:  what is trained, on its device; its EMA is what `export` writes into the folder.
+    teacher:  what the losses ask besides, and what stays as it is.
     task:     everything that decides the result; a checkpoint of another is not resumed.
     """
 
@@ -33,6 +34,7 @@ class Job:
     settings: Optimisation
     task: Task
     export: Callable[[Path, dict[str, Tensor]], None]
+    teacher: nn.Module | None = None
     adversary: Adversary | None = None
 
     @property

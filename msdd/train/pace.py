@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from msdd.device import arithmetic
@@ -38,9 +39,11 @@ def pace(job: Job, images: Tensor, trained: int, seconds: float) -> Pace:
 
 
 def step_flops(job: Job, images: Tensor) -> int:
-    """FLOPs of the passes through all networks, forward and back, for a batch; not compiled,
-    because the counter sees no compiled code. The discriminator's own step is left out."""
+    """FLOPs of the passes through all networks, forward and back, for a batch; not compiled and
+    with attention as two products, or the counter would not see them all. The discriminator's own
+    step is left out."""
     with (
+        sdpa_kernel(SDPBackend.MATH),
         FlopCounterMode(display=False) as counter,
         torch.compiler.set_stance("force_eager"),
         arithmetic(job.settings.precision, images.device),

@@ -3,19 +3,25 @@
 import json
 import math
 import statistics
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import product
 
 import pytest
 import torch
 from torch import Tensor
+from torch._dynamo.testing import CompileCounter
 
 from msdd import cli
 from msdd.errors import MsddError
 from msdd.files import read_json
+from msdd.model.config import KLEncoderConfig, UViTConfig
 from msdd.params import parse
-from msdd.speed import gate, stage, systems, throughput
+from msdd.speed import gate, precision, stage, systems, throughput
 from msdd.speed.box import SETS, Boxes, Inputs
+from msdd.tokenizers.klvae import KLVAE
+from msdd.tokenizers.llamagen import LlamaGen, LlamaGenConfig
+from msdd.tokenizers.ssdd import SSDD, Sampling, SSDDConfig
 from msdd.tokenizers.tokenizer import Tokenizer
 
 CPU = torch.device("cpu")
@@ -120,8 +126,59 @@ def test_a_first_call_of_minutes_is_a_sample_and_says_so(params, monkeypatch):
     monkeypatch.setattr(throughput, "LONG", 0.0)
     system = systems.of_tokenizer("halves", Halves(), "fp32")
     for row in throughput.measure([system], params.throughput, CPU)["rows"]:
-        assert row["cold"] == (row["box"] in ("encode", "decode"))
+        assert row["cold"]
         assert row["how"] == "eager" and len(row["samples"]) == 3
+
+
+def test_a_slow_sampler_is_gated_in_two_steps(params, monkeypatch):
+    """Of fifty, which are all timed: its first call is then no sample."""
+    calls = []
+
+    class Slow(Halves):
+        steps = 50
+
+        def decode(self, latents, ids=None, seed=0):
+            calls.append(self.steps)
+            return super().decode(latents)
+
+    settings = params.throughput.model_copy(
+        update={"paths": ("fast",), "boxes": ("decode",), "batches": (1,), "precision": "bf16"}
+    )
+    monkeypatch.setattr(systems, "counted_flops", lambda _: {"encode": 1, "decode": 1})
+    monkeypatch.setattr(precision, "arithmetic", lambda *_: nullcontext())
+    found = throughput.measure([systems.of_tokenizer("slow", Slow(), "bf16")], settings, CPU)
+    assert calls[:2] == [2, 2] and set(calls[2:]) == {50}
+    (admitted,) = found["gates"]
+    assert "decode_first_seconds" not in admitted and "encode_first_seconds" in admitted
+
+
+def tokenizers() -> dict[str, Tokenizer]:
+    """One of each way in which networks are called."""
+    kl, uvit = KLEncoderConfig(2, (1, 1), 32, 1), UViTConfig(2, 32, (1, 1), 1, layers=1, window=3)
+    levels = {"down_block_types": ["DownEncoderBlock2D"], "up_block_types": ["UpDecoderBlock2D"]}
+    vae = {"block_out_channels": [8], "layers_per_block": 1, "norm_num_groups": 8, **levels}
+    llamagen = LlamaGenConfig(32, width=32, encoder=(1, 1), decoder=(1, 1), blocks=1, codes=64)
+    made = {
+        "ssdd": SSDD(SSDDConfig(kl, uvit, 32), Sampling(2)),
+        "kl-vae": KLVAE(vae, 32),
+        "llamagen": LlamaGen(llamagen),
+    }
+    return {name: one.eval().requires_grad_(False) for name, one in made.items()}
+
+
+@pytest.mark.parametrize("name", ["ssdd", "kl-vae", "llamagen"])
+def test_networks_of_other_systems_are_compiled(name, monkeypatch):
+    """Encoder and decoder, on a copy: the plain path stays as it is."""
+    counter = CompileCounter()
+    monkeypatch.setattr(precision, "options", lambda _: {"dynamic": False, "backend": counter})
+    plain = tokenizers()[name]
+    compiled = precision.InPrecision(plain, "fp32", compiled=True)
+    images = torch.rand(1, 3, 32, 32) * 2 - 1
+    assert torch.equal(compiled.reconstruct(images), plain.reconstruct(images))
+    seen = counter.frame_count
+    assert seen >= 2 and compiled.how == "compiled"
+    plain.reconstruct(images)
+    assert counter.frame_count == seen
 
 
 def test_flops_that_are_counted_are_those_of_the_closed_form(decodes):
@@ -212,6 +269,7 @@ def test_a_measurement_of_ones_own(here, capsys):
         ),
         (["--json", "x.json", "--batches", "0"], "options: throughput.batches"),
         (["--json", "x.json", "--boxes", "decod"], "options: throughput.boxes"),
+        (["--json", "x.json", "--threads", "0"], "options: cpu_threads"),
         (["--json", "x.json", "--batches", "4", "4"], "options: throughput.batches has 4 twice"),
     ],
 )

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from msdd.train.pace import pace, step_flops
@@ -22,6 +23,18 @@ def test_a_step_is_its_products(job):
     before = job.network.weight.clone()
     assert step_flops(job, torch.randn(7, 3, 2, 2)) == 2 * (2 * 7 * 12 * 5)
     assert torch.equal(job.network.weight, before) and job.network.weight.grad is None
+
+
+def test_attention_counts(job):
+    """Of two images, three tokens of four: two products forwards, four backwards."""
+
+    def losses(images):
+        q = job.network(images.flatten(1))[:, None, None, :4].expand(-1, 1, 3, 4)
+        return {"loss": F.scaled_dot_product_attention(q, q, q).square().mean()}
+
+    linear = 2 * (2 * 2 * 12 * 5)
+    found = step_flops(SimpleNamespace(**vars(job) | {"losses": losses}), torch.randn(2, 3, 2, 2))
+    assert found == linear + 6 * (2 * 2 * 3 * 3 * 4)
 
 
 def test_pace_is_per_second(job):

@@ -1,5 +1,5 @@
-# make demo: from nothing to reports/. make ablation: all other comparisons as well. make test: the
-# test-suite. make repro, pull, push: the same pipeline by DVC, and its results from and to a remote.
+# make demo: from nothing to reports/. make ablation: all other comparisons as well. make ssdd: SSDD
+# and its cross with scales. make test: the test-suite. make repro, pull, push: the same pipeline by DVC, and its results from and to a remote.
 # make commit: what Snakemake has made is done for DVC. Each sets up .venv by itself.
 # make table1-speed: all systems at published size, in one run; on a CPU an hour
 # (SYSTEMS="student titok-s-128" for some; PRECISION=bf16 on GPUs and processors with AMX; BATCHES=...).
@@ -13,7 +13,7 @@ SYSTEMS ?= student teacher one-scale-teacher teacher-each-scale llamagen-16 tito
 PRECISION ?= fp32
 BATCHES ?= 1
 
-.PHONY: demo ablation table1-speed repro commit pull push known test lint setup clean
+.PHONY: demo ablation ssdd table1-speed repro commit pull push known test lint setup clean
 
 demo: setup
 	snakemake --cores all
@@ -25,6 +25,12 @@ ablation: setup
 	snakemake --cores all
 	msdd track
 	@echo "Look at reports/ablation.md. Every run: $(MLFLOW)"
+
+ssdd: setup
+	msdd params use ssdd
+	snakemake --cores all
+	msdd track
+	@echo "Look at reports/table2.md and reports/ablation.md. Every run: $(MLFLOW)"
 
 table1-speed: setup
 	mkdir -p reports/systems

@@ -13,9 +13,9 @@ from msdd.data.shards import Crops
 from msdd.evaluate.metrics import from_uint8
 from msdd.files import atomic
 from msdd.lock import hold
-from msdd.model.denoiser import Denoiser
-from msdd.model.encoder import Encoder
 from msdd.model.kl_encoder import KLEncoder
+from msdd.model.mmdit import Block
+from msdd.model.uvit import UViT
 from msdd.params import Params
 from msdd.records import pieces, recorded
 from msdd.speed.compiling import options
@@ -80,9 +80,9 @@ def tell_pace(job: Job, crops: Crops, trained: int, seconds: float) -> dict[str,
 
 
 def compile_networks(job: Job) -> None:
-    """Compile encoder and decoders in place, the teacher's too, if the settings ask for it.
+    """Compile what trains and its teacher in place, if the settings ask for it.
 
-    There is one graph for each scale, and for each network that has a gradient or has none.
+    Of an MMDiT its blocks, which are all alike: wholes run no faster and compile for minutes.
     """
     if not job.settings.compile:
         return
@@ -90,7 +90,7 @@ def compile_networks(job: Job) -> None:
         torch._functorch.config.donated_buffer = False
     for whole in filter(None, (job.network, job.teacher)):
         for part in whole.modules():
-            if isinstance(part, (Encoder, KLEncoder, Denoiser)):
+            if isinstance(part, (Block, KLEncoder, UViT)):
                 part.compile(**options())
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 
 from msdd.errors import MsddError
 from msdd.flow.noise import vectors
@@ -11,6 +12,8 @@ from msdd.flow.scales import scales
 from msdd.model.config import ModelConfig
 from msdd.model.decoder import Decoder
 from msdd.model.encoder import Encoder
+from msdd.speed import fast as fast_path
+from msdd.speed.fast import Fast
 from msdd.speed.fold import fold
 from msdd.speed.many_steps import pack, unpack
 from msdd.speed.one_step import OneStep
@@ -87,6 +90,24 @@ def test_compiled_batches_of_any_size(images):
         torch.testing.assert_close(found, expected, atol=3e-5, rtol=0)
 
 
+@pytest.mark.parametrize("name", DECODES)
+def test_a_gpu_gets_wholes_as_graphs_without_breaks(name, images, monkeypatch):
+    """Captured here, where CUDA graphs of them cannot be; tensors from anywhere serve one graph."""
+    counter = CompileCounter()
+    monkeypatch.setattr(fast_path, "options", lambda _: {"dynamic": False, "backend": counter})
+    monkeypatch.setattr(Fast, "regions", lambda self: [self.encoder, self.chain])
+    plain = tokenizer(name)
+    fast = plain.fast(2, precision="fp32", compiled=True)
+    graphs = counter.frame_count
+    assert graphs == 2 if name == "student" else graphs >= 2
+    latents = plain.encode(images).clone()
+    with torch.inference_mode():
+        inference = latents.clone()
+    for given in (latents, inference):
+        torch.testing.assert_close(fast.decode(given), plain.decode(latents), atol=3e-5, rtol=0)
+    assert counter.frame_count == graphs
+
+
 def test_without_a_compiler_it_stays_plain_and_says_so(images, monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(torch._inductor.config.cpp, "cxx", (None, str(tmp_path / "none")))
@@ -99,9 +120,17 @@ def test_without_a_compiler_it_stays_plain_and_says_so(images, monkeypatch, caps
     )
 
 
-def test_an_empty_batch_is_refused():
-    with pytest.raises(MsddError, match="batch 0"):
-        tokenizer("student").fast(0)
+def test_mistakes_are_told(images):
+    student = tokenizer("student")
+    latents = student.encode(images)
+    for call, told in (
+        (lambda: student.fast(0), "batch 0"),
+        (lambda: student.fast(1, precision="fp16"), "precision fp16: fp32 or bf16"),
+        (lambda: student.fast(1, precision="fp32").decode(latents, [1, 2]), "2 ids for 5 latents"),
+        (lambda: student.fast(1, precision="fp32").decode(latents[:0]), "an empty batch"),
+    ):
+        with pytest.raises(MsddError, match=told):
+            call()
 
 
 def test_one_step_is_a_function_of_its_tensors(images):

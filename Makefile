@@ -1,8 +1,9 @@
 # make demo: from nothing to reports/. make ablation: all other comparisons as well. make ssdd: SSDD
-# and its cross with scales. make test: the test-suite. make repro, pull, push: the same pipeline by DVC, and its results from and to a remote.
-# make commit: what Snakemake has made is done for DVC. Each sets up .venv by itself.
-# make table1-speed: all systems at published size, in one run; on a CPU an hour
-# (SYSTEMS="student titok-s-128" for some; PRECISION=bf16 on GPUs and processors with AMX; BATCHES=...).
+# and its cross with scales. make test: the test-suite. Each sets up .venv by itself.
+# make repro, pull, push: the same pipeline by DVC, and its results from and to a remote. make commit:
+# what Snakemake has made is done for DVC.
+# make table1-speed: all systems at published size, in one run; on a CPU an hour. SYSTEMS="student
+# titok-s-128" for some; PRECISION=bf16 on GPUs and on processors with AMX; BATCHES="1 16 64".
 PYTHON ?= python3
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)

@@ -70,16 +70,21 @@ def identity(
     return Identity(images, preparation, network, weights.SOURCES[network].digest, resize)
 
 
-@cache
 def images_digest(named: tuple[tuple[str, Path], ...]) -> str:
     """SHA-256 over the names in the set and the contents of these files, in this order.
 
-    The names tell which images KID takes its sample of. Every file is read once in a process.
+    The names tell which images KID takes its sample of.
     """
     sha = hashlib.sha256()
     for name, path in named:
-        sha.update(f"{name} {files.digest(path)}\n".encode())
+        sha.update(f"{name} {digest_at(path, path.stat().st_mtime_ns)}\n".encode())
     return sha.hexdigest()
+
+
+@cache
+def digest_at(path: Path, _changed: int) -> str:
+    """Of a file as it is since that time: every file is read once in a process."""
+    return files.digest(path)
 
 
 def write(path: Path, reference: Reference) -> None:

@@ -1,5 +1,6 @@
 """The worst, the median and the best image by squared error: their names, and pictures of them."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def told(tally: Tally, names: Sequence[str]) -> dict[str, dict[str, object]]:
 
 def save(source: Source, tally: Tally, batch: int, folder: Path, label: str) -> None:
     """Each as a PNG file named for what it is, its original on the left, unless they are there."""
+    print(f"{label}: {folder}", file=sys.stderr)
     files = {word: folder / f"{word}.png" for word in places(tally)}
     if all(path.is_file() for path in files.values()):
         return

@@ -175,7 +175,7 @@ def measured(
         for real in sorted(wanted - known.keys(), key=str):
             known[real] = references.taken(names[real], tally.sums[str(real)])
         if store:
-            pictures.save(source, tally, settings.batch, store.folder, f"pictures {part.name}")
+            pictures.save(source, tally, settings.batch, store.folder, f"pictures of {part.name}")
     return tally, known
 
 

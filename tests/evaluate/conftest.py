@@ -6,13 +6,13 @@ import pytest
 import torch
 from faded import evaluated, small
 from PIL import Image
+from random_inception import random_inception
 from skimage import data
 from two_folders import COUNT, SIDE
 
 from msdd import files, weights
 from msdd.data.photographs import EMBEDDED_TRAIN, embedded_photograph
 from msdd.evaluate import protocols, statistics
-from msdd.vision import import_torchvision
 
 TWO_CROPS = """
 first: { crop: adm, fid: { levels: shift, features: efficientnet-lite0 } }
@@ -22,18 +22,9 @@ second: { crop: lanczos, psnr: { levels: none, pool: 1 }, ssim: { levels: round,
 
 @pytest.fixture(scope="session")
 def inception_file(tmp_path_factory) -> Path:
-    """Random weights in the format of pytorch_fid's file; they keep an activation's size."""
-    layout = dict(num_classes=1008, aux_logits=False, weights=None, init_weights=False)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = import_torchvision().models.inception_v3(**layout)
-        for module in network.modules():
-            if isinstance(module, torch.nn.Conv2d):
-                torch.nn.init.kaiming_normal_(module.weight)
-    state = network.state_dict()
-    state = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
+    """Random weights in the format of pytorch_fid's file."""
     path = tmp_path_factory.mktemp("inception") / weights.SOURCES["inception"].file
-    torch.save(state, path)
+    torch.save(random_inception(), path)
     return path
 
 

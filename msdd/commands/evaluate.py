@@ -11,6 +11,7 @@ from msdd.errors import MsddError
 DESCRIPTION = """Measure a row of `decodes`; or reconstructions in a folder against originals of
 the same names; or any tokenizer on a folder of images. Figures follow the protocols of papers:
 docs/protocols.md. Under torchrun the images are split over processes, with the same result."""
+EXAMPLE = "example: msdd evaluate --originals crops --reconstructions theirs --protocol primary"
 
 
 # Options of those that are named: of `msdd tokenizers` or a folder; of any tokenizer; of all.
@@ -21,7 +22,8 @@ HOW = ("protocol", "features", "reference", "export_reference", "json", "against
 
 def add(commands: argparse._SubParsersAction) -> None:
     described = "measure a row of `decodes`, two folders of images, or a tokenizer"
-    command = commands.add_parser("evaluate", help=described, description=DESCRIPTION)
+    texts = {"description": DESCRIPTION, "epilog": EXAMPLE}
+    command = commands.add_parser("evaluate", help=described, **texts)
     command.add_argument("decode", metavar="DECODE", nargs="?", help="row of `decodes`")
     add_what(command.add_argument_group("two folders, or a tokenizer on one"))
     add_how(command.add_argument_group("how"))

@@ -104,10 +104,12 @@ def report(
     found = {} if team.rank else opening(passes, order, about, settings)
     if settings.other and team.rank == 0:
         against.check(found, settings.other)
+    from_file = {} if team.rank else given(passes, settings.reference)
     instruments = Instruments(everything, settings.device)
     found["missing"], known = dict(instruments.missing), {}
     for part in passes:
-        tally, kept = measured(part, about, instruments, settings, team)
+        of_pass = from_file.get(part.name, {})
+        tally, kept = measured(part, about, instruments, settings, team, of_pass)
         if team.rank == 0:
             add(found, part, tally, kept)
             known |= kept
@@ -135,6 +137,17 @@ def opening(
     }
 
 
+def given(passes: list[Pass], path: Path | None) -> dict[str, dict[Features, Reference]]:
+    """By pass: the statistics of the file, if one is given."""
+    if path is None:
+        return {}
+    needs = {part.name: references.originals(part.protocols.values()) for part in passes}
+    return {
+        part.name: references.given(path, needs[part.name], part.source.preparation)
+        for part in passes
+    }
+
+
 def named(source: Source) -> tuple[tuple[str, Path], ...]:
     return tuple(zip(source.names, source.paths, strict=True))
 
@@ -157,14 +170,20 @@ def add(
 
 
 def measured(
-    part: Pass, about: dict[str, object], instruments: Instruments, settings: Settings, team: Team
+    part: Pass,
+    about: dict[str, object],
+    instruments: Instruments,
+    settings: Settings,
+    team: Team,
+    given: dict[Features, Reference],
 ) -> tuple[Tally, dict[Features, Reference]]:
-    """The tally of a pass and the originals' statistics, both whole in the first process."""
+    """The tally of a pass and the originals' statistics, both whole in the first process.
+
+    given: those that come from a file
+    """
     wanted, source = references.originals(part.protocols.values()), part.source
-    known, names = {}, {}
-    if team.rank == 0 and settings.reference:
-        known = references.given(settings.reference, wanted, source.preparation)
-    elif team.rank == 0:
+    known, names = dict(given), {}
+    if team.rank == 0 and not settings.reference:
         names = references.identities(wanted, named(source), source.preparation)
         known = references.kept(names, sampled(part.protocols.values()))
     tally = Tally(part.protocols, instruments, team.share(set(known)))

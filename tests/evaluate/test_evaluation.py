@@ -13,6 +13,7 @@ from msdd.errors import MsddError
 from msdd.evaluate import protocols, run
 from msdd.evaluate.figures import groups
 from msdd.evaluate.processes import Team
+from msdd.evaluate.shown import notes
 from msdd.evaluate.subject import Subject
 
 pytestmark = pytest.mark.usefixtures("own_cache", "one_thread")
@@ -112,7 +113,22 @@ def test_a_missing_kid_is_told(photographs, tmp_path):
         (tmp_path / "three" / path.name).symlink_to(path)
     three = evaluated(tmp_path / "three", {"a": protocol})
     assert three["missing"] == {"kid": "it needs 4 images"}
-    assert not evaluated(photographs, {"a": protocol})["missing"]
+    assert "kid is not measured: it needs 4 images" in notes(three)
+    whole = evaluated(photographs, {"a": protocol})
+    assert not whole["missing"] and "KID's from the jackknife" in notes(whole)[0]
+
+
+def test_a_reference_for_one_crop_is_refused_before_the_other_is_measured(
+    photographs, tmp_path, ssdd
+):
+    def never(images, names):
+        raise AssertionError
+
+    evaluated(photographs, ssdd, export=tmp_path / "bilinear.npz")
+    lanczos = ssdd["ssdd"].model_copy(update={"crop": "lanczos"})  # measured after bilinear
+    how = {"subject": Subject({}, SIDE, never), "reference": tmp_path / "bilinear.npz"}
+    with pytest.raises(MsddError, match="statistics of preparation 'bilinear crop"):
+        evaluated(photographs, ssdd | {"lanczos": lanczos}, **how)
 
 
 def test_only_ssim_needs_its_window(tmp_path):

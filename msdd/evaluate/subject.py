@@ -24,6 +24,7 @@ from msdd.tokenizers.catalogue import tokenizer
 from msdd.tokenizers.tokenizer import Tokenizer
 
 RESOLUTION = 256  # of callables, which do not tell theirs
+STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 FAR = 1.5  # beyond the range [-1, 1], but for decoders that overshoot
 
 
@@ -111,9 +112,6 @@ def loaded_digest() -> str:
 def is_own(file: Path) -> bool:
     installed = {"site-packages", "dist-packages"} & set(file.parts)
     return file.is_file() and not installed and not file.is_relative_to(STANDARD_LIBRARY)
-
-
-STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 
 
 def decoded(made: Tokenizer, device: torch.device, decoding: Decoding) -> Reconstruct:

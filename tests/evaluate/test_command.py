@@ -77,6 +77,8 @@ def test_folders_that_disagree_or_cannot_be_read_are_named(folders, tmp_path, ca
     (root / "o/0.png").unlink()
     message = refused(capsys, *more)
     assert f"--originals: no image below the folder {root / 'o'} (looked for bmp, " in message
+    of_a_name = ["--tokenizer", "titok-s-128", "--images", str(root / "o")]
+    assert "--images: no image below" in refused(capsys, *of_a_name)  # before any weights
 
 
 def test_paths_are_checked_before_anything_is_measured(folders, tmp_path, capsys):

@@ -33,8 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     try:
         args.call(args)
-    except KeyboardInterrupt:
-        print("msdd: interrupted; the same command goes on where it stopped", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        told = str(stop) or "the same command goes on where it stopped"
+        print(f"msdd: interrupted; {told}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `msdd ... | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -183,14 +183,18 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "msdd" / "weights"
 
 
-def local_file(name: str) -> Path | None:
-    """The file in MSDD_WEIGHTS, else in the cache of msdd."""
+def folders() -> list[Path]:
+    """MSDD_WEIGHTS, if it is set, and the cache of msdd."""
     given = os.environ.get("MSDD_WEIGHTS")
     if given and not Path(given).is_dir():
         raise MsddError(f"MSDD_WEIGHTS={given} is not a folder; name the one that holds the files")
-    folders = [Path(given), cache_folder()] if given else [cache_folder()]
+    return [Path(given), cache_folder()] if given else [cache_folder()]
+
+
+def local_file(name: str) -> Path | None:
+    """The file in the first of the folders that has it."""
     names = (f"{name}.safetensors", SOURCES[name].file)
-    candidates = (folder / file for folder in folders for file in names)
+    candidates = (folder / file for folder in folders() for file in names)
     return next(filter(Path.is_file, candidates), None)
 
 

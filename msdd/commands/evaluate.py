@@ -1,6 +1,7 @@
 """`msdd evaluate`: a row of `decodes`, two folders of images, or a tokenizer."""
 
 import argparse
+import sys
 from itertools import chain
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from msdd.errors import MsddError
 DESCRIPTION = """Measure a row of `decodes`; or reconstructions in a folder against originals of
 the same names; or any tokenizer on a folder of images. Figures follow the protocols of papers:
 docs/protocols.md. Under torchrun the images are split over processes, with the same result."""
+EXAMPLE = "example: msdd evaluate --originals crops --reconstructions theirs --protocol primary"
 
 
 # Options of those that are named: of `msdd tokenizers` or a folder; of any tokenizer; of all.
@@ -20,7 +22,8 @@ HOW = ("protocol", "features", "reference", "export_reference", "json", "against
 
 def add(commands: argparse._SubParsersAction) -> None:
     described = "measure a row of `decodes`, two folders of images, or a tokenizer"
-    command = commands.add_parser("evaluate", help=described, description=DESCRIPTION)
+    texts = {"description": DESCRIPTION, "epilog": EXAMPLE}
+    command = commands.add_parser("evaluate", help=described, **texts)
     command.add_argument("decode", metavar="DECODE", nargs="?", help="row of `decodes`")
     add_what(command.add_argument_group("two folders, or a tokenizer on one"))
     add_how(command.add_argument_group("how"))
@@ -28,15 +31,24 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def add_what(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--originals", type=Path, metavar="DIR")
-    group.add_argument("--reconstructions", type=Path, metavar="DIR")
+    group.add_argument(
+        "--originals", type=Path, metavar="DIR", help="images that were given to a tokenizer"
+    )
+    group.add_argument(
+        "--reconstructions",
+        type=Path,
+        metavar="DIR",
+        help="what it made of them, of the same names and sizes: photo/1.png and photo/1.webp",
+    )
     group.add_argument(
         "--tokenizer",
         metavar="NAME",
         help="of `msdd tokenizers`, a model folder, or module:callable from images to images, both "
         "(B, 3, H, W) in [-1, 1]",
     )
-    group.add_argument("--images", type=Path, metavar="DIR")
+    group.add_argument(
+        "--images", type=Path, metavar="DIR", help="photographs of any size, which are cropped"
+    )
     group.add_argument(
         "--checkpoint", metavar="FILE", help="of a tokenizer by name; or hf://owner/repository/file"
     )
@@ -48,7 +60,7 @@ def add_what(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--steps", type=positive, metavar="N", help=STEPS)
     group.add_argument("--guidance", type=float, metavar="G", help=GUIDANCE)
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise")
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise; default: 0")
     group.add_argument(
         "--precision", choices=("fp32", "bf16"), default="fp32", help="default: fp32"
     )
@@ -130,18 +142,30 @@ def evaluate(args: argparse.Namespace) -> None:
     from msdd.evaluate import against, processes, run
 
     protocols = chosen(args)
-    other = against.read_report(args.against) if args.against else None
+    check_paths(args)
+    other = against.read(args.against) if args.against else None
     device = processes.device(args.device)
     team = processes.join()
-    settings = run.Settings(args.batch, device, args.work, args.reference, args.export_reference)
-    if args.originals:
-        report = run.folders(args.originals, args.reconstructions, protocols, settings, team)
-    else:
-        report = of_tokenizer(args, protocols, settings, team)
+    files = (args.work, args.reference, args.export_reference)
+    try:
+        report = measured(args, protocols, run.Settings(args.batch, device, *files, other), team)
+    except KeyboardInterrupt as stop:
+        if args.work:  # which has kept what was measured
+            raise
+        raise KeyboardInterrupt("nothing is kept; with --work DIR it would go on") from stop
     if report:
         tell(report, args)
     if report and other:
-        print(against.compared(report, other, args.against))
+        print(against.compared(report, other))
+
+
+def check_paths(args: argparse.Namespace) -> None:
+    """MsddError for what could be told only after the measurement."""
+    for option in ("json", "export_reference"):
+        if (path := getattr(args, option)) and path.is_dir():
+            raise MsddError(f"--{option.replace('_', '-')} {path} is a folder; name a file")
+    if args.work and args.work.exists() and not args.work.is_dir():
+        raise MsddError(f"--work {args.work} is a file; name a folder")
 
 
 def chosen(args: argparse.Namespace) -> dict:
@@ -150,14 +174,27 @@ def chosen(args: argparse.Namespace) -> dict:
     names = args.protocol or ["primary"]
     alone = ([name] if name != "all" else protocols.builtin() for name in names)
     found = protocols.load(list(dict.fromkeys(chain.from_iterable(alone))))
-    if args.features:
-        found = {name: p.with_features(args.features) for name, p in found.items()}
-    return found
+    return with_features(found, args.features) if args.features else found
 
 
-def of_tokenizer(args: argparse.Namespace, protocols: dict, settings, team) -> dict | None:
-    from msdd.evaluate import run, subject
+def with_features(protocols: dict, features: str) -> dict:
+    """Those that still measure something, the others being told; MsddError if none does."""
+    changed = {name: p.with_features(features) for name, p in protocols.items()}
+    idle = ", ".join(name for name, p in changed.items() if not p.measures)
+    told = f"with --features {features}, nothing is left to measure of {idle}"
+    if not any(p.measures for p in changed.values()):
+        raise MsddError(f"{told}; name another protocol too, or leave it out")
+    if idle:
+        print(f"{told}: left out", file=sys.stderr)
+    return {name: p for name, p in changed.items() if p.measures}
 
+
+def measured(args: argparse.Namespace, protocols: dict, settings, team) -> dict | None:
+    from msdd.evaluate import run, sources, subject
+
+    if args.originals:
+        return run.folders(args.originals, args.reconstructions, protocols, settings, team)
+    sources.several(args.images, "--images")  # before any weights are loaded
     decoding = subject.Decoding(args.seed, args.precision, args.steps, args.guidance)
     named = (args.tokenizer, args.checkpoint, settings.device)
     what = subject.opened(*named, decoding, args.resolution, args.run_code)

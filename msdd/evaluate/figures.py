@@ -6,13 +6,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from msdd.evaluate.frechet import frechet_distance
-from msdd.evaluate.intervals import bootstrap, bootstraps, pooled_psnr, psnr
+from msdd.evaluate.intervals import MaybeInterval, bootstrap, bootstraps, pooled_psnr, psnr
 from msdd.evaluate.kid import kid
 from msdd.evaluate.protocols import Protocol
 from msdd.evaluate.statistics import Reference
 from msdd.evaluate.tally import Features, Tally, columns, features
 
-Figure = float | dict[str, float]
+Figure = float | dict[str, float | None]
 FEWEST_FOR_KID = 4
 
 
@@ -29,7 +29,10 @@ def per_image(protocol: Protocol, tally: Tally) -> dict[str, np.ndarray]:
 def figures(
     protocol: Protocol, tally: Tally, references: Mapping[Features, Reference]
 ) -> dict[str, Figure]:
-    """Means with `low` and `high`, the ends of a 95 % interval over images; distances."""
+    """Means with `low` and `high`, the ends of a 95 % interval over images; distances.
+
+    The ends are None where there is no interval.
+    """
     values = per_image(protocol, tally)
     found: dict[str, Figure] = {}
     if values:
@@ -39,18 +42,26 @@ def figures(
     return found | distances(protocol, tally, references)
 
 
-def spread(mean: float, low: float, high: float) -> dict[str, float]:
+def spread(mean: float, low: float | None, high: float | None) -> dict[str, float | None]:
     return {"mean": mean, "low": low, "high": high}
 
 
-def pooled(protocol: Protocol, tally: Tally) -> tuple[float, float, float]:
-    """PSNR of errors averaged over groups of consecutive images, or over all pixels of the set."""
+def pooled(protocol: Protocol, tally: Tally) -> MaybeInterval:
+    """PSNR of errors averaged over groups of consecutive images, or over all pixels of the set.
+
+    One group leaves no interval.
+    """
     values = tally.sorted_values()
     errors = values[str(columns(protocol)["psnr"])].numpy()
     if protocol.psnr.pool == "all":
-        pixels = values["pixels"].double().numpy()
-        return pooled_psnr(errors * (pixels / pixels.mean()))
-    return bootstrap(groups(errors, protocol.psnr.pool))
+        return pooled_psnr(weighted(errors, values["pixels"].double().numpy()))
+    found = groups(errors, protocol.psnr.pool)
+    return bootstrap(found) if len(found) > 1 else (float(found[0]), None, None)
+
+
+def weighted(errors: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Errors whose mean over images is that over all their pixels."""
+    return errors * (pixels / pixels.mean())
 
 
 def groups(errors: np.ndarray, size: int) -> np.ndarray:
@@ -78,12 +89,27 @@ def distances(
     sums, known = tally.sums[str(made)], references.get(real)
     other = known or tally.sums[str(real)].moments.cpu()  # like statistics from a file
     found: dict[str, Figure] = {protocol.fid.name: frechet_distance(other, sums.moments.cpu())}
-    if protocol.kid:
+    if protocol.kid and not without_kid(protocol, tally, references):
         sample = known.features if known else tally.sums[str(real)].sample.features
-        if sample is not None and sums.moments.count >= FEWEST_FOR_KID:
-            name = protocol.fid.name.replace("fd_", "kd_")
-            found[name] = kid(sample, sums.sample.features)
+        name = protocol.fid.name.replace("fd_", "kd_")
+        found[name] = kid(sample, sums.sample.features)
     return found
+
+
+def without_kid(
+    protocol: Protocol, tally: Tally, references: Mapping[Features, Reference]
+) -> str | None:
+    """Why a protocol has no KID that it should have; None if it has it, or should not."""
+    if not protocol.kid:
+        return None
+    real, made = features(protocol)
+    known = references.get(real)
+    if known and known.features is None:
+        return "the reference holds no features of single images; `--export-reference` writes them"
+    count = tally.sums[str(made)].moments.count
+    if known:
+        count = min(count, len(known.features))
+    return f"it needs {FEWEST_FOR_KID} images" if count < FEWEST_FOR_KID else None
 
 
 def jsonable(figure: Figure) -> Figure | dict[str, float | None]:

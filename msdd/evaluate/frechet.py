@@ -98,16 +98,20 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     if a.mean.shape != b.mean.shape:
         sizes = f"{len(a.mean)} and {len(b.mean)}"
         raise MsddError(f"a Fréchet distance between features of {sizes} dimensions")
+    check_finite(a.mean, b.mean, a.covariance, b.covariance)
     L, M = factor(a.covariance), factor(b.covariance)
     means = (a.mean - b.mean).square().sum()
     spread = L.square().sum() + M.square().sum() - 2 * torch.linalg.svdvals(L.T @ M).sum()
     return max(0.0, (means + spread).item())
 
 
+def check_finite(*moments: Tensor) -> None:
+    if not all(moment.isfinite().all() for moment in moments):
+        raise MsddError("the features of a Fréchet distance contain NaN or infinity")
+
+
 def factor(covariance: Tensor) -> Tensor:
     """L (D, rank) with L L^T = covariance, without the eigenvalues that rounding made of 0."""
-    if not covariance.isfinite().all():
-        raise MsddError("the features of a Fréchet distance contain NaN or infinity")
     values, vectors = torch.linalg.eigh(covariance)
     kept = values > len(values) * torch.finfo(values.dtype).eps * values[-1].abs()
     return vectors[:, kept] * values[kept].sqrt()

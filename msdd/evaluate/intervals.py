@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 CHUNK = 500_000  # counts at once, which bounds memory
 Interval = tuple[float, float, float]  # the figure and both ends
+MaybeInterval = Interval | tuple[float, None, None]
 
 
 def bootstrap(values: ArrayLike, resamples: int = 2000, seed: int = 0) -> Interval:
@@ -37,25 +38,27 @@ def paired(a: ArrayLike, b: ArrayLike, resamples: int = 2000, seed: int = 0) -> 
     return bootstrap(difference(*stacked([a, b]).T), resamples, seed)
 
 
-def pooled_psnr(errors: ArrayLike, resamples: int = 2000, seed: int = 0) -> Interval:
+def pooled_psnr(errors: ArrayLike, resamples: int = 2000, seed: int = 0) -> MaybeInterval:
     """PSNR of the mean of the images' squared errors (N,), in decibels; their range is 1.
 
-    Where so few images differ that resamples without them count, there is no interval.
+    Where so few images differ that resamples without them count, there is no interval: both ends
+    are None.
     """
     mean, high, low = psnr(np.array(bootstrap(errors, resamples, seed))).tolist()
-    return (mean, low, high) if np.isfinite(high) else (mean,) * 3
+    return (mean, low, high) if np.isfinite(high) else (mean, None, None)
 
 
 def paired_pooled_psnr(
     a: ArrayLike, b: ArrayLike, resamples: int = 2000, seed: int = 0
-) -> Interval:
+) -> MaybeInterval:
     """Difference of the pooled PSNRs of squared errors a, b (N,) of the same images, in decibels.
 
-    A ratio of two means, of which each resample takes the same images.
+    A ratio of two means, of which each resample takes the same images. No interval as above.
     """
     values = summable(stacked([a, b]))
-    draws = psnr(resampled_means(values, resamples, seed))
-    return interval(difference(*psnr(values.mean(0))), difference(*draws.T))
+    draws = difference(*psnr(resampled_means(values, resamples, seed)).T)
+    figure = float(difference(*psnr(values.mean(0))))
+    return interval(figure, draws) if np.isfinite(draws).all() else (figure, None, None)
 
 
 def stacked(columns: Iterable[ArrayLike]) -> np.ndarray:

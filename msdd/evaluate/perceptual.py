@@ -11,8 +11,15 @@ from torch import Tensor, nn
 
 from msdd.evaluate.features import enlarge
 from msdd.evaluate.metrics import from_uint8
-from msdd.weights import cache_folder, lpips_network
+from msdd.weights import folders, lpips_network
 
+# What DreamSim's package looks for before it downloads anything.
+DREAMSIM_FILES = (
+    "dino_vitb16_pretrain.pth",
+    "open_clip_vitb16_pretrain.pth.tar",
+    "clip_vitb16_pretrain.pth.tar",
+    "ensemble_lora",
+)
 CPU_PIXELS, GPU_PIXELS = 2**19, 2**22  # of the images that a trunk sees at once: bounds memory
 
 
@@ -83,7 +90,8 @@ class DreamSim:
     def __init__(self, device: torch.device) -> None:
         from dreamsim import dreamsim
 
-        self.network, _ = dreamsim(pretrained=True, device=device, cache_dir=str(dreamsim_folder()))
+        folder = str(dreamsim_folder())
+        self.network, _ = dreamsim(pretrained=True, device=device, cache_dir=folder)
 
     @torch.inference_mode()
     def distance(self, original: Tensor, reconstruction: Tensor) -> Tensor:
@@ -98,14 +106,19 @@ def padded(images: Tensor) -> Tensor:
     return F.pad(unit, (0, right, 0, below))
 
 
-def dreamsim_folder() -> Path:
-    return cache_folder() / "dreamsim"
+def dreamsim_folder() -> Path | None:
+    """The folder `dreamsim` in one of `msdd.weights.folders` that has all its files."""
+    candidates = (folder / "dreamsim" for folder in folders())
+    return next((f for f in candidates if all((f / n).exists() for n in DREAMSIM_FILES)), None)
 
 
 def without_dreamsim() -> str | None:
     """Why DreamSim cannot be measured here; None if it can."""
     if importlib.util.find_spec("dreamsim") is None:
         return "the package dreamsim is not installed"
-    if not (dreamsim_folder() / "ensemble_lora").is_dir():
-        return f"its weights are not in {dreamsim_folder()}"
+    if dreamsim_folder() is None:
+        return (
+            f"its weights are not here: put {', '.join(DREAMSIM_FILES)} of its download into "
+            + ", or into ".join(str(folder / "dreamsim") for folder in folders())
+        )
     return None

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -22,19 +23,31 @@ class Team(NamedTuple):
         if self.size == 1:
             return value
         box = [value]
-        dist.broadcast_object_list(box, src=0)
+        with together():
+            dist.broadcast_object_list(box, src=0)
         return box[0]
 
     def hand_in(self, value: Any) -> None:
         """Give a value to the first process, which waits for it in `collect`."""
-        dist.send_object_list([value], dst=0)
+        with together():
+            dist.send_object_list([value], dst=0)
 
     def collect(self) -> Iterator[Any]:
         """What the others hand in, one after another, so that one is in memory at a time."""
         for rank in range(1, self.size):
             box = [None]
-            dist.recv_object_list(box, src=rank)
+            with together():
+                dist.recv_object_list(box, src=rank)
             yield box[0]
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Whoever waits for a process that has stopped is told so."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise MsddError("another process stopped; its error stands above") from error
 
 
 def join() -> Team:

@@ -80,6 +80,11 @@ class Protocol(Section):
     kid: bool = Field(False, description="KID too, on the features of the Fréchet distance")
     sources: dict[str, str] = Field({}, description="where each fact is from")
 
+    @property
+    def measures(self) -> bool:
+        """Whether there is any metric in it."""
+        return any((self.psnr, self.ssim, self.lpips, self.dreamsim, self.fid))
+
     def for_files(self) -> "Protocol":
         """The metric half, for images that are 8 bits already: no rule makes them so."""
         given = {
@@ -113,7 +118,9 @@ def load(names: Iterable[str]) -> dict[str, Protocol]:
     known, found = builtin(), {}
     for name in names:
         if Path(name).suffix in (".yaml", ".yml"):
-            found |= of_file(name, known)
+            mine = of_file(name, known)
+            check_new(mine, name, known.keys() | found.keys())
+            found |= mine
         elif name in known:
             found[name] = validate(Protocol, known[name], name)
         else:
@@ -122,17 +129,27 @@ def load(names: Iterable[str]) -> dict[str, Protocol]:
     return found
 
 
+def check_new(mine: Iterable[str], path: str, taken: Iterable[str]) -> None:
+    """A figure carries its protocol's name, which must tell what it is."""
+    if twice := sorted(set(mine) & set(taken)):
+        raise MsddError(f"{path}: the name {twice[0]} is taken by another protocol; choose another")
+
+
 def of_file(path: str, known: dict[str, Any]) -> dict[str, Protocol]:
     if not Path(path).is_file():
         raise MsddError(f"--protocol: there is no file {path}")
     raw = read_yaml(path)
     if not isinstance(raw, dict) or not all(isinstance(row, dict) for row in raw.values()):
         raise MsddError(f"{path}: must be a table of protocols by name, each a table of keys")
+    if not raw:
+        raise MsddError(f"{path}: holds no protocol")
     return {str(name): of_row(row, known, f"{path}: {name}") for name, row in raw.items()}
 
 
 def of_row(row: dict[str, Any], known: dict[str, Any], where: str) -> Protocol:
     protocol = validate(Protocol, based(row, known, where), where)
+    if not protocol.measures:
+        raise MsddError(f"{where}: has no metric; it needs psnr, ssim, lpips, dreamsim or fid")
     if protocol.kid and protocol.fid is None:
         raise MsddError(f"{where}: kid is true; it needs fid, whose features it takes")
     return protocol

@@ -63,10 +63,14 @@ def taken(identity: Identity, sums: Sums) -> Reference:
     return reference
 
 
-def check_one(protocols: Iterable[Protocol]) -> None:
-    """MsddError unless the protocols need the same features of the same crops."""
+def check_asked(protocols: Iterable[Protocol], given: Path | None, export: Path | None) -> None:
+    """MsddError where no protocol needs the statistics that are given or to be written, or where
+    protocols need several, of which a file holds one."""
     needed = {(p.crop, pair[0]) for p in protocols if (pair := features(p))}
-    if len(needed) != 1:
+    for option, path in (("--reference", given), ("--export-reference", export)):
+        if path and not needed:
+            raise MsddError(f"{option} means nothing without a Fréchet distance; leave it out")
+    if export and len(needed) > 1:
         raise MsddError(
             "--export-reference writes the statistics of one set of features, and these protocols "
             f"need {len(needed)}: choose one protocol"

@@ -9,13 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 
-from msdd.evaluate import references, statistics
-from msdd.evaluate.evaluation import Source, measure, telling
-from msdd.evaluate.figures import figures, jsonable, per_image
+from msdd.evaluate import against, pictures, references, statistics
+from msdd.evaluate.evaluation import Source, measure
+from msdd.evaluate.figures import figures, jsonable, per_image, without_kid
 from msdd.evaluate.instruments import Instruments
-from msdd.evaluate.metrics import to_uint8
 from msdd.evaluate.processes import Team
 from msdd.evaluate.protocols import Protocol
 from msdd.evaluate.sources import Cropped, Folders
@@ -23,7 +21,6 @@ from msdd.evaluate.statistics import Reference
 from msdd.evaluate.store import Store
 from msdd.evaluate.subject import Subject
 from msdd.evaluate.tally import Features, Tally, sampled
-from msdd.files import atomic
 from msdd.fingerprint import closure_digest
 from msdd.provenance import context
 
@@ -37,6 +34,7 @@ class Settings:
     work:      folder for the state and for pictures of the worst, median and best image
     reference: .npz file of statistics to compare with instead of the originals
     export:    .npz file to write those of the originals to
+    other:     report of another run, which must be of the same originals
     """
 
     batch: int
@@ -44,6 +42,7 @@ class Settings:
     work: Path | None = None
     reference: Path | None = None
     export: Path | None = None
+    other: against.Other | None = None
 
 
 class Pass(NamedTuple):
@@ -65,7 +64,7 @@ def folders(
     about = {"originals": str(originals), "reconstructions": str(reconstructions)}
     halves = {name: protocol.for_files() for name, protocol in protocols.items()}
     passes = [Pass("files", Folders(originals, reconstructions), halves)]
-    return report(passes, about, settings, team)
+    return report(passes, list(protocols), about, settings, team)
 
 
 def tokenizer(
@@ -86,51 +85,106 @@ def tokenizer(
         )
         for crop in sorted({protocol.crop for protocol in protocols.values()})
     ]
-    return report(passes, about, settings, team)
+    return report(passes, list(protocols), about, settings, team)
 
 
 def report(
-    passes: list[Pass], about: dict[str, object], settings: Settings, team: Team
+    passes: list[Pass],
+    order: list[str],
+    about: dict[str, object],
+    settings: Settings,
+    team: Team,
 ) -> dict[str, object] | None:
-    """Measure every pass; None but in the first process. Reproducible: holds no times."""
+    """Measure every pass; None but in the first process. Reproducible: holds no times.
+
+    order: names of the protocols, as the report has them
+    """
     everything = [protocol for part in passes for protocol in part.protocols.values()]
-    if settings.export:
-        references.check_one(everything)
+    references.check_asked(everything, settings.reference, settings.export)
+    found = {} if team.rank else opening(passes, order, about, settings)
+    if settings.other and team.rank == 0:
+        against.check(found, settings.other)
+    from_file = {} if team.rank else given(passes, settings.reference)
     instruments = Instruments(everything, settings.device)
-    entries, known = {}, {}
+    found["missing"], known = dict(instruments.missing), {}
     for part in passes:
-        tally, found = measured(part, about, instruments, settings, team)
+        of_pass = from_file.get(part.name, {})
+        tally, kept = measured(part, about, instruments, settings, team, of_pass)
         if team.rank == 0:
-            entries |= {name: entry(p, tally, found) for name, p in part.protocols.items()}
-            known |= found
-            save_pictures(part, tally, settings)
-    if team.rank:
-        return None
-    if settings.export:
+            add(found, part, tally, kept)
+            known |= kept
+    if settings.export and team.rank == 0:
         statistics.write(settings.export, *known.values())
+    return None if team.rank else found
+
+
+def opening(
+    passes: list[Pass], order: list[str], about: dict[str, object], settings: Settings
+) -> dict[str, object]:
+    """What a report says before anything is measured: of what it is, and by which rules."""
+    source = passes[0].source
+    by_name = {name: entry_of(p, part) for part in passes for name, p in part.protocols.items()}
     return {
         **about,
         "batch": settings.batch,
-        "images": len(passes[0].source.names),
-        "names": passes[0].source.names,
-        "protocols": entries,
-        "missing": instruments.missing,
+        "images": len(source.names),
+        "names": source.names,
+        "digest": statistics.images_digest(named(source)),
+        "protocols": {name: by_name[name] for name in order},
+        "telling": {},
         "reference": str(settings.reference) if settings.reference else "the originals",
         "provenance": {name: value for name, value in context().items() if name in PROVENANCE},
     }
 
 
+def given(passes: list[Pass], path: Path | None) -> dict[str, dict[Features, Reference]]:
+    """By pass: the statistics of the file, if one is given."""
+    if path is None:
+        return {}
+    needs = {part.name: references.originals(part.protocols.values()) for part in passes}
+    return {
+        part.name: references.given(path, needs[part.name], part.source.preparation)
+        for part in passes
+    }
+
+
+def named(source: Source) -> tuple[tuple[str, Path], ...]:
+    return tuple(zip(source.names, source.paths, strict=True))
+
+
+def entry_of(protocol: Protocol, part: Pass) -> dict[str, object]:
+    """What a protocol is, and what is done to originals before it sees them."""
+    rules = protocol.model_dump(mode="json", exclude_none=True)
+    return {"protocol": rules, "preparation": part.source.preparation}
+
+
+def add(
+    found: dict[str, dict], part: Pass, tally: Tally, known: Mapping[Features, Reference]
+) -> None:
+    """To a report what a pass has measured."""
+    for name, protocol in part.protocols.items():
+        found["protocols"][name] |= measured_entry(protocol, tally, known)
+        if reason := without_kid(protocol, tally, known):
+            found["missing"]["kid"] = reason
+    found["telling"][part.name] = pictures.told(tally, part.source.names)
+
+
 def measured(
-    part: Pass, about: dict[str, object], instruments: Instruments, settings: Settings, team: Team
+    part: Pass,
+    about: dict[str, object],
+    instruments: Instruments,
+    settings: Settings,
+    team: Team,
+    given: dict[Features, Reference],
 ) -> tuple[Tally, dict[Features, Reference]]:
-    """The tally of a pass and the originals' statistics, both whole in the first process."""
+    """The tally of a pass and the originals' statistics, both whole in the first process.
+
+    given: those that come from a file
+    """
     wanted, source = references.originals(part.protocols.values()), part.source
-    known, names = {}, {}
-    if team.rank == 0 and settings.reference:
-        known = references.given(settings.reference, wanted, source.preparation)
-    elif team.rank == 0:
-        named = tuple(zip(source.names, source.paths, strict=True))
-        names = references.identities(wanted, named, source.preparation)
+    known, names = dict(given), {}
+    if team.rank == 0 and not settings.reference:
+        names = references.identities(wanted, named(source), source.preparation)
         known = references.kept(names, sampled(part.protocols.values()))
     tally = Tally(part.protocols, instruments, team.share(set(known)))
     store = None
@@ -139,6 +193,8 @@ def measured(
     if measure(source, tally, settings.batch, f"evaluate {part.name}", team, store):
         for real in sorted(wanted - known.keys(), key=str):
             known[real] = references.taken(names[real], tally.sums[str(real)])
+        if store:
+            pictures.save(source, tally, settings.batch, store.folder, f"pictures of {part.name}")
     return tally, known
 
 
@@ -160,28 +216,18 @@ def stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def entry(
+def measured_entry(
     protocol: Protocol, tally: Tally, known: Mapping[Features, Reference]
 ) -> dict[str, object]:
-    """What is told of a protocol: what it is, its figures, and those of each image."""
+    """The figures of a protocol, and those of each image; its pixels where they are weights."""
     found = figures(protocol, tally, known)
-    return {
-        "protocol": protocol.model_dump(mode="json", exclude_none=True),
+    entry = {
         "figures": {name: jsonable(figure) for name, figure in found.items()},
         "per_image": {
             name: [value if np.isfinite(value) else None for value in values.tolist()]
             for name, values in per_image(protocol, tally).items()
         },
     }
-
-
-def save_pictures(part: Pass, tally: Tally, settings: Settings) -> None:
-    """The worst, the median and the best image, its original on the left, into the work folder."""
-    if settings.work is None:
-        return
-    for word, batch in telling(part.source, tally, settings.batch):
-        made = batch.reconstructions
-        made = made if made.dtype == torch.uint8 else to_uint8(made)
-        both = torch.cat([batch.originals[0].cpu(), made[0].cpu()], 2)
-        with atomic(settings.work / f"{part.name}-{word}.png") as temporary:
-            Image.fromarray(both.permute(1, 2, 0).numpy()).save(temporary, "PNG")
+    if protocol.psnr and protocol.psnr.pool == "all":
+        entry["pixels"] = (tally.sorted_values()["pixels"] // 3).tolist()
+    return entry

@@ -32,13 +32,18 @@ def table(report: dict) -> str:
     for name, entry in entries.items():
         cells = [figure(key, entry["figures"].get(key)) for key in shown]
         rows.append([name, *cells])
+    return "\n".join(aligned(rows))
+
+
+def aligned(rows: list[list[str]]) -> list[str]:
+    """A line for each row, with columns as wide as their widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
+    return [line.rstrip() for line in lines]
 
 
 def figure(name: str, value: dict | float | None) -> str:
-    """A mean with its interval, or a distance."""
+    """A mean with its interval, if it has one, or a distance."""
     if value is None:
         return "–"
     if isinstance(value, float):
@@ -47,6 +52,8 @@ def figure(name: str, value: dict | float | None) -> str:
         return "∞"
     scale = 1000 if name.startswith("kd_") else 1
     digits = 2 if name == "psnr" or scale > 1 else 4
+    if value["low"] is None:
+        return f"{value['mean']:.{digits}f}"
     mean, low, high = (f"{scale * value[key]:.{digits}f}" for key in ("mean", "low", "high"))
     return f"{mean} [{low}, {high}]"
 
@@ -58,7 +65,11 @@ def number(value: float) -> str:
 def notes(report: dict) -> list[str]:
     """What the figures are of."""
     of_files = "originals" in report
-    found = [f"{report['images']} images; intervals are 95 % bootstrap intervals over images."]
+    of_kid = any(name.startswith("kd_") for name in shown_names(report))
+    found = [
+        f"{report['images']} images; intervals are 95 % bootstrap intervals over images"
+        + (", KID's from the jackknife." if of_kid else ".")
+    ]
     if of_files:
         found.append(
             "Both sides are files: only the metric half of each protocol applies. Its crop and its "
@@ -68,9 +79,35 @@ def notes(report: dict) -> list[str]:
         protocol = Protocol.model_validate(entry["protocol"], strict=False)
         found.append(f"{name}: {described(protocol, of_files)}")
     found += [f"{name} is not measured: {why}" for name, why in report["missing"].items()]
-    if any(name.startswith("fd_") for e in report["protocols"].values() for name in e["figures"]):
+    if any(name.startswith("fd_") for name in shown_names(report)):
         found.append(f"Distances of features are to {report['reference']}.")
+    return found + exact(report) + [extremes(*one) for one in report["telling"].items()]
+
+
+def shown_names(report: dict) -> set[str]:
+    return {name for entry in report["protocols"].values() for name in entry["figures"]}
+
+
+def exact(report: dict) -> list[str]:
+    """Which images make a PSNR infinite."""
+    found = []
+    for name, entry in report["protocols"].items():
+        if not entry["figures"].get("psnr", {}).get("infinite"):
+            continue
+        values = zip(report["names"], entry["per_image"]["psnr"], strict=True)
+        first, *others = [image for image, value in values if value is None]
+        more = f" and {len(others)} others are" if others else " is"
+        found.append(f"{name}: PSNR is infinite, because {first}{more} reproduced exactly")
     return found
+
+
+def extremes(crop: str, telling: dict) -> str:
+    """Name and PSNR of the worst, the median and the best image."""
+    parts = []
+    for word, image in telling.items():
+        decibels = "∞" if image["psnr"] is None else f"{image['psnr']:.2f}"
+        parts.append(f"{word} {image['name']} ({decibels} dB)")
+    return f"{crop}: {', '.join(parts)}"
 
 
 def described(protocol: Protocol, of_files: bool) -> str:

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from msdd.data.photographs import image_names, read_photograph
+from msdd.data.photographs import EXTENSIONS, image_names, read_photograph
 from msdd.errors import MsddError
 from msdd.evaluate.cropping import CROPS
 from msdd.evaluate.metrics import check_finite, from_uint8
@@ -32,13 +32,14 @@ class Batch(NamedTuple):
 class Folders:
     """Originals and reconstructions of the same names, apart from their endings.
 
-    Raises MsddError where the names disagree; where sizes do, when the images are read.
+    Raises MsddError where the names disagree or are fewer than 2; where sizes do, when the images
+    are read.
     """
 
     preparation = "images as they are"  # before their features are taken
 
     def __init__(self, originals: Path, reconstructions: Path) -> None:
-        sides = [by_stem(originals, "--originals"), by_stem(reconstructions, "--reconstructions")]
+        sides = [several(originals, "--originals"), several(reconstructions, "--reconstructions")]
         check_same(*sides, originals, reconstructions)
         self.names = sorted(sides[0])
         self.paths, self.others = ([side[name] for name in self.names] for side in sides)
@@ -67,13 +68,15 @@ class Cropped:
     """Crops of a folder's images, and what `reconstruct` makes of them.
 
     reconstruct: from images (B, 3, side, side) in [-1, 1] and their names to reconstructions of the
-                 same form.
+                 same form, or as uint8.
+
+    Raises MsddError for fewer than 2 images.
     """
 
     def __init__(
         self, folder: Path, crop: str, side: int, reconstruct: Reconstruct, device: torch.device
     ) -> None:
-        found = by_stem(folder, "--images")
+        found = several(folder, "--images")
         self.names = sorted(found)
         self.paths = [found[name] for name in self.names]
         self.crop, self.side, self.reconstruct, self.device = CROPS[crop], side, reconstruct, device
@@ -98,6 +101,11 @@ class Cropped:
         if not isinstance(made, Tensor) or made.shape != originals.shape:
             given = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
             raise MsddError(f"the tokenizer made {given} of images {tuple(originals.shape)}")
+        if not made.is_floating_point() and made.dtype != torch.uint8:
+            raise MsddError(
+                f"the tokenizer made {made.dtype}; it must make floats in [-1, 1], or levels 0 to "
+                "255 as torch.uint8"
+            )
         check_finite(made, [self.paths[i] for i in ids])
         return made
 
@@ -109,13 +117,24 @@ def existing(folder: Path, option: str) -> Path:
 
 
 def by_stem(folder: Path, option: str) -> dict[str, Path]:
-    """Images below a folder by their path below it without the ending."""
+    """Images below a folder by their path below it without the ending; MsddError for none."""
     found: dict[str, Path] = {}
     for name in sorted(image_names(existing(folder, option))):
         stem = PurePosixPath(name).with_suffix("").as_posix()
         if stem in found:
             raise MsddError(f"{option}: {found[stem]} and {folder / name} have the same name")
         found[stem] = folder / name
+    if not found:
+        known = ", ".join(sorted(extension[1:] for extension in EXTENSIONS))
+        raise MsddError(f"{option}: no image below the folder {folder} (looked for {known})")
+    return found
+
+
+def several(folder: Path, option: str) -> dict[str, Path]:
+    """`by_stem` of at least 2 images, without which nothing has an interval or a covariance."""
+    found = by_stem(folder, option)
+    if len(found) < 2:
+        raise MsddError(f"{option}: an evaluation needs at least 2 images, not {len(found)}")
     return found
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import zipfile
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -69,16 +70,21 @@ def identity(
     return Identity(images, preparation, network, weights.SOURCES[network].digest, resize)
 
 
-@cache
 def images_digest(named: tuple[tuple[str, Path], ...]) -> str:
     """SHA-256 over the names in the set and the contents of these files, in this order.
 
-    The names tell which images KID takes its sample of. Every file is read once in a process.
+    The names tell which images KID takes its sample of.
     """
     sha = hashlib.sha256()
     for name, path in named:
-        sha.update(f"{name} {files.digest(path)}\n".encode())
+        sha.update(f"{name} {digest_at(path, path.stat().st_mtime_ns)}\n".encode())
     return sha.hexdigest()
+
+
+@cache
+def digest_at(path: Path, _changed: int) -> str:
+    """Of a file as it is since that time: every file is read once in a process."""
+    return files.digest(path)
 
 
 def write(path: Path, reference: Reference) -> None:
@@ -100,30 +106,60 @@ def read(path: Path, expected: Identity | None = None) -> Reference:
     not compared.
     MsddError for a file that is not readable, holds no statistics, or those of something else.
     """
+    check_archive(path)
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files if name in NAMES}
         about = json.loads(str(arrays.get("about", "{}")))
+        arrays |= {name: arrays[name].astype(np.float64) for name in NAMES[:2] if name in arrays}
         found = Identity(**about["identity"]) if about.get("identity") else None
     except Exception as error:  # every damage has its own exception
         raise MsddError(f"{path} is not a readable .npz file of statistics: {error}") from error
     check_arrays(arrays, path)
     if expected and found:
         check_identity(found, expected, path)
-    mean, covariance = (torch.from_numpy(arrays[name].astype(np.float64)) for name in NAMES[:2])
+    mean, covariance = (torch.from_numpy(arrays[name]) for name in NAMES[:2])
     features = torch.from_numpy(arrays["features"]) if "features" in arrays else None
     return Reference(mean, covariance, about.get("count"), found, features)
 
 
 NAMES = ("mu", "sigma", "about", "features")
+NEGATIVE = 1e-4  # of the largest eigenvalue: what the rounding of sigma to float32 stays far below
+
+
+def check_archive(path: Path) -> None:
+    """NumPy takes any other file for a pickle, and says so."""
+    try:
+        with open(path, "rb") as file:
+            whole = zipfile.is_zipfile(file)
+    except OSError as error:
+        raise MsddError(f"{path} cannot be read: {error.strerror}") from error
+    if not whole:
+        raise MsddError(f"{path} is no .npz file, or only a part of one")
 
 
 def check_arrays(arrays: dict[str, np.ndarray], path: Path) -> None:
+    """MsddError unless mu and sigma are the moments of some features."""
     mean, covariance = (arrays[name].shape if name in arrays else None for name in NAMES[:2])
     if mean is None or len(mean) != 1 or covariance != mean * 2:
         raise MsddError(
             f"{path} holds no statistics: it needs mu (D,) and sigma (D, D), as pytorch_fid writes "
             f"them, and has {mean} and {covariance}"
+        )
+    for name in ("mu", "sigma", "features"):
+        if name in arrays and not np.isfinite(arrays[name]).all():
+            raise MsddError(f"{path} holds no statistics: its {name} contains NaN or infinity")
+    check_covariance(arrays["sigma"], path)
+
+
+def check_covariance(sigma: np.ndarray, path: Path) -> None:
+    """MsddError unless it is symmetric and without eigenvalues below 0, but for rounding."""
+    if not np.allclose(sigma, sigma.T, rtol=1e-5, atol=1e-6 * np.abs(sigma).max()):
+        raise MsddError(f"{path}: its sigma is no covariance, for it is not symmetric")
+    values = np.linalg.eigvalsh(sigma)
+    if values[0] < -NEGATIVE * np.abs(values).max():
+        raise MsddError(
+            f"{path}: its sigma is no covariance: it has the eigenvalue {values[0]:.3g}"
         )
 
 
@@ -138,9 +174,14 @@ def check_identity(found: Identity, expected: Identity, path: Path) -> None:
 
 
 def find(wanted: Identity) -> Reference | None:
-    """The statistics that an earlier run kept of the very same set, if any."""
-    path = cached(wanted)
-    return read(path, wanted) if path.is_file() else None
+    """The statistics that an earlier run kept of the very same set, if any.
+
+    A damaged file counts as none: the run takes the statistics again and replaces it.
+    """
+    try:
+        return read(cached(wanted), wanted)
+    except MsddError:
+        return None
 
 
 def keep(reference: Reference) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -11,15 +12,18 @@ from torch import Tensor
 from msdd.evaluate.tally import Tally
 from msdd.files import atomic
 
+SAVE_SECONDS = 60  # between two saved states
+
 
 class Store:
     """A folder with a file for each process.
 
-    key: everything that decides the result; states of another key are thrown away.
+    key: everything that decides the result. The folder is named for it below the given one, so that
+         evaluations of other keys stay as they are.
     """
 
     def __init__(self, folder: Path, key: str) -> None:
-        self.folder, self.key = folder, key
+        self.folder, self.key = folder / key[:12], key
 
     def save(self, rank: int, tally: Tally) -> None:
         features = json.dumps([str(wanted) for wanted in tally.features])
@@ -45,14 +49,14 @@ class Store:
                     path.unlink()
 
     def states(self, tally: Tally) -> list[dict[str, Tensor]]:
-        """Those of this evaluation that hold all the features of the tally; no others are left."""
+        """Those that hold all the features of the tally; no others are left in the folder."""
         wanted, found = {str(features) for features in tally.features}, []
         for path in self.paths():
             about = metadata(path)
             if about.get("key") == self.key and wanted <= set(json.loads(about["features"])):
                 found.append(load_file(path))
             else:
-                print(f"{path} is of another evaluation: starting afresh", file=sys.stderr)
+                print(f"{path} is damaged or lacks features: it is made anew", file=sys.stderr)
                 path.unlink()
         return found
 
@@ -61,6 +65,29 @@ class Store:
 
     def path(self, rank: int) -> Path:
         return self.folder / f"process{rank}.safetensors"
+
+
+class Saving:
+    """Saves a tally that grows: now and then, and at the end, however it comes."""
+
+    def __init__(self, store: Store | None, rank: int, tally: Tally) -> None:
+        self.store, self.rank, self.tally = store, rank, tally
+        self.saved, self.at = len(tally.ids), time.monotonic()
+
+    def __enter__(self) -> "Saving":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.save()
+
+    def now_and_then(self) -> None:
+        if time.monotonic() - self.at >= SAVE_SECONDS:
+            self.save()
+
+    def save(self) -> None:
+        if self.store and len(self.tally.ids) > self.saved:
+            self.store.save(self.rank, self.tally)
+        self.saved, self.at = len(self.tally.ids), time.monotonic()
 
 
 def metadata(path: Path) -> dict[str, str]:

@@ -7,6 +7,7 @@ a few numbers an image; and however batches are dealt to processes, it ends with
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -104,6 +105,17 @@ class Sums(nn.Module):
             self.sample.merge(other.sample)
 
 
+class Measured(NamedTuple):
+    """Of images of one size: their places in the set and names, numbers of each by column, features
+    of the first of them, and pixels of an image, in all channels."""
+
+    ids: Sequence[int]
+    names: Sequence[str]
+    values: dict[str, list[float]]
+    features: list[tuple[Features, Tensor]]
+    pixels: int
+
+
 def exactly() -> AbstractContextManager:
     """On a GPU, float32 convolutions in float32 and always by the same algorithm."""
     return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
@@ -140,26 +152,45 @@ class Tally:
         self.values: dict[str, list[float]] = {str(column): [] for column in self.columns}
         self.sums: dict[str, Sums] = {}
 
+    def update(self, *batch) -> None:
+        """Add images, given as to `measured`."""
+        self.add(self.measured(*batch))
+
     @torch.inference_mode()
-    def update(
+    def measured(
         self,
         ids: Sequence[int],
         names: Sequence[str],
         originals: Tensor,
         reconstructions: Tensor,
-    ) -> None:
-        """Add a batch of images (B, 3, H, W): originals uint8, reconstructions too, or floats in
-        [-1, 1]. `ids`, ascending, are the places of the images in the whole set."""
+    ) -> Measured:
+        """Of a batch of images (B, 3, H, W): originals uint8, reconstructions too, or floats in
+        [-1, 1]. `ids`, ascending, are the places of the images in the whole set.
+
+        Nothing is added yet, so that whatever stops this leaves the tally whole.
+        """
         views = Views(originals, reconstructions)
         with exactly():
-            for column, value in self.measured(views).items():
-                self.values[str(column)] += value.tolist()
-            for wanted in self.features:
-                self.add(wanted, ids, names, views.side(wanted.side, wanted.levels))
-        self.ids += ids
-        self.pixels += [originals[0].numel()] * len(ids)
+            values = {str(c): value.tolist() for c, value in self.numbers(views).items()}
+            found = [
+                (wanted, self.seen(wanted, images))
+                for wanted in self.features
+                if len(images := self.first_of(wanted, ids, views))
+            ]
+        return Measured(ids, names, values, found, originals[0].numel())
 
-    def measured(self, views: Views) -> dict[Column, Tensor]:
+    @torch.inference_mode()
+    def add(self, measured: Measured) -> None:
+        for column, values in measured.values.items():
+            self.values[column] += values
+        for wanted, found in measured.features:
+            if str(wanted) not in self.sums:
+                self.sums[str(wanted)] = self.new_sums(wanted, found.shape[1])
+            self.sums[str(wanted)].update(measured.names[: len(found)], found)
+        self.ids += measured.ids
+        self.pixels += [measured.pixels] * len(measured.ids)
+
+    def numbers(self, views: Views) -> dict[Column, Tensor]:
         found, by_net = {}, {}
         for column in self.columns:
             if column.kind == "squared_error":
@@ -175,21 +206,17 @@ class Tally:
             found |= zip(same, self.instruments.lpips[net].distances(pairs), strict=True)
         return found
 
-    def add(
-        self, wanted: Features, ids: Sequence[int], names: Sequence[str], images: Tensor
-    ) -> None:
-        """The features of images to their sums, as far as they are among the first."""
+    def first_of(self, wanted: Features, ids: Sequence[int], views: Views) -> Tensor:
+        """The images of a side that are among the first so many of the set."""
         count = sum(wanted.first is None or i < wanted.first for i in ids)  # ids ascend
-        if count == 0:
-            return
+        return views.side(wanted.side, wanted.levels)[:count]
+
+    def seen(self, wanted: Features, images: Tensor) -> Tensor:
+        """Features (B, D) of images."""
         network = self.instruments.features[wanted.network, wanted.resize]
-        images = images[:count]
         floats = from_uint8(images) if images.dtype == torch.uint8 else images
         size = len(floats) if floats.is_cuda else FEATURE_BATCH
-        found = torch.cat([network(part) for part in floats.split(size)])
-        if str(wanted) not in self.sums:
-            self.sums[str(wanted)] = self.new_sums(wanted, found.shape[1])
-        self.sums[str(wanted)].update(names[:count], found)
+        return torch.cat([network(part) for part in floats.split(size)])
 
     def new_sums(self, wanted: Features, dimensions: int) -> Sums:
         return Sums(dimensions, wanted in self.sampled, self.instruments.device)

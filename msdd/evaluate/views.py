@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from msdd.evaluate.levels import of_originals, of_reconstructions
+from msdd.evaluate.metrics import from_uint8
 
 
 class Views:
@@ -26,6 +27,11 @@ class Views:
         return self.side("real", levels), self.side("made", levels)
 
     def unit(self, levels: str) -> tuple[Tensor, Tensor]:
-        """Both, with floats in [0, 1]."""
+        """Both, with floats in [0, 1].
+
+        Beside floats the originals become the floats that a tokenizer is given: an image that comes
+        back unchanged has no error."""
         real, made = self.pair(levels)
-        return real, (made.double() + 1) / 2 if made.is_floating_point() else made
+        if not made.is_floating_point():
+            return real, made
+        return (from_uint8(real).double() + 1) / 2, (made.double() + 1) / 2

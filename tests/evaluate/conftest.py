@@ -4,27 +4,27 @@ from pathlib import Path
 
 import pytest
 import torch
+from faded import evaluated, small
+from PIL import Image
+from random_inception import random_inception
+from skimage import data
+from two_folders import COUNT, SIDE
 
 from msdd import files, weights
 from msdd.data.photographs import EMBEDDED_TRAIN, embedded_photograph
-from msdd.evaluate import statistics
-from msdd.vision import import_torchvision
+from msdd.evaluate import protocols, statistics
+
+TWO_CROPS = """
+first: { crop: adm, fid: { levels: shift, features: efficientnet-lite0 } }
+second: { crop: lanczos, psnr: { levels: none, pool: 1 }, ssim: { levels: round, range: 2 } }
+"""
 
 
 @pytest.fixture(scope="session")
 def inception_file(tmp_path_factory) -> Path:
-    """Random weights in the format of pytorch_fid's file; they keep an activation's size."""
-    layout = dict(num_classes=1008, aux_logits=False, weights=None, init_weights=False)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = import_torchvision().models.inception_v3(**layout)
-        for module in network.modules():
-            if isinstance(module, torch.nn.Conv2d):
-                torch.nn.init.kaiming_normal_(module.weight)
-    state = network.state_dict()
-    state = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
+    """Random weights in the format of pytorch_fid's file."""
     path = tmp_path_factory.mktemp("inception") / weights.SOURCES["inception"].file
-    torch.save(state, path)
+    torch.save(random_inception(), path)
     return path
 
 
@@ -53,3 +53,47 @@ def own_cache(tmp_path_factory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(statistics, "cached", lambda wanted: folder / f"{wanted.key}.npz")
         yield
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory) -> Path:
+    """`o/` with crops of a photograph, `r/` with blurred ones under other endings."""
+    root = tmp_path_factory.mktemp("folders")
+    (root / "o/deep").mkdir(parents=True)
+    (root / "r/deep").mkdir(parents=True)
+    for k in range(COUNT):
+        image = Image.fromarray(data.astronaut()[50 * k :][:SIDE, 60 * k :][:, :SIDE])
+        small = image.resize((16, 16), Image.Resampling.BOX)
+        name = f"deep/{k}" if k % 2 else str(k)
+        image.save(root / f"o/{name}.png")
+        small.resize(image.size, Image.Resampling.BICUBIC).save(
+            root / f"r/{name}.webp", lossless=True
+        )
+    return root
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """The same number of threads everywhere: it may change the last bits of a convolution."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory) -> dict:
+    file = tmp_path_factory.mktemp("protocols") / "two.yaml"
+    file.write_text(TWO_CROPS)
+    return protocols.load([str(file)])
+
+
+@pytest.fixture(scope="module")
+def report_of_two(photographs, two, own_cache, one_thread) -> dict:
+    return evaluated(photographs, two)
+
+
+@pytest.fixture
+def ssdd() -> dict:
+    found = small(["ssdd"])["ssdd"]
+    return {"ssdd": found.model_copy(update={"lpips": None, "dreamsim": None})}

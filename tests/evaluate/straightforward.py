@@ -4,27 +4,36 @@ It is the reference of the fast way. As a script it times both on the same crops
 in turns, in one process:
 
     python tests/evaluate/straightforward.py FOLDER --side 64 --images 2000
+
+and the Fréchet distance on Inception, whose speed does not depend on its weights:
+
+    python tests/evaluate/straightforward.py FOLDER --side 256 --images 300 --inception
 """
 
 import argparse
 import resource
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
 from PIL import Image
+from random_inception import random_inception
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from msdd.data.photographs import image_names, read_photograph
 from msdd.evaluate.evaluation import split
+from msdd.evaluate.features import Inception
 from msdd.evaluate.frechet import Moments, frechet_distance
-from msdd.evaluate.metrics import psnr, ssim
+from msdd.evaluate.metrics import from_uint8, psnr, ssim
 from msdd.evaluate.perceptual import Lpips
 from msdd.evaluate.sources import stacked
+from msdd.evaluate.tally import FEATURE_BATCH
 from msdd.vision import import_torchvision
-from msdd.weights import feature_network, lpips_network
+from msdd.weights import feature_network, frozen, lpips_network
 
 
 def psnr_of_each(originals: np.ndarray, made: np.ndarray) -> list[float]:
@@ -166,6 +175,81 @@ def compare_distances(originals: np.ndarray, made: np.ndarray, name: str, batch:
     print(f"distance: {slow:.6f} in {slow_seconds:.2f} s, {fast:.6f} in {fast_seconds:.2f} s")
 
 
+def official_inception(state: dict[str, torch.Tensor]) -> torch.nn.Module:
+    """As pytorch_fid's own command makes it, which can only download its weights."""
+    import_torchvision()
+    from pytorch_fid import inception
+
+    with mock.patch.object(inception, "load_state_dict_from_url", lambda *_, **__: state):
+        return inception.InceptionV3().eval().requires_grad_(False)
+
+
+def official_features(network: torch.nn.Module, paths: list[Path]) -> np.ndarray:
+    from pytorch_fid.fid_score import get_activations
+
+    return get_activations(list(map(str, paths)), network, device="cpu", num_workers=0)
+
+
+@torch.inference_mode()
+def fast_features(network: torch.nn.Module, paths: list[Path]) -> torch.Tensor:
+    images = from_uint8(stacked([read_photograph(path) for path in paths]))
+    return torch.cat([network(part) for part in images.split(FEATURE_BATCH)])
+
+
+def fast_distance(sides: list[list[torch.Tensor]]) -> float:
+    moments = [Moments(side[0].shape[1]) for side in sides]
+    for sums, side in zip(moments, sides, strict=True):
+        for features in side:
+            sums.update(features)
+    return frechet_distance(*moments)
+
+
+def compare_inception(originals: np.ndarray, made: np.ndarray, batch: int) -> None:
+    """The Fréchet distance of both ways, from PNG files to the number, on random weights.
+
+    pytorch_fid's functions for features and distance; both ways take every batch in turn.
+    """
+    state = random_inception()
+    networks = official_inception(state), frozen(Inception(state), "cpu")
+    ways, seconds, sides = (official_features, fast_features), [[], []], [[[], []], [[], []]]
+    with tempfile.TemporaryDirectory() as folder:
+        for k, images in enumerate((originals, made)):
+            paths = written(images, Path(folder, str(k)))
+            for part in split(len(paths), batch):
+                for way in range(2):
+                    some = paths[part.start : part.stop]
+                    found, taken = timed(ways[way], networks[way], some)
+                    seconds[way].append(taken)
+                    sides[way][k].append(found)
+    slow = timed(lambda: frechet(*map(np.concatenate, sides[0])))
+    fast = timed(lambda: fast_distance(sides[1]))
+    show_inception(np.array(seconds), slow, fast, len(made))
+
+
+def written(images: np.ndarray, folder: Path) -> list[Path]:
+    folder.mkdir()
+    paths = [folder / f"{k:06}.png" for k in range(len(images))]
+    for path, image in zip(paths, images, strict=True):
+        Image.fromarray(image).save(path)
+    return paths
+
+
+def show_inception(seconds: np.ndarray, slow: tuple, fast: tuple, count: int) -> None:
+    """Of both sides; `seconds` (2, batches) are those of the features."""
+    features = seconds.sum(1)
+    whole = features + [slow[1], fast[1]]
+    print("Fréchet distance   straightforward       fast    ratio")
+    per_image = 1e3 * features / count
+    print(f"features, ms/pair  {per_image[0]:15.1f} {per_image[1]:10.1f} {ratio(features)}")
+    print(f"distance, s        {slow[1]:15.2f} {fast[1]:10.2f} {ratio((slow[1], fast[1]))}")
+    print(f"all, s             {whole[0]:15.2f} {whole[1]:10.2f} {ratio(whole)}")
+    print(f"value              {slow[0]:15.6f} {fast[0]:10.6f}")
+
+
+def ratio(pair) -> str:
+    return f"{pair[0] / pair[1]:8.2f}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
@@ -173,12 +257,15 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=250, help="images a turn")
     parser.add_argument("--net", default="alex", help="alex or vgg")
+    parser.add_argument("--inception", action="store_true", help="also that on Inception's")
     parser.add_argument("--features", help="also the Fréchet distance on this network's features")
     args = parser.parse_args()
     originals, made = crops(args.folder, args.side, args.images)
     compare(originals, made, args.net, args.batch)
     if args.features:
         compare_distances(originals, made, args.features, args.batch)
+    if args.inception:
+        compare_inception(originals, made, args.batch)
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 
 

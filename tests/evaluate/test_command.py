@@ -7,39 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import straightforward
-import torch
 from PIL import Image
-from skimage import data
+from two_folders import SIDE, copied, run
 
 from msdd.cli import main
-
-COUNT, SIDE = 6, 48
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory) -> Path:
-    """`o/` with crops of a photograph, `r/` with blurred ones under other endings."""
-    root = tmp_path_factory.mktemp("folders")
-    (root / "o/deep").mkdir(parents=True)
-    (root / "r/deep").mkdir(parents=True)
-    for k in range(COUNT):
-        image = Image.fromarray(data.astronaut()[50 * k :][:SIDE, 60 * k :][:, :SIDE])
-        small = image.resize((16, 16), Image.Resampling.BOX)
-        name = f"deep/{k}" if k % 2 else str(k)
-        image.save(root / f"o/{name}.png")
-        small.resize(image.size, Image.Resampling.BICUBIC).save(
-            root / f"r/{name}.webp", lossless=True
-        )
-    return root
-
-
-def copied(folders: Path, to: Path) -> Path:
-    return shutil.copytree(folders, to / "copy")
-
-
-def run(folders: Path, *more: str) -> int:
-    sides = ["--originals", str(folders / "o"), "--reconstructions", str(folders / "r")]
-    return main(["evaluate", *sides, "--features", "none", *more])
 
 
 def arrays(folder: Path) -> np.ndarray:
@@ -76,40 +47,8 @@ def test_the_same_bytes_whatever_was_there_before(folders, tmp_path):
         chosen = ["--protocol", "msdd", "--work", str(tmp_path / "work"), "--json", str(file)]
         assert run(folders, *chosen) == 0
     assert files[0].read_bytes() == files[1].read_bytes()
-    assert Image.open(tmp_path / "work/files-median.png").size == (2 * SIDE, SIDE)
-
-
-def test_two_runs_are_told_apart_image_by_image(folders, tmp_path, capsys):
-    """Reconstructions against darker ones of the same: worse in every image."""
-    root, file = copied(folders, tmp_path), tmp_path / "first.json"
-    chosen = ["--protocol", "msdd", "--protocol", "flowmo", "--protocol", "ssdd"]
-    assert run(folders, *chosen, "--json", str(file)) == 0
-    for path in (root / "r").rglob("*.webp"):
-        darker = np.asarray(Image.open(path)) * 0.9
-        Image.fromarray(darker.astype(np.uint8)).save(path, lossless=True)
-    capsys.readouterr()
-    assert run(root, *chosen, "--against", str(file)) == 0
-    lines = capsys.readouterr().out.splitlines()
-    worse = [line for line in lines if line.startswith(("msdd  psnr  -", "flowmo  psnr  -"))]
-    assert len(worse) == 2 and any(line.startswith("ssdd  psnr  -") for line in lines)
-    assert run(folders, "--protocol", "dito", "--against", str(file)) == 1
-    assert "has no protocol of dito with the same rules" in capsys.readouterr().err
-
-
-def brighter(images: torch.Tensor) -> torch.Tensor:
-    """What the command is given as `test_command:brighter`."""
-    return images + 2 / 255
-
-
-def test_any_callable_is_a_tokenizer(tmp_path, capsys):
-    """One level up everywhere: 48.13 dB, and no rule but truncation sees it otherwise."""
-    for k in range(3):
-        Image.fromarray(data.astronaut()[90 * k :][:80] // 2).save(tmp_path / f"{k}.jpg")
-    what = ["--tokenizer", "test_command:brighter", "--images", str(tmp_path), "--resolution", "32"]
-    how = ["--features", "none", "--protocol", "msdd", "--protocol", "dito"]
-    assert main(["evaluate", *what, *how]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[:2] for line in lines[1:3]] == [["msdd", "48.13"], ["dito", "48.13"]]
+    (picture,) = (tmp_path / "work").glob("files/*/median.png")
+    assert Image.open(picture).size == (2 * SIDE, SIDE)
 
 
 def refused(capsys, *arguments: str) -> str:
@@ -135,6 +74,50 @@ def test_folders_that_disagree_or_cannot_be_read_are_named(folders, tmp_path, ca
         if path.stem != "0":
             path.unlink()
     assert "at least 2 images, not 1" in refused(capsys, *more)
+    (root / "o/0.png").unlink()
+    message = refused(capsys, *more)
+    assert f"--originals: no image below the folder {root / 'o'} (looked for bmp, " in message
+    of_a_name = ["--tokenizer", "titok-s-128", "--images", str(root / "o")]
+    assert "--images: no image below" in refused(capsys, *of_a_name)  # before any weights
+
+
+def test_paths_are_checked_before_anything_is_measured(folders, tmp_path, capsys):
+    file = tmp_path / "file"
+    file.write_text('{"names": [], "digest": "", "protocols": {"a": {"protocol": {}}}}')
+    for option, path, message in (
+        ("--json", tmp_path, "is a folder; name a file"),
+        ("--work", file, "is a file; name a folder"),
+        ("--against", file, "has no 'preparation'"),
+        ("--against", tmp_path / "no", "is no JSON file"),
+        ("--reference", file, "--reference means nothing without a Fréchet distance"),
+    ):
+        assert run(folders, "--protocol", "msdd", option, str(path)) == 1
+        told = capsys.readouterr().err
+        assert message in told and "images/s" not in told
+
+
+def test_protocols_with_nothing_left_are_told(folders, tmp_path, capsys):
+    assert run(folders, "--protocol", "titok") == 1
+    assert "nothing is left to measure of titok; name another" in capsys.readouterr().err
+    assert run(folders, "--protocol", "titok", "--protocol", "msdd") == 0
+    said = capsys.readouterr()
+    assert "nothing is left to measure of titok: left out" in said.err and "titok" not in said.out
+
+
+def test_an_exact_image_is_named_and_rows_stand_as_asked(folders, tmp_path, capsys):
+    root, file = copied(folders, tmp_path), tmp_path / "a.json"
+    shutil.copy(root / "o/deep/3.png", root / "r/deep/3.png")
+    (root / "r/deep/3.webp").unlink()
+    assert run(root, "--protocol", "msdd", "--protocol", "dito", "--json", str(file)) == 0
+    said, report = capsys.readouterr().out, json.loads(file.read_text())
+    assert "msdd: PSNR is infinite, because deep/3 is reproduced exactly" in said
+    assert [line.split()[0] for line in said.splitlines()[1:3]] == ["msdd", "dito"]
+    psnr, telling = report["protocols"]["msdd"]["per_image"]["psnr"], report["telling"]["files"]
+    assert telling["best"] == {"name": "deep/3", "psnr": None}
+    worst = min(value for value in psnr if value is not None)
+    assert telling["worst"]["psnr"] == pytest.approx(worst)
+    assert report["names"][psnr.index(worst)] == telling["worst"]["name"]
+    assert f"worst {telling['worst']['name']} ({worst:.2f} dB)" in said
 
 
 @pytest.mark.parametrize(
@@ -145,6 +128,7 @@ def test_folders_that_disagree_or_cannot_be_read_are_named(folders, tmp_path, ca
         (["--originals", "x"], "evaluate takes DECODE, or"),
         (["--originals", "no", "--reconstructions", "no"], "--originals: there is no folder no"),
         (["--tokenizer", "os:nothing", "--images", "."], "--tokenizer os:nothing: module 'os' has"),
+        (["--tokenizer", "sys:exit", "--images", "."], "module 'sys' has no file"),
         (["--tokenizer", "os:sep", "--images", "."], "os:sep is no function of images, but str"),
         (["teacher", "--steps", "2"], "--steps means nothing to `evaluate teacher`"),
         (["teacher"], "--protocol means nothing to `evaluate teacher`"),
@@ -152,6 +136,7 @@ def test_folders_that_disagree_or_cannot_be_read_are_named(folders, tmp_path, ca
         (["--tokenizer", "os:sep", "--images", ".", "--steps", "2"], "--steps means nothing to"),
     ],
 )
-def test_wrong_options_are_told(capsys, arguments, message):
+def test_wrong_options_are_told(folders, capsys, monkeypatch, arguments, message):
+    monkeypatch.chdir(folders / "o")
     how = ["--features", "none", "--protocol", "msdd"] if arguments[:1] != [] else []
     assert message in refused(capsys, *arguments, *how)

@@ -1,53 +1,22 @@
-"""A whole evaluation: closed forms, and the same result however the work is dealt."""
+"""A whole evaluation: closed forms, reference statistics, and what cannot be measured."""
 
 import json
-import multiprocessing
-import os
-import socket
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from faded import CPU, SIDE, SUBJECT, evaluated, faded, small
+from faded import CPU, SIDE, evaluated, small
 from PIL import Image
 
 from msdd.errors import MsddError
-from msdd.evaluate import evaluation, processes, protocols, run
+from msdd.evaluate import protocols, run
 from msdd.evaluate.figures import groups
-from msdd.evaluate.instruments import Instruments
 from msdd.evaluate.processes import Team
-from msdd.evaluate.sources import Cropped
-from msdd.evaluate.store import Store
+from msdd.evaluate.shown import notes
 from msdd.evaluate.subject import Subject
-from msdd.evaluate.tally import Tally
 
-TWO_CROPS = """
-first: { crop: adm, fid: { levels: shift, features: efficientnet-lite0 } }
-second: { crop: lanczos, psnr: { levels: none, pool: 1 }, ssim: { levels: round, range: 2 } }
-"""
-pytestmark = pytest.mark.usefixtures("own_cache")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """The same number of threads everywhere: it may change the last bits of a convolution."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def two(tmp_path_factory) -> dict:
-    file = tmp_path_factory.mktemp("protocols") / "two.yaml"
-    file.write_text(TWO_CROPS)
-    return protocols.load([str(file)])
-
-
-@pytest.fixture(scope="module")
-def report_of_two(photographs, two) -> dict:
-    return evaluated(photographs, two)
+pytestmark = pytest.mark.usefixtures("own_cache", "one_thread")
 
 
 def test_pooling_more_lowers_psnr(photographs, tmp_path):
@@ -114,103 +83,6 @@ def test_identical_folders_are_at_0_and_infinity(photographs, tmp_path):
     json.dumps(entry, allow_nan=False)
 
 
-def one_of_many(rank: int, size: int, port: int, folder: Path, chosen: dict, answer) -> None:
-    torch.set_num_threads(1)
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1"}
-    os.environ["MASTER_PORT"] = str(port)
-    report = evaluated(folder, chosen, team=processes.join())
-    if report:
-        answer.put(report)
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-@pytest.mark.parametrize("size", [2, 4])
-def test_any_number_of_processes_gives_the_same_report(photographs, two, report_of_two, size):
-    """Five images in batches of 2, 2 and 1: uneven shares, an idle process, a short batch."""
-    context = multiprocessing.get_context("fork")
-    answer, port = context.Queue(), free_port()
-    arguments = [(rank, size, port, photographs, two, answer) for rank in range(size)]
-    workers = [context.Process(target=one_of_many, args=a) for a in arguments]
-    for worker in workers:
-        worker.start()
-    found = answer.get(timeout=120)
-    for worker in workers:
-        worker.join()
-    assert found == report_of_two
-
-
-class StoppedError(Exception):
-    pass
-
-
-def test_a_stopped_run_goes_on_and_ends_with_the_same_report(
-    photographs, two, report_of_two, tmp_path, monkeypatch
-):
-    """A pass has 3 batches, and 3 more for its pictures: it stops in the second of two passes."""
-    monkeypatch.setattr(evaluation, "SAVE_EVERY", 2)
-    seen = []
-
-    def stopping(images, names):
-        seen.append(names)
-        if len(seen) == 8:
-            raise StoppedError
-        return faded(images)
-
-    how = {"work": tmp_path / "work", "subject": Subject(SUBJECT.about, SIDE, stopping)}
-    with pytest.raises(StoppedError):
-        evaluated(photographs, two, **how)
-    assert evaluated(photographs, two, **how) == report_of_two
-    assert len(seen) == 8 + 3 + 5
-    pictures = {path.name for path in how["work"].glob("*.png")}
-    assert pictures == {
-        f"{c}-{word}.png" for c in ("adm", "lanczos") for word in ("worst", "median", "best")
-    }
-    assert Image.open(how["work"] / "adm-best.png").size == (2 * SIDE, SIDE)
-
-
-@pytest.fixture
-def ssdd() -> dict:
-    found = small(["ssdd"])["ssdd"]
-    return {"ssdd": found.model_copy(update={"lpips": None, "dreamsim": None})}
-
-
-def new_tally(chosen: dict) -> Tally:
-    return Tally(chosen, Instruments(chosen.values(), CPU))
-
-
-def test_fewer_processes_go_on_where_more_were_stopped(photographs, tmp_path, ssdd):
-    """Each of two has saved its batches; one takes over, also when it stops in between."""
-    source = Cropped(photographs, "bilinear", SIDE, faded, CPU)
-    store, whole = Store(tmp_path, "key"), new_tally(ssdd)
-    assert evaluation.measure(source, whole, 2)
-    for rank in range(2):
-        ranges = evaluation.split(5, 2)[rank:2:2]
-        evaluation.take(source, new_tally(ssdd), ranges, "", Team(rank, 2), store)
-    both = [path.read_bytes() for path in sorted(tmp_path.iterdir())]
-    resumed = new_tally(ssdd)
-    store.resume(resumed)
-    assert sorted(resumed.ids) == [0, 1, 2, 3] and len(list(tmp_path.iterdir())) == 1
-    (tmp_path / "process1.safetensors").write_bytes(both[1])
-    assert evaluation.measure(source, again := new_tally(ssdd), 2, store=store)
-    for side in whole.features:
-        ends = [tally.sums[str(side)].moments for tally in (again, whole)]
-        assert torch.equal(ends[0].covariance, ends[1].covariance)
-    for key, values in whole.sorted_values().items():
-        assert torch.equal(again.sorted_values()[key], values)
-
-
-def test_the_state_of_another_evaluation_is_left_out(photographs, tmp_path, ssdd, capsys):
-    source = Cropped(photographs, "bilinear", SIDE, faded, CPU)
-    evaluation.measure(source, new_tally(ssdd), 2, store=Store(tmp_path, "one"))
-    Store(tmp_path, "another").resume(fresh := new_tally(ssdd))
-    assert not fresh.ids and "is of another evaluation" in capsys.readouterr().err
-
-
 def test_statistics_of_the_originals_are_kept_exported_and_read(photographs, tmp_path, ssdd):
     """The second run finds them, the third is given them; the figures are the same bits."""
     file = tmp_path / "reference.npz"
@@ -228,6 +100,57 @@ def test_statistics_of_the_originals_are_kept_exported_and_read(photographs, tmp
         evaluated(photographs, ssdd, reference=file)
     with pytest.raises(MsddError, match="these protocols need 2: choose one protocol"):
         evaluated(photographs, small(["ssdd", "dito"]), export=file)
+
+
+def test_a_missing_kid_is_told(photographs, tmp_path):
+    """The statistics of another program have no features, and 3 images are too few."""
+    protocol = small(["titok"])["titok"].model_copy(update={"kid": True})
+    np.savez(tmp_path / "theirs.npz", mu=np.zeros(1280), sigma=np.eye(1280))
+    given = evaluated(photographs, {"a": protocol}, reference=tmp_path / "theirs.npz")
+    assert "no features of single images" in given["missing"]["kid"]
+    (tmp_path / "three").mkdir()
+    for path in sorted(photographs.iterdir())[:3]:
+        (tmp_path / "three" / path.name).symlink_to(path)
+    three = evaluated(tmp_path / "three", {"a": protocol})
+    assert three["missing"] == {"kid": "it needs 4 images"}
+    assert "kid is not measured: it needs 4 images" in notes(three)
+    whole = evaluated(photographs, {"a": protocol})
+    assert not whole["missing"] and "KID's from the jackknife" in notes(whole)[0]
+
+
+def test_a_reference_for_one_crop_is_refused_before_the_other_is_measured(
+    photographs, tmp_path, ssdd
+):
+    def never(images, names):
+        raise AssertionError
+
+    evaluated(photographs, ssdd, export=tmp_path / "bilinear.npz")
+    lanczos = ssdd["ssdd"].model_copy(update={"crop": "lanczos"})  # measured after bilinear
+    how = {"subject": Subject({}, SIDE, never), "reference": tmp_path / "bilinear.npz"}
+    with pytest.raises(MsddError, match="statistics of preparation 'bilinear crop"):
+        evaluated(photographs, ssdd | {"lanczos": lanczos}, **how)
+
+
+def test_only_ssim_needs_its_window(tmp_path):
+    for folder in ("o", "r"):
+        (tmp_path / folder).mkdir()
+        for k in range(2):
+            Image.new("RGB", (6, 9), (k, 0, 0)).save(tmp_path / f"{folder}/{k}.png")
+    with pytest.raises(MsddError, match="0 has 6 x 9 pixels: SSIM needs 7 a side"):
+        of_folders(tmp_path)
+    dito = protocols.load(["dito"])["dito"].with_features("none")
+    report = run.folders(
+        tmp_path / "o", tmp_path / "r", {"dito": dito}, run.Settings(2, CPU), Team()
+    )
+    assert report["protocols"]["dito"]["per_image"] == {"psnr": [None] * 2}
+
+
+def test_an_image_that_comes_back_unchanged_has_no_error(photographs):
+    """Floats are compared as the floats that the tokenizer was given."""
+    subject = Subject({}, SIDE, lambda images, names: images)
+    chosen = {"dito": small(["dito"])["dito"].with_features("none")}
+    found = evaluated(photographs, chosen, subject=subject)["protocols"]
+    assert found["dito"]["per_image"]["psnr"] == [None] * 5
 
 
 def test_fewer_than_2_images_are_refused(tmp_path):
@@ -248,6 +171,10 @@ def test_a_tokenizer_that_diverges_or_makes_other_shapes_is_named(photographs):
             r"made \(2, 3, 32, 64\) of images \(2, 3, 64, 64\)",
         ),
         (lambda images, names: images.numpy(), "made ndarray of images"),
+        (
+            lambda images, names: images.long(),
+            r"made torch.int64; it must make floats in \[-1, 1\]",
+        ),
     ):
         with pytest.raises(MsddError, match=message):
             evaluated(photographs, small(["titok"]), subject=Subject({}, SIDE, reconstruct))

@@ -6,6 +6,7 @@ import torch
 
 from msdd.errors import MsddError
 from msdd.evaluate.frechet import Moments, frechet_distance
+from msdd.evaluate.statistics import Reference
 from msdd.vision import import_torchvision
 
 
@@ -125,3 +126,6 @@ def test_too_few_or_broken_features_are_refused():
     for bad, message in [(features(1, 4), "at least 2"), (torch.full((2, 4), torch.nan), "NaN")]:
         with pytest.raises(MsddError, match=message):
             frechet_distance(good, moments(bad))
+    broken = Reference(torch.full((4,), torch.nan).double(), good.covariance)
+    with pytest.raises(MsddError, match="NaN"):
+        frechet_distance(good, broken)

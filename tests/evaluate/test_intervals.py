@@ -70,7 +70,8 @@ def test_equal_images_have_no_error_and_no_interval():
     assert bootstrap(perfect) == (np.inf,) * 3
     assert bootstraps({"a": perfect, "b": VALUES[:3]})["b"] == bootstrap(VALUES[:3])
     assert paired(perfect, perfect) == (0, 0, 0)
-    assert pooled_psnr([0.0, 0.0]) == (np.inf,) * 3
+    assert pooled_psnr([0.0, 0.0]) == (np.inf, None, None)
+    assert pooled_psnr([0.0, 0.01])[1:] == (None, None)
     assert paired_pooled_psnr([0.0, 0.0], [0.0, 0.0]) == (0, 0, 0)
 
 

@@ -5,7 +5,13 @@ import torch
 from skimage import data
 
 from msdd.evaluate.metrics import from_uint8
-from msdd.evaluate.perceptual import Lpips, padded
+from msdd.evaluate.perceptual import (
+    DREAMSIM_FILES,
+    Lpips,
+    dreamsim_folder,
+    padded,
+    without_dreamsim,
+)
 from msdd.weights import lpips_network
 
 
@@ -53,3 +59,19 @@ def test_dreamsim_sees_powers_of_two_with_black_below_and_right():
     found = padded(images)
     assert found.shape == (1, 3, 64, 64)
     assert (found[:, :, :60] == 1).all() and (found[:, :, 60:] == 0).all()
+
+
+def test_dreamsims_weights_are_looked_for_where_all_others_are(tmp_path, monkeypatch):
+    """In MSDD_WEIGHTS and the cache; all of its files, for the package would fetch what lacks."""
+    given, cache = tmp_path / "given", tmp_path / "cache"
+    given.mkdir()
+    monkeypatch.setenv("MSDD_WEIGHTS", str(given))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    for folder in (cache / "msdd/weights", given):
+        (folder / "dreamsim").mkdir(parents=True)
+        for name in DREAMSIM_FILES:
+            told = f"{given}/dreamsim, or into {cache}/msdd/weights/dreamsim"
+            assert dreamsim_folder() or told in without_dreamsim()
+            (folder / "dreamsim" / name).touch()
+        assert dreamsim_folder() == folder / "dreamsim" and without_dreamsim() is None

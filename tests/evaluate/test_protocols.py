@@ -18,7 +18,10 @@ def test_every_fact_of_the_built_in_ones_has_its_source():
 
 def test_a_few_lines_make_a_protocol(tmp_path):
     file = tmp_path / "mine.yaml"
-    file.write_text("adm-flowmo: { base: flowmo, crop: adm, kid: true }\nshort: { crop: adm }\n")
+    file.write_text(
+        "adm-flowmo: { base: flowmo, crop: adm, kid: true }\n"
+        "short: { crop: adm, ssim: { levels: none, range: 1 } }\n"
+    )
     found = load(["dito", str(file)])
     assert list(found) == ["dito", "adm-flowmo", "short"]
     mine, flowmo = found["adm-flowmo"], load(["flowmo"])["flowmo"]
@@ -39,6 +42,9 @@ def test_a_few_lines_make_a_protocol(tmp_path):
         ("a: { base: flomo }", "a: base is flomo; it must be one of primary"),
         ("a: { base: dito, fid: null, kid: true }", "a: kid is true; it needs fid"),
         ("- adm", "must be a table of protocols by name"),
+        ("{}", "holds no protocol"),
+        ("a: { crop: adm }", "a: has no metric; it needs psnr"),
+        ("primary: { base: dito }", "the name primary is taken"),
     ],
 )
 def test_mistakes_name_key_and_value(tmp_path, text, message):
@@ -53,6 +59,14 @@ def test_unknown_names_are_told():
         load(["mssd"])
     with pytest.raises(MsddError, match="there is no file nothing.yaml"):
         load(["nothing.yaml"])
+
+
+def test_a_name_is_one_protocol(tmp_path):
+    files = [tmp_path / "a.yaml", tmp_path / "b.yaml"]
+    for file in files:
+        file.write_text("mine: { base: dito }")
+    with pytest.raises(MsddError, match="b.yaml: the name mine is taken"):
+        load(map(str, files))
 
 
 def test_files_take_the_metric_half():

@@ -12,6 +12,7 @@ from msdd.evaluate.frechet import Moments, frechet_distance
 from msdd.evaluate.kid import Sample
 from msdd.evaluate.statistics import (
     Reference,
+    cached,
     find,
     identity,
     images_digest,
@@ -66,6 +67,8 @@ def test_kept_statistics_are_found_for_the_same_set_alone(tmp_path, monkeypatch)
     assert torch.equal(find(OF).covariance, reference().covariance)
     for name in ("images", "preparation", "features", "weights", "resize"):
         assert find(replace(OF, **{name: "other"})) is None
+    cached(OF).write_bytes(b"half a file")
+    assert find(OF) is None
 
 
 @pytest.mark.parametrize("name", ["images", "preparation", "weights", "resize"])
@@ -84,6 +87,9 @@ def test_other_files_are_refused(tmp_path):
         ({"mu": np.zeros(3), "sigma": np.eye(4)}, r"holds no statistics.*\(3,\) and \(4, 4\)"),
         ({"arr_0": np.zeros(3)}, "holds no statistics.*None and None"),
         ({"mu": np.zeros(1), "sigma": np.eye(1), "about": "{"}, "is not a readable .npz"),
+        ({"mu": np.full(2, np.nan), "sigma": np.eye(2)}, "its mu contains NaN"),
+        ({"mu": np.zeros(2), "sigma": np.array([[1, 0.5], [0, 1]])}, "is not symmetric"),
+        ({"mu": np.zeros(2), "sigma": np.diag([1, -0.1])}, "has the eigenvalue -0.1"),
     ]:
         np.savez(path, **arrays)
         with pytest.raises(MsddError, match=message):
@@ -92,10 +98,19 @@ def test_other_files_are_refused(tmp_path):
     write(path, whole)
     for damaged in (path.read_bytes()[:-40], b"", b"half a file"):
         path.write_bytes(damaged)
-        with pytest.raises(MsddError, match="a.npz is not a readable"):
+        with pytest.raises(MsddError, match="a.npz is no .npz file"):
             read(path)
     with pytest.raises(MsddError, match="none.npz.*No such file"):
         read(tmp_path / "none.npz")
+
+
+def test_rounding_is_no_mistake_of_a_covariance(tmp_path):
+    """Of 30 images in 8 and 100 dimensions, in float32, as some programs write it."""
+    for dimensions in (8, 100):
+        features = np.random.default_rng(0).normal(size=(30, dimensions)) * 50
+        sigma = np.cov(features, rowvar=False).astype(np.float32)
+        np.savez(tmp_path / "a.npz", mu=features.mean(0), sigma=sigma)
+        assert read(tmp_path / "a.npz").covariance.dtype == torch.float64
 
 
 def test_digests_are_of_content_and_name(tmp_path):

@@ -1,0 +1,97 @@
+"""Two reports side by side: what differs, how surely, and what cannot be compared."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from two_folders import SIDE, copied, run
+
+from msdd.cli import main
+
+
+def test_two_runs_are_told_apart_image_by_image(folders, tmp_path, capsys):
+    """Reconstructions against darker ones of the same: worse in every image."""
+    root, file = copied(folders, tmp_path), tmp_path / "first.json"
+    chosen = ["--protocol", "msdd", "--protocol", "flowmo", "--protocol", "ssdd"]
+    assert run(folders, *chosen, "--json", str(file)) == 0
+    for path in (root / "r").rglob("*.webp"):
+        darker = np.asarray(Image.open(path)) * 0.9
+        Image.fromarray(darker.astype(np.uint8)).save(path, lossless=True)
+    capsys.readouterr()
+    assert run(root, *chosen, "--against", str(file)) == 0
+    said = capsys.readouterr().out
+    for name in ("msdd", "flowmo", "ssdd"):
+        assert re.search(rf"^{name} +PSNR ↑ +-\d", said, re.MULTILINE)
+    assert run(folders, "--protocol", "dito", "--against", str(file)) == 1
+    assert "has no protocol of dito with the same rules" in capsys.readouterr().err
+
+
+def figure(report: dict, protocol: str) -> float:
+    return report["protocols"][protocol]["figures"]["psnr"]["mean"]
+
+
+def test_a_difference_is_that_of_the_means(folders, tmp_path, capsys):
+    """Also of pooled errors of images of two sizes, where large images weigh more."""
+    root, files = copied(folders, tmp_path), [tmp_path / "a.json", tmp_path / "b.json"]
+    for side, ending in (("o", "png"), ("r", "webp")):
+        path = root / side / f"4.{ending}"
+        Image.open(path).resize((8 * SIDE, 8 * SIDE)).save(path, lossless=True)
+    chosen = ["--protocol", "ssdd", "--protocol", "flowmo", "--protocol", "msdd"]
+    assert run(root, *chosen, "--json", str(files[0])) == 0
+    path = root / "r/4.webp"
+    Image.open(path).point(lambda level: level + 3).save(path, lossless=True)
+    path = root / "r/2.webp"
+    Image.open(root / "o/2.png").save(path, lossless=True, quality=0)
+    Image.open(path).point(lambda level: level + 1).save(path, lossless=True)
+    capsys.readouterr()
+    assert run(root, *chosen, "--json", str(files[1]), "--against", str(files[0])) == 0
+    said, reports = capsys.readouterr().out, [json.loads(file.read_text()) for file in files]
+    signs = set()
+    for name in ("ssdd", "flowmo", "msdd"):
+        expected = figure(reports[1], name) - figure(reports[0], name)
+        (found,) = re.findall(rf"^{name} +PSNR ↑ +(\S+)", said, re.MULTILINE)
+        assert float(found) == pytest.approx(expected, abs=1e-4)
+        signs.add(found[0])
+    assert signs == {"+", "-"}
+
+
+def test_one_group_of_images_has_no_interval(folders, tmp_path, capsys):
+    """FlowMo's groups of 5, of which 3 images make one."""
+    root, file = copied(folders, tmp_path), tmp_path / "a.json"
+    for folder in ("o/deep", "r/deep"):
+        shutil.rmtree(root / folder)
+    assert run(root, "--protocol", "flowmo", "--json", str(file)) == 0
+    psnr = json.loads(file.read_text())["protocols"]["flowmo"]["figures"]["psnr"]
+    assert psnr["low"] is None and f"flowmo    {psnr['mean']:.2f}  " in capsys.readouterr().out
+    path = root / "r/2.webp"
+    Image.open(path).point(lambda level: level // 2).save(path, lossless=True)
+    assert run(root, "--protocol", "flowmo", "--against", str(file)) == 0
+    assert re.search(r"PSNR ↑ +-\d+\.\d+$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_other_originals_are_refused_before_anything_is_measured(folders, tmp_path, capsys):
+    """Of the same names, of other names, and through another resolution."""
+    root, file = copied(folders, tmp_path), tmp_path / "a.json"
+    assert run(root, "--protocol", "msdd", "--json", str(file)) == 0
+    image = Image.open(root / "o/2.png").point(lambda level: level ^ 1)
+    image.save(root / "o/2.png")
+    capsys.readouterr()
+    more = ["--protocol", "msdd", "--against", str(file)]
+    assert run(root, *more) == 1
+    said = capsys.readouterr().err
+    assert "is of other originals, though of the same names" in said and "images/s" not in said
+    for path in (root / "o/2.png", root / "r/2.webp"):
+        path.unlink()
+    assert run(root, *more) == 1
+    told = "has 6 images, this run 5; the first that differs: 2"
+    assert told in capsys.readouterr().err
+    what = ["--tokenizer", "test_subject:brighter", "--images", str(folders / "o")]
+    what += ["--protocol", "msdd", "--features", "none", "--resolution"]
+    assert main(["evaluate", *what, "32", "--json", str(file)]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", *what, "16", "--against", str(file)]) == 1
+    told = "msdd is of adm crop of 32 px there, and of adm crop of 16 px here"
+    assert told in capsys.readouterr().err

@@ -1,0 +1,98 @@
+"""A stopped evaluation goes on from its folder, and ends with the same report."""
+
+import signal
+
+import pytest
+import torch
+from faded import CPU, SIDE, SUBJECT, evaluated, faded
+from PIL import Image
+
+from msdd.evaluate import evaluation
+from msdd.evaluate.instruments import Instruments
+from msdd.evaluate.processes import Team
+from msdd.evaluate.sources import Cropped
+from msdd.evaluate.store import Store
+from msdd.evaluate.subject import Subject
+from msdd.evaluate.tally import Tally
+
+pytestmark = pytest.mark.usefixtures("own_cache", "one_thread")
+
+
+def batches_of_pictures(report: dict, crop: str) -> int:
+    names = [image["name"] for image in report["telling"][crop].values()]
+    return len({report["names"].index(name) // 2 for name in names})
+
+
+@pytest.mark.parametrize("stop", [OSError, KeyboardInterrupt])
+def test_a_stopped_run_goes_on_and_ends_with_the_same_report(
+    photographs, two, report_of_two, tmp_path, capsys, stop
+):
+    """Stopped in the second batch of the second pass; a pass has 3, and some again for pictures."""
+    seen, count = [], 3 + batches_of_pictures(report_of_two, "adm") + 2
+
+    def stopping(images, names):
+        seen.append(names)
+        if len(seen) == count:
+            raise stop
+        return faded(images)
+
+    how = {"work": tmp_path / "work", "subject": Subject(SUBJECT.about, SIDE, stopping)}
+    with pytest.raises(stop):
+        evaluated(photographs, two, **how)
+    assert evaluated(photographs, two, **how) == report_of_two
+    assert len(seen) == count + 2 + batches_of_pictures(report_of_two, "lanczos")
+    assert "evaluate lanczos goes on after 2 of 5 images" in capsys.readouterr().err
+    for crop in ("adm", "lanczos"):
+        pictures = {path.name: path for path in how["work"].glob(f"{crop}/*/*.png")}
+        assert pictures.keys() == {"worst.png", "median.png", "best.png"}
+        assert Image.open(pictures["best.png"]).size == (2 * SIDE, SIDE)
+
+
+def test_two_tokenizers_share_a_folder(photographs, two, report_of_two, tmp_path):
+    """The second leaves the state and the pictures of the first, which has nothing left to do."""
+    seen, first = [], Subject({"tokenizer": "same"}, SIDE, lambda images, names: images)
+    assert evaluated(photographs, two, work=tmp_path) == report_of_two
+    evaluated(photographs, two, subject=first, work=tmp_path)
+    again = Subject(SUBJECT.about, SIDE, lambda images, names: seen.append(names))
+    assert evaluated(photographs, two, subject=again, work=tmp_path) == report_of_two and not seen
+
+
+def test_an_interruption_waits_for_the_tally_to_be_whole():
+    done = []
+    with pytest.raises(KeyboardInterrupt), evaluation.uninterrupted():
+        signal.raise_signal(signal.SIGINT)
+        done.append("all of the block")
+    assert done and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def new_tally(chosen: dict) -> Tally:
+    return Tally(chosen, Instruments(chosen.values(), CPU))
+
+
+def test_fewer_processes_go_on_where_more_were_stopped(photographs, tmp_path, ssdd):
+    """Each of two has saved its batches; one takes over, also when it stops in between."""
+    source = Cropped(photographs, "bilinear", SIDE, faded, CPU)
+    store, whole = Store(tmp_path, "key"), new_tally(ssdd)
+    assert evaluation.measure(source, whole, 2)
+    for rank in range(2):
+        ranges = evaluation.split(5, 2)[rank:2:2]
+        evaluation.take(source, new_tally(ssdd), ranges, "", Team(rank, 2), store)
+    both = [path.read_bytes() for path in sorted(store.folder.iterdir())]
+    resumed = new_tally(ssdd)
+    store.resume(resumed)
+    assert sorted(resumed.ids) == [0, 1, 2, 3] and len(list(store.folder.iterdir())) == 1
+    (store.folder / "process1.safetensors").write_bytes(both[1])
+    assert evaluation.measure(source, again := new_tally(ssdd), 2, store=store)
+    for side in whole.features:
+        ends = [tally.sums[str(side)].moments for tally in (again, whole)]
+        assert torch.equal(ends[0].covariance, ends[1].covariance)
+    for key, values in whole.sorted_values().items():
+        assert torch.equal(again.sorted_values()[key], values)
+
+
+def test_a_damaged_state_is_made_anew(photographs, tmp_path, ssdd, capsys):
+    source, store = Cropped(photographs, "bilinear", SIDE, faded, CPU), Store(tmp_path, "key")
+    evaluation.measure(source, new_tally(ssdd), 2, store=store)
+    store.path(0).write_bytes(store.path(0).read_bytes()[:-9])
+    store.resume(fresh := new_tally(ssdd))
+    assert not fresh.ids and "process0.safetensors is damaged" in capsys.readouterr().err

@@ -1,0 +1,101 @@
+"""A callable as a tokenizer: its range, its noise, its code, and its interruption."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from skimage import data
+
+from msdd.cli import main
+from msdd.evaluate.subject import Decoding, opened
+
+
+def brighter(images: torch.Tensor) -> torch.Tensor:
+    """What the command is given as `test_subject:brighter`."""
+    return images + 2 / 255
+
+
+def test_any_callable_is_a_tokenizer(tmp_path, capsys):
+    """One level up everywhere: 48.13 dB, and no rule but truncation sees it otherwise."""
+    for k in range(3):
+        Image.fromarray(data.astronaut()[90 * k :][:80] // 2).save(tmp_path / f"{k}.jpg")
+    what = ["--tokenizer", "test_subject:brighter", "--images", str(tmp_path), "--resolution", "32"]
+    how = ["--features", "none", "--protocol", "msdd", "--protocol", "dito"]
+    assert main(["evaluate", *what, *how]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines[1:3]] == [["msdd", "48.13"], ["dito", "48.13"]]
+
+
+def noisy(images: torch.Tensor) -> torch.Tensor:
+    return images + 0.1 * torch.randn_like(images)
+
+
+def test_noise_of_a_callable_depends_on_the_seed_alone(folders, tmp_path):
+    what = ["--tokenizer", "test_subject:noisy", "--images", str(folders / "o")]
+    how = ["--resolution", "32", "--features", "none", "--protocol", "msdd", "--batch", "2"]
+    state, found = torch.get_rng_state(), []
+    for k, seed in enumerate("001"):
+        file = tmp_path / f"{k}.json"
+        assert main(["evaluate", *what, *how, "--seed", seed, "--json", str(file)]) == 0
+        found.append(json.loads(file.read_text())["protocols"]["msdd"]["per_image"]["psnr"])
+    assert found[0] == found[1] != found[2]
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def loud(images: torch.Tensor) -> torch.Tensor:
+    """Levels 0 to 255, but as floats."""
+    return (images + 1) * 127.5
+
+
+def test_a_range_that_is_not_the_expected_one_is_told_once(folders, capsys):
+    what = ["--tokenizer", "test_subject:loud", "--images", str(folders / "o"), "--batch", "2"]
+    how = ["--resolution", "32", "--features", "none", "--protocol", "msdd"]
+    assert main(["evaluate", *what, *how]) == 0
+    assert capsys.readouterr().err.count("test_subject:loud makes values far outside [-1, 1]") == 1
+
+
+def interrupted(images: torch.Tensor) -> torch.Tensor:
+    """Ctrl-C in the last of three batches."""
+    calls.append(len(images))
+    if len(calls) == 3:
+        raise KeyboardInterrupt
+    return images / 2
+
+
+calls: list[int] = []
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_is_said_of_an_interruption_holds(folders, tmp_path, capsys, kept):
+    calls.clear()
+    what = ["--tokenizer", "test_subject:interrupted", "--images", str(folders / "o")]
+    how = ["--resolution", "32", "--features", "none", "--protocol", "msdd", "--batch", "2"]
+    work = ["--work", str(tmp_path)] if kept else []
+    assert main(["evaluate", *what, *how, *work]) == 130
+    said = capsys.readouterr().err
+    assert ("the same command goes on where it stopped" in said) == kept
+    assert ("nothing is kept" in said) != kept
+    assert main(["evaluate", *what, *how, *work]) == 0
+    assert ("goes on after 4 of 6 images" in capsys.readouterr().err) == kept
+
+
+def code_of(name: str) -> str:
+    for module in ("own_tokenizer", "own_helper"):
+        sys.modules.pop(module, None)
+    importlib.invalidate_caches()
+    return opened(name, None, torch.device("cpu"), Decoding()).about["code"]
+
+
+def test_a_changed_import_of_a_callable_is_another_tokenizer(tmp_path, monkeypatch):
+    """Else a state in `--work` would give figures of the code before."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    Path("own_helper.py").write_text("factor = 2")
+    Path("own_tokenizer.py").write_text("import own_helper\ndef f(x): return x / own_helper.factor")
+    found = [code_of("own_tokenizer:f"), code_of("own_tokenizer:f")]
+    Path("own_helper.py").write_text("factor = 1")
+    assert found[0] == found[1] != code_of("own_tokenizer:f")

@@ -73,8 +73,9 @@ def _model(params: "Params", row: str) -> Iterator[str]:
     yield from _kl_encoder(f"models.{row}", model, resolution)
     yield from _uvit(f"models.{row}", model, resolution)
     training = params.stage1_of(row)
-    if training.batch < model.scales:
-        yield f"models.{row}: batch {training.batch} is less than scales {model.scales}"
+    for key in ("batch", "microbatch"):
+        if (value := getattr(training, key)) and value < model.scales:
+            yield f"models.{row}: {key} {value} is less than scales {model.scales}"
     yield from _repa(f"models.{row}", model, training.repa)
     yield from _training(params, f"models.{row}", training)
 
@@ -136,6 +137,8 @@ def _training(params: "Params", name: str, training: Any) -> Iterator[str]:
     for key in ("images", "log_every", "checkpoint_every"):
         if (value := getattr(training, key)) % batch:
             yield f"{name}: {key} {value} is no multiple of batch {batch}"
+    if training.microbatch and batch % training.microbatch:
+        yield f"{name}: batch {batch} is no multiple of microbatch {training.microbatch}"
     if batch > params.data.train_crops:
         yield f"{name}: batch {batch} is more than data.train_crops {params.data.train_crops}"
 

@@ -106,6 +106,9 @@ class Optimisation(Section):
 
     images: Count = Field(description="length of the training in images; a multiple of `batch`")
     batch: Count = Field(description="images in one step")
+    microbatch: Count | None = Field(
+        description="images in one pass, whose gradients a step adds up; null: all of the batch"
+    )
     learning_rate: Positive = Field(description="peak learning rate of Adam")
     warmup: Amount = Field(description="images of linear warm-up")
     final_learning_rate: Share = Field(

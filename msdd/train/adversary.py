@@ -51,25 +51,28 @@ class Adversary:
         self.optimiser = torch.optim.AdamW(
             network.parameters(), lr=learning_rate, betas=betas, weight_decay=0.0, fused=True
         )
-        self.seen: tuple[Tensor, Tensor] | None = None
+        self.seen: list[tuple[Tensor, Tensor]] = []
 
     def judge(self, fake: Tensor, real: Tensor) -> Tensor:
         """The student's hinge loss on its images (B, 3, H, W); both sets are kept for `step`."""
-        self.seen = fake.detach(), real
+        self.seen.append((fake.detach(), real))
         self.network.requires_grad_(False)  # the student's backward has no business there
         return hinge_generator(self.network(fake))
 
     def step(self, rate: float) -> Tensor:
-        """One update on the images just judged, at `rate` times the peak; returns the loss."""
-        fake, real = self.seen
+        """One update on the images judged since the last, at `rate` times the peak; the loss."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate * self.learning_rate
         self.network.requires_grad_(True)
         self.optimiser.zero_grad(set_to_none=True)
-        loss = hinge_discriminator(self.network(real), self.network(fake))
-        loss.backward()
+        total = torch.zeros((), device=self.seen[0][0].device)
+        for fake, real in self.seen:
+            loss = hinge_discriminator(self.network(real), self.network(fake)) / len(self.seen)
+            loss.backward()
+            total += loss.detach()
+        self.seen.clear()
         self.optimiser.step()
-        return loss.detach()
+        return total
 
     def state_dict(self) -> dict:
         return {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}

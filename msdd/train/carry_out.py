@@ -69,7 +69,8 @@ def put_in_place(job: Job, state: State, folder: Path) -> None:
 def tell_pace(job: Job, crops: Crops, trained: int, seconds: float) -> dict[str, float]:
     """The pace, told; a device whose memory the training has filled tells none."""
     device = next(job.network.parameters()).device
-    images = from_uint8(crops.batch(np.arange(job.settings.batch) % len(crops))).to(device)
+    count = job.settings.microbatch or job.settings.batch
+    images = from_uint8(crops.batch(np.arange(count) % len(crops))).to(device)
     try:
         found = pace(job, images, trained, seconds)
     except torch.OutOfMemoryError:

@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from msdd.data.loader import Loader
 from msdd.data.shards import Crops
@@ -37,16 +38,13 @@ def train(job: Job, state: State, crops: Crops, seed: int, checkpoint: Path, run
             if state.images >= settings.images:
                 break
             torch.manual_seed(seed_of(job.stage, job.part, seed, state.images))
-            images = from_uint8(images.to(device, non_blocking=True))
-            with arithmetic(settings.precision, device):
-                terms = job.losses(images)
-            terms["loss"].backward()
+            terms = gradients(job, from_uint8(images.to(device, non_blocking=True)))
             rate = step(state, settings)
             if state.adversary:
                 with arithmetic(settings.precision, device):
                     terms["discriminator"] = state.adversary.step(rate)
             for term, value in terms.items():
-                state.sums[term] = state.sums.get(term, 0) + value.detach()
+                state.sums[term] = state.sums.get(term, 0) + value
 
             if state.images % settings.log_every == 0 or state.images >= settings.images:
                 point, state.sums = averages(state, job), {}
@@ -55,6 +53,20 @@ def train(job: Job, state: State, crops: Crops, seed: int, checkpoint: Path, run
             if state.images % settings.checkpoint_every == 0:
                 state.save(checkpoint, job.key)
             progress.update(state.images, **latest(state))
+
+
+def gradients(job: Job, images: Tensor) -> dict[str, Tensor]:
+    """The terms of the loss on a batch, without gradient; that of the loss is added up in the
+    network's parameters, pass by pass."""
+    means: dict[str, Tensor] = {}
+    for part in images.split(job.settings.microbatch or len(images)):
+        share = len(part) / len(images)
+        with arithmetic(job.settings.precision, images.device):
+            terms = job.losses(part)
+        (share * terms["loss"]).backward()
+        for term, value in terms.items():
+            means[term] = means.get(term, 0) + share * value.detach()
+    return means
 
 
 def step(state: State, settings: Optimisation) -> float:

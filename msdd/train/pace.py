@@ -31,7 +31,7 @@ class Pace:
 
 
 def pace(job: Job, images: Tensor, trained: int, seconds: float) -> Pace:
-    """Of a training of `trained` images that is over: one more step, on `images`, is counted."""
+    """Of a training of `trained` images that is over: one more pass, on `images`, is counted."""
     rate = trained / seconds
     flops = rate * step_flops(job, images) / len(images)
     ceilings = devices.measure(images.device, job.settings.precision)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from msdd.model.discriminator import discriminator
-from msdd.train.adversary import adaptive_weight, hinge_discriminator, hinge_generator
+from msdd.train.adversary import Adversary, adaptive_weight, hinge_discriminator, hinge_generator
 
 
 def test_hinge_closed_forms():
@@ -70,6 +70,20 @@ def test_vanishing_adversarial_gradient_is_clamped(game):
     assert adaptive_weight(1e6 * reconstruction, 0 * adversarial, weight) == 1e4
     assert adaptive_weight(reconstruction, adversarial, weight, maximum=1e-3).item() == 1e-3
     assert adaptive_weight(0 * reconstruction, adversarial, weight) == 0
+
+
+def test_what_was_judged_in_parts_is_learned_as_a_whole():
+    """Once, and then forgotten."""
+    fake, real = torch.randn(2, 8, 3, 16, 16)
+    learned = []
+    for size in (8, 2):
+        torch.manual_seed(0)
+        adversary = Adversary(discriminator("patch").eval(), 1e-3, (0.5, 0.9))
+        for parts in zip(fake.split(size), real.split(size), strict=True):
+            adversary.judge(*parts)
+        learned.append([adversary.step(1.0), *(p.grad for p in adversary.network.parameters())])
+        assert adversary.seen == []
+    torch.testing.assert_close(*learned, rtol=1e-3, atol=1e-3)
 
 
 def test_a_discriminator_learns_the_game():

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from msdd import layout
 from msdd.errors import MsddError
 from msdd.train import distil, stage1
 from msdd.train.ema import RAMP, Ema
+from msdd.train.loop import gradients
 from msdd.train.optimiser import learning_rate
 
 FOLDER = layout.stage1("msdd")
@@ -147,6 +149,24 @@ def test_a_loss_that_is_no_number_is_one_line(tiny_params, workdir):
     assert str(error.value).startswith(expected) and "\n" not in str(error.value)
     assert not (workdir / FOLDER).exists()
     assert not list((workdir / "checkpoints").rglob("*.pt"))
+
+
+def test_a_batch_in_parts_has_the_gradient_of_the_whole():
+    """And its terms, where each image has its own."""
+    images, network = torch.randn(12, 3, 2, 2).double(), nn.Linear(12, 2).double()
+
+    def losses(images):
+        out = network(images.flatten(1))
+        return {"loss": out.square().mean(), "first": out[:, 0].mean()}
+
+    found = []
+    for microbatch in (None, 12, 3):
+        settings = SimpleNamespace(microbatch=microbatch, precision="fp32")
+        terms = gradients(SimpleNamespace(settings=settings, losses=losses), images)
+        found.append([*terms.values(), network.weight.grad.clone(), network.bias.grad.clone()])
+        network.zero_grad()
+    for alike in found[1:]:
+        torch.testing.assert_close(alike, found[0], rtol=1e-12, atol=1e-12)
 
 
 def test_average_against_the_sum_it_stands_for():

@@ -48,7 +48,9 @@ def carry_out(job: Job, params: Params, crops: Crops, root: Path) -> dict[str, f
             seconds = time.monotonic() - started
             put_in_place(job, state, root / job.folder)
             if seconds > WORTH:
-                record["pace"] = tell_pace(job, crops, state.images - before, seconds)
+                found = tell_pace(job, crops, state.images - before, seconds)
+                run.log(state.images, {f"pace/{name}": value for name, value in found.items()})
+                record["pace"] = found
             receipts.write("trainings", job.folder, made, root)
             for file in made:
                 run.file(root / file)

@@ -11,6 +11,7 @@ from msdd.report.style import COLOURS, GREY, SMALL, styled, wrapped
 
 SIZE = (7.5, 4.8)  # inches
 LINES = {"compiled": (0, (6, 1, 1, 1)), "fast": "-", "plain": (0, (1, 1.5))}
+FILLS = {"compiled": "full", "fast": "left", "plain": "none"}  # for one batch, without a line
 MARKERS = "oDs^vPX"  # one more than colours, so that pairs repeat late
 
 
@@ -20,12 +21,13 @@ def draw(document: dict) -> Figure:
         figure = Figure(SIZE, facecolor="white")
         axes = figure.add_axes((0.085, 0.215, 0.615, 0.735))
         _axes(axes, document["throughput"]["batches"])
-        looks = zip(cycle(COLOURS), cycle(MARKERS), strict=False)
-        for system, (colour, marker) in zip(document["systems"], looks, strict=False):
+        pairs = zip(cycle(COLOURS), cycle(MARKERS), strict=False)
+        for system, (colour, marker) in zip(document["systems"], pairs, strict=False):
             for path, style in LINES.items():
                 rows = timed.rows(document, system["system"], "decode", path)
                 if rows:
-                    _line(axes, rows, color=colour, marker=marker, linestyle=style)
+                    looks = {"marker": marker, "fillstyle": FILLS[path]}
+                    _line(axes, rows, color=colour, linestyle=style, **looks)
                     _bound(axes, document, system, rows[0]["precision"], colour)
         if axes.has_data():
             axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1), fontsize=8, labelcolor=GREY)

@@ -18,6 +18,7 @@ from msdd.tokenizers.tokenizer import Tokenizer
 # sums stays far below the first; bf16 was seen to give 0.004 to 0.013 on trained models. Indices
 # flip where a latent lies between two codes.
 TOLERANCE = {"fp32": 1e-3, "bf16": 5e-2}
+AUTOCAST = {"fp32": 1e-3, "bf16": 0.3}  # the same code on random weights; TiTok's gave 0.065
 FLIPPED = {"fp32": 1e-2, "bf16": 2e-1}
 BOXES = ("encode", "decode")  # all others are made of these
 
@@ -47,7 +48,8 @@ def admit(
             alike = boxes.tokenizer is boxes.plain
             expected = found[box] if alike else boxes.at(box, 0, boxes.plain)
             name = f"throughput of {system.name}, {path} {box}, batch {inputs.batch}"
-            result[f"{box}_deviation"] = check(name, found[box], expected, precision)
+            allowed = tolerance(boxes.tokenizer, expected)[precision]
+            result[f"{box}_deviation"] = check(name, found[box], expected, allowed)
     return result, boxes
 
 
@@ -90,7 +92,14 @@ def peak(device: torch.device) -> int | None:
     return torch.cuda.max_memory_allocated(device) - torch.cuda.memory_allocated(device)
 
 
-def check(name: str, found: Tensor, expected: Tensor, precision: str) -> float:
+def tolerance(timed: Tokenizer, expected: Tensor) -> dict[str, float]:
+    """By precision; of indices, whose deviation is the share that flips."""
+    if not expected.is_floating_point():
+        return FLIPPED
+    return AUTOCAST if isinstance(timed, InPrecision) else TOLERANCE
+
+
+def check(name: str, found: Tensor, expected: Tensor, allowed: float) -> float:
     """The deviation of what was found, if it is tolerated."""
     if found.shape != expected.shape:
         raise MsddError(
@@ -99,11 +108,10 @@ def check(name: str, found: Tensor, expected: Tensor, precision: str) -> float:
     if not torch.isfinite(found).all():
         raise MsddError(f"{name}: the timed path puts out NaN or infinity; nothing is timed")
     deviates = deviation(found, expected)
-    allowed = (TOLERANCE if expected.is_floating_point() else FLIPPED)[precision]
     if not deviates <= allowed:
         raise MsddError(
-            f"{name}: deviates by {deviates:.2g} from the plain path, {allowed:g} is allowed in "
-            f"{precision}; nothing is timed"
+            f"{name}: deviates by {deviates:.2g} from the plain path, {allowed:g} is allowed; "
+            "nothing is timed"
         )
     return deviates
 

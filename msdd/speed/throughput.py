@@ -67,7 +67,12 @@ class Job:
         self.calls = math.ceil(SAMPLE_SECONDS / min(times))
 
     def time(self, device: torch.device) -> float:
-        """Seconds of a call; of a single image its latency: the next one waits for it."""
+        """Seconds of a call; of a single image its latency: the next one waits for it.
+
+        One call before does not count: other systems have emptied the caches.
+        """
+        if not self.cold:
+            self.call()
         if self.batch == 1:
             return statistics.fmean(seconds(self.call, device) for _ in range(self.calls))
         return seconds(self.call, device, self.calls)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch._dynamo.testing import CompileCounter
+from torch._inductor import config as inductor
 
 from msdd.errors import MsddError
 from msdd.flow.noise import vectors
@@ -110,10 +111,10 @@ def test_a_gpu_gets_wholes_as_graphs_without_breaks(name, images, monkeypatch):
 
 def test_without_a_compiler_it_stays_plain_and_says_so(images, monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", (None, str(tmp_path / "none")))
     torch._dynamo.reset()
     plain = tokenizer("student", SHALLOW)
-    fast = plain.fast(2, precision="fp32", compiled=True)
+    with inductor.patch({"cpp.cxx": (None, str(tmp_path / "none"))}):
+        fast = plain.fast(2, precision="fp32", compiled=True)
     assert not fast.compiled and "not compiled" in capsys.readouterr().err
     torch.testing.assert_close(
         fast.reconstruct(images), plain.reconstruct(images), atol=3e-5, rtol=0

@@ -151,7 +151,7 @@ def others(value):
         return last + [[other, *value[1:]] for other in others(value[0])]
     if value == {}:
         return [{"model": {"width": 64}}]
-    return [word for word in WORDS if word != value] + [GIVEN]
+    return [word for word in WORDS if word != value] + [GIVEN, 4]
 
 
 # No single other value is valid; SHAPES changes most of these together with what they need.

@@ -1,4 +1,4 @@
-"""How networks are compiled for decoding, and the copies that are."""
+"""How networks are compiled, and the copies of tokenizers that are."""
 
 import copy
 import os

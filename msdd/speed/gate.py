@@ -12,13 +12,14 @@ from msdd.speed.clock import seconds
 from msdd.speed.precision import InPrecision
 from msdd.speed.systems import System
 from msdd.tokenizers.catalogue import adjusted
+from msdd.tokenizers.msdd import MSDD
 from msdd.tokenizers.tokenizer import Tokenizer
 
 # Largest deviation of the timed path from the plain one in fp32, see `deviation`. Another order of
 # sums stays far below the first; bf16 was seen to give 0.004 to 0.013 on trained models. Indices
 # flip where a latent lies between two codes.
 TOLERANCE = {"fp32": 1e-3, "bf16": 5e-2}
-AUTOCAST = {"fp32": 1e-3, "bf16": 0.3}  # the same code on random weights; TiTok's gave 0.065
+OF_OTHERS = {"fp32": 1e-3, "bf16": 1e-1}  # TiTok with random weights was seen to give 0.065
 FLIPPED = {"fp32": 1e-2, "bf16": 2e-1}
 BOXES = ("encode", "decode")  # all others are made of these
 
@@ -47,7 +48,7 @@ def admit(
             alike = boxes.tokenizer is boxes.plain
             expected = found[box] if alike else boxes.at(box, 0, boxes.plain)
             name = f"throughput of {system.name}, {path} {box}, batch {inputs.batch}"
-            allowed = tolerance(boxes.tokenizer, expected)[precision]
+            allowed = tolerance(boxes.plain, expected)[precision]
             result[f"{box}_deviation"] = check(name, found[box], expected, allowed)
     return result, boxes
 
@@ -91,11 +92,11 @@ def peak(device: torch.device) -> int | None:
     return torch.cuda.max_memory_allocated(device) - torch.cuda.memory_allocated(device)
 
 
-def tolerance(timed: Tokenizer, expected: Tensor) -> dict[str, float]:
+def tolerance(plain: Tokenizer, expected: Tensor) -> dict[str, float]:
     """By precision; of indices, whose deviation is the share that flips."""
     if not expected.is_floating_point():
         return FLIPPED
-    return AUTOCAST if isinstance(timed, InPrecision) else TOLERANCE
+    return TOLERANCE if isinstance(plain, MSDD) else OF_OTHERS
 
 
 def check(name: str, found: Tensor, expected: Tensor, allowed: float) -> float:

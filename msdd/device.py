@@ -9,7 +9,7 @@ from functools import cache
 import torch
 
 from msdd.errors import MsddError
-from msdd.params import Params
+from msdd.params.schema import Params
 
 
 def prepare_device(params: Params) -> torch.device:

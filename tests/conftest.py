@@ -20,7 +20,7 @@ def fixtures() -> Path:
 @pytest.fixture(scope="session")
 def tiny_params():
     """The preset for tests: 16 px, two scales, one student; every training takes a second."""
-    from msdd.params import load
+    from msdd.params.load import load
 
     return load(TINY)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from msdd import checkout
 from msdd.data.photographs import splits
 from msdd.files import write_text
+from msdd.pipeline import checkout
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from msdd.params.load import load, parse
 
-from msdd import fingerprint, stages
-from msdd.params import load, parse
-from msdd.stages import STAGES, resolved, task, tracked
+from msdd.pipeline import fingerprint, stages
+from msdd.pipeline.stages import STAGES, resolved, task, tracked
 
 ROOT = Path(__file__).parents[1]
 
@@ -89,7 +89,7 @@ def test_no_stage_depends_on_what_cannot_change_it():
     for stage in STAGES:
         names = fingerprint.closure(STAGES[stage].module)
         assert not names & fingerprint.EXCLUDED
-        assert not any(name.startswith("msdd.delivery") for name in names)
+        assert not any(name.startswith("msdd.tracking.delivery") for name in names)
 
 
 def test_tracked_keys_are_those_a_stage_depends_on():

@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from msdd import lock
 from msdd.errors import MsddError
+from msdd.pipeline import lock
 
 HOLDER = """if True:
     import sys, time; from msdd import lock

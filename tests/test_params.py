@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from msdd import layout, presets
 from msdd.errors import MsddError
-from msdd.mistakes import read_yaml
-from msdd.params import load, parse
+from msdd.params import presets
+from msdd.params.load import load, parse
+from msdd.params.validate import read_yaml
+from msdd.pipeline import jobs, layout
 
 ROOT = Path(__file__).parents[1]
 PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
@@ -60,7 +61,7 @@ def test_params_yaml_is_the_demo_preset():
 
 def test_committed_schema_and_rows_are_fresh():
     assert (ROOT / presets.SCHEMA).read_text() == presets.schema()
-    assert presets.agrees(load(ROOT / "presets/demo.yaml"), ROOT / layout.rows())
+    assert jobs.agrees(load(ROOT / "presets/demo.yaml"), ROOT / layout.rows())
 
 
 def test_raw_is_what_the_file_says():
@@ -83,8 +84,8 @@ def test_rows_override_defaults():
     assert params.distil_of("fast").guidance == (1.0, 2.0)
     assert type(params.distil_of("fast")) is type(params.distil)
     assert params.source("slow") == ("two", "fast")
-    jobs = presets.rows(params)["scales"]
-    assert [job["scale"] for job in jobs.values() if job["student"] == "fast"] == [0, 1]
+    scales = jobs.rows(params)["scales"]
+    assert [job["scale"] for job in scales.values() if job["student"] == "fast"] == [0, 1]
 
 
 def test_unknown_row_names_what_exists():

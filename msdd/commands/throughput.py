@@ -3,11 +3,11 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from msdd.commands.chosen import add_preset, json_file, params_file
+from msdd.commands.options import add_preset, json_file, params_file
 from msdd.errors import MsddError
 
 if TYPE_CHECKING:
-    from msdd.params import Params
+    from msdd.params.schema import Params
 
 OWN = ("systems", "batches", "boxes", "paths", "repeats", "precision")  # keys of `throughput`
 
@@ -34,13 +34,14 @@ def call(args: argparse.Namespace) -> None:
     if changed or args.preset or args.threads is not None or args.random or args.json:
         measure_apart(args, changed)
     else:
-        from msdd import cli, layout
+        from msdd.commands.stages import ROOT, params_of
+        from msdd.pipeline import layout
 
-        params = cli._params(args)
+        params = params_of(args)
         from msdd.speed import stage
 
-        stage.run(params, cli.ROOT)
-        print((cli.ROOT / layout.table("throughput", "md")).read_text(encoding="utf-8"))
+        stage.run(params, ROOT)
+        print((ROOT / layout.table("throughput", "md")).read_text(encoding="utf-8"))
 
 
 def measure_apart(args: argparse.Namespace, changed: dict) -> None:
@@ -48,16 +49,16 @@ def measure_apart(args: argparse.Namespace, changed: dict) -> None:
     if args.json is None:
         raise MsddError("--json FILE is missing: reports/ is for what the params file says")
     params = _changed(args, changed)
-    from msdd import cli
+    from msdd.commands.stages import ROOT
     from msdd.speed import stage
 
-    stage.save(stage.timings(params, cli.ROOT, args.random), args.json)
+    stage.save(stage.timings(params, ROOT, args.random), args.json)
     print(args.json.with_suffix(".md").read_text(encoding="utf-8"))
 
 
 def _changed(args: argparse.Namespace, changed: dict) -> "Params":
     """The params with what the options say in place of `throughput`, checked alike."""
-    from msdd.params import load, parse
+    from msdd.params.load import load, parse
 
     raw = load(params_file(args)).raw()
     raw["throughput"] |= changed

@@ -44,8 +44,8 @@ def listed() -> list[dict]:
 
 def weights(name: str) -> dict:
     """Addresses of all files that a system needs, and their paths if all are on this machine."""
-    from msdd.tokenizers import hub
     from msdd.tokenizers.systems import SYSTEMS
+    from msdd.weights import hub
 
     system = SYSTEMS[name]
     addresses = [f"{hub.PREFIX}{system.repository}/{file}" for file in system.files]

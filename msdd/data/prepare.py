@@ -12,17 +12,18 @@ from pathlib import Path
 
 import numpy as np
 
-from msdd import files, layout
+from msdd import files
 from msdd.data.crops import crops, shares
 from msdd.data.photographs import Photograph, PhotographError, decode, read_file, splits
 from msdd.data.shards import ShardWriter
 from msdd.errors import MsddError
-from msdd.lock import hold
-from msdd.params import Params
-from msdd.progress import Progress
-from msdd.records import recorded
+from msdd.params.schema import Params
+from msdd.pipeline import layout
+from msdd.pipeline.lock import hold
+from msdd.pipeline.progress import Progress
+from msdd.pipeline.provenance import recorded
+from msdd.pipeline.stages import task
 from msdd.seeds import generator
-from msdd.stages import task
 
 JOB_BYTES = 16 * 2**20  # crops that one thread holds at a time
 

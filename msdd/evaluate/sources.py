@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from msdd.data.centre_crops import CROPS
 from msdd.data.photographs import EXTENSIONS, image_names, read_photograph
 from msdd.errors import MsddError
-from msdd.evaluate.cropping import CROPS
-from msdd.evaluate.metrics import check_finite, from_uint8
+from msdd.metrics.pixel import check_finite, from_uint8
 
 READERS = 8  # threads that decode image files
 Reconstruct = Callable[[Tensor, Sequence[str]], Tensor]

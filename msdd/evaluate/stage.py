@@ -7,22 +7,23 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from msdd import layout, receipts, tracking
 from msdd.data.shards import Crops
 from msdd.device import arithmetic, prepare_device
 from msdd.errors import MsddError
 from msdd.evaluate.measure import PROTOCOL, SAMPLES, Measurement, Tokenizer, batches, measure
-from msdd.evaluate.metrics import from_uint8, to_uint8
 from msdd.evaluate.trace import trace
 from msdd.files import atomic, write_json
 from msdd.flow.sampler import forward_passes
-from msdd.lock import hold
-from msdd.params import Params
-from msdd.provenance import context
-from msdd.records import recorded
-from msdd.stages import Task, task
+from msdd.metrics.pixel import from_uint8, to_uint8
+from msdd.params.schema import Params
+from msdd.pipeline import layout, receipts
+from msdd.pipeline.environment import context
+from msdd.pipeline.lock import hold
+from msdd.pipeline.provenance import recorded
+from msdd.pipeline.stages import Task, task
+from msdd.tokenizers.baselines import Bicubic, MeanColour
 from msdd.tokenizers.msdd import MSDD, load
-from msdd.tokenizers.reference import Bicubic, MeanColour
+from msdd.tracking.run import open_run
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def evaluate(
     with (
         hold(root / layout.checkpoint(subject.path) / "lock"),
         recorded(subject.task, subject.path, [*made, *others], root) as record,
-        tracking.run(params, subject.row, "evaluate", subject.name, root=root, more=more) as run,
+        open_run(params, subject.row, "evaluate", subject.name, root=root, more=more) as run,
     ):
         record["run"] = run.identity
         result = measure(

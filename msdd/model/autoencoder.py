@@ -5,13 +5,13 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from msdd.errors import MsddError
-from msdd.model import store
 from msdd.model.config import ModelConfig
 from msdd.model.decoder import Decoder
 from msdd.model.denoiser import Denoiser
 from msdd.model.encoder import Encoder
 from msdd.model.kl_encoder import KLEncoder, posterior
 from msdd.model.uvit_decoder import UViTDecoder
+from msdd.weights import model_folder
 
 
 def encoder_of(config: ModelConfig) -> Encoder | KLEncoder:
@@ -47,9 +47,9 @@ class Autoencoder(nn.Module):
 
 def load_teacher(folder: Path) -> Autoencoder:
     """The frozen EMA weights of a stage-1 folder, in evaluation mode."""
-    kind, config = store.read_config(folder)
+    kind, config = model_folder.read_config(folder)
     if kind != "teacher":
         raise MsddError(f"{folder}: holds a {kind}, not a stage-1 model")
     model = Autoencoder(config)
-    store.load_into(model, folder)
+    model_folder.load_into(model, folder)
     return model.eval().requires_grad_(False)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from msdd import layout
-from msdd.evaluate.intervals import paired
-from msdd.params import Ablation, Params
+from msdd.metrics.intervals import paired
+from msdd.params.schema import Ablation, Params
+from msdd.pipeline import layout
 from msdd.report import jumps, notes
 from msdd.report.record import recorded
 from msdd.report.results import read

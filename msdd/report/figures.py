@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from msdd import layout
-from msdd.params import Params
+from msdd.params.schema import Params
+from msdd.pipeline import layout
 from msdd.report import curves, pyramid, quality_speed, reconstructions
 from msdd.report.record import recorded, timings
 from msdd.report.results import paths, read

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from msdd import layout
 from msdd.errors import MsddError
-from msdd.mistakes import read_yaml, validate
-from msdd.sections import RowName, Section
+from msdd.params.sections import RowName, Section
+from msdd.params.validate import read_yaml, validate
+from msdd.pipeline import layout
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from msdd import layout
 from msdd.data.shards import Crops
+from msdd.pipeline import layout
 from msdd.report import notes
 from msdd.report.pixels import DPI, Sheet, spread
 from msdd.report.results import existing

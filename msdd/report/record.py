@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from msdd import layout, records
-from msdd.params import Params
+from msdd.params.schema import Params
+from msdd.pipeline import layout, provenance
+from msdd.pipeline.stages import task
 from msdd.report.results import paths
-from msdd.stages import task
 
 
 def recorded(
@@ -16,7 +16,7 @@ def recorded(
     """Record the report that the block writes, of all evaluations and the files `more`."""
     inputs = [layout.prepared() / "manifest.json", *paths(params), *more]
     made = layout.report(name)
-    return records.recorded(task(name, params, inputs, root), Path("reports") / name, made, root)
+    return provenance.recorded(task(name, params, inputs, root), Path("reports") / name, made, root)
 
 
 def timings(params: Params) -> list[Path]:

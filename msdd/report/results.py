@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from msdd import layout
 from msdd.data.manifest import read_manifest
 from msdd.errors import MsddError
 from msdd.files import read_json
-from msdd.params import Params
+from msdd.params.schema import Params
+from msdd.pipeline import layout
 from msdd.report import timed
 
 REFERENCES, TEACHERS, STUDENTS = "References", "Teachers", "One-step students"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from msdd import layout
-from msdd.params import Params
-from msdd.report import cited, notes, others, published
+from msdd.params.schema import Params
+from msdd.pipeline import layout
+from msdd.report import cited, notes, other_systems, published
 from msdd.report.measured import metric_columns, metrics, speed
 from msdd.report.published import Published
 from msdd.report.record import recorded, timings
@@ -31,11 +31,11 @@ CAPTION = (
 
 def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
     """Write `reports/table1.{csv,md,tex}`; returns the PSNR of every row that was measured."""
-    files = [published.place(root), *timings(params), *others.files(root)]
+    files = [published.place(root), *timings(params), *other_systems.files(root)]
     with recorded("table1", params, root, files):
         known, results = published.read(root), read(params, root)
         rows = [{"group": PUBLISHED, **row} for row in cited.rows(known)]
-        rows += others.rows(known, root)
+        rows += other_systems.rows(known, root)
         here = f"Measured here: {notes.crops(results, root)} at {params.data.resolution} px"
         rows += [{"group": here, **_measured(result, params)} for result in results]
         frame = pd.DataFrame(rows).astype(dict.fromkeys(WHOLE, "Int64"))
@@ -96,7 +96,7 @@ def _notes(params: Params, known: Published, results: list[dict], root: Path) ->
         "passes: evaluations of the decoder for one image; guidance counts twice here.",
         notes.intervals(results, root),
         *notes.timed(results),
-        *others.notes(root, known),
+        *other_systems.notes(root, known),
         *([BOX_NOTE] if any(result["timing"].get("paper_box") for result in results) else []),
         *cited.notes(known),
     ]

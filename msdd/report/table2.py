@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from msdd import layout
-from msdd.evaluate.intervals import paired
-from msdd.params import Params
+from msdd.metrics.intervals import paired
+from msdd.params.schema import Params
+from msdd.pipeline import layout
 from msdd.report import notes
 from msdd.report.measured import listed, metric_columns, metrics, speed
 from msdd.report.record import recorded, timings

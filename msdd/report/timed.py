@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from msdd import layout
 from msdd.files import read_json
+from msdd.pipeline import layout
 
 PATHS = ("plain", "fast", "compiled")
 PAPER_BATCH = 32  # images at once in the paper's own box

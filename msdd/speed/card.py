@@ -8,11 +8,11 @@ reading. Activations are told but stand in no floor, since caches hold part of t
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
+from msdd.ceilings import Ceilings
 from msdd.flow.sampler import forward_passes, per_scale, split_steps
 from msdd.model.config import ModelConfig
 from msdd.speed import costs, flops
 from msdd.speed.counted import launches
-from msdd.speed.devices import Ceilings
 
 BYTES = {"fp32": 4, "bf16": 2}
 STEPS, GUIDANCE = 50, 2.0  # of the teachers that the paper's student is compared with

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from msdd.errors import MsddError
-from msdd.speed.box import Boxes, Inputs
 from msdd.speed.clock import seconds
 from msdd.speed.precision import InPrecision
+from msdd.speed.regions import Boxes, Inputs
 from msdd.speed.systems import System
 from msdd.tokenizers.catalogue import adjusted
 from msdd.tokenizers.msdd import MSDD

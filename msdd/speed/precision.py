@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from msdd.device import arithmetic
-from msdd.speed.compiling import options, sharing
+from msdd.fast.compiling import options, sharing
 from msdd.tokenizers.tokenizer import Description, Tokenizer
 
 

@@ -6,23 +6,24 @@ from pathlib import Path
 
 import torch
 
-from msdd import layout, tracking
+from msdd.ceilings import measure
 from msdd.device import prepare_device
 from msdd.files import write_json
-from msdd.lock import hold
-from msdd.params import Params
-from msdd.provenance import context
+from msdd.params.schema import Params
+from msdd.params.sections import Throughput
+from msdd.pipeline import layout
+from msdd.pipeline.environment import context
+from msdd.pipeline.lock import hold
 from msdd.report import timed
 from msdd.report.record import recorded
 from msdd.report.style import save_as
 from msdd.report.table import write
 from msdd.report.throughput import table
 from msdd.report.throughput_figure import draw
-from msdd.sections import Throughput
-from msdd.speed import card_text, throughput
+from msdd.speed import card_text, rounds
 from msdd.speed.context import machine
-from msdd.speed.devices import measure
 from msdd.speed.systems import System, card_of, chosen, decodes_of
+from msdd.tracking.run import open_run
 
 
 def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
@@ -34,7 +35,7 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
     with (
         hold(root / layout.checkpoint(layout.throughput().with_suffix("")) / "lock"),
         recorded("throughput", params, root) as record,
-        tracking.run(params, "reports", "throughput", root=root, more=more) as told,
+        open_run(params, "reports", "throughput", root=root, more=more) as told,
     ):
         record["run"] = told.identity
         document = timings(params, root)
@@ -63,7 +64,7 @@ def document(systems: Sequence[System], settings: Throughput, device: torch.devi
     return {
         "throughput": settings.model_dump(mode="json"),
         "systems": [_about(system) for system in systems],
-        **throughput.measure(systems, settings, device),
+        **rounds.measure(systems, settings, device),
     }
 
 

@@ -9,13 +9,13 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from msdd import layout
+from msdd.ceilings import Ceilings
 from msdd.model.autoencoder import decoder_of, encoder_of
 from msdd.model.config import ModelConfig
-from msdd.params import Params
+from msdd.params.schema import Params
+from msdd.pipeline import layout
 from msdd.speed import card, costs
 from msdd.speed.counted import count_flops
-from msdd.speed.devices import Ceilings
 from msdd.speed.precision import InPrecision
 from msdd.tokenizers.catalogue import random_tokenizer
 from msdd.tokenizers.msdd import MSDD, load

@@ -16,8 +16,8 @@ from msdd.model import vqgan
 from msdd.tokenizers import fsq
 from msdd.tokenizers.codebook import bits
 from msdd.tokenizers.haar import haar, inverse_haar
-from msdd.tokenizers.strict import load_strict
 from msdd.tokenizers.tokenizer import Description, Tokenizer
+from msdd.weights.strict import load_strict
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from msdd.flow.noise import image_noise
 from msdd.tokenizers.flowmo_network import Decoder, Encoder, FlowMoConfig, Transformer
-from msdd.tokenizers.strict import load_strict
 from msdd.tokenizers.tokenizer import Description, Tokenizer
+from msdd.weights.strict import load_strict
 
 FLOWMO_LO = FlowMoConfig(
     resolution=256,

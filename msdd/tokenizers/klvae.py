@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from msdd.errors import MsddError
 from msdd.files import read_json
-from msdd.tokenizers.strict import load_strict
 from msdd.tokenizers.tokenizer import Description, Tokenizer
-from msdd.vision import import_torchvision
+from msdd.weights.optional_imports import import_torchvision
+from msdd.weights.strict import load_strict
 
 Config = Mapping[str, object]  # as in the `config.json` of diffusers
 

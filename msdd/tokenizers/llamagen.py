@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from msdd.model import vqgan
 from msdd.tokenizers.codebook import Codebook, bits
-from msdd.tokenizers.strict import load_strict
 from msdd.tokenizers.tokenizer import Description, Tokenizer
+from msdd.weights.strict import load_strict
 
 RENAMES = [
     (r"^encoder\.down\.", "encoder.conv_blocks."),

@@ -9,22 +9,22 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from msdd import layout
 from msdd.data.shards import Crops
 from msdd.device import prepare_device
 from msdd.flow.sampler import per_scale, sample
 from msdd.flow.scales import scales
-from msdd.model import store
 from msdd.model.autoencoder import Autoencoder, decoder_of, load_teacher
-from msdd.params import Params
-from msdd.sections import Distil
-from msdd.stages import task
+from msdd.params.schema import Params
+from msdd.params.sections import Distil
+from msdd.pipeline import layout
+from msdd.pipeline.stages import task
 from msdd.tokenizers.msdd import load
-from msdd.train import paper_code
-from msdd.train.carry_out import carry_out
+from msdd.train import joint_paper_code
 from msdd.train.job import Job
 from msdd.train.objective import Objective
+from msdd.train.run_job import carry_out
 from msdd.train.velocities import draw_noise, encode, one_step_chain, teacher_velocity
+from msdd.weights import model_folder
 
 
 def run(params: Params, student: str, root: Path = Path(".")) -> dict[str, float]:
@@ -44,7 +44,7 @@ def run(params: Params, student: str, root: Path = Path(".")) -> dict[str, float
     sides = teacher.config.sides
     layer = network[-1].last_layer
     objective = Objective(settings, sides, len(sides) - 1, layer, params.seed)
-    of_mode = paper_code.losses if settings.mode == "joint_paper_code" else losses
+    of_mode = joint_paper_code.losses if settings.mode == "joint_paper_code" else losses
     inputs = [source / file for source in sources for file in layout.MODEL_FILES]
     inputs.append(layout.prepared() / "manifest.json")
     job = Job(
@@ -73,7 +73,7 @@ def export(folder: Path, state: dict[str, Tensor], trained: int, teacher: Autoen
         for part, name in parts
         if int(part) == k % trained
     }
-    store.save(folder, "student", teacher.config, encoder | decoders)
+    model_folder.save(folder, "student", teacher.config, encoder | decoders)
 
 
 def losses(

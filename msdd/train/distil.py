@@ -5,23 +5,23 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from msdd import layout
 from msdd.data.shards import Crops
 from msdd.device import prepare_device
 from msdd.errors import MsddError
 from msdd.flow.path import clean_estimate, reduced, start_state
 from msdd.flow.sampler import euler, per_scale
 from msdd.flow.scales import Scale, scales
-from msdd.model import store
 from msdd.model.autoencoder import Autoencoder, decoder_of, load_teacher
 from msdd.model.denoiser import Denoiser
-from msdd.params import Params
-from msdd.sections import Distil
-from msdd.stages import task
-from msdd.train.carry_out import carry_out
+from msdd.params.schema import Params
+from msdd.params.sections import Distil
+from msdd.pipeline import layout
+from msdd.pipeline.stages import task
 from msdd.train.job import Job
 from msdd.train.objective import Objective
+from msdd.train.run_job import carry_out
 from msdd.train.velocities import encode, teacher_velocity
+from msdd.weights import model_folder
 
 
 def run(params: Params, student: str, scale: int, root: Path = Path(".")) -> dict[str, float]:
@@ -46,7 +46,7 @@ def run(params: Params, student: str, scale: int, root: Path = Path(".")) -> dic
         losses=lambda images: losses(network, teacher, images, level, settings, objective),
         settings=settings,
         task=task("distil", params, inputs, root, student=student, scale=scale),
-        export=lambda folder, state: store.save(folder, "scale", teacher.config, state),
+        export=lambda folder, state: model_folder.save(folder, "scale", teacher.config, state),
         teacher=teacher,
         adversary=objective.adversary,
     )

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from msdd.sections import Optimisation
-from msdd.stages import Task
+from msdd.params.sections import Optimisation
+from msdd.pipeline.stages import Task
 from msdd.train.adversary import Adversary
 
 # images (B, 3, R, R) -> the terms of the loss as scalars; `loss`, their weighted sum, is minimised.

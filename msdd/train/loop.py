@@ -10,11 +10,11 @@ from msdd.data.loader import Loader
 from msdd.data.shards import Crops
 from msdd.device import arithmetic
 from msdd.errors import MsddError
-from msdd.evaluate.metrics import from_uint8
-from msdd.progress import Progress
-from msdd.sections import Optimisation
+from msdd.metrics.pixel import from_uint8
+from msdd.params.sections import Optimisation
+from msdd.pipeline.progress import Progress
 from msdd.seeds import seed_of
-from msdd.tracking import Run
+from msdd.tracking.run import Run
 from msdd.train.job import Job
 from msdd.train.optimiser import learning_rate
 from msdd.train.state import State

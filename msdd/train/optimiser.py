@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from msdd.sections import Optimisation
+from msdd.params.sections import Optimisation
 
 
 def optimiser(network: nn.Module, settings: Optimisation) -> torch.optim.AdamW:

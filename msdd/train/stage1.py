@@ -8,26 +8,26 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from msdd import layout
 from msdd.data.shards import Crops
 from msdd.device import prepare_device
-from msdd.evaluate.features import lpips_distance
 from msdd.flow.path import authors_weight, end_state, reduced, start_state
 from msdd.flow.scales import Scale, scales
-from msdd.model import store
 from msdd.model.autoencoder import Autoencoder, tokens
 from msdd.model.config import ModelConfig
 from msdd.model.kl_encoder import KLEncoder, divergence, draw, posterior
-from msdd.params import Params
-from msdd.sections import Stage1
+from msdd.params.schema import Params
+from msdd.params.sections import Stage1
+from msdd.pipeline import layout
+from msdd.pipeline.stages import task
 from msdd.seeds import seed_of
-from msdd.stages import task
-from msdd.train.carry_out import carry_out
-from msdd.train.given import give
+from msdd.train.frozen_encoder import give
 from msdd.train.job import Job
 from msdd.train.repa import NAME as REPA
 from msdd.train.repa import Repa, dinov2
-from msdd.weights import lpips_network
+from msdd.train.run_job import carry_out
+from msdd.weights import model_folder
+from msdd.weights.features import lpips_distance
+from msdd.weights.pretrained import lpips_network
 
 
 def run(params: Params, model: str, root: Path = Path(".")) -> dict[str, float]:
@@ -54,7 +54,7 @@ def run(params: Params, model: str, root: Path = Path(".")) -> dict[str, float]:
         losses=lambda images: losses(network, images, settings, lpips),
         settings=settings,
         task=task("train", params, [manifest], root, model=model),
-        export=lambda folder, state: store.save(folder, "teacher", config, result(state)),
+        export=lambda folder, state: model_folder.save(folder, "teacher", config, result(state)),
     )
     return carry_out(job, params, crops, root)
 

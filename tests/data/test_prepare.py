@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msdd.params.load import load
 from PIL import Image
 
 from msdd.data import prepare, shards
 from msdd.data.shards import Crops, allow_open_files
 from msdd.errors import MsddError
 from msdd.files import read_json
-from msdd.lock import hold
-from msdd.params import load
-from msdd.sections import Data
+from msdd.params.sections import Data
+from msdd.pipeline.lock import hold
 
 SIDE = 8
 TINY = load(Path(__file__).parents[2] / "presets/tiny.yaml")

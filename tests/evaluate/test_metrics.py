@@ -5,7 +5,7 @@ import torch
 from skimage.metrics import structural_similarity
 
 from msdd.errors import MsddError
-from msdd.evaluate.metrics import check_finite, from_uint8, psnr, squared_error, ssim, to_uint8
+from msdd.metrics.pixel import check_finite, from_uint8, psnr, squared_error, ssim, to_uint8
 
 
 def random_uint8(*shape: int, seed: int = 0) -> torch.Tensor:

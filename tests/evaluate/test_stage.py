@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from msdd import layout
 from msdd.data.shards import Crops
 from msdd.errors import MsddError
 from msdd.evaluate.measure import measure
 from msdd.evaluate.stage import run, run_reference
 from msdd.files import read_json
-from msdd.params import Params
-from msdd.tokenizers.reference import MeanColour
+from msdd.params.schema import Params
+from msdd.pipeline import layout
+from msdd.tokenizers.baselines import MeanColour
 
 IMAGES = 6
 

@@ -11,7 +11,7 @@ from PIL import Image
 from skimage import data
 
 from msdd.cli import main
-from msdd.evaluate.subject import Decoding, opened
+from msdd.evaluate.named import Decoding, opened
 
 
 def brighter(images: torch.Tensor) -> torch.Tensor:

@@ -13,10 +13,10 @@ from msdd.flow.jump import jump
 from msdd.flow.path import authors_weight, end_state, reduced, start_state
 from msdd.flow.sampler import euler
 from msdd.flow.scales import scales
-from msdd.model.authors import from_authors
 from msdd.model.config import ModelConfig
 from msdd.model.decoder import Decoder
 from msdd.model.encoder import Encoder
+from msdd.weights.authors import from_authors
 
 FOLDER = Path(os.environ.get("MSDD_FIXTURES", Path(__file__).parents[1] / "fixtures")) / "msdd"
 CASES = sorted(

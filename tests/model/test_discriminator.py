@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from msdd import files, weights
+from msdd import files
 from msdd.errors import MsddError
-from msdd.model.discriminator import (
+from msdd.train.discriminator import (
     DINO_DEPTHS,
     DinoFeatures,
     FeatureDiscriminator,
@@ -25,7 +25,8 @@ from msdd.model.discriminator import (
     import_timm,
     spectral_weight,
 )
-from msdd.weights import lpips_network
+from msdd.weights import pretrained
+from msdd.weights.pretrained import lpips_network
 
 FOLDER = Path(os.environ.get("MSDD_FIXTURES", Path(__file__).parents[1] / "fixtures")) / "msdd"
 CASES = sorted(path.parent for path in FOLDER.glob("disc_head_*/config.json"))
@@ -246,7 +247,7 @@ def test_dino_without_weights_says_where_to_put_them(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.delenv("MSDD_WEIGHTS", raising=False)
-    monkeypatch.setattr(weights, "TIMEOUT", 1e-6)
+    monkeypatch.setattr(pretrained, "TIMEOUT", 1e-6)
     with pytest.raises(MsddError, match="put vit_small_patch16_224.dino-49a1c6cc.bin into"):
         discriminator("dino")
 
@@ -256,8 +257,8 @@ def test_dino_takes_a_given_file_and_draws_no_weights(tmp_path, monkeypatch):
     network = import_timm("this test").create_model("vit_small_patch16_224.dino", num_classes=0)
     path = tmp_path / "vit.bin"
     torch.save(network.state_dict(), path)
-    source = weights.Source(path.name, files.digest(path), whole=True)
-    monkeypatch.setitem(weights.SOURCES, "dino-vit-s16", source)
+    source = pretrained.Source(path.name, files.digest(path), whole=True)
+    monkeypatch.setitem(pretrained.SOURCES, "dino-vit-s16", source)
     monkeypatch.setenv("MSDD_WEIGHTS", str(tmp_path))
     state = torch.get_rng_state()
     found = dino_network()

@@ -4,11 +4,12 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+from msdd.params.load import parse
 
-from msdd import layout
 from msdd.files import write_json
-from msdd.mistakes import read_yaml
-from msdd.params import Params, parse
+from msdd.params.schema import Params
+from msdd.params.validate import read_yaml
+from msdd.pipeline import layout
 
 ROOT = Path(__file__).parents[2]
 IMAGES, KEPT, SIDE = 40, 16, 32

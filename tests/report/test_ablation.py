@@ -3,8 +3,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from msdd import layout
 from msdd.files import read_json, write_json
+from msdd.pipeline import layout
 from msdd.report import ablation
 
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from msdd import layout
 from msdd.files import read_json, write_json
+from msdd.pipeline import layout
 from msdd.report import curves, figures, notes, pixels, pyramid, quality_speed
 from msdd.report.results import read
 

@@ -2,9 +2,9 @@ import finished_pipeline as pipeline
 import pandas as pd
 import pytest
 
-from msdd import layout
 from msdd.errors import MsddError
 from msdd.files import read_json
+from msdd.pipeline import layout
 from msdd.report import published, table1
 
 

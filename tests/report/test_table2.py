@@ -3,9 +3,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from msdd import layout
 from msdd.errors import MsddError
 from msdd.files import read_json, write_json
+from msdd.pipeline import layout
 from msdd.report import figures, table2
 
 TEACHER = layout.evaluation("msdd", None, "teacher")

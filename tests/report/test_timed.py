@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from msdd import layout
 from msdd.files import write_json
+from msdd.pipeline import layout
 from msdd.report import figures, table1, table2, timed
 from msdd.speed.stage import save
 

@@ -8,16 +8,16 @@ from torch._dynamo.testing import CompileCounter
 from torch._inductor import config as inductor
 
 from msdd.errors import MsddError
+from msdd.fast import tokenizer as fast_path
+from msdd.fast.fold import fold
+from msdd.fast.many_steps import pack, unpack
+from msdd.fast.one_step import OneStep
+from msdd.fast.tokenizer import Fast
 from msdd.flow.noise import vectors
 from msdd.flow.scales import scales
 from msdd.model.config import ModelConfig
 from msdd.model.decoder import Decoder
 from msdd.model.encoder import Encoder
-from msdd.speed import fast as fast_path
-from msdd.speed.fast import Fast
-from msdd.speed.fold import fold
-from msdd.speed.many_steps import pack, unpack
-from msdd.speed.one_step import OneStep
 from msdd.tokenizers.msdd import MSDD
 
 CONFIG = ModelConfig(16, 2, 4, 4, 32, 2, 4, 4, 8, "grid")

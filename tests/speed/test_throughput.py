@@ -9,6 +9,7 @@ from itertools import product
 
 import pytest
 import torch
+from msdd.params.load import parse
 from torch import Tensor
 from torch._dynamo.testing import CompileCounter
 
@@ -16,9 +17,8 @@ from msdd import cli
 from msdd.errors import MsddError
 from msdd.files import read_json
 from msdd.model.config import KLEncoderConfig, UViTConfig
-from msdd.params import parse
-from msdd.speed import gate, precision, stage, systems, throughput
-from msdd.speed.box import SETS, Boxes, Inputs
+from msdd.speed import gate, precision, rounds, stage, systems
+from msdd.speed.regions import SETS, Boxes, Inputs
 from msdd.tokenizers.klvae import KLVAE
 from msdd.tokenizers.llamagen import LlamaGen, LlamaGenConfig
 from msdd.tokenizers.ssdd import SSDD, Sampling, SSDDConfig
@@ -38,8 +38,8 @@ SETTINGS = {
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch):
     """Figures are of no interest here: one call makes a sample."""
-    monkeypatch.setattr(throughput, "SAMPLE_SECONDS", 1e-9)
-    monkeypatch.setattr(throughput, "WARM_CALLS", 1)
+    monkeypatch.setattr(rounds, "SAMPLE_SECONDS", 1e-9)
+    monkeypatch.setattr(rounds, "WARM_CALLS", 1)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def changed(decodes, **methods):
 
 
 def test_every_system_path_box_and_batch_has_a_row(params, decodes):
-    found = throughput.measure(decodes, params.throughput, CPU)
+    found = rounds.measure(decodes, params.throughput, CPU)
     names = ("system", "path", "box", "batch")
     expected = set(product(*(SETTINGS[key] for key in ("systems", "paths", "boxes", "batches"))))
     assert {tuple(row[name] for name in names) for row in found["rows"]} == expected
@@ -100,13 +100,13 @@ def test_every_system_path_box_and_batch_has_a_row(params, decodes):
 def test_rounds_take_turns_and_turn_round():
     order = []
 
-    class Job(throughput.Job):
+    class Job(rounds.Job):
         def time(self, device):
             order.append(self.system)
             return 1.0
 
     jobs = [Job(name, "", "", "", "", 1, lambda: None) for name in "abc"]
-    again = throughput.rounds(jobs, 2, CPU, lambda: None)
+    again = rounds.rounds(jobs, 2, CPU, lambda: None)
     assert "".join(order) == "aabc" + "acba"
     assert len(again) == 2 and all(len(job.samples) == 2 for job in jobs)
 
@@ -116,16 +116,16 @@ def test_any_tokenizer_can_be_timed(params):
     tokenizer = Halves()
     system = systems.of_tokenizer("halves", tokenizer, "fp32")
     assert system.flops == {"encode": 0, "decode": 0}
-    found = throughput.measure([system], params.throughput, CPU)
+    found = rounds.measure([system], params.throughput, CPU)
     assert len(found["rows"]) == 16
     assert {gate["encode_deviation"] for gate in found["gates"]} == {0}
     assert set(tokenizer.seen) == {1, 3}
 
 
 def test_a_first_call_of_minutes_is_a_sample_and_says_so(params, monkeypatch):
-    monkeypatch.setattr(throughput, "LONG", 0.0)
+    monkeypatch.setattr(rounds, "LONG", 0.0)
     system = systems.of_tokenizer("halves", Halves(), "fp32")
-    for row in throughput.measure([system], params.throughput, CPU)["rows"]:
+    for row in rounds.measure([system], params.throughput, CPU)["rows"]:
         assert row["cold"]
         assert row["how"] == "eager" and len(row["samples"]) == 3
 
@@ -146,7 +146,7 @@ def test_a_slow_sampler_is_gated_in_two_steps(params, monkeypatch):
     )
     monkeypatch.setattr(systems, "counted_flops", lambda _: {"encode": 1, "decode": 1})
     monkeypatch.setattr(precision, "arithmetic", lambda *_: nullcontext())
-    found = throughput.measure([systems.of_tokenizer("slow", Slow(), "bf16")], settings, CPU)
+    found = rounds.measure([systems.of_tokenizer("slow", Slow(), "bf16")], settings, CPU)
     assert calls[:2] == [2, 2] and set(calls[2:]) == {50}
     (admitted,) = found["gates"]
     assert "decode_first_seconds" not in admitted and "encode_first_seconds" in admitted
@@ -200,7 +200,7 @@ def test_flops_that_are_counted_are_those_of_the_closed_form(decodes):
 def test_a_wrong_decoder_is_not_timed(params, decodes, wrong, told):
     settings = params.throughput.model_copy(update={"batches": (3,), "paths": ("fast",)})
     with pytest.raises(MsddError) as error:
-        throughput.measure(changed(decodes, decode=wrong), settings, CPU)
+        rounds.measure(changed(decodes, decode=wrong), settings, CPU)
     assert told in str(error.value) and "\n" not in str(error.value)
     assert str(error.value).startswith("throughput of student, fast decode, batch 3: ")
 
@@ -209,7 +209,7 @@ def test_a_wrong_encoder_is_not_timed(params, decodes):
     settings = params.throughput.model_copy(update={"boxes": ("decode",)})
     wrong = changed(decodes, encode=lambda encode: lambda images: encode(images.flip(-1)))
     with pytest.raises(MsddError, match="of student, fast encode, batch 1: deviates by"):
-        throughput.measure(wrong, settings, CPU)
+        rounds.measure(wrong, settings, CPU)
 
 
 def test_deviation_is_relative_and_counts_indices():

@@ -15,20 +15,21 @@ import test_ssdd
 import test_titok
 import torch
 from cases import FOLDER, cases, load_case
+from msdd.params.load import load as load_params
 from safetensors.torch import save_file
 from torch import Tensor
 
 import msdd
+from msdd.data.centre_crops import CROPS
 from msdd.errors import MsddError
-from msdd.evaluate.cropping import CROPS
 from msdd.files import digest
 from msdd.model.autoencoder import Autoencoder
 from msdd.model.config import ModelConfig
-from msdd.params import load as load_params
 from msdd.report import published
-from msdd.tokenizers import catalogue, hub
+from msdd.tokenizers import catalogue
 from msdd.tokenizers.systems import SYSTEMS, System
 from msdd.tokenizers.tokenizer import Description
+from msdd.weights import hub
 
 ROOT = Path(__file__).parents[2]
 NAMED = [name for name, system in SYSTEMS.items() if system.config]

@@ -13,7 +13,7 @@ from msdd.errors import MsddError
 from msdd.tokenizers.dito import SIZES, DiTo, DiToConfig, load, official_name
 from msdd.tokenizers.dito_renderer import Renderer
 from msdd.tokenizers.tokenizer import Description
-from msdd.vision import import_torchvision
+from msdd.weights.optional_imports import import_torchvision
 
 INPUTS = {"image", "noise", "x_t", "t"}
 SAMPLE = re.compile(r"sample_(\d+)(_guided)?")

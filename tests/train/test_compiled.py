@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from msdd.params.load import parse
 
-from msdd import layout
 from msdd.data.shards import Crops
-from msdd.params import parse
+from msdd.pipeline import layout
 from msdd.train import distil
 
 SHORT = {"images": 32, "batch": 16, "log_every": 16, "checkpoint_every": 32}

@@ -6,26 +6,26 @@ import numpy as np
 import pytest
 import torch
 from interruption import assert_equal_to_the_bit, interrupted
+from msdd.params.load import parse
 from safetensors.torch import load_file, save_file
 
-from msdd import layout
 from msdd.data.shards import Crops
 from msdd.errors import MsddError
 from msdd.evaluate import stage
-from msdd.evaluate.features import lpips_distance
-from msdd.evaluate.metrics import from_uint8
 from msdd.files import digest, read_json
 from msdd.flow.scales import scales
-from msdd.model import store
+from msdd.metrics.pixel import from_uint8
 from msdd.model.autoencoder import Autoencoder, load_teacher
 from msdd.model.kl_encoder import KLEncoder, divergence, posterior
-from msdd.params import parse
-from msdd.sections import Given
+from msdd.params.sections import Given
+from msdd.pipeline import layout
 from msdd.speed.systems import of_tokenizer
 from msdd.tokenizers.msdd import load
 from msdd.tokenizers.tokenizer import Description
 from msdd.train import assemble, chain, distil, stage1
-from msdd.weights import lpips_network
+from msdd.weights import model_folder
+from msdd.weights.features import lpips_distance
+from msdd.weights.pretrained import lpips_network
 
 KL = {"width": 32, "multipliers": [1, 1, 1], "blocks": 1, "groups": 4}
 UVIT = {
@@ -281,16 +281,16 @@ def test_what_a_tokenizer_says_of_itself(made, images):
 
 def test_a_shape_goes_through_its_file(params, made):
     for model in params.models:
-        kind, config = store.read_config(made / layout.stage1(model))
+        kind, config = model_folder.read_config(made / layout.stage1(model))
         assert kind == "teacher" and config == stage1.model_config(params, model)
 
 
 def test_a_file_from_before_there_were_these_networks_is_read(tiny_params, tmp_path):
     """Without the keys."""
     config = stage1.model_config(tiny_params, "msdd")
-    store.save(tmp_path, "teacher", config, {})
+    model_folder.save(tmp_path, "teacher", config, {})
     values = read_json(tmp_path / "config.json")
     for key in ("kl_encoder", "uvit"):
         del values["model"][key]
-    store.write_json(tmp_path / "config.json", values)
-    assert store.read_config(tmp_path) == ("teacher", config)
+    model_folder.write_json(tmp_path / "config.json", values)
+    assert model_folder.read_config(tmp_path) == ("teacher", config)

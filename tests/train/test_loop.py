@@ -12,8 +12,8 @@ import torch
 from interruption import Interruption, assert_equal_to_the_bit, interrupted
 from torch import nn
 
-from msdd import layout
 from msdd.errors import MsddError
+from msdd.pipeline import layout
 from msdd.train import distil, stage1
 from msdd.train.ema import RAMP, Ema
 from msdd.train.loop import gradients

@@ -4,18 +4,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from msdd.params.load import parse
 from safetensors.torch import load_file, save_file
 from test_kl_rows import ROWS, autoencoder, with_stage1
 
-from msdd import layout
 from msdd.data.shards import Crops
 from msdd.errors import MsddError
-from msdd.evaluate.metrics import from_uint8
 from msdd.files import digest
-from msdd.model.discriminator import import_timm, standardised
-from msdd.params import parse
-from msdd.sections import Repa as Settings
+from msdd.metrics.pixel import from_uint8
+from msdd.params.sections import Repa as Settings
+from msdd.pipeline import layout
 from msdd.train import stage1
+from msdd.train.discriminator import import_timm, standardised
 from msdd.train.repa import NAME, Repa, dinov2, patch_features
 
 TIMM = import_timm("this test")

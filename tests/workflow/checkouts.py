@@ -13,10 +13,10 @@ from pathlib import Path
 import pandas
 import yaml
 
-from msdd import layout, presets
 from msdd.files import digest, write_text
-from msdd.mistakes import read_yaml
-from msdd.params import parse
+from msdd.params.load import parse
+from msdd.params.validate import read_yaml
+from msdd.pipeline import jobs, layout
 
 ROOT = Path(__file__).parents[2]
 RAW = read_yaml(ROOT / "presets/tiny.yaml")
@@ -47,7 +47,7 @@ def project(folder, raw=RAW):
 
 def use(folder, raw):
     (folder / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
-    write_text(folder / layout.rows(), presets.text(parse(raw)))
+    write_text(folder / layout.rows(), jobs.text(parse(raw)))
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from snakemake.settings.types import (
     ResourceSettings,
 )
 
-from msdd import layout
+from msdd.pipeline import layout
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,11 +12,11 @@ from checkouts import RAW, ROOT, edited, project, run, use
 from dvc.utils import strictyaml
 from dvc.utils.serialize import _yaml
 
-from msdd import fingerprint, layout, presets, stages
 from msdd.errors import MsddError
 from msdd.files import write_text
-from msdd.mistakes import read_yaml
-from msdd.params import parse
+from msdd.params.load import parse
+from msdd.params.validate import read_yaml
+from msdd.pipeline import fingerprint, layout, stages
 
 PRESETS = sorted(path.stem for path in (ROOT / "presets").glob("*.yaml"))
 
@@ -268,7 +268,7 @@ def test_receipts_of_rows_that_are_gone_do_not_count(finished):
     write_text(gone, "old")
     assert engines.dvc_changed(finished) == set(layout.REPORTS)
     with chdir(finished):
-        presets.expand(parse(RAW))
+        jobs.expand(parse(RAW))
     assert engines.dvc_changed(finished) == set()
     gone.unlink()
 

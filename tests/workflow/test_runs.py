@@ -7,8 +7,8 @@ import socket
 import engines
 from checkouts import at_work, clone, end, results, run, start
 
-from msdd import layout, stages
 from msdd.files import read_json
+from msdd.pipeline import layout, stages
 
 
 def test_a_killed_stage_goes_on_where_it_was(runs):

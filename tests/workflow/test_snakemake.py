@@ -11,9 +11,9 @@ import engines
 import pytest
 from checkouts import ROOT, edited, run
 
-from msdd import layout, presets, stages
 from msdd.files import read_json
-from msdd.params import load
+from msdd.params.load import load
+from msdd.pipeline import layout, stages
 
 TINY = ROOT / "presets/tiny.yaml"
 REPORTS = dict.fromkeys(layout.REPORTS, 1)
@@ -46,7 +46,7 @@ def test_rules_and_layout_agree(tiny):
 
 def expected(params):
     """Every declared output, by layout.py."""
-    tables = presets.rows(params)
+    tables = jobs.rows(params)
     data = layout.prepared()
     yield from (data / name for name in PREPARED)
     for model in tables["models"]:
@@ -62,7 +62,7 @@ def expected(params):
     for path in [*evaluations, *map(layout.reference, layout.REFERENCES)]:
         yield from (path, layout.timing(path), layout.samples(path))
     yield from map(layout.pyramid, evaluations)
-    yield from presets.wanted_receipts(params)
+    yield from jobs.wanted_receipts(params)
     yield from map(layout.code, stages.STAGES)
     yield from map(layout.provenance, artefacts(tables))
     for name in layout.REPORTS:
@@ -71,9 +71,7 @@ def expected(params):
 
 def artefacts(tables):
     """What every job makes, as its record is named."""
-    trained = [
-        job["path"] for name in (*presets.TRAINED, "students") for job in tables[name].values()
-    ]
+    trained = [job["path"] for name in (*jobs.TRAINED, "students") for job in tables[name].values()]
     measured = [job["path"] for job in tables["decodes"].values()]
     reports = [f"reports/{name}" for name in layout.REPORTS]
     references = map(layout.reference, layout.REFERENCES)

@@ -4,10 +4,10 @@ import os
 import sys
 from pathlib import Path
 
-from msdd import layout, presets, stages
 from msdd.errors import MsddError
-from msdd.fingerprint import PACKAGE
-from msdd.params import load
+from msdd.params.load import load
+from msdd.pipeline import jobs, layout, stages
+from msdd.pipeline.fingerprint import PACKAGE
 
 # Every rule is one command whose output is seen live and kept. `tee -i` outlives Ctrl-C, so that a
 # training can still tell that it was interrupted. Rules that others wait for have priority 1.
@@ -23,12 +23,12 @@ except MsddError as error:
     # One line a mistake; Snakemake would tell where in this file it met the error.
     sys.exit("\n".join(f"msdd: error: {line}" for line in str(error).splitlines()))
 
-for line in presets.missing(PARAMS):
+for line in jobs.missing(PARAMS):
     print(f"msdd: {line}", file=sys.stderr)
 
-presets.expand(PARAMS)
+jobs.expand(PARAMS)
 RAW = PARAMS.raw()
-ROWS = presets.rows(PARAMS)
+ROWS = jobs.rows(PARAMS)
 CODE = {stage: stages.fingerprint(stage)[:12] for stage in stages.STAGES}
 
 

@@ -1,0 +1,151 @@
+"""The stages of the pipeline as commands: each reads the params and calls one function."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msdd.errors import MsddError
+
+if TYPE_CHECKING:
+    from msdd.params.schema import Params
+
+ROOT = Path(".")
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    for name, (call, described, *rows) in STAGES.items():
+        command = commands.add_parser(name, help=described, description=described)
+        for row in rows:
+            command.add_argument(row.lower(), metavar=row, type=int if row == "SCALE" else str)
+        command.set_defaults(call=call)
+
+
+def params_of(args: argparse.Namespace) -> "Params":
+    """The params, and as many threads as they say: before torch is imported, which reads these."""
+    from msdd.params.load import load
+    from msdd.pipeline import jobs
+
+    params = load(args.params)
+    jobs.check_rows(params, ROOT)
+    for library in ("OMP", "MKL", "OPENBLAS"):
+        os.environ[f"{library}_NUM_THREADS"] = str(params.cpu_threads)
+    return params
+
+
+def prepare(args: argparse.Namespace) -> None:
+    params = params_of(args)
+    from msdd.data import prepare
+
+    prepare.run(params, ROOT)
+
+
+def train(args: argparse.Namespace) -> None:
+    params = params_of(args)
+    params.model_of(args.model)  # an unknown row is told before torch is imported
+    from msdd.train import stage1
+
+    stage1.run(params, args.model, ROOT)
+
+
+def distil(args: argparse.Namespace) -> None:
+    params = params_of(args)
+    scales = params.model_of(params.model_row(args.student)).scales
+    if args.scale not in range(scales):
+        raise MsddError(f"scale {args.scale} of '{args.student}' is not in 0 to {scales - 1}")
+    from msdd.train import distil
+
+    distil.run(params, args.student, args.scale, ROOT)
+
+
+def assemble(args: argparse.Namespace) -> None:
+    params = params_of(args)
+    params.model_row(args.student)
+    from msdd.train import assemble
+
+    assemble.run(params, args.student, ROOT)
+
+
+def chain(args: argparse.Namespace) -> None:
+    params = params_of(args)
+    if params.distil_of(args.student).mode == "per_scale":
+        raise MsddError(f"'{args.student}' is per_scale: use `msdd distil` and `msdd assemble`")
+    from msdd.train import chain
+
+    chain.run(params, args.student, ROOT)
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    params = params_of(args)
+    params.source(args.decode)
+    from msdd.evaluate import stage
+
+    stage.run(params, args.decode, ROOT)
+
+
+def reference(args: argparse.Namespace) -> None:
+    from msdd.pipeline.layout import REFERENCES
+
+    if args.name not in REFERENCES:
+        raise MsddError(f"no reference '{args.name}'; known: {', '.join(REFERENCES)}")
+    params = params_of(args)
+    from msdd.evaluate import stage
+
+    stage.run_reference(params, args.name, ROOT)
+
+
+def report(name: str) -> Callable[[argparse.Namespace], None]:
+    """The command of a report, from the module of its name."""
+
+    def call(args: argparse.Namespace) -> None:
+        params = params_of(args)
+        import_module(f"msdd.report.{name}").run(params, ROOT)
+
+    return call
+
+
+def track(args: argparse.Namespace) -> None:
+    """What cannot be delivered waits, which is no error."""
+    from msdd.tracking import delivery
+
+    try:
+        print(delivery.deliver(ROOT, patient=True))
+    except MsddError as error:
+        print(f"msdd: {error}", file=sys.stderr)
+
+
+def fingerprint(args: argparse.Namespace) -> None:
+    from msdd.pipeline.stages import STAGES, fingerprint
+
+    if args.stage not in STAGES:
+        raise MsddError(f"no stage '{args.stage}'; known: {', '.join(STAGES)}")
+    print(fingerprint(args.stage))
+
+
+def code(args: argparse.Namespace) -> None:
+    from msdd.pipeline.stages import write_fingerprints
+
+    write_fingerprints(ROOT)
+
+
+STAGES: dict[str, tuple[Callable[[argparse.Namespace], None], *tuple[str, ...]]] = {
+    "prepare": (prepare, "cut the photographs into crops"),
+    "train": (train, "stage 1: train a row of `models`", "MODEL"),
+    "distil": (distil, "stage 2: distil one scale of a row of `students`", "STUDENT", "SCALE"),
+    "chain": (chain, "stage 2: train a student of another mode as a whole", "STUDENT"),
+    "assemble": (assemble, "put a student's scales together", "STUDENT"),
+    "reference": (reference, "measure mean-colour or bicubic", "NAME"),
+    "table1": (
+        report("table1"),
+        "write reports/table1.{csv,md,tex}: tokenizers, published and measured",
+    ),
+    "table2": (report("table2"), "write reports/table2.{csv,md,tex}: teachers and students"),
+    "ablation": (report("ablation"), "write reports/ablation.{csv,md,tex}: one comparison a row"),
+    "figures": (report("figures"), "draw reconstructions, pyramid, quality against speed, curves"),
+    "track": (track, "deliver to MLflow what is not there yet"),
+    "code": (code, "write .code/<stage>, the digest of every stage's code"),
+    "fingerprint": (fingerprint, "print the digest of a stage's code", "STAGE"),
+}

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
-from msdd.device import check_bf16
+from msdd.device import check_bf16, seconds
 from msdd.errors import MsddError
-from msdd.speed.clock import seconds
 
 HERE = "this"  # the device that computes here, whose ceilings are measured
 

@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from msdd.params.load import load, parse
 
+from msdd.params.load import load, parse
 from msdd.pipeline import fingerprint, stages
 from msdd.pipeline.stages import STAGES, resolved, task, tracked
 

@@ -14,7 +14,7 @@ from msdd.pipeline import environment, layout, provenance
 from msdd.pipeline.stages import fingerprint, resolved, task
 from msdd.tracking import delivery
 from msdd.tracking import run as tracking
-from msdd.tracking.whereabouts import whereabouts
+from msdd.tracking.delivery import whereabouts
 from msdd.train import stage1
 
 WEIGHTS = layout.stage1("msdd") / "model.safetensors"

@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from msdd.data.pixels import to_uint8
 from msdd.evaluate.accumulator import Tally
 from msdd.evaluate.loop import Source, split
 from msdd.evaluate.sources import Batch
 from msdd.files import atomic
 from msdd.metrics.intervals import psnr
-from msdd.metrics.pixel import to_uint8
 from msdd.pipeline.progress import Progress
 
 

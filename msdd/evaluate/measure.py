@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from msdd.data.pixels import check_finite, from_uint8, to_uint8
 from msdd.data.shards import Crops
 from msdd.device import arithmetic, clock
 from msdd.evaluate import protocols
 from msdd.evaluate.accumulator import Tally
 from msdd.evaluate.networks import Instruments
 from msdd.evaluate.summary import figures, per_image
-from msdd.metrics.pixel import check_finite, from_uint8, to_uint8
 from msdd.params.sections import Evaluate
 from msdd.pipeline.progress import Progress
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from msdd.errors import MsddError
 from msdd.evaluate import reference_statistics
-from msdd.evaluate.accumulator import Features, Sums, features
+from msdd.evaluate.accumulator import Sums
+from msdd.evaluate.columns import Features, features
 from msdd.evaluate.protocols import Protocol
 from msdd.evaluate.reference_statistics import Identity, Reference
 from msdd.weights.pretrained import FEATURES

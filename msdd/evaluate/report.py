@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from msdd.evaluate import compare, extremes, reference_statistics, references
-from msdd.evaluate.accumulator import Features, Tally, sampled
+from msdd.evaluate.accumulator import Tally
 from msdd.evaluate.checkpoint import Store
+from msdd.evaluate.columns import Features, sampled
 from msdd.evaluate.distributed import Team
 from msdd.evaluate.loop import Source, measure
 from msdd.evaluate.named import Subject

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from msdd.data.pixels import from_uint8, to_uint8
 from msdd.data.shards import Crops
 from msdd.device import arithmetic, prepare_device
 from msdd.errors import MsddError
@@ -14,7 +15,6 @@ from msdd.evaluate.measure import PROTOCOL, SAMPLES, Measurement, Tokenizer, bat
 from msdd.evaluate.trace import trace
 from msdd.files import atomic, write_json
 from msdd.flow.sampler import forward_passes
-from msdd.metrics.pixel import from_uint8, to_uint8
 from msdd.params.schema import Params
 from msdd.pipeline import layout, receipts
 from msdd.pipeline.environment import context

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from msdd.evaluate.accumulator import Features, Tally, columns, features
+from msdd.evaluate.accumulator import Tally
+from msdd.evaluate.columns import Features, columns, features
 from msdd.evaluate.protocols import Protocol
 from msdd.evaluate.reference_statistics import Reference
 from msdd.metrics.frechet import frechet_distance

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from msdd.device import seconds
 from msdd.model.config import ModelConfig
-from msdd.speed.clock import seconds
 
 CANDIDATES = [
     SDPBackend.CUDNN_ATTENTION,

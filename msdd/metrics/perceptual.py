@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from msdd.metrics.pixel import from_uint8
+from msdd.data.pixels import from_uint8
 from msdd.weights.features import enlarge
 from msdd.weights.pretrained import folders, lpips_network
 

@@ -9,21 +9,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from msdd.errors import MsddError
-
 WINDOW = 7  # side of SSIM's uniform window
 K1, K2 = 0.01, 0.03
 CHUNK = 32 * 3 * 64 * 64  # numbers measured at once on a CPU, so that they stay in cache
-
-
-def to_uint8(images: Tensor) -> Tensor:
-    """[-1, 1] to 0..255, rounded to the nearest level and clamped."""
-    return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-
-
-def from_uint8(images: Tensor) -> Tensor:
-    """0..255 to float32 in [-1, 1]; `to_uint8` takes it back exactly."""
-    return images.to(torch.float32, copy=True).div_(127.5).sub_(1)
 
 
 def squared_error(a: Tensor, b: Tensor) -> Tensor:
@@ -117,12 +105,3 @@ def unit(images: Tensor) -> Tensor:
     if images.numel() and not (images.min() >= 0 and images.max() <= 1):
         raise ValueError("images must be uint8 or floats in [0, 1]; round with to_uint8 first")
     return images.double()
-
-
-def check_finite(values: Tensor, names: list) -> None:
-    """MsddError that names the first image of `values` (B, ...) with a NaN or an infinity."""
-    bad = ~values.flatten(1).isfinite()
-    if bad.any():
-        row = int(bad.any(1).nonzero()[0])
-        value = values.flatten(1)[row][bad[row]][0].item()
-        raise MsddError(f"image {names[row]} contains {value}; the model that made it has diverged")

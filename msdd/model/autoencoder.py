@@ -1,17 +1,13 @@
 """Encoder and decoder together, what stage 1 trains: the one place where networks are chosen."""
 
-from pathlib import Path
-
 from torch import Tensor, nn
 
-from msdd.errors import MsddError
 from msdd.model.config import ModelConfig
 from msdd.model.decoder import Decoder
 from msdd.model.denoiser import Denoiser
 from msdd.model.encoder import Encoder
 from msdd.model.kl_encoder import KLEncoder, posterior
 from msdd.model.uvit_decoder import UViTDecoder
-from msdd.weights import model_folder
 
 
 def encoder_of(config: ModelConfig) -> Encoder | KLEncoder:
@@ -43,13 +39,3 @@ class Autoencoder(nn.Module):
         self.config = config
         self.encoder = encoder_of(config)
         self.decoder = decoder_of(config)
-
-
-def load_teacher(folder: Path) -> Autoencoder:
-    """The frozen EMA weights of a stage-1 folder, in evaluation mode."""
-    kind, config = model_folder.read_config(folder)
-    if kind != "teacher":
-        raise MsddError(f"{folder}: holds a {kind}, not a stage-1 model")
-    model = Autoencoder(config)
-    model_folder.load_into(model, folder)
-    return model.eval().requires_grad_(False)

@@ -11,8 +11,7 @@ from msdd.metrics.intervals import paired
 from msdd.params.schema import Ablation, Params
 from msdd.pipeline import layout
 from msdd.report import jumps, notes
-from msdd.report.record import recorded
-from msdd.report.results import read
+from msdd.report.results import read, recorded
 from msdd.report.table import Column, Table, write
 
 AS_EXPECTED, NOT, OPEN = "as expected", "not as expected", "cannot tell"

@@ -5,8 +5,7 @@ from pathlib import Path
 from msdd.params.schema import Params
 from msdd.pipeline import layout
 from msdd.report import curves, pyramid, quality_speed, reconstructions
-from msdd.report.record import recorded, timings
-from msdd.report.results import paths, read
+from msdd.report.results import paths, read, recorded, timings
 
 BESIDE = (layout.samples, layout.pyramid)  # an evaluation, drawn as pictures
 

@@ -12,10 +12,9 @@ from msdd.errors import MsddError
 from msdd.files import read_json
 from msdd.pipeline import layout
 from msdd.report import timed
-from msdd.report.cited import latent
 from msdd.report.measured import metrics, speed
 from msdd.report.notes import boxes, commits
-from msdd.report.published import Published
+from msdd.report.published import Published, latent
 from msdd.tokenizers.systems import MSDD, SYSTEMS, System
 
 GROUP = "Other systems at their published sizes, measured here"

@@ -1,12 +1,15 @@
 """The evaluations that tables and figures are made of."""
 
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from msdd.data.manifest import read_manifest
 from msdd.errors import MsddError
 from msdd.files import read_json
 from msdd.params.schema import Params
-from msdd.pipeline import layout
+from msdd.pipeline import layout, provenance
+from msdd.pipeline.stages import task
 from msdd.report import timed
 
 REFERENCES, TEACHERS, STUDENTS = "References", "Teachers", "One-step students"
@@ -82,3 +85,17 @@ def distillation(student: str, params: Params) -> str:
 def photographs(root: Path, split: str) -> int:
     """How many photographs the crops of `train` or `held_out` were cut from."""
     return read_manifest(root / layout.prepared())["photographs"][split]
+
+
+def recorded(
+    name: str, params: Params, root: Path, more: Iterable[Path] = ()
+) -> AbstractContextManager:
+    """Record the report that the block writes, of all evaluations and the files `more`."""
+    inputs = [layout.prepared() / "manifest.json", *paths(params), *more]
+    made = layout.report(name)
+    return provenance.recorded(task(name, params, inputs, root), Path("reports") / name, made, root)
+
+
+def timings(params: Params) -> list[Path]:
+    """What holds the speed of decodes: those timed in turns, and the files beside evaluations."""
+    return [layout.throughput(), *(layout.timing(path) for path in paths(params))]

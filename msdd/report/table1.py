@@ -11,11 +11,10 @@ import pandas as pd
 
 from msdd.params.schema import Params
 from msdd.pipeline import layout
-from msdd.report import cited, notes, other_systems, published
+from msdd.report import notes, other_systems, published
 from msdd.report.measured import metric_columns, metrics, speed
 from msdd.report.published import Published
-from msdd.report.record import recorded, timings
-from msdd.report.results import read, training
+from msdd.report.results import read, recorded, timings, training
 from msdd.report.table import Column, Table, write
 
 PAPER_BOX = Column("paper_box", "paper box\nimages/s", 2)
@@ -34,7 +33,7 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
     files = [published.place(root), *timings(params), *other_systems.files(root)]
     with recorded("table1", params, root, files):
         known, results = published.read(root), read(params, root)
-        rows = [{"group": PUBLISHED, **row} for row in cited.rows(known)]
+        rows = [{"group": PUBLISHED, **row} for row in published.rows(known)]
         rows += other_systems.rows(known, root)
         here = f"Measured here: {notes.crops(results, root)} at {params.data.resolution} px"
         rows += [{"group": here, **_measured(result, params)} for result in results]
@@ -54,7 +53,7 @@ def _measured(result: dict, params: Params) -> dict:
         "training": training(result, params),
         "tokens": result.get("tokens"),
         "dim": result.get("dim"),
-        "latent": cited.latent(result.get("tokens"), result.get("dim")),
+        "latent": published.latent(result.get("tokens"), result.get("dim")),
         "forward_passes": result.get("forward_passes") or None,
         "parameters": result.get("parameters"),
         "protocol": result["protocol"],
@@ -98,7 +97,7 @@ def _notes(params: Params, known: Published, results: list[dict], root: Path) ->
         *notes.timed(results),
         *other_systems.notes(root, known),
         *([BOX_NOTE] if any(result["timing"].get("paper_box") for result in results) else []),
-        *cited.notes(known),
+        *published.notes(known),
     ]
 
 

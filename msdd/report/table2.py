@@ -14,8 +14,7 @@ from msdd.params.schema import Params
 from msdd.pipeline import layout
 from msdd.report import notes
 from msdd.report.measured import listed, metric_columns, metrics, speed
-from msdd.report.record import recorded, timings
-from msdd.report.results import STUDENTS, TEACHERS, group, read, training
+from msdd.report.results import STUDENTS, TEACHERS, group, read, recorded, timings, training
 from msdd.report.table import Column, Table, write
 
 SAME_BOX = ("device", "threads", "precision", "batch")  # what two timings must share for a ratio

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from msdd.device import seconds
 from msdd.errors import MsddError
-from msdd.speed.clock import seconds
 from msdd.speed.precision import InPrecision
 from msdd.speed.regions import Boxes, Inputs
 from msdd.speed.systems import System

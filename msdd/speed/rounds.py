@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from msdd.device import seconds
 from msdd.params.sections import Throughput
 from msdd.pipeline.progress import Progress
 from msdd.speed import gate
-from msdd.speed.clock import seconds
 from msdd.speed.regions import Inputs
 from msdd.speed.systems import System
 from msdd.tokenizers.tokenizer import Tokenizer

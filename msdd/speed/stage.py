@@ -15,7 +15,7 @@ from msdd.pipeline import layout
 from msdd.pipeline.environment import context
 from msdd.pipeline.lock import hold
 from msdd.report import timed
-from msdd.report.record import recorded
+from msdd.report.results import recorded
 from msdd.report.style import save_as
 from msdd.report.table import write
 from msdd.report.throughput import table

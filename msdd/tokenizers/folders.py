@@ -19,11 +19,11 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from msdd.data.centre_crops import CROPS
+from msdd.data.image_folder import ahead, by_stem, stacked
 from msdd.data.photographs import read_photograph
+from msdd.data.pixels import check_finite, from_uint8, to_uint8
 from msdd.errors import MsddError
-from msdd.evaluate.sources import ahead, by_stem, stacked
 from msdd.files import atomic
-from msdd.metrics.pixel import check_finite, from_uint8, to_uint8
 from msdd.pipeline.progress import Progress
 from msdd.seeds import seed_of
 from msdd.tokenizers.tokenizer import Tokenizer

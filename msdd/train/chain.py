@@ -13,7 +13,7 @@ from msdd.data.shards import Crops
 from msdd.device import prepare_device
 from msdd.flow.sampler import per_scale, sample
 from msdd.flow.scales import scales
-from msdd.model.autoencoder import Autoencoder, decoder_of, load_teacher
+from msdd.model.autoencoder import Autoencoder, decoder_of
 from msdd.params.schema import Params
 from msdd.params.sections import Distil
 from msdd.pipeline import layout
@@ -25,6 +25,7 @@ from msdd.train.objective import Objective
 from msdd.train.run_job import carry_out
 from msdd.train.velocities import draw_noise, encode, one_step_chain, teacher_velocity
 from msdd.weights import model_folder
+from msdd.weights.model_folder import load_teacher
 
 
 def run(params: Params, student: str, root: Path = Path(".")) -> dict[str, float]:

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from msdd.errors import MsddError
 from msdd.weights import pretrained
-from msdd.weights.features import enlarge
-from msdd.weights.optional_imports import import_torchvision
+from msdd.weights.features import enlarge, standardised
+from msdd.weights.optional_imports import import_timm
 
 SLOPE = 0.2  # of LeakyReLU
 KERNEL = 9  # of the circular convolution along the positions
@@ -179,13 +179,6 @@ class DinoFeatures:
         return [(x[:, 1:] + x[:, :1]).transpose(1, 2) for x in seen]
 
 
-def standardised(images: Tensor) -> Tensor:
-    """Images in [-1, 1] as networks of ImageNet take them: mean 0 and deviation 1 over it."""
-    mean = torch.tensor([0.485, 0.456, 0.406], device=images.device)[:, None, None]
-    deviation = torch.tensor([0.229, 0.224, 0.225], device=images.device)[:, None, None]
-    return ((images + 1) / 2 - mean) / deviation
-
-
 def crop_or_resize(images: Tensor, side: int) -> Tensor:
     """Images (B, 3, H, W) as (B, 3, side, side): larger ones are cropped every other time."""
     height, width = images.shape[-2:]
@@ -239,13 +232,3 @@ def dino_network(device: str | torch.device = "cpu") -> nn.Module:
         network = timm.create_model(DINO, num_classes=0)
     network.load_state_dict(state, assign=True)
     return pretrained.frozen(network, device)
-
-
-def import_timm(asking: str):
-    """timm, for the setting that is asking for it; MsddError says how to get it."""
-    import_torchvision()
-    try:
-        import timm
-    except ImportError as error:
-        raise MsddError(f"{asking} needs timm: install it by `pip install timm`") from error
-    return timm

@@ -11,7 +11,7 @@ from msdd.errors import MsddError
 from msdd.flow.path import clean_estimate, reduced, start_state
 from msdd.flow.sampler import euler, per_scale
 from msdd.flow.scales import Scale, scales
-from msdd.model.autoencoder import Autoencoder, decoder_of, load_teacher
+from msdd.model.autoencoder import Autoencoder, decoder_of
 from msdd.model.denoiser import Denoiser
 from msdd.params.schema import Params
 from msdd.params.sections import Distil
@@ -22,6 +22,7 @@ from msdd.train.objective import Objective
 from msdd.train.run_job import carry_out
 from msdd.train.velocities import encode, teacher_velocity
 from msdd.weights import model_folder
+from msdd.weights.model_folder import load_teacher
 
 
 def run(params: Params, student: str, scale: int, root: Path = Path(".")) -> dict[str, float]:

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from msdd.data.loader import Loader
+from msdd.data.pixels import from_uint8
 from msdd.data.shards import Crops
 from msdd.device import arithmetic
 from msdd.errors import MsddError
-from msdd.metrics.pixel import from_uint8
 from msdd.params.sections import Optimisation
 from msdd.pipeline.progress import Progress
 from msdd.seeds import seed_of

@@ -14,8 +14,9 @@ from msdd.errors import MsddError
 from msdd.files import digest
 from msdd.model.uvit import UViT
 from msdd.params.sections import Repa as Settings
-from msdd.train.discriminator import import_timm, standardised
 from msdd.weights import official
+from msdd.weights.features import standardised
+from msdd.weights.optional_imports import import_timm
 from msdd.weights.strict import load_strict
 
 NAME = "repa"  # of the MLP among the networks that are trained

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from msdd.data.pixels import from_uint8
 from msdd.data.shards import Crops
 from msdd.fast.compiling import options
 from msdd.files import atomic
-from msdd.metrics.pixel import from_uint8
 from msdd.model.kl_encoder import KLEncoder
 from msdd.model.mmdit import Block
 from msdd.model.uvit import UViT

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from msdd.metrics.pixel import to_uint8
+from msdd.data.pixels import to_uint8
 from msdd.weights.optional_imports import import_torchvision
 
 SMALLEST = 64  # pixels a side for LPIPS; AlexNet's trunk fails below 31
@@ -133,3 +133,10 @@ def stretch(images: Tensor, dim: int) -> Tensor:
     a = images.index_select(dim, low)
     b = images.index_select(dim, (low + 1).clamp(max=size - 1))
     return a + (b - a) * share
+
+
+def standardised(images: Tensor) -> Tensor:
+    """Images in [-1, 1] as networks of ImageNet take them: mean 0 and deviation 1 over it."""
+    mean = torch.tensor([0.485, 0.456, 0.406], device=images.device)[:, None, None]
+    deviation = torch.tensor([0.229, 0.224, 0.225], device=images.device)[:, None, None]
+    return ((images + 1) / 2 - mean) / deviation

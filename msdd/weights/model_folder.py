@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from msdd.errors import MsddError
 from msdd.files import atomic, read_json, write_json
+from msdd.model.autoencoder import Autoencoder
 from msdd.model.config import ModelConfig
+from msdd.weights import model_folder
 
 KINDS = ("teacher", "scale", "student")  # encoder and decoder; one decoder; encoder and S decoders
 
@@ -51,3 +53,13 @@ def load_into(module: nn.Module, folder: Path) -> None:
     except RuntimeError as error:
         told = " ".join(str(error).split())
         raise MsddError(f"{path}: {told[:300]}{' ...' if len(told) > 300 else ''}") from error
+
+
+def load_teacher(folder: Path) -> Autoencoder:
+    """The frozen EMA weights of a stage-1 folder, in evaluation mode."""
+    kind, config = model_folder.read_config(folder)
+    if kind != "teacher":
+        raise MsddError(f"{folder}: holds a {kind}, not a stage-1 model")
+    model = Autoencoder(config)
+    model_folder.load_into(model, folder)
+    return model.eval().requires_grad_(False)

@@ -11,6 +11,8 @@ from types import ModuleType
 
 import torch
 
+from msdd.errors import MsddError
+
 SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 _libraries: list[torch.library.Library] = []  # a Library that is collected undefines its schemas
 
@@ -36,3 +38,13 @@ def _define_operators() -> None:
     for operator in ("nms", "qnms"):
         library.define(operator + SCHEMA)
     _libraries.append(library)
+
+
+def import_timm(asking: str):
+    """timm, for the setting that is asking for it; MsddError says how to get it."""
+    import_torchvision()
+    try:
+        import timm
+    except ImportError as error:
+        raise MsddError(f"{asking} needs timm: install it by `pip install timm`") from error
+    return timm

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from msdd.params.load import load
 from PIL import Image
 
 from msdd.data import prepare, shards
 from msdd.data.shards import Crops, allow_open_files
 from msdd.errors import MsddError
 from msdd.files import read_json
+from msdd.params.load import load
 from msdd.params.sections import Data
 from msdd.pipeline.lock import hold
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from msdd.data.pixels import from_uint8
 from msdd.errors import MsddError
-from msdd.metrics.pixel import from_uint8
 from msdd.weights import pretrained
 from msdd.weights.features import Inception, resize_tf1
 from msdd.weights.optional_imports import import_torchvision

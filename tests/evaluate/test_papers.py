@@ -11,7 +11,7 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 from msdd.data.centre_crops import CROPS
-from msdd.evaluate.sources import stacked
+from msdd.data.image_folder import stacked
 from msdd.metrics.frechet import Moments, frechet_distance
 from msdd.weights.pretrained import feature_network, lpips_network
 

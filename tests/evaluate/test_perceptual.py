@@ -4,8 +4,8 @@ import pytest
 import torch
 from skimage import data
 
+from msdd.data.pixels import from_uint8
 from msdd.metrics.perceptual import DREAMSIM_FILES, Lpips, dreamsim_folder, padded, without_dreamsim
-from msdd.metrics.pixel import from_uint8
 from msdd.weights.pretrained import lpips_network
 
 

@@ -22,10 +22,10 @@ from msdd.train.discriminator import (
     dino_network,
     discriminator,
     head,
-    import_timm,
     spectral_weight,
 )
 from msdd.weights import pretrained
+from msdd.weights.optional_imports import import_timm
 from msdd.weights.pretrained import lpips_network
 
 FOLDER = Path(os.environ.get("MSDD_FIXTURES", Path(__file__).parents[1] / "fixtures")) / "msdd"

@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from msdd.params.load import parse
 
 from msdd.files import write_json
+from msdd.params.load import parse
 from msdd.params.schema import Params
 from msdd.params.validate import read_yaml
 from msdd.pipeline import layout

@@ -9,7 +9,6 @@ from itertools import product
 
 import pytest
 import torch
-from msdd.params.load import parse
 from torch import Tensor
 from torch._dynamo.testing import CompileCounter
 
@@ -17,6 +16,7 @@ from msdd import cli
 from msdd.errors import MsddError
 from msdd.files import read_json
 from msdd.model.config import KLEncoderConfig, UViTConfig
+from msdd.params.load import parse
 from msdd.speed import gate, precision, rounds, stage, systems
 from msdd.speed.regions import SETS, Boxes, Inputs
 from msdd.tokenizers.klvae import KLVAE

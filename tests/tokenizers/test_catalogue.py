@@ -15,7 +15,6 @@ import test_ssdd
 import test_titok
 import torch
 from cases import FOLDER, cases, load_case
-from msdd.params.load import load as load_params
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -25,6 +24,7 @@ from msdd.errors import MsddError
 from msdd.files import digest
 from msdd.model.autoencoder import Autoencoder
 from msdd.model.config import ModelConfig
+from msdd.params.load import load as load_params
 from msdd.report import published
 from msdd.tokenizers import catalogue
 from msdd.tokenizers.systems import SYSTEMS, System

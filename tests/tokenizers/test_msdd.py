@@ -7,10 +7,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from msdd.data.pixels import from_uint8
 from msdd.data.shards import Crops
 from msdd.errors import MsddError
 from msdd.flow.sampler import forward_passes
-from msdd.metrics.pixel import from_uint8
 from msdd.pipeline import layout
 from msdd.tokenizers.msdd import MSDD, load
 from msdd.weights import model_folder

@@ -9,12 +9,11 @@ from interruption import assert_equal_to_the_bit, interrupted
 from torch import nn
 
 from msdd.data.loader import Loader
+from msdd.data.pixels import from_uint8
 from msdd.data.shards import Crops
 from msdd.flow.path import clean_estimate
 from msdd.flow.sampler import sample
 from msdd.flow.scales import scales
-from msdd.metrics.pixel import from_uint8
-from msdd.model.autoencoder import load_teacher
 from msdd.params.schema import Student
 from msdd.pipeline import layout
 from msdd.seeds import seed_of
@@ -22,6 +21,7 @@ from msdd.tokenizers.msdd import load
 from msdd.train import chain, objective
 from msdd.train.objective import Objective
 from msdd.train.velocities import student_velocity
+from msdd.weights.model_folder import load_teacher
 from msdd.weights.pretrained import lpips_network
 
 TEACHER, START = layout.stage1("msdd"), layout.assembled("msdd", "msdd-1step")

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from msdd.params.load import parse
 
 from msdd.data.shards import Crops
+from msdd.params.load import parse
 from msdd.pipeline import layout
 from msdd.train import distil
 

@@ -3,16 +3,16 @@
 import pytest
 import torch
 
+from msdd.data.pixels import from_uint8
 from msdd.data.shards import Crops
 from msdd.errors import MsddError
 from msdd.flow.path import clean_estimate, reduced, start_state
 from msdd.flow.scales import scales
-from msdd.metrics.pixel import from_uint8
-from msdd.model.autoencoder import load_teacher
 from msdd.model.decoder import Decoder
 from msdd.pipeline import layout
 from msdd.train import distil
 from msdd.train.objective import Objective
+from msdd.weights.model_folder import load_teacher
 
 every_scale = pytest.mark.parametrize("scale", scales(2), ids=["scale0", "scale1"])
 

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 from interruption import assert_equal_to_the_bit, interrupted
-from msdd.params.load import parse
 from safetensors.torch import load_file, save_file
 
+from msdd.data.pixels import from_uint8
 from msdd.data.shards import Crops
 from msdd.errors import MsddError
 from msdd.evaluate import stage
 from msdd.files import digest, read_json
 from msdd.flow.scales import scales
-from msdd.metrics.pixel import from_uint8
-from msdd.model.autoencoder import Autoencoder, load_teacher
+from msdd.model.autoencoder import Autoencoder
 from msdd.model.kl_encoder import KLEncoder, divergence, posterior
+from msdd.params.load import parse
 from msdd.params.sections import Given
 from msdd.pipeline import layout
 from msdd.speed.systems import of_tokenizer
@@ -25,6 +25,7 @@ from msdd.tokenizers.tokenizer import Description
 from msdd.train import assemble, chain, distil, stage1
 from msdd.weights import model_folder
 from msdd.weights.features import lpips_distance
+from msdd.weights.model_folder import load_teacher
 from msdd.weights.pretrained import lpips_network
 
 KL = {"width": 32, "multipliers": [1, 1, 1], "blocks": 1, "groups": 4}

@@ -4,19 +4,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from msdd.params.load import parse
 from safetensors.torch import load_file, save_file
 from test_kl_rows import ROWS, autoencoder, with_stage1
 
+from msdd.data.pixels import from_uint8
 from msdd.data.shards import Crops
 from msdd.errors import MsddError
 from msdd.files import digest
-from msdd.metrics.pixel import from_uint8
+from msdd.params.load import parse
 from msdd.params.sections import Repa as Settings
 from msdd.pipeline import layout
 from msdd.train import stage1
-from msdd.train.discriminator import import_timm, standardised
 from msdd.train.repa import NAME, Repa, dinov2, patch_features
+from msdd.weights.features import standardised
+from msdd.weights.optional_imports import import_timm
 
 TIMM = import_timm("this test")
 VIT = "vit_tiny_patch16_224"

@@ -16,7 +16,7 @@ from msdd.errors import MsddError
 from msdd.files import write_text
 from msdd.params.load import parse
 from msdd.params.validate import read_yaml
-from msdd.pipeline import fingerprint, layout, stages
+from msdd.pipeline import fingerprint, jobs, layout, stages
 
 PRESETS = sorted(path.stem for path in (ROOT / "presets").glob("*.yaml"))
 

@@ -13,7 +13,7 @@ from checkouts import ROOT, edited, run
 
 from msdd.files import read_json
 from msdd.params.load import load
-from msdd.pipeline import layout, stages
+from msdd.pipeline import jobs, layout, stages
 
 TINY = ROOT / "presets/tiny.yaml"
 REPORTS = dict.fromkeys(layout.REPORTS, 1)

@@ -10,12 +10,11 @@ from functools import cache
 import torch
 
 from msdd.errors import MsddError
-from msdd.params.schema import Params
 
 
-def prepare_device(params: Params) -> torch.device:
-    """The GPU if there is one, else the CPU with the threads of the params: they change bits."""
-    torch.set_num_threads(params.cpu_threads)
+def prepare_device(cpu_threads: int) -> torch.device:
+    """The GPU if there is one, else the CPU with so many threads, which change bits."""
+    torch.set_num_threads(cpu_threads)
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

@@ -55,7 +55,7 @@ def test_short_commands_do_not_wait_for_torch(here, modules):
         (["distil", "msdd-1step", "2"], "scale 2 of 'msdd-1step' is not in 0 to 1"),
         (["assemble", "nope"], "students has no row 'nope'; known: msdd-1step"),
         (["evaluate", "nope"], "decodes has no row 'nope'; known: teacher, student"),
-        (["reference", "nope"], "no reference 'nope'; known: mean-colour, bicubic"),
+        (["baseline", "nope"], "no baseline 'nope'; known: mean-colour, bicubic"),
         (["fingerprint", "nope"], "no stage 'nope'; known: prepare, train, "),
         (
             ["--params", "no.yaml", "params", "check"],

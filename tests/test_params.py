@@ -176,12 +176,12 @@ def test_a_mistake_names_key_value_and_what_is_allowed(changes, line):
         ),
         ({"model__uvit": UVIT | {"heads": 3}}, "models.one-scale: uvit.heads 3 does not divide"),
         (
-            {"models__msdd": {"stage1": {"null_probability": 0}}},
-            "decodes.teacher.guidance must be 1: null_probability is 0",
+            {"models__msdd": {"stage1": {"cond_drop_prob": 0}}},
+            "decodes.teacher.guidance must be 1: cond_drop_prob is 0",
         ),
         (
-            {"models__msdd": {"stage1": {"null_probability": 0}}},
-            "students.msdd-1step: guidance must be 1: null_probability is 0",
+            {"models__msdd": {"stage1": {"cond_drop_prob": 0}}},
+            "students.msdd-1step: guidance must be 1: cond_drop_prob is 0",
         ),
         ({"model__heads": 6}, "models.msdd: width 128 / heads 6 is no multiple of 4"),
         (

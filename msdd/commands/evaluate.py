@@ -6,7 +6,6 @@ from itertools import chain
 from pathlib import Path
 
 from msdd.commands.options import GUIDANCE, STEPS, positive
-from msdd.data import image_folder
 from msdd.errors import MsddError
 
 DESCRIPTION = """Measure a row of `decodes`; or reconstructions in a folder against originals of
@@ -191,14 +190,15 @@ def with_features(protocols: dict, features: str) -> dict:
 
 
 def measured(args: argparse.Namespace, protocols: dict, settings, team) -> dict | None:
+    from msdd.data import image_folder
     from msdd.evaluate import named, report
 
     if args.originals:
         return report.folders(args.originals, args.reconstructions, protocols, settings, team)
     image_folder.several(args.images, "--images")  # before any weights are loaded
     decoding = named.Decoding(args.seed, args.precision, args.steps, args.guidance)
-    named = (args.tokenizer, args.checkpoint, settings.device)
-    what = named.opened(*named, decoding, args.resolution, args.run_code)
+    of = (args.tokenizer, args.checkpoint, settings.device)
+    what = named.opened(*of, decoding, args.resolution, args.run_code)
     return report.tokenizer(what, args.images, protocols, settings, team)
 
 

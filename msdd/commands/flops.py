@@ -33,7 +33,7 @@ def call(args: argparse.Namespace) -> None:
     from msdd.device import prepare_device
     from msdd.speed import card_text, systems
 
-    limits = ceilings.ceilings(args.device, prepare_device(params), args.precision)
+    limits = ceilings.ceilings(args.device, prepare_device(params.cpu_threads), args.precision)
     card = systems.card_of(params, list(params.decodes), limits, args.precision)
     print(card_text.text(card))
     if args.json:

@@ -86,15 +86,15 @@ def evaluate(args: argparse.Namespace) -> None:
     stage.run(params, args.decode, ROOT)
 
 
-def reference(args: argparse.Namespace) -> None:
-    from msdd.pipeline.layout import REFERENCES
+def baseline(args: argparse.Namespace) -> None:
+    from msdd.params.sections import BASELINES
 
-    if args.name not in REFERENCES:
-        raise MsddError(f"no reference '{args.name}'; known: {', '.join(REFERENCES)}")
+    if args.name not in BASELINES:
+        raise MsddError(f"no baseline '{args.name}'; known: {', '.join(BASELINES)}")
     params = params_of(args)
     from msdd.evaluate import stage
 
-    stage.run_reference(params, args.name, ROOT)
+    stage.run_baseline(params, args.name, ROOT)
 
 
 def report(name: str) -> Callable[[argparse.Namespace], None]:
@@ -137,7 +137,7 @@ STAGES: dict[str, tuple[Callable[[argparse.Namespace], None], *tuple[str, ...]]]
     "distil": (distil, "stage 2: distil one scale of a row of `students`", "STUDENT", "SCALE"),
     "chain": (chain, "stage 2: train a student of another mode as a whole", "STUDENT"),
     "assemble": (assemble, "put a student's scales together", "STUDENT"),
-    "reference": (reference, "measure mean-colour or bicubic", "NAME"),
+    "baseline": (baseline, "measure mean-colour or bicubic", "NAME"),
     "table1": (
         report("table1"),
         "write reports/table1.{csv,md,tex}: tokenizers, published and measured",

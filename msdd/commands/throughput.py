@@ -9,7 +9,7 @@ from msdd.errors import MsddError
 if TYPE_CHECKING:
     from msdd.params.schema import Params
 
-OWN = ("systems", "batches", "boxes", "paths", "repeats", "precision")  # keys of `throughput`
+OWN = ("systems", "batches", "regions", "variants", "repeats", "precision")  # keys of `throughput`
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -19,8 +19,10 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_preset(command)
     command.add_argument("--systems", nargs="+", metavar="DECODE", help="the first is compared to")
     command.add_argument("--batches", nargs="+", type=int, metavar="N")
-    command.add_argument("--boxes", nargs="+", metavar="BOX", help="decode, encode, both, paper")
-    command.add_argument("--paths", nargs="+", metavar="PATH", help="plain, fast, compiled")
+    command.add_argument(
+        "--regions", nargs="+", metavar="REGION", help="decode, encode, both, paper"
+    )
+    command.add_argument("--variants", nargs="+", metavar="VARIANT", help="plain, fast, compiled")
     command.add_argument("--repeats", type=int, metavar="N", help="rounds")
     command.add_argument("--precision", metavar="P", help="of the fast path: fp32 or bf16")
     command.add_argument("--threads", type=int, metavar="N", help="of the processor")

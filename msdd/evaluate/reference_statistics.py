@@ -39,7 +39,7 @@ class Identity:
     @property
     def key(self) -> str:
         """A digest of all of it, and of the code that makes features of images."""
-        code = [closure_digest(f"msdd.evaluate.{name}") for name in ("sources", "tally")]
+        code = [closure_digest(f"msdd.evaluate.{name}") for name in ("sources", "accumulator")]
         whole = json.dumps([asdict(self), code], sort_keys=True)
         return hashlib.sha256(whole.encode()).hexdigest()
 

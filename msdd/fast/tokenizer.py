@@ -1,4 +1,4 @@
-"""Decoding at the speed of the arithmetic: `load(folder).fast(batch=64)`."""
+"""Decoding at the speed of the arithmetic: `Fast(load(folder), batch=64)`."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -44,6 +44,8 @@ class Fast(Tokenizer):
         compiled: bool | None = None,
     ) -> None:
         super().__init__()
+        if tokenizer.config.uvit or tokenizer.config.kl_encoder:
+            raise MsddError("only MMDiTs have a fast variant: decode with the tokenizer itself")
         if batch < 1:
             raise MsddError(f"batch {batch}: at least one image is decoded at once")
         if precision not in (None, *DTYPES):

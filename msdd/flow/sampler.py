@@ -35,7 +35,7 @@ def per_scale(value: float | Sequence[float], count: int) -> list[float]:
     return result
 
 
-def forward_passes(steps: Sequence[int], guidance: Sequence[float]) -> int:
+def nfe(steps: Sequence[int], guidance: Sequence[float]) -> int:
     """Network evaluations of one decode; a guided step costs two."""
     return sum(n * (1 if g == 1 else 2) for n, g in zip(steps, guidance, strict=True))
 

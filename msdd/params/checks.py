@@ -6,10 +6,10 @@ from typing import Any
 
 from msdd.model.config import GROUPS, ModelConfig, near_square
 from msdd.params.schema import Params
-from msdd.pipeline.layout import REFERENCES
+from msdd.params.sections import BASELINES
 from msdd.tokenizers.systems import SYSTEMS
 
-RESERVED = re.compile(r"stage1|eval|reference|scale\d+")  # folders beside the rows' own
+RESERVED = re.compile(r"stage1|eval|baseline|scale\d+")  # folders beside the rows' own
 
 
 def cross_checks(params: Params) -> list[str]:
@@ -41,7 +41,7 @@ def _data(params: Params) -> Iterator[str]:
     data, evaluate = params.data, params.evaluate
     if data.crop_side[0] > data.crop_side[1]:
         yield f"data.crop_side is {list(data.crop_side)}; the smaller side stands first"
-    if evaluate.images > data.held_out_crops:
+    if evaluate.images and evaluate.images > data.held_out_crops:
         yield (
             f"evaluate.images is {evaluate.images}, more than data.held_out_crops "
             f"{data.held_out_crops}"
@@ -207,8 +207,8 @@ def _teacher(name: str, decode: Any, scales: int) -> Iterator[str]:
 def _guided(key: str, guidance: Any, training: Any) -> Iterator[str]:
     """Guidance asks the model what it makes without latents."""
     values = guidance if isinstance(guidance, tuple) else (guidance or 1,)
-    if not training.null_probability and any(value != 1 for value in values):
-        yield f"{key} must be 1: null_probability is 0, so the model always had latents"
+    if not training.cond_drop_prob and any(value != 1 for value in values):
+        yield f"{key} must be 1: cond_drop_prob is 0, so the model always had latents"
 
 
 def _per_scale(key: str, value: Any, scales: int) -> Iterator[str]:
@@ -217,7 +217,7 @@ def _per_scale(key: str, value: Any, scales: int) -> Iterator[str]:
 
 
 def _ablation(params: Params, row: str) -> Iterator[str]:
-    known = {"of": [*params.decodes], "against": [*params.decodes, *REFERENCES]}
+    known = {"of": [*params.decodes], "against": [*params.decodes, *BASELINES]}
     for key, names in known.items():
         if (name := getattr(params.ablations[row], key)) not in names:
             yield f"ablations.{row}.{key} is '{name}'; known: {', '.join(names)}"
@@ -232,7 +232,7 @@ def _throughput(params: Params) -> Iterator[str]:
                 f"throughput.systems has '{name}'; rows of decodes: {known}; other systems: "
                 "`msdd tokenizers` lists them"
             )
-    lists = {key: getattr(params.throughput, key) for key in ("batches", "boxes", "paths")}
+    lists = {key: getattr(params.throughput, key) for key in ("batches", "regions", "variants")}
     for key, values in {"systems": params.timed(), **lists}.items():
         for value in {value for value in values if values.count(value) > 1}:
             yield f"throughput.{key} has {value} twice; once is enough"

@@ -20,7 +20,10 @@ RowName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Levels = Annotated[tuple[Count, ...], Field(min_length=1)]
 Trunk = Literal["alex", "vgg"]
-SpeedPath = Literal["plain", "fast", "compiled"]
+Variant = Literal["plain", "fast", "compiled"]
+
+
+BASELINES = ("mean-colour", "bicubic")  # decodes that need no model
 
 
 class Section(BaseModel):
@@ -111,7 +114,7 @@ class Optimisation(Section):
     )
     learning_rate: Positive = Field(description="peak learning rate of Adam")
     warmup: Amount = Field(description="images of linear warm-up")
-    final_learning_rate: Share = Field(
+    min_lr_ratio: Share = Field(
         description="share of `learning_rate` left at the end of the cosine"
     )
     betas: tuple[Decay, Decay] = Field(description="decay rates of Adam's two averages")
@@ -144,10 +147,10 @@ class Repa(Section):
 class Stage1(Optimisation):
     """Encoder and diffusion decoder, trained together."""
 
-    null_probability: Share = Field(
+    cond_drop_prob: Share = Field(
         description="share of images whose latents are dropped, for classifier-free guidance"
     )
-    time_mean: float = Field(
+    logit_mean: float = Field(
         description="mean of the normal draw whose sigmoid is the local time t; the paper has 0, "
         "larger values train more at the noisy end"
     )
@@ -199,7 +202,7 @@ class Distil(Optimisation):
 class Evaluate(Section):
     """How every decode is measured."""
 
-    images: Amount = Field(description="held-out crops to measure on; 0: all")
+    images: Count | None = Field(description="held-out crops to measure on; null: all")
     batch: Count = Field(description="images decoded at once")
     precision: Literal["fp32", "bf16"] = Field(description="of the decoders' arithmetic")
     lpips: tuple[Trunk, ...] = Field(description="trunks to report LPIPS with")
@@ -218,15 +221,15 @@ class Throughput(Section):
     batches: Annotated[tuple[Count, ...], Field(min_length=1)] = Field(
         description="numbers of images at once; each system counts at its best"
     )
-    boxes: Annotated[
+    regions: Annotated[
         tuple[Literal["decode", "encode", "both", "paper"], ...], Field(min_length=1)
     ] = Field(
         description="what lies between two readings of the clock: decoding, encoding, one after "
         "the other, or what the paper's code times, with copies from the host"
     )
-    paths: Annotated[tuple[SpeedPath, ...], Field(min_length=1)] = Field(
+    variants: Annotated[tuple[Variant, ...], Field(min_length=1)] = Field(
         description="plain: eager in fp32; fast: the path made for speed, in `precision`, compiled "
         "on a GPU; compiled: on a processor too, after a minute for each system and batch size"
     )
     repeats: Count = Field(description="rounds; in each, everything is timed once")
-    precision: Literal["fp32", "bf16"] = Field(description="of the fast path")
+    precision: Literal["fp32", "bf16"] = Field(description="of the fast variant")

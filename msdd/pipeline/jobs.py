@@ -11,6 +11,7 @@ import yaml
 from msdd.errors import MsddError
 from msdd.files import write_text
 from msdd.params.schema import Params
+from msdd.params.sections import BASELINES
 from msdd.pipeline import layout, receipts
 
 TRAINED = ("models", "scales", "chains")
@@ -101,7 +102,7 @@ def wanted_receipts(params: Params) -> list[Path]:
     tables = rows(params)
     trained = [job["path"] for name in TRAINED for job in tables[name].values()]
     measured = [job["path"] for job in tables["decodes"].values()]
-    measured += [str(layout.reference(name)) for name in layout.REFERENCES]
+    measured += [str(layout.baseline(name)) for name in BASELINES]
     kinds = {"trainings": trained, "evaluations": measured}
     return [layout.receipt(kind, Path(path)) for kind, paths in kinds.items() for path in paths]
 
@@ -115,7 +116,7 @@ def plan(params: Params) -> list[str]:
     names = {table: list(getattr(params, table)) for table in TABLES}
     lines = [f"{table}: {', '.join(rows) or 'none'}" for table, rows in names.items()]
     jobs = sum(len(table) for name, table in tables.items() if name != "order")
-    jobs += len(layout.REFERENCES) + 1 + len(layout.REPORTS)
+    jobs += len(BASELINES) + 1 + len(layout.REPORTS)
     return [*lines, f"jobs: {jobs}", f"images: {stage1:,} in stage 1, {distil:,} in distillation"]
 
 

@@ -10,7 +10,6 @@ RECEIPTS = Path(".made")
 RECORDS = Path("provenance")
 MODEL_FILES = ("config.json", "model.safetensors")
 TRAINING_FILES = (*MODEL_FILES, "curves.csv")
-REFERENCES = ("mean-colour", "bicubic")
 TABLES = ("table1", "table2", "ablation")
 FIGURES = ("reconstructions", "pyramid", "quality_speed", "curves")
 REPORTS = (*TABLES, "figures", "throughput")  # each made by the stage of its name
@@ -42,9 +41,9 @@ def evaluation(model: str, student: str | None, decode: str) -> Path:
     return folder / "eval" / f"{decode}.json"
 
 
-def reference(name: str) -> Path:
-    """The metrics of one of `REFERENCES`, which need no model."""
-    return RUNS / "reference" / "eval" / f"{name}.json"
+def baseline(name: str) -> Path:
+    """The metrics of one of `BASELINES`, which need no model."""
+    return RUNS / "baseline" / "eval" / f"{name}.json"
 
 
 def timing(evaluation: Path) -> Path:

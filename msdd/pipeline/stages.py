@@ -39,7 +39,7 @@ STAGES = {
     "evaluate": Stage(
         "msdd.evaluate.stage", ("seed", "cpu_threads", "evaluate", "decodes.{decode}")
     ),
-    "reference": Stage(
+    "baseline": Stage(
         "msdd.evaluate.stage",
         ("seed", "cpu_threads", "evaluate", "data.resolution", "model.scales"),
     ),

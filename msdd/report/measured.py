@@ -33,7 +33,7 @@ def speed(result: dict) -> dict[str, object]:
     return {
         "images_per_second": timing.get("images_per_second"),
         "at_batch": timing.get("batch"),
-        "paper_box": timing.get("paper_box"),
+        "paper_region": timing.get("paper_region"),
         "device": timing.get("device"),
         "commit": timing.get("provenance", {}).get("commit"),
     }

@@ -13,7 +13,7 @@ from msdd.files import read_json
 from msdd.pipeline import layout
 from msdd.report import timed
 from msdd.report.measured import metrics, speed
-from msdd.report.notes import boxes, commits
+from msdd.report.notes import commits, regions
 from msdd.report.published import Published, latent
 from msdd.tokenizers.systems import MSDD, SYSTEMS, System
 
@@ -62,7 +62,7 @@ def _of_system(system: System, known: Published) -> dict:
         "tokens": system.tokens,
         "dim": system.dim,
         "latent": latent(system.tokens, system.dim, known.systems[system.row].code),
-        "forward_passes": system.evaluations,
+        "nfe": system.nfe,
         "parameters": system.parameters,
     }
 
@@ -76,7 +76,7 @@ def _of_decode(about: dict) -> dict:
         "tokens": about["tokens"],
         "dim": about["dim"],
         "latent": f"{about['tokens']} × {about['dim']}",
-        "forward_passes": about["evaluations"],
+        "nfe": about["nfe"],
         "parameters": about["parameters"],
     }
 
@@ -102,7 +102,7 @@ def _quality(path: Path) -> dict:
         )
     name = _protocol(report)
     return {
-        "forward_passes": report["description"]["evaluations"],
+        "nfe": report["description"]["nfe"],
         "protocol": name,
         **metrics({"metrics": report["protocols"][name]["figures"]}),
     }
@@ -139,7 +139,7 @@ def _of_timing(document: dict) -> Iterator[str]:
     weights = "random weights, on which speed does not depend" if document["random"] else "theirs"
     yield (
         "Other systems' images/s: decoding alone, all in one run, timed at their published sizes "
-        f"on {boxes([{'timing': timing} for timing in timings])}; weights: {weights}. They come "
+        f"on {regions([{'timing': timing} for timing in timings])}; weights: {weights}. They come "
         f"from {layout.systems_timed().as_posix()}. {commits([document['context']])}"
     )
 

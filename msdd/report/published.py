@@ -14,7 +14,7 @@ from msdd.pipeline import layout
 REPOSITORY = Path(__file__).parents[2]
 
 
-class Figure(Section):
+class PublishedMetric(Section):
     """A published number, where it stands, and what keeps it from being compared."""
 
     value: float = Field(description="as published")
@@ -22,24 +22,24 @@ class Figure(Section):
     caveats: tuple[str, ...] = Field((), description="rows of `caveats`")
 
 
-class System(Section):
+class PublishedSystem(Section):
     """What is published of one system; a figure that is not published is left out."""
 
     system: str = Field(description="its name")
     variant: str = Field("", description="which of its models, or whose figures")
     code: str = Field("", description="of a quantised latent: `bits`, or the number of codes")
-    tokens: Figure = Field(None, description="tokens, or places, of the latent")
-    dim: Figure = Field(None, description="numbers in one token")
-    rfid: Figure = Field(None, description="Fréchet distance on Inception features")
-    psnr: Figure = Field(None, description="dB")
-    ssim: Figure = Field(None, description="structural similarity")
-    evaluations: Figure = Field(None, description="evaluations of the decoder for an image")
-    images_per_second: Figure = Field(None, description="throughput")
+    tokens: PublishedMetric = Field(None, description="tokens, or places, of the latent")
+    dim: PublishedMetric = Field(None, description="numbers in one token")
+    rfid: PublishedMetric = Field(None, description="Fréchet distance on Inception features")
+    psnr: PublishedMetric = Field(None, description="dB")
+    ssim: PublishedMetric = Field(None, description="structural similarity")
+    nfe: PublishedMetric = Field(None, description="evaluations of the decoder for an image")
+    images_per_second: PublishedMetric = Field(None, description="throughput")
 
-    def figures(self) -> dict[str, Figure]:
+    def figures(self) -> dict[str, PublishedMetric]:
         """The figures there are, by key."""
         named = {key: getattr(self, key) for key in type(self).model_fields}
-        return {key: value for key, value in named.items() if isinstance(value, Figure)}
+        return {key: value for key, value in named.items() if isinstance(value, PublishedMetric)}
 
 
 class Published(Section):
@@ -47,7 +47,7 @@ class Published(Section):
 
     sources: dict[RowName, str] = Field(description="where figures stand")
     caveats: dict[RowName, str] = Field(description="what keeps figures from being compared")
-    systems: dict[RowName, System] = Field(description="rows of Table 1")
+    systems: dict[RowName, PublishedSystem] = Field(description="rows of Table 1")
 
 
 def read(root: Path) -> Published:
@@ -90,7 +90,7 @@ COLUMNS = {
     "rfid": "rfid",
     "psnr": "psnr",
     "ssim": "ssim",
-    "evaluations": "forward_passes",
+    "nfe": "nfe",
     "images_per_second": "images_per_second",
 }  # keys of a system to columns of the table
 
@@ -111,7 +111,7 @@ def rows(known: Published) -> Iterator[dict]:
         yield row
 
 
-def _cells(column: str, figure: Figure | None, known: Published, letters: dict) -> dict:
+def _cells(column: str, figure: PublishedMetric | None, known: Published, letters: dict) -> dict:
     return {
         column: figure.value if figure else None,
         f"{column}_marks": _letters([figure], letters),
@@ -119,7 +119,7 @@ def _cells(column: str, figure: Figure | None, known: Published, letters: dict) 
     }
 
 
-def _letters(figures: list[Figure | None], letters: dict[str, str]) -> str | None:
+def _letters(figures: list[PublishedMetric | None], letters: dict[str, str]) -> str | None:
     found = {letters[caveat] for figure in figures if figure for caveat in figure.caveats}
     return ",".join(sorted(found)) or None
 
@@ -145,7 +145,7 @@ def caveats(known: Published) -> dict[str, str]:
     return dict(zip(dict.fromkeys(needed), ascii_letters, strict=False))
 
 
-def _in_order(system: System) -> list[Figure]:
+def _in_order(system: PublishedSystem) -> list[PublishedMetric]:
     """The figures in the order of the table's columns."""
     figures = system.figures()
     return [figures[key] for key in COLUMNS if key in figures]

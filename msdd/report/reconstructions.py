@@ -36,7 +36,7 @@ def _samples(root: Path, result: dict) -> np.ndarray:
 
 def _cost(result: dict) -> str:
     """The mean PSNR over all crops, and what it cost."""
-    passes = result.get("forward_passes") or 0
+    passes = result.get("nfe") or 0
     count = f" · {passes} pass{'es' * (passes > 1)}" if passes else ""
     return f"{result['metrics']['psnr']['mean']:.2f} dB{count}"
 

@@ -8,11 +8,12 @@ from msdd.data.manifest import read_manifest
 from msdd.errors import MsddError
 from msdd.files import read_json
 from msdd.params.schema import Params
+from msdd.params.sections import BASELINES
 from msdd.pipeline import layout, provenance
 from msdd.pipeline.stages import task
 from msdd.report import timed
 
-REFERENCES, TEACHERS, STUDENTS = "References", "Teachers", "One-step students"
+BASELINE_ROWS, TEACHERS, STUDENTS = "Baselines", "Teachers", "One-step students"
 TRAINING = {
     "per_scale": "per scale",
     "joint": "joint",
@@ -23,7 +24,7 @@ TRAINING = {
 
 def paths(params: Params) -> list[Path]:
     """The metrics files in the order of every report: references, teachers, students."""
-    references = [layout.reference(name) for name in layout.REFERENCES]
+    references = [layout.baseline(name) for name in BASELINES]
     sources = {decode: params.source(decode) for decode in params.decodes}
     decodes = sorted(sources, key=lambda decode: sources[decode][1] is not None)  # stable
     return references + [layout.evaluation(*sources[decode], decode) for decode in decodes]
@@ -66,7 +67,7 @@ def group(result: dict) -> str:
     """Which part of a table an evaluation belongs to."""
     if result.get("student"):
         return STUDENTS
-    return TEACHERS if result.get("model") else REFERENCES
+    return TEACHERS if result.get("model") else BASELINE_ROWS
 
 
 def training(result: dict, params: Params) -> str | None:

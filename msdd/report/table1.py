@@ -17,11 +17,13 @@ from msdd.report.published import Published
 from msdd.report.results import read, recorded, timings, training
 from msdd.report.table import Column, Table, write
 
-PAPER_BOX = Column("paper_box", "paper box\nimages/s", 2)
-BOX_NOTE = "paper box: encoding, decoding and copies from the host, as the code of MSDD times them."
+PAPER_REGION = Column("paper_region", "paper region\nimages/s", 2)
+REGION_NOTE = (
+    "paper region: encoding, decoding and copies from the host, as the code of MSDD times them."
+)
 OWN = "MSDD"  # what this project's models are; other systems name themselves
 PUBLISHED = "Published: ImageNet val at 256 px, unless a note says otherwise"
-WHOLE = ("tokens", "dim", "forward_passes", "parameters")
+WHOLE = ("tokens", "dim", "nfe", "parameters")
 CAPTION = (
     "Tokenizers: figures that others published, and what was measured here. The groups do not "
     "compare, see the notes."
@@ -54,7 +56,7 @@ def _measured(result: dict, params: Params) -> dict:
         "tokens": result.get("tokens"),
         "dim": result.get("dim"),
         "latent": published.latent(result.get("tokens"), result.get("dim")),
-        "forward_passes": result.get("forward_passes") or None,
+        "nfe": result.get("nfe") or None,
         "parameters": result.get("parameters"),
         "protocol": result["protocol"],
         **metrics(result),
@@ -76,9 +78,9 @@ def _columns(frame: pd.DataFrame, params: Params) -> list[Column]:
         Column("psnr", "PSNR ↑", 2, interval=True, marks=True),
         Column("ssim", "SSIM ↑", 3, marks=True),
         *(shown[trunk] for trunk in trunks),
-        Column("forward_passes", "passes", 0, marks=True),
+        Column("nfe", "passes\n(NFE)", 0, marks=True),
         Column("images_per_second", "images/s", 2, marks=True),
-        *([PAPER_BOX] if frame["paper_box"].notna().any() else []),
+        *([PAPER_REGION] if frame["paper_region"].notna().any() else []),
         Column("parameters", "parameters", 0),
         Column("source", "source"),
     ]
@@ -92,11 +94,11 @@ def _notes(params: Params, known: Published, results: list[dict], root: Path) ->
         "–: not published, or not measured here.",
         "rFID is the published Fréchet distance on Inception features; a distance measured here "
         "stands in a column named for its features.",
-        "passes: evaluations of the decoder for one image; guidance counts twice here.",
+        "passes (NFE): evaluations of the decoder for one image; guidance counts twice here.",
         notes.intervals(results, root),
         *notes.timed(results),
         *other_systems.notes(root, known),
-        *([BOX_NOTE] if any(result["timing"].get("paper_box") for result in results) else []),
+        *([REGION_NOTE] if any(result["timing"].get("paper_region") for result in results) else []),
         *published.notes(known),
     ]
 

@@ -7,41 +7,44 @@ from msdd.report.notes import commits
 from msdd.report.table import Column, Table
 
 FIELDS = (
-    *("system", "path", "precision", "passes", "parameters", "gflop"),
+    *("system", "variant", "precision", "nfe", "parameters", "gflop"),
     *("images_per_second", "images_per_second_low", "images_per_second_high", "batch"),
     *("latency_ms", "encode", "both", "paper", "paper_batch", "memory_mb", "share"),
     *("speed_up", "by_flops", "times", "times_by_flops", "file"),
 )
-WHOLE = ("passes", "parameters", "batch", "paper_batch")
+WHOLE = ("nfe", "parameters", "batch", "paper_batch")
 
 
 def table(document: dict, source: str) -> Table:
-    """A line for every path of every system; `source` is the document's file."""
-    lines = dict.fromkeys((row["system"], row["path"]) for row in document["rows"])
-    rows = [_line(document, system, path) | {"file": source} for system, path in lines]
+    """A line for every variant of every system; `source` is the document's file."""
+    lines = dict.fromkeys((row["system"], row["variant"]) for row in document["rows"])
+    rows = [_line(document, system, variant) | {"file": source} for system, variant in lines]
     frame = pd.DataFrame(rows, columns=FIELDS).astype(dict.fromkeys(WHOLE, "Int64"))
     slowest = frame["images_per_second"].min()
     columns = [column for column in _columns(document, slowest) if frame[column.name].notna().any()]
     return Table(frame, columns, _caption(document), _notes(document), None, "file")
 
 
-def _line(document: dict, name: str, path: str) -> dict:
+def _line(document: dict, name: str, variant: str) -> dict:
     system = next(one for one in document["systems"] if one["system"] == name)
-    box = {box: timed.rows(document, name, box, path) for box in document["throughput"]["boxes"]}
-    decode, paper = box.get("decode", []), timed.paper(box.get("paper", []))
-    some = next(row for rows in box.values() for row in rows)
+    region = {
+        region: timed.rows(document, name, region, variant)
+        for region in document["throughput"]["regions"]
+    }
+    decode, paper = region.get("decode", []), timed.paper(region.get("paper", []))
+    some = next(row for rows in region.values() for row in rows)
     alone = timed.at(decode, 1)
     return {
         "system": name,
-        "path": path,
+        "variant": variant,
         "precision": some["precision"],
-        "passes": system["evaluations"],
+        "nfe": system["nfe"],
         "parameters": system["parameters"],
         "gflop": system["flops"]["decode"] / 1e9,
         **_decoding(document, system, timed.best(decode)),
         "latency_ms": alone and 1e3 * alone["seconds"],
-        "encode": _speed(timed.best(box.get("encode", []))),
-        "both": _speed(timed.best(box.get("both", []))),
+        "encode": _speed(timed.best(region.get("encode", []))),
+        "both": _speed(timed.best(region.get("both", []))),
         "paper": _speed(paper),
         "paper_batch": paper and paper["batch"],
     }
@@ -85,16 +88,16 @@ def _columns(document: dict, slowest: float) -> list[Column]:
     digits = 4 if slowest < 0.1 else 2
     return [
         Column("system", "system"),
-        Column("path", "path"),
+        Column("variant", "variant"),
         Column("precision", "precision"),
-        Column("passes", "passes", 0),
+        Column("nfe", "passes\n(NFE)", 0),
         Column("gflop", "GFLOP", 2),
         Column("images_per_second", "decode\nimages/s", digits, interval=True),
         Column("batch", "at\nbatch", 0),
         Column("latency_ms", "one image\n(ms)", 1),
         Column("encode", "encode\nimages/s", 1),
         Column("both", "both\nimages/s", 1),
-        Column("paper", "paper box\nimages/s", 1),
+        Column("paper", "paper region\nimages/s", 1),
         Column("memory_mb", "memory\n(MB)", 0),
         Column("share", "of the\nceiling", 1, unit=" %"),
         Column("times", f"speed-up\nover {first}"),
@@ -114,15 +117,15 @@ def _notes(document: dict) -> list[str]:
     weights = "random weights, on which speed does not depend" if document["random"] else "trained"
     return [
         "decode: latents on the device to images on the device, with the drawing of noise. encode: "
-        "the way there. both: one after the other. paper box: both, with the originals' copies on "
-        f"the host and to the device, at batch {timed.PAPER_BATCH} where it was timed, else at the "
-        "best.",
+        "the way there. both: one after the other. paper region: both, with the originals' copies "
+        f"on the host and to the device, at batch {timed.PAPER_BATCH} where it was timed, else at "
+        "the best.",
         f"Each at the best of batches {batches}; medians over {settings['repeats']} rounds in "
         "which all take turns, after a warm-up; brackets are quartiles."
         f"{_cold(document)} Two medians of the same "
         f"differed by {_percent(document['noise'])}: smaller differences are noise.",
         "Paths: plain is eager in fp32; fast and compiled are made for speed, and before they were "
-        f"timed, their images were held against the plain path's. {_ways(document)}",
+        f"timed, their images were held against the plain variant's. {_ways(document)}",
         "GFLOP: matrix products for one image, decoding. of the ceiling: share of the rate that a "
         f"large product reached here in the same run ({_rates(ceilings)}).",
         f"Weights: {weights}. Load average: {origin['before']['load_average']:.1f} before, "
@@ -139,11 +142,11 @@ def _cold(document: dict) -> str:
 
 
 def _ways(document: dict) -> str:
-    """What the paths that are made for speed came to."""
+    """What the variants that are made for speed came to."""
     ways: dict[str, list[str]] = {}
     for row in document["rows"]:
-        known = ways.setdefault(f"{row['path']} is {row['how']}", [])
-        if row["path"] != "plain" and row["system"] not in known:
+        known = ways.setdefault(f"{row['variant']} is {row['how']}", [])
+        if row["variant"] != "plain" and row["system"] not in known:
             known.append(row["system"])
     return " ".join(f"{way}: {', '.join(found)}." for way, found in ways.items() if found)
 

@@ -16,17 +16,17 @@ MARKERS = "oDs^vPX"  # one more than colours, so that pairs repeat late
 
 
 def draw(document: dict) -> Figure:
-    """A line for every path of every system, and dashes where its arithmetic ends."""
+    """A line for every variant of every system, and dashes where its arithmetic ends."""
     with styled():
         figure = Figure(SIZE, facecolor="white")
         axes = figure.add_axes((0.085, 0.215, 0.615, 0.735))
         _axes(axes, document["throughput"]["batches"])
         pairs = zip(cycle(COLOURS), cycle(MARKERS), strict=False)
         for system, (colour, marker) in zip(document["systems"], pairs, strict=False):
-            for path, style in LINES.items():
-                rows = timed.rows(document, system["system"], "decode", path)
+            for variant, style in LINES.items():
+                rows = timed.rows(document, system["system"], "decode", variant)
                 if rows:
-                    looks = {"marker": marker, "fillstyle": FILLS[path]}
+                    looks = {"marker": marker, "fillstyle": FILLS[variant]}
                     _line(axes, rows, color=colour, linestyle=style, **looks)
                     _bound(axes, document, system, rows[0]["precision"], colour)
         if axes.has_data():
@@ -56,7 +56,7 @@ def _line(axes: Axes, rows: list[dict], **looks: object) -> None:
     batch, speed = ([row[name] for row in rows] for name in ("batch", "images_per_second"))
     below = [y - row["batch"] / row["seconds_high"] for y, row in zip(speed, rows, strict=True)]
     above = [row["batch"] / row["seconds_low"] - y for y, row in zip(speed, rows, strict=True)]
-    label = f"{rows[0]['system']}, {rows[0]['path']}"
+    label = f"{rows[0]['system']}, {rows[0]['variant']}"
     style = {"markersize": 5, "linewidth": 1.4, "elinewidth": 1, "label": label}
     axes.errorbar(batch, speed, yerr=(below, above), **style, **looks)
 

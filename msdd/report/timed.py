@@ -5,8 +5,8 @@ from pathlib import Path
 from msdd.files import read_json
 from msdd.pipeline import layout
 
-PATHS = ("plain", "fast", "compiled")
-PAPER_BATCH = 32  # images at once in the paper's own box
+VARIANTS = ("plain", "fast", "compiled")
+PAPER_BATCH = 32  # images at once in the paper's own region
 
 
 def read(root: Path, file: Path | None = None) -> dict | None:
@@ -15,12 +15,12 @@ def read(root: Path, file: Path | None = None) -> dict | None:
     return read_json(path) if path.exists() else None
 
 
-def rows(document: dict, system: str, box: str, path: str | None = None) -> list[dict]:
-    """Those of one path; unless told otherwise, of the one that was made fastest."""
-    found = [row for row in document["rows"] if (row["system"], row["box"]) == (system, box)]
-    paths = {row["path"] for row in found}
-    path = path or max(paths, key=PATHS.index, default=None)
-    return [row for row in found if row["path"] == path]
+def rows(document: dict, system: str, region: str, variant: str | None = None) -> list[dict]:
+    """Those of one variant; unless told otherwise, of the one that was made fastest."""
+    found = [row for row in document["rows"] if (row["system"], row["region"]) == (system, region)]
+    variants = {row["variant"] for row in found}
+    variant = variant or max(variants, key=VARIANTS.index, default=None)
+    return [row for row in found if row["variant"] == variant]
 
 
 def best(found: list[dict]) -> dict | None:
@@ -52,8 +52,8 @@ def timing(document: dict, system: str) -> dict | None:
         "seconds": row["seconds"],
         "batch": row["batch"],
         "images_per_second": row["images_per_second"],
-        "paper_box": whole and whole["images_per_second"],
-        "path": row["path"],
+        "paper_region": whole and whole["images_per_second"],
+        "variant": row["variant"],
         "precision": row["precision"],
         "device": origin["device"],
         "threads": origin["threads"],

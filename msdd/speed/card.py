@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from msdd.ceilings import Ceilings
-from msdd.flow.sampler import forward_passes, per_scale, split_steps
+from msdd.flow.sampler import nfe, per_scale, split_steps
 from msdd.model.config import ModelConfig
 from msdd.speed import costs, flops
 from msdd.speed.counted import launches
@@ -34,8 +34,8 @@ class Decoder:
     conditioned: bool = True
 
     @property
-    def evaluations(self) -> int:
-        return forward_passes(self.steps, self.guidance)
+    def nfe(self) -> int:
+        return nfe(self.steps, self.guidance)
 
     @property
     def flops(self) -> int:
@@ -59,7 +59,7 @@ class Decoder:
 
     def _step(self, side: int, guidance: float) -> int:
         cost = costs.evaluation_flops(self.config, side, self.conditioned)
-        return cost * forward_passes([1], [guidance])
+        return cost * nfe([1], [guidance])
 
 
 def teacher(
@@ -144,7 +144,7 @@ def _line(decoder: Decoder, other: Decoder, ceilings: Ceilings, precision: str) 
         "scales": decoder.config.sides,
         "steps": list(decoder.steps),
         "guidance": list(decoder.guidance),
-        "evaluations": decoder.evaluations,
+        "nfe": decoder.nfe,
         "parameters": decoder.networks * decoder.weights,
         "flops": decoder.flops,
         "launches": _launches(decoder),
@@ -158,7 +158,7 @@ def _line(decoder: Decoder, other: Decoder, ceilings: Ceilings, precision: str) 
 
 
 def _launches(decoder: Decoder) -> int | None:
-    """Of the plain path of an MMDiT; what folding leaves of them is the fast path's affair."""
+    """Of the plain variant of an MMDiT; folding leaves fewer."""
     if decoder.config.uvit or not decoder.conditioned:
         return None
-    return decoder.evaluations * launches(decoder.config.depth)
+    return decoder.nfe * launches(decoder.config.depth)

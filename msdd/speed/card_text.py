@@ -8,7 +8,7 @@ DECODERS = (
     "scales",
     "steps",
     "guidance",
-    "passes",
+    "passes (NFE)",
     "weights",
     "GFLOP",
     "launches",
@@ -22,7 +22,7 @@ NOTES = (
     "GFLOP: of one image; 2 for a multiplication with its addition; norms and the like not counted",
     "arithmetic, reading: least time for the products of one image, and to read the weights once",
     "batch 1: least time of one image alone; images/s: at most, however large the batch",
-    "activations: bytes written and read if no cache held any; launches: of the plain eager path",
+    "activations: bytes written and read if no cache held any; launches: of the plain variant",
     "over student: FLOPs as a multiple of the last row's",
 )
 
@@ -76,7 +76,7 @@ def _decoder(line: dict) -> tuple[str, ...]:
         "/".join(map(str, line["scales"])),
         _listed(line["steps"]),
         _listed(line["guidance"]),
-        f"{line['evaluations']:,}",
+        f"{line['nfe']:,}",
         f"{line['parameters'] / 1e6:,.1f} M",
         giga(line["flops"]),
         "–" if line["launches"] is None else f"{line['launches']:,}",

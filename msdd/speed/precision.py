@@ -1,4 +1,4 @@
-"""A tokenizer in another arithmetic, for systems without a fast path of their own."""
+"""A tokenizer in another arithmetic, for systems without a fast variant of their own."""
 
 from collections.abc import Sequence
 

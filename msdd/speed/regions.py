@@ -1,4 +1,4 @@
-"""The boxes: what lies between two readings of the clock.
+"""The regions: what lies between two readings of the clock.
 
     decode  latents on the device -> images on the device, with the drawing of noise
     encode  images on the device -> latents on the device
@@ -41,8 +41,8 @@ class Inputs:
         return range(turn * self.batch, (turn + 1) * self.batch)
 
 
-class Boxes:
-    """One tokenizer's calls, by the name of the box; each call takes the next input.
+class Regions:
+    """One tokenizer's calls, by the name of the region; each call takes the next input.
 
     Latents are those of the plain tokenizer, so that both decode the same.
     """
@@ -52,18 +52,18 @@ class Boxes:
         self.latents = [plain.encode(images) for images in inputs.images]
         self.turns = count(1)  # 0 is the gate's
 
-    def call(self, box: str) -> Callable[[], Tensor]:
+    def call(self, region: str) -> Callable[[], Tensor]:
         """What is timed."""
-        return lambda: self.at(box, next(self.turns), self.tokenizer)
+        return lambda: self.at(region, next(self.turns), self.tokenizer)
 
-    def at(self, box: str, turn: int, tokenizer: Tokenizer) -> Tensor:
-        """What comes out of a box at a turn, by this tokenizer."""
+    def at(self, region: str, turn: int, tokenizer: Tokenizer) -> Tensor:
+        """What comes out of a region at a turn, by this tokenizer."""
         k, ids = turn % SETS, self.inputs.ids(turn)
-        if box == "decode":
+        if region == "decode":
             return tokenizer.decode(self.latents[k], ids)
-        if box == "encode":
+        if region == "encode":
             return tokenizer.encode(self.inputs.images[k])
-        if box == "both":
+        if region == "both":
             return tokenizer.reconstruct(self.inputs.images[k], ids)
         return _paper(tokenizer, self.inputs.host[k], ids, self.inputs.device)
 

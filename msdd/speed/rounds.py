@@ -1,7 +1,7 @@
 """The harness: systems timed in turns in one run, after a gate and a warm-up of each.
 
 What is compared was measured in the same minutes on the same machine: at each batch size, in every
-round each system is timed once in every box, every second round in reverse order. The first is
+round each system is timed once in every region, every second round in reverse order. The first is
 timed twice a round; what its two medians differ by is noise.
 """
 
@@ -21,7 +21,7 @@ from msdd.params.sections import Throughput
 from msdd.pipeline.progress import Progress
 from msdd.speed import gate
 from msdd.speed.regions import Inputs
-from msdd.speed.systems import System
+from msdd.speed.systems import TimedSystem
 from msdd.tokenizers.tokenizer import Tokenizer
 
 WARM_CALLS = 10  # of a processor, unless these seconds are over before
@@ -31,20 +31,20 @@ SAMPLE_SECONDS = 0.05  # least length of a sample, in as many calls as it takes
 
 
 @dataclass
-class Job:
-    """One path of a system, in its precision, in one box at one batch size.
+class TimingJob:
+    """One variant of a system, in its precision, in one region at one batch size.
 
-    how:    what the path came to: eager, folded or compiled.
+    how:    what the variant came to: eager, folded or compiled.
     calls:  in one sample.
     memory: bytes at most besides weights and inputs, encoding or decoding, where the device tells.
     cold:   the first call is a sample, before the rounds.
     """
 
     system: str
-    path: str
+    variant: str
     how: str
     precision: str
-    box: str
+    region: str
     batch: int
     call: Callable[[], Tensor]
     calls: int = 1
@@ -82,10 +82,10 @@ class Job:
         low, median, high = _quartiles(self.samples)
         return {
             "system": self.system,
-            "path": self.path,
+            "variant": self.variant,
             "how": self.how,
             "precision": self.precision,
-            "box": self.box,
+            "region": self.region,
             "batch": self.batch,
             "seconds": median,
             "seconds_low": low,
@@ -98,16 +98,16 @@ class Job:
         }
 
 
-def measure(systems: Sequence[System], settings: Throughput, device: torch.device) -> dict:
-    """`rows`, one for each system, path, box and batch size; `gates`, one for each system, path and
-    batch size; `noise`: the largest share by which two medians of the same differ.
+def measure(systems: Sequence[TimedSystem], settings: Throughput, device: torch.device) -> dict:
+    """`rows`, one for each system, variant, region and batch size; `gates`, one for each system,
+    variant and batch size; `noise`: the largest share by which two medians of the same differ.
 
-    One batch size after the other, so that only one fast path of each system is held at a time.
+    One batch size after the other, so that only one fast variant of each system is held at a time.
     Raises MsddError if it puts out something else than the plain one.
     """
     rows, gates, noises = [], [], []
-    places = len(systems) * len(settings.paths) * len(settings.batches)
-    total = places * (1 + len(settings.boxes) * (1 + settings.repeats))
+    places = len(systems) * len(settings.variants) * len(settings.batches)
+    total = places * (1 + len(settings.regions) * (1 + settings.repeats))
     with torch.inference_mode(), Progress("throughput", total, "timings") as progress:
         told = partial(_tell, progress, count(1))
         for batch in settings.batches:
@@ -121,39 +121,43 @@ def measure(systems: Sequence[System], settings: Throughput, device: torch.devic
 
 
 def ready(
-    systems: Sequence[System],
+    systems: Sequence[TimedSystem],
     settings: Throughput,
     batch: int,
     device: torch.device,
     told: Callable[[], None],
-) -> Iterator[tuple[list[Job], dict]]:
-    """The jobs of every path of every system, warm, and what the gate found of it.
+) -> Iterator[tuple[list[TimingJob], dict]]:
+    """The jobs of every variant of every system, warm, and what the gate found of it.
 
     Systems of one resolution get the same inputs.
     """
     sides = {system.plain.resolution for system in systems}
     inputs = {side: Inputs(side, batch, device) for side in sides}
-    for system, path in product(systems, settings.paths):
-        made = partial(_made, system, path, batch)
-        precision = "fp32" if path == "plain" else settings.precision
-        admitted, boxes = gate.admit(system, path, made, inputs[system.plain.resolution], precision)
+    for system, variant in product(systems, settings.variants):
+        made = partial(_made, system, variant, batch)
+        precision = "fp32" if variant == "plain" else settings.precision
+        admitted, regions = gate.admit(
+            system, variant, made, inputs[system.plain.resolution], precision
+        )
         told()
-        how, memory = getattr(boxes.tokenizer, "how", "eager"), admitted["memory_bytes"]
+        how, memory = getattr(regions.tokenizer, "how", "eager"), admitted["memory_bytes"]
         jobs = []
-        for box in settings.boxes:
-            call = boxes.call(box)
-            jobs.append(Job(system.name, path, how, precision, box, batch, call, memory=memory))
-            jobs[-1].warm_up(device, admitted.get(f"{box}_first_seconds", 0.0))
+        for region in settings.regions:
+            call = regions.call(region)
+            jobs.append(
+                TimingJob(system.name, variant, how, precision, region, batch, call, memory=memory)
+            )
+            jobs[-1].warm_up(device, admitted.get(f"{region}_first_seconds", 0.0))
             told()
         yield jobs, admitted
 
 
-def _made(system: System, path: str, batch: int) -> Tokenizer:
-    return system.plain if path == "plain" else system.fast(batch, path == "compiled")
+def _made(system: TimedSystem, variant: str, batch: int) -> Tokenizer:
+    return system.plain if variant == "plain" else system.fast(batch, variant == "compiled")
 
 
 def rounds(
-    jobs: Sequence[Job], repeats: int, device: torch.device, told: Callable[[], None]
+    jobs: Sequence[TimingJob], repeats: int, device: torch.device, told: Callable[[], None]
 ) -> list[float]:
     """Time every job once a round, as far as it has no sample of that round; returns the second
     times of the first job."""
@@ -171,7 +175,7 @@ def _quartiles(samples: Sequence[float]) -> list[float]:
     return np.quantile(samples, (0.25, 0.5, 0.75)).tolist()
 
 
-def _noise(jobs: Sequence[Job], again: Sequence[float]) -> list[float]:
+def _noise(jobs: Sequence[TimingJob], again: Sequence[float]) -> list[float]:
     """None or one share."""
     if not again:
         return []

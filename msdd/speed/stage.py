@@ -22,12 +22,12 @@ from msdd.report.throughput import table
 from msdd.report.throughput_figure import draw
 from msdd.speed import card_text, rounds
 from msdd.speed.context import machine
-from msdd.speed.systems import System, card_of, chosen, decodes_of
+from msdd.speed.systems import TimedSystem, card_of, chosen, decodes_of
 from msdd.tracking.run import open_run
 
 
 def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
-    """Time the systems of the params; returns the images/s of each in every box.
+    """Time the systems of the params; returns the images/s of each in every region.
 
     Writes `reports/throughput.{json,csv,md,tex,png,svg}`.
     """
@@ -48,7 +48,7 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
 
 def timings(params: Params, root: Path, random: bool = False) -> dict:
     """Time the systems of the params, after printing the FLOP card; `random`: their weights."""
-    device = prepare_device(params)
+    device = prepare_device(params.cpu_threads)
     ceilings = measure(device, params.throughput.precision)
     card = card_of(params, decodes_of(params), ceilings, params.throughput.precision)
     print(card_text.text(card), flush=True)
@@ -59,7 +59,7 @@ def timings(params: Params, root: Path, random: bool = False) -> dict:
     return found | origin | {"card": card, "ceilings": asdict(ceilings), "random": random}
 
 
-def document(systems: Sequence[System], settings: Throughput, device: torch.device) -> dict:
+def document(systems: Sequence[TimedSystem], settings: Throughput, device: torch.device) -> dict:
     """What was timed, how, and what came out, ready for JSON."""
     return {
         "throughput": settings.model_dump(mode="json"),
@@ -68,7 +68,7 @@ def document(systems: Sequence[System], settings: Throughput, device: torch.devi
     }
 
 
-def _about(system: System) -> dict:
+def _about(system: TimedSystem) -> dict:
     plain = system.plain
     described = plain.describe()._asdict()
     return {
@@ -87,7 +87,7 @@ def save(document: dict, path: Path) -> None:
 
 
 def summary(document: dict) -> dict[str, float]:
-    """Images/s of each system in every box at its best batch."""
-    pairs = dict.fromkeys((row["box"], row["system"]) for row in document["rows"])
+    """Images/s of each system in every region at its best batch."""
+    pairs = dict.fromkeys((row["region"], row["system"]) for row in document["rows"])
     best = {pair: timed.best(timed.rows(document, pair[1], pair[0])) for pair in pairs}
     return {"/".join(pair): row["images_per_second"] for pair, row in best.items()}

@@ -10,6 +10,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from msdd.ceilings import Ceilings
+from msdd.fast.tokenizer import Fast
 from msdd.model.autoencoder import decoder_of, encoder_of
 from msdd.model.config import ModelConfig
 from msdd.params.schema import Params
@@ -23,13 +24,13 @@ from msdd.tokenizers.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
-class System:
+class TimedSystem:
     """One thing to time.
 
     plain: eager in fp32: what every other path must agree with.
     fast:  for a number of images at once, the path made for speed; compiled in any case if True,
            on a GPU alone if False.
-    flops: of one image in the boxes `encode` and `decode`.
+    flops: of one image in the regions `encode` and `decode`.
     """
 
     name: str
@@ -38,11 +39,13 @@ class System:
     flops: dict[str, int]
 
 
-def of_tokenizer(name: str, tokenizer: Tokenizer, precision: str) -> System:
-    """Any tokenizer; its fast path is its own code in `precision`, compiled on a GPU; its FLOPs are
-    counted. Its parameters must not require gradients.
+def of_tokenizer(name: str, tokenizer: Tokenizer, precision: str) -> TimedSystem:
+    """Any tokenizer; its fast variant is its own code in `precision`, compiled on a GPU; its FLOPs
+    are counted. Its parameters must not require gradients.
     """
-    return System(name, tokenizer, _in_precision(tokenizer, precision), counted_flops(tokenizer))
+    return TimedSystem(
+        name, tokenizer, _in_precision(tokenizer, precision), counted_flops(tokenizer)
+    )
 
 
 @torch.inference_mode()
@@ -57,7 +60,9 @@ def counted_flops(tokenizer: Tokenizer) -> dict[str, int]:
         }
 
 
-def chosen(params: Params, root: Path, device: torch.device, random: bool = False) -> list[System]:
+def chosen(
+    params: Params, root: Path, device: torch.device, random: bool = False
+) -> list[TimedSystem]:
     """What is to be timed, with weights from `root`; if `random`, and of other systems, drawn here.
 
     Rows of `decodes` of the same networks share them.
@@ -81,22 +86,22 @@ def decodes_of(params: Params) -> list[str]:
     return [name for name in params.timed() if name in params.decodes]
 
 
-def _of_decode(params: Params, name: str, networks: MSDD) -> System:
+def _of_decode(params: Params, name: str, networks: MSDD) -> TimedSystem:
     cost, jump = on_card(params, name), params.decodes[name].jump
     plain = MSDD(networks.encoder, networks.decoders, cost.steps, cost.guidance, jump)
     shares = {"encode": costs.encoder_flops(cost.config), "decode": cost.flops}
-    return System(name, plain, _fast(plain, params.throughput.precision), shares)
+    return TimedSystem(name, plain, _fast(plain, params.throughput.precision), shares)
 
 
 def _fast(plain: MSDD, precision: str) -> Callable[[int, bool], Tokenizer]:
-    """Networks of other systems have no fast path of their own."""
+    """Networks of other systems have no fast variant of their own."""
     if plain.config.uvit or plain.config.kl_encoder:
         return _in_precision(plain, precision)
-    return lambda batch, compiled: plain.fast(batch, precision=precision, compiled=compiled or None)
+    return lambda batch, compiled: Fast(plain, batch, None, precision, compiled or None)
 
 
 def _in_precision(tokenizer: Tokenizer, precision: str) -> Callable[[int, bool], Tokenizer]:
-    """The same effort for systems without a fast path as for those that have one."""
+    """The same effort for systems without a fast variant as for those that have one."""
 
     def fast(batch: int, compiled: bool) -> Tokenizer:
         compiled = compiled or tokenizer.device.type == "cuda"

@@ -101,7 +101,7 @@ class Cosmos(Tokenizer):
         levels = self.config.levels
         tokens = (self.resolution // self.multiple) ** 2
         size = bits(tokens, self.codes)
-        return Description(tokens, len(levels), size, self.size(), evaluations=1)
+        return Description(tokens, len(levels), size, self.size(), nfe=1)
 
     @torch.inference_mode()
     def encode(self, images: Tensor) -> Tensor:

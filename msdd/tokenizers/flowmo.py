@@ -53,7 +53,7 @@ class Sampling:
         return self.guidance != 1 and self.interval[0] <= level <= self.interval[1]
 
     @property
-    def evaluations(self) -> int:
+    def nfe(self) -> int:
         """Forward passes of one decode; a guided step costs two."""
         return sum(2 if self.guided(t) else 1 for t in self.times[:-1])
 
@@ -72,7 +72,7 @@ class FlowMo(Tokenizer):
     def describe(self) -> Description:
         """Parameters are all that a checkpoint stores, idle ones too (`flowmo_network`)."""
         c = self.config
-        passes = self.sampling.evaluations
+        passes = self.sampling.nfe
         return Description(c.tokens, c.bits, c.tokens * c.bits, self.size(), passes)
 
     @torch.inference_mode()

@@ -49,7 +49,7 @@ class KLVAE(Tokenizer):
     def describe(self) -> Description:
         tokens = (self.resolution // self.multiple) ** 2
         dim = self.vae.config.latent_channels
-        return Description(tokens, dim, None, self.size(), evaluations=1)
+        return Description(tokens, dim, None, self.size(), nfe=1)
 
     def compile_networks(self, **options: object) -> None:
         for network in (self.vae.encoder, self.vae.decoder):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from msdd.errors import MsddError
 from msdd.flow.correlation import CORRELATIONS
 from msdd.flow.noise import image_noise
-from msdd.flow.sampler import forward_passes, per_scale, sample, split_steps
+from msdd.flow.sampler import nfe, per_scale, sample, split_steps
 from msdd.flow.scales import Scale
 from msdd.model.autoencoder import Autoencoder, decoder_of, encode, encoder_of
 from msdd.model.config import ModelConfig
@@ -56,7 +56,7 @@ class MSDD(Tokenizer):
 
     def describe(self) -> Description:
         """Tokens, size and forward passes; guided steps count twice."""
-        passes = forward_passes(self.steps, self.guidance)
+        passes = nfe(self.steps, self.guidance)
         return Description(self.config.latents, self.config.latent_dim, None, self.size(), passes)
 
     def compile_networks(self, **options: object) -> None:
@@ -93,14 +93,6 @@ class MSDD(Tokenizer):
             return decoder.velocity(x, t, scale, latents if conditional else None)
 
         return sample(velocity, normals, self.steps, self.guidance, self.correlation)
-
-    def fast(self, batch: int, **settings: object) -> Tokenizer:
-        """The same tokenizer for speed; settings: device, precision, compiled (`speed.fast`)."""
-        from msdd.fast.tokenizer import Fast
-
-        if self.config.uvit or self.config.kl_encoder:
-            raise MsddError("only MMDiTs have a fast path: decode with the tokenizer itself")
-        return Fast(self, batch, **settings)
 
 
 def load(

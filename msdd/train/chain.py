@@ -30,7 +30,7 @@ from msdd.weights.model_folder import load_teacher
 
 def run(params: Params, student: str, root: Path = Path(".")) -> dict[str, float]:
     """Train the row `student` (mode joint, joint_paper_code or finetune) as a whole."""
-    device = prepare_device(params)
+    device = prepare_device(params.cpu_threads)
     settings, model = params.distil_of(student), params.model_row(student)
     sources = [layout.stage1(model)]
     teacher = load_teacher(root / sources[0]).to(device)

@@ -27,7 +27,7 @@ from msdd.weights.model_folder import load_teacher
 
 def run(params: Params, student: str, scale: int, root: Path = Path(".")) -> dict[str, float]:
     """Distil the row `student` at `scale` into `runs/<model>/<student>/scale<k>`."""
-    device = prepare_device(params)
+    device = prepare_device(params.cpu_threads)
     settings, model = params.distil_of(student), params.model_row(student)
     source = layout.stage1(model)
     teacher = load_teacher(root / source).to(device)

@@ -32,7 +32,7 @@ from msdd.weights.pretrained import lpips_network
 
 def run(params: Params, model: str, root: Path = Path(".")) -> dict[str, float]:
     """Train the row `model` into `runs/<model>/stage1`; returns its last losses."""
-    device = prepare_device(params)
+    device = prepare_device(params.cpu_threads)
     settings, config = params.stage1_of(model), model_config(params, model)
     crops = Crops(root / layout.prepared(), "train", expect_resolution=config.resolution)
     torch.manual_seed(seed_of("weights", params.seed))
@@ -88,7 +88,7 @@ def losses(
     total = settings.kl * terms.get("kl", torch.zeros((), device=images.device))
     for scale, share, context in shares:
         x_e = reduced(share, scale)
-        t = torch.sigmoid(settings.time_mean + torch.randn(len(share), device=images.device))
+        t = torch.sigmoid(settings.logit_mean + torch.randn(len(share), device=images.device))
         error, X_e = velocity_error(network, x_e, t, scale, context)
         weight = authors_weight(t) if settings.loss_weight == "authors" else 1.0
         total = total + (weight * error).sum() / len(images)
@@ -129,5 +129,5 @@ def velocity_error(
 
 def drop(latents: Tensor, null: Tensor, settings: Stage1) -> Tensor:
     """Replace the latents of single images by the null latents, for classifier-free guidance."""
-    dropped = torch.rand(len(latents), 1, 1, device=latents.device) < settings.null_probability
+    dropped = torch.rand(len(latents), 1, 1, device=latents.device) < settings.cond_drop_prob
     return torch.where(dropped, null, latents)

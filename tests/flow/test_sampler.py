@@ -7,7 +7,7 @@ from msdd.flow.correlation import CORRELATIONS
 from msdd.flow.jump import block_noise, carried
 from msdd.flow.noise import image_noise
 from msdd.flow.path import end_state, reduced, start_state
-from msdd.flow.sampler import euler, forward_passes, per_scale, sample, split_steps
+from msdd.flow.sampler import euler, nfe, per_scale, sample, split_steps
 from msdd.flow.scales import scales
 
 
@@ -60,7 +60,7 @@ def test_forward_passes_are_the_calls(guidance, passes):
     """N steps are N evaluations a branch, and guidance 1 has no second branch."""
     velocity, steps = Counted(), [5, 3, 1]
     sample(velocity, normals(3), steps, guidance)
-    assert len(velocity.calls) == forward_passes(steps, guidance) == passes
+    assert len(velocity.calls) == nfe(steps, guidance) == passes
     for i, (n, g) in enumerate(zip(steps, guidance, strict=True)):
         times = [1 - k / n for k in range(n)]
         for conditional in [True] + [False] * (g != 1):

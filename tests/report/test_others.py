@@ -13,7 +13,7 @@ from msdd.tokenizers.systems import SYSTEMS
 
 def timed(*names: str, random: bool = True) -> dict:
     """A throughput run of systems of the catalogue, one image in a quarter of a second."""
-    about = {"resolution": 256, "tokens": 8, "dim": 2, "evaluations": 1, "parameters": 5}
+    about = {"resolution": 256, "tokens": 8, "dim": 2, "nfe": 1, "parameters": 5}
     about |= {"flops": {"decode": 1e9}}
     rows = [row(name, "plain", "decode", 1, 0.25) for name in names]
     systems = [{"system": name, **about} for name in names]
@@ -28,7 +28,7 @@ def evaluated(name: str, **figures: object) -> dict:
         "weights": {"x.pth": "0123456789abcdef" * 4},
         "images": 500,
         "resolution": 256,
-        "description": {"evaluations": 25},
+        "description": {"nfe": 25},
         "protocols": {"flowmo": {"figures": {"psnr": 1.0}}, "primary": {"figures": figures}},
     }
 
@@ -71,7 +71,7 @@ def test_what_was_evaluated_has_its_figures(finished):
     found = frame.loc["flowmo-lo"]
     assert (found["psnr"], found["psnr_low"], found["fd_inception"]) == (22.5, 22.0, 1.25)
     assert (found["file"], found["protocol"]) == (file.as_posix(), "primary")
-    assert found["forward_passes"] == 25 and pd.isna(found["rfid"])
+    assert found["nfe"] == 25 and pd.isna(found["rfid"])
     assert "500 images at 256 px by protocol primary; weights x.pth (0123456789ab); on Some" in text
     assert "Some GPU. All figures are in reports/systems/flowmo-lo.json. Commit: 0a1b2c" in text
 

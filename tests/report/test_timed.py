@@ -21,9 +21,9 @@ FLOPS = {"student": 1e9, "teacher": 24e9}
 def document(**changed) -> dict:
     """One run: a student in two paths, a teacher in one, at two batch sizes."""
     rows = [
-        row(system, path, box, batch, times[batch > 1] * (2 if box == "paper" else 1))
-        for (system, path), times in TIMES.items()
-        for box in ("decode", "paper")
+        row(system, variant, region, batch, times[batch > 1] * (2 if region == "paper" else 1))
+        for (system, variant), times in TIMES.items()
+        for region in ("decode", "paper")
         for batch in (1, 32)
     ]
     described = {"tokens": 16, "dim": 16, "bits": None, "parameters": 7, "resolution": 32}
@@ -31,13 +31,13 @@ def document(**changed) -> dict:
     return {
         "throughput": {
             "systems": ["student", "teacher"],
-            "boxes": ["decode", "paper"],
+            "regions": ["decode", "paper"],
             "batches": [1, 32],
             "repeats": 5,
             "precision": "bf16",
         },
         "systems": [
-            {"system": name, "flops": {"decode": cost}, "evaluations": 3, **described}
+            {"system": name, "flops": {"decode": cost}, "nfe": 3, **described}
             for name, cost in FLOPS.items()
         ],
         "rows": rows,
@@ -49,15 +49,15 @@ def document(**changed) -> dict:
     } | changed
 
 
-def row(system: str, path: str, box: str, batch: int, seconds: float) -> dict:
+def row(system: str, variant: str, region: str, batch: int, seconds: float) -> dict:
     spread = {"seconds": seconds, "seconds_low": 0.9 * seconds, "seconds_high": 1.1 * seconds}
-    precision = {"fast": "bf16", "plain": "fp32"}[path]
+    precision = {"fast": "bf16", "plain": "fp32"}[variant]
     about = {
         "how": "eager",
         "cold": False,
         "system": system,
-        "path": path,
-        "box": box,
+        "variant": variant,
+        "region": region,
         "batch": batch,
         "precision": precision,
     }
@@ -74,7 +74,7 @@ def both(finished):
 
 def test_a_line_for_every_path(tmp_path):
     save(document(), tmp_path / "own.json")
-    frame = pd.read_csv(tmp_path / "own.csv").set_index(["system", "path"])
+    frame = pd.read_csv(tmp_path / "own.csv").set_index(["system", "variant"])
     assert list(frame.index) == list(TIMES)
     fast = frame.loc["student", "fast"]
     assert fast["images_per_second"] == 200 and fast["batch"] == 32
@@ -113,9 +113,9 @@ def test_table_2_takes_speed_from_the_run_and_the_rest_from_evaluations(both):
     assert frame.loc["student", "speed_against"] == "teacher"
     untimed = frame.loc["student-joint"]
     assert untimed["images_per_second"] == pipeline.DECODES["student-joint"][1]
-    assert np.isnan(untimed["speed_ratio"])  # its teacher was timed in another box
+    assert np.isnan(untimed["speed_ratio"])  # its teacher was timed in another region
     told = (root / layout.table("table2", "md")).read_text()
-    assert "Some CPU, 2 threads, fast path, bf16, batch 32" in told
+    assert "Some CPU, 2 threads, fast variant, bf16, batch 32" in told
     assert "Some CPU @ 2.0, 2 threads, fp32, batch 64" in told
 
 
@@ -137,14 +137,14 @@ def test_table_1_shows_the_papers_own_box_where_it_was_timed(both, tmp_path_fact
     params, root = both
     table1.run(params, root)
     frame = pd.read_csv(root / layout.table("table1", "csv")).set_index("row")
-    assert frame.loc["student", "paper_box"] == 100
-    assert "paper box images/s" in (root / layout.table("table1", "md")).read_text()
+    assert frame.loc["student", "paper_region"] == 100
+    assert "paper region images/s" in (root / layout.table("table1", "md")).read_text()
     (root / layout.throughput()).unlink()
     table1.run(params, root)
-    assert "paper box" not in (root / layout.table("table1", "md")).read_text()
+    assert "paper region" not in (root / layout.table("table1", "md")).read_text()
 
 
 def test_quality_stands_against_the_speed_of_the_run(both):
     params, root = both
     assert figures.run(params, root)["points"] == len(pipeline.DECODES)
-    assert "fast path" in (root / layout.figure("quality_speed", "svg")).read_text()
+    assert "fast variant" in (root / layout.figure("quality_speed", "svg")).read_text()

@@ -62,7 +62,7 @@ def test_the_arithmetic_bound_on_an_h100():
     student = lines()["student", 4]
     assert student["images_per_second"] == pytest.approx(2100, rel=0.03)
     assert 0.6e-3 < student["latency_seconds"] < 1e-3
-    assert student["evaluations"] == 4 and student["parameters"] == 4 * 249_617_344
+    assert student["nfe"] == 4 and student["parameters"] == 4 * 249_617_344
 
 
 @pytest.mark.parametrize("batch", [1, 3])

@@ -73,7 +73,7 @@ def test_packed_conditioning_is_unpacked():
 def test_the_same_images(name, images):
     """In batches of 2 for five images, to a few roundings of a range of 2."""
     plain = tokenizer(name)
-    fast = plain.fast(2, precision="fp32")
+    fast = Fast(plain, 2, precision="fp32")
     ids = [7, 1, 4, 0, 3]
     expected = plain.reconstruct(images, ids, seed=5)
     torch.testing.assert_close(fast.reconstruct(images, ids, seed=5), expected, atol=3e-5, rtol=0)
@@ -83,7 +83,7 @@ def test_the_same_images(name, images):
 def test_compiled_batches_of_any_size(images):
     """One graph of two images serves one, two and five."""
     plain = tokenizer("student", SHALLOW)
-    fast = plain.fast(2, precision="fp32", compiled=True)
+    fast = Fast(plain, 2, precision="fp32", compiled=True)
     assert fast.compiled
     for count in (1, 2, 5):
         expected = plain.reconstruct(images[:count])
@@ -98,7 +98,7 @@ def test_a_gpu_gets_wholes_as_graphs_without_breaks(name, images, monkeypatch):
     monkeypatch.setattr(fast_path, "options", lambda _: {"dynamic": False, "backend": counter})
     monkeypatch.setattr(Fast, "regions", lambda self: [self.encoder, self.chain])
     plain = tokenizer(name)
-    fast = plain.fast(2, precision="fp32", compiled=True)
+    fast = Fast(plain, 2, precision="fp32", compiled=True)
     graphs = counter.frame_count
     assert graphs == 2 if name == "student" else graphs >= 2
     latents = plain.encode(images).clone()
@@ -114,7 +114,7 @@ def test_without_a_compiler_it_stays_plain_and_says_so(images, monkeypatch, caps
     torch._dynamo.reset()
     plain = tokenizer("student", SHALLOW)
     with inductor.patch({"cpp.cxx": (None, str(tmp_path / "none"))}):
-        fast = plain.fast(2, precision="fp32", compiled=True)
+        fast = Fast(plain, 2, precision="fp32", compiled=True)
     assert not fast.compiled and "not compiled" in capsys.readouterr().err
     torch.testing.assert_close(
         fast.reconstruct(images), plain.reconstruct(images), atol=3e-5, rtol=0
@@ -125,10 +125,10 @@ def test_mistakes_are_told(images):
     student = tokenizer("student")
     latents = student.encode(images)
     for call, told in (
-        (lambda: student.fast(0), "batch 0"),
-        (lambda: student.fast(1, precision="fp16"), "precision fp16: fp32 or bf16"),
-        (lambda: student.fast(1, precision="fp32").decode(latents, [1, 2]), "2 ids for 5 latents"),
-        (lambda: student.fast(1, precision="fp32").decode(latents[:0]), "an empty batch"),
+        (lambda: Fast(student, 0), "batch 0"),
+        (lambda: Fast(student, 1, precision="fp16"), "precision fp16: fp32 or bf16"),
+        (lambda: Fast(student, 1, precision="fp32").decode(latents, [1, 2]), "2 ids for 5 latents"),
+        (lambda: Fast(student, 1, precision="fp32").decode(latents[:0]), "an empty batch"),
     ):
         with pytest.raises(MsddError, match=told):
             call()
@@ -137,7 +137,7 @@ def test_mistakes_are_told(images):
 def test_one_step_is_a_function_of_its_tensors(images):
     """Noise comes in as vectors: the same ones give the same images."""
     plain = tokenizer("student")
-    fast = plain.fast(5, precision="fp32")
+    fast = Fast(plain, 5, precision="fp32")
     assert isinstance(fast.chain, OneStep)
     noise = vectors(0, range(5), CONFIG.sides)
     assert torch.equal(fast.chain(fast.encode(images), noise), fast.reconstruct(images))

@@ -18,7 +18,7 @@ from msdd.files import read_json
 from msdd.model.config import KLEncoderConfig, UViTConfig
 from msdd.params.load import parse
 from msdd.speed import gate, precision, rounds, stage, systems
-from msdd.speed.regions import SETS, Boxes, Inputs
+from msdd.speed.regions import SETS, Inputs, Regions
 from msdd.tokenizers.klvae import KLVAE
 from msdd.tokenizers.llamagen import LlamaGen, LlamaGenConfig
 from msdd.tokenizers.ssdd import SSDD, Sampling, SSDDConfig
@@ -28,8 +28,8 @@ CPU = torch.device("cpu")
 SETTINGS = {
     "systems": ["student", "teacher"],
     "batches": [1, 3],
-    "boxes": ["decode", "encode", "both", "paper"],
-    "paths": ["plain", "fast"],
+    "regions": ["decode", "encode", "both", "paper"],
+    "variants": ["plain", "fast"],
     "repeats": 3,
     "precision": "fp32",
 }
@@ -85,8 +85,10 @@ def changed(decodes, **methods):
 
 def test_every_system_path_box_and_batch_has_a_row(params, decodes):
     found = rounds.measure(decodes, params.throughput, CPU)
-    names = ("system", "path", "box", "batch")
-    expected = set(product(*(SETTINGS[key] for key in ("systems", "paths", "boxes", "batches"))))
+    names = ("system", "variant", "region", "batch")
+    expected = set(
+        product(*(SETTINGS[key] for key in ("systems", "variants", "regions", "batches")))
+    )
     assert {tuple(row[name] for name in names) for row in found["rows"]} == expected
     assert len(found["rows"]) == len(expected)
     assert len(found["gates"]) == 8 and 0 <= found["noise"] < math.inf
@@ -100,7 +102,7 @@ def test_every_system_path_box_and_batch_has_a_row(params, decodes):
 def test_rounds_take_turns_and_turn_round():
     order = []
 
-    class Job(rounds.Job):
+    class Job(rounds.TimingJob):
         def time(self, device):
             order.append(self.system)
             return 1.0
@@ -142,7 +144,7 @@ def test_a_slow_sampler_is_gated_in_two_steps(params, monkeypatch):
             return super().decode(latents)
 
     settings = params.throughput.model_copy(
-        update={"paths": ("fast",), "boxes": ("decode",), "batches": (1,), "precision": "bf16"}
+        update={"variants": ("fast",), "regions": ("decode",), "batches": (1,), "precision": "bf16"}
     )
     monkeypatch.setattr(systems, "counted_flops", lambda _: {"encode": 1, "decode": 1})
     monkeypatch.setattr(precision, "arithmetic", lambda *_: nullcontext())
@@ -198,7 +200,7 @@ def test_flops_that_are_counted_are_those_of_the_closed_form(decodes):
     ids=["shifted", "mixed up", "nan", "half", "the same noise for all"],
 )
 def test_a_wrong_decoder_is_not_timed(params, decodes, wrong, told):
-    settings = params.throughput.model_copy(update={"batches": (3,), "paths": ("fast",)})
+    settings = params.throughput.model_copy(update={"batches": (3,), "variants": ("fast",)})
     with pytest.raises(MsddError) as error:
         rounds.measure(changed(decodes, decode=wrong), settings, CPU)
     assert told in str(error.value) and "\n" not in str(error.value)
@@ -206,7 +208,7 @@ def test_a_wrong_decoder_is_not_timed(params, decodes, wrong, told):
 
 
 def test_a_wrong_encoder_is_not_timed(params, decodes):
-    settings = params.throughput.model_copy(update={"boxes": ("decode",)})
+    settings = params.throughput.model_copy(update={"regions": ("decode",)})
     wrong = changed(decodes, encode=lambda encode: lambda images: encode(images.flip(-1)))
     with pytest.raises(MsddError, match="of student, fast encode, batch 1: deviates by"):
         rounds.measure(wrong, settings, CPU)
@@ -219,12 +221,12 @@ def test_deviation_is_relative_and_counts_indices():
 
 
 def test_inputs_and_noise_are_new_for_each_call(decodes):
-    """No call repeats the last one, and the noise is drawn inside the box."""
+    """No call repeats the last one, and the noise is drawn inside the region."""
     drawn = []
     plain = decodes[0].plain
-    boxes = Boxes(plain, plain, Inputs(16, 2, CPU))
+    regions = Regions(plain, plain, Inputs(16, 2, CPU))
     hook = plain.decoders[0].register_forward_hook(lambda _, inputs, __: drawn.append(inputs[0]))
-    call = boxes.call("decode")
+    call = regions.call("decode")
     for _ in range(SETS + 1):
         call()
     hook.remove()
@@ -241,11 +243,11 @@ def here(tmp_path, monkeypatch, tiny_params):
 
 def test_a_measurement_of_ones_own(here, capsys):
     """Options are checked like params, and what they measure lies apart from the pipeline's."""
-    options = ["--random", "--batches", "2", "--paths", "plain", "--repeats", "1"]
-    assert cli.main(["throughput", *options, "--json", "own/box.json"]) == 0
+    options = ["--random", "--batches", "2", "--variants", "plain", "--repeats", "1"]
+    assert cli.main(["throughput", *options, "--json", "own/region.json"]) == 0
     out = capsys.readouterr().out
     assert out.index("over student") < out.index("| student")  # the card stands first
-    found = read_json(here / "own/box.json")
+    found = read_json(here / "own/region.json")
     assert found["throughput"]["batches"] == [2] and found["random"]
     assert found["ceilings"]["bf16"] is None and found["ceilings"]["fp32"] > 0
     assert {"commit", "versions", "device", "threads", "before", "after"} <= found["context"].keys()
@@ -255,7 +257,7 @@ def test_a_measurement_of_ones_own(here, capsys):
     systems = [one["system"] for one in found["systems"]]
     assert systems == ["teacher", "student", "student-finetuned"]
     assert stage.summary(found).keys() == {
-        f"{box}/{name}" for box in ("decode", "paper") for name in systems
+        f"{region}/{name}" for region in ("decode", "paper") for name in systems
     }
 
 
@@ -268,7 +270,7 @@ def test_a_measurement_of_ones_own(here, capsys):
             "options: throughput.systems has 'no'; rows of d",
         ),
         (["--json", "x.json", "--batches", "0"], "options: throughput.batches"),
-        (["--json", "x.json", "--boxes", "decod"], "options: throughput.boxes"),
+        (["--json", "x.json", "--regions", "decod"], "options: throughput.regions"),
         (["--json", "x.json", "--threads", "0"], "options: cpu_threads"),
         (["--json", "x.json", "--batches", "4", "4"], "options: throughput.batches has 4 twice"),
     ],

@@ -10,7 +10,7 @@ from torch import nn
 from msdd.data.pixels import from_uint8
 from msdd.data.shards import Crops
 from msdd.errors import MsddError
-from msdd.flow.sampler import forward_passes
+from msdd.flow.sampler import nfe
 from msdd.pipeline import layout
 from msdd.tokenizers.msdd import MSDD, load
 from msdd.weights import model_folder
@@ -97,14 +97,14 @@ def test_the_teachers_passes_are_its_calls(trained, images, steps, guidance, pas
     tokenizer = teacher(trained, steps=steps, guidance=guidance)
     found = calls(tokenizer)
     tokenizer.reconstruct(images)
-    assert len(found) == forward_passes(tokenizer.steps, tokenizer.guidance) == passes
+    assert len(found) == nfe(tokenizer.steps, tokenizer.guidance) == passes
 
 
 def test_a_student_makes_one_pass_a_scale(trained, images):
     tokenizer = load(trained / STUDENT)
     found = calls(tokenizer)
     tokenizer.reconstruct(images)
-    assert len(found) == forward_passes(tokenizer.steps, tokenizer.guidance) == 2
+    assert len(found) == nfe(tokenizer.steps, tokenizer.guidance) == 2
 
 
 def test_a_student_is_the_teachers_encoder_and_its_own_scales(trained, images):

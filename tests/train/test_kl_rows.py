@@ -12,6 +12,7 @@ from msdd.data.pixels import from_uint8
 from msdd.data.shards import Crops
 from msdd.errors import MsddError
 from msdd.evaluate import stage
+from msdd.fast.tokenizer import Fast
 from msdd.files import digest, read_json
 from msdd.flow.scales import scales
 from msdd.model.autoencoder import Autoencoder
@@ -44,7 +45,7 @@ ROWS = {
     "models": {
         "ssdd": {
             "model": {"scales": 1, "uvit": UVIT, **LATENTS},
-            "stage1": {**SHORT, "null_probability": 0.0},
+            "stage1": {**SHORT, "cond_drop_prob": 0.0},
         },
         "kl-msdd": {"model": LATENTS, "stage1": SHORT},
     },
@@ -232,7 +233,7 @@ def test_an_encoder_by_file_that_cannot_be_had_trains_nothing(
 
 def test_the_null_latents_of_a_uvit_are_trained(params, images):
     network = autoencoder(params, "ssdd")
-    settings = params.stage1_of("ssdd").model_copy(update={"null_probability": 1.0})
+    settings = params.stage1_of("ssdd").model_copy(update={"cond_drop_prob": 1.0})
     stage1.losses(network, images, settings)["loss"].backward()
     assert network.decoder.null.grad.any()
 
@@ -263,7 +264,7 @@ def test_the_rows_are_evaluated_like_any_other(params, made, tmp_path):
         stage.run(params, decode, root)
         path = layout.evaluation(*params.source(decode), decode)
         found = read_json(root / path)
-        assert (found["tokens"], found["dim"], found["forward_passes"]) == (16, 2, passes)
+        assert (found["tokens"], found["dim"], found["nfe"]) == (16, 2, passes)
         assert found.get("system") == ("SSDD" if decode == "ssdd-teacher" else None)
         with np.load(root / layout.pyramid(path)) as pictures:
             assert len(pictures) == len(found["scales"])
@@ -274,9 +275,9 @@ def test_what_a_tokenizer_says_of_itself(made, images):
     assert student.describe() == Description(16, 2, None, student.size(), 1)
     assert student.reconstruct(images).shape == images.shape
     cross = load(made / layout.assembled("kl-msdd", "kl-finetuned"))
-    assert isinstance(cross.encoder, KLEncoder) and cross.describe().evaluations == 2
+    assert isinstance(cross.encoder, KLEncoder) and cross.describe().nfe == 2
     with pytest.raises(MsddError, match="only MMDiTs have a fast path"):
-        student.fast(4)
+        Fast(student, 4)
     assert of_tokenizer("ssdd", student, "fp32").flops["decode"] > 0
 
 

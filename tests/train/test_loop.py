@@ -201,9 +201,9 @@ def test_a_weight_halves_every_half_life():
 
 
 def test_learning_rate_at_its_ends(tiny_params):
-    """Linear from one batch's share to the peak, then a cosine to `final_learning_rate` of it."""
+    """Linear from one batch's share to the peak, then a cosine to `min_lr_ratio` of it."""
     changes = {"images": 1000, "batch": 10, "warmup": 100, "learning_rate": 2.0}
-    settings = tiny_params.stage1.model_copy(update=changes | {"final_learning_rate": 0.1})
+    settings = tiny_params.stage1.model_copy(update=changes | {"min_lr_ratio": 0.1})
     rates = [learning_rate(images, settings) for images in range(0, 1001, 10)]
     assert rates[0] == pytest.approx(2 * 10 / 100)
     assert rates[50] == pytest.approx(2 * (0.1 + 0.9 * 0.5))

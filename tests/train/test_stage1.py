@@ -53,7 +53,7 @@ def test_a_perfect_velocity_has_no_loss(tiny_params, image, S, weight):
 
 
 def test_each_image_goes_to_one_scale_in_balanced_shares(tiny_params, image):
-    settings = tiny_params.stage1.model_copy(update={"null_probability": 0.0})
+    settings = tiny_params.stage1.model_copy(update={"cond_drop_prob": 0.0})
     network, images = Perfect(3, image), torch.arange(32.0).view(-1, 1, 1, 1).expand(-1, 3, 16, 16)
     losses(network, images, settings)
     assert [(i, len(latents)) for i, latents in network.seen] == [(0, 11), (1, 11), (2, 10)]
@@ -71,7 +71,7 @@ def test_the_loss_is_a_mean_over_images(tiny_params):
 
 @pytest.mark.parametrize("probability", [0.0, 0.1, 1.0])
 def test_latents_are_dropped_as_a_whole_at_their_rate(tiny_params, probability):
-    settings = tiny_params.stage1.model_copy(update={"null_probability": probability})
+    settings = tiny_params.stage1.model_copy(update={"cond_drop_prob": probability})
     latents, null = torch.randn(20_000, 2, 3), torch.randn(1, 2, 3)
     torch.manual_seed(0)
     found = drop(latents, null, settings)
@@ -85,7 +85,7 @@ def test_the_null_latents_are_trained(tiny_params):
     network = Autoencoder(model_config(tiny_params, "msdd"))
     torch.nn.init.normal_(network.decoder.head.weight)
     torch.nn.init.normal_(network.decoder.blocks[0].image.adaln.weight)
-    settings = tiny_params.stage1.model_copy(update={"null_probability": 1.0})
+    settings = tiny_params.stage1.model_copy(update={"cond_drop_prob": 1.0})
     losses(network, torch.rand(4, 3, 16, 16), settings)["loss"].backward()
     assert network.decoder.null.grad.any()
     assert not any(p.grad.any() for p in network.encoder.parameters() if p.grad is not None)

@@ -122,7 +122,7 @@ def kill(engine, artefact):
 
 
 TIMED = ("*.timing.json", "throughput.*", "table[12].md", "table[12].tex", "quality_speed.*")
-SPEEDS = ("images_per_second", "speed_ratio", "at_batch", "paper_box")
+SPEEDS = ("images_per_second", "speed_ratio", "at_batch", "paper_region")
 
 
 def results(folder):

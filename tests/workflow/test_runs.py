@@ -47,7 +47,7 @@ def test_half_by_each_and_both_at_once(runs, tmp_path):
     folder = clone(theirs, tmp_path / "mixed")
     (folder / "dvc.lock").unlink()
     (folder / ".dvc/config.local").write_text(f"[cache]\ndir = {theirs / '.dvc/cache'}\n")
-    told = run(folder, "dvc", "repro", "assemble@msdd-1step", "evaluate@teacher", "reference")
+    told = run(folder, "dvc", "repro", "assemble@msdd-1step", "evaluate@teacher", "baseline")
     assert told.count("is cached - skipping run") == 9
     assert "Running stage" not in told
 

@@ -13,6 +13,7 @@ from checkouts import ROOT, edited, run
 
 from msdd.files import read_json
 from msdd.params.load import load
+from msdd.params.sections import BASELINES
 from msdd.pipeline import jobs, layout, stages
 
 TINY = ROOT / "presets/tiny.yaml"
@@ -59,7 +60,7 @@ def expected(params):
     for student, job in tables["chains"].items():
         yield from (layout.assembled(job["model"], student) / f for f in layout.TRAINING_FILES)
     evaluations = [layout.evaluation(*params.source(decode), decode) for decode in params.decodes]
-    for path in [*evaluations, *map(layout.reference, layout.REFERENCES)]:
+    for path in [*evaluations, *map(layout.baseline, BASELINES)]:
         yield from (path, layout.timing(path), layout.samples(path))
     yield from map(layout.pyramid, evaluations)
     yield from jobs.wanted_receipts(params)
@@ -74,7 +75,7 @@ def artefacts(tables):
     trained = [job["path"] for name in (*jobs.TRAINED, "students") for job in tables[name].values()]
     measured = [job["path"] for job in tables["decodes"].values()]
     reports = [f"reports/{name}" for name in layout.REPORTS]
-    references = map(layout.reference, layout.REFERENCES)
+    references = map(layout.baseline, BASELINES)
     return map(Path, [layout.prepared(), *trained, *measured, *references, *reports])
 
 
@@ -87,7 +88,7 @@ def test_a_fresh_folder_plans_every_job_and_refreshes_the_rows(tiny):
         "assemble": 1,
         "chain": 1,
         "evaluate": 3,
-        "reference": 2,
+        "baseline": 2,
         **REPORTS,
     }
     assert sum(plan.values()) <= 16

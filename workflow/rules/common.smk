@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from msdd.errors import MsddError
+from msdd.params import sections
 from msdd.params.load import load
 from msdd.pipeline import jobs, layout, stages
 from msdd.pipeline.fingerprint import PACKAGE
@@ -74,4 +75,4 @@ wildcard_constraints:
     folder=any_of(["stage1", *PARAMS.students]),
     decode=any_of(PARAMS.decodes),
     k=r"\d+",
-    reference=any_of(layout.REFERENCES),
+    baseline=any_of(sections.BASELINES),

@@ -1,6 +1,6 @@
 EVALUATIONS = [Path(job["path"]) for job in ROWS["decodes"].values()]
-REFERENCES = [layout.reference(name) for name in layout.REFERENCES]
-MEASURED = [*REFERENCES, *EVALUATIONS]
+BASELINES = [layout.baseline(name) for name in sections.BASELINES]
+MEASURED = [*BASELINES, *EVALUATIONS]
 TIMINGS = [layout.throughput(), *map(layout.timing, MEASURED)]
 # What the user has measured of other systems.
 OTHERS = sorted(layout.systems().glob("*"))

@@ -71,6 +71,7 @@ lint: setup
 	ruff format --check .
 	snakefmt --check Snakefile workflow
 	snakemake --lint
+	lint-imports --no-cache
 
 setup: .venv/.ready
 

@@ -12,7 +12,7 @@ from msdd.errors import MsddError
 from msdd.pipeline import lock
 
 HOLDER = """if True:
-    import sys, time; from msdd import lock
+    import sys, time; from msdd.pipeline import lock
     with lock.hold(sys.argv[1]):
         print("held", flush=True)
         time.sleep(60)"""

@@ -25,7 +25,7 @@ SCALE = layout.scale("msdd", "msdd-1step", 1)
 # Trains to the middle of step 8 (batch 32, a checkpoint after 128 images) and stops there.
 CHILD = """
 import os, signal
-from msdd.params import load
+from msdd.params.load import load
 from msdd.train import stage1
 
 losses, steps = stage1.losses, iter(range(8))

@@ -119,7 +119,7 @@ def test_a_checkpoint_of_a_finished_training_only_needs_its_export(
         raise Interruption
 
     with monkeypatch.context() as patch, pytest.raises(Interruption):
-        patch.setattr(distil.store, "save", failing)
+        patch.setattr(distil.model_folder, "save", failing)
         distil.run(tiny_params, "msdd-1step", 1, work)
     distil.run(tiny_params, "msdd-1step", 1, work)
     assert "goes on after 192 images" in capsys.readouterr().err

@@ -118,7 +118,7 @@ def test_distilling_leaves_the_teachers_folder_alone(trained):
     teacher = load_teacher(trained / layout.stage1("msdd"))
     for k in range(2):
         student = Decoder(teacher.config)
-        distil.store.load_into(student, trained / layout.scale("msdd", "msdd-1step", k))
+        distil.model_folder.load_into(student, trained / layout.scale("msdd", "msdd-1step", k))
         assert not torch.equal(student.head.weight, teacher.decoder.head.weight)
         assert torch.equal(student.null, teacher.decoder.null)
 

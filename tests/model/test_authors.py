@@ -1,11 +1,10 @@
 """The networks reproduce the numbers of the authors' code, given its weights."""
 
 import json
-import os
-from pathlib import Path
 
 import pytest
 import torch
+from recorded import cases
 from safetensors.torch import load_file
 
 from msdd.errors import MsddError
@@ -18,10 +17,7 @@ from msdd.model.decoder import Decoder
 from msdd.model.encoder import Encoder
 from msdd.weights.authors import from_authors
 
-FOLDER = Path(os.environ.get("MSDD_FIXTURES", Path(__file__).parents[1] / "fixtures")) / "msdd"
-CASES = sorted(
-    path.parent for path in FOLDER.glob("*/config.json") if path.parent.name[:4] == "msdd"
-)
+CASES = cases("msdd", "msdd")
 PUBLISHED = ModelConfig(256, 4, 8, 8, 768, 12, 12, 128, 32, "line")
 
 
@@ -133,9 +129,10 @@ def test_published_parameter_counts():
     assert sum(p.numel() for p in encoder.parameters()) == 170_294_048
 
 
-def test_schedule_agrees_with_the_authors_table(fixtures):
+@pytest.mark.parametrize("folder", CASES, ids=lambda path: path.name)
+def test_schedule_agrees_with_the_authors_table(folder):
     """Their 1000-point table is discrete; ours is the closed form behind it."""
-    config = json.loads((fixtures / "msdd/msdd_tiny_a/config.json").read_text())
+    config = json.loads((folder / "config.json").read_text())
     for table in config["schedules_S1_to_S5"]:
         for scale, row in zip(scales(table["stages"]), table["rows"], strict=True):
             ours = [scale.start, scale.end, scale.first, scale.last]

@@ -1,12 +1,11 @@
 """The authors' heads by their recorded numbers, and what the networks around them promise."""
 
 import json
-import os
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from recorded import cases
 from safetensors.torch import load_file
 from torch import nn
 
@@ -28,8 +27,7 @@ from msdd.weights import pretrained
 from msdd.weights.optional_imports import import_timm
 from msdd.weights.pretrained import lpips_network
 
-FOLDER = Path(os.environ.get("MSDD_FIXTURES", Path(__file__).parents[1] / "fixtures")) / "msdd"
-CASES = sorted(path.parent for path in FOLDER.glob("disc_head_*/config.json"))
+CASES = cases("msdd", "disc_head")
 
 
 def close(ours, theirs):

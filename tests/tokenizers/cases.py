@@ -1,20 +1,12 @@
-"""The recorded cases of the official implementations; see tests/fixtures/README.md."""
+"""What is done with a recorded case of an official implementation."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-
-FOLDER = Path(os.environ.get("MSDD_FIXTURES", Path(__file__).parents[1] / "fixtures"))
-
-
-def cases(system: str) -> list[Path]:
-    """Every case of a system; a folder put beside them is found too."""
-    return sorted(path.parent for path in FOLDER.glob(f"{system}/*/config.json"))
 
 
 def load_case(path: Path) -> tuple[dict, dict[str, Tensor], dict[str, Tensor]]:

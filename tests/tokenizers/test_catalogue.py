@@ -14,7 +14,8 @@ import test_llamagen
 import test_ssdd
 import test_titok
 import torch
-from cases import FOLDER, cases, load_case
+from cases import load_case
+from recorded import FOLDER, cases
 from safetensors.torch import save_file
 from torch import Tensor
 

@@ -5,7 +5,8 @@ from itertools import product
 
 import pytest
 import torch
-from cases import assert_reproduced, cases, load_case
+from cases import assert_reproduced, load_case
+from recorded import cases
 
 from msdd.errors import MsddError
 from msdd.tokenizers import cosmos_archives, fsq

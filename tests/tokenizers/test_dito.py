@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from cases import assert_reproduced, cases, load_case
+from cases import assert_reproduced, load_case
+from recorded import cases
 from sampled import assert_independent_of_the_batch, conditions_seen, random_images
 from torch import nn
 

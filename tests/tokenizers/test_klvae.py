@@ -4,7 +4,8 @@ import json
 
 import pytest
 import torch
-from cases import assert_reproduced, cases, load_case
+from cases import assert_reproduced, load_case
+from recorded import cases
 
 from msdd.errors import MsddError
 from msdd.tokenizers.klvae import KLVAE, PUBLISHED, config_of, load

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from cases import assert_reproduced, cases, load_case
+from cases import assert_reproduced, load_case
+from recorded import cases
 from torch import Tensor
 
 from msdd.errors import MsddError

@@ -14,7 +14,7 @@ import pandas
 import yaml
 
 from msdd import layout, presets
-from msdd.files import digest, write_text
+from msdd.files import digest
 from msdd.mistakes import read_yaml
 from msdd.params import parse
 
@@ -46,8 +46,9 @@ def project(folder, raw=RAW):
 
 
 def use(folder, raw):
+    """`raw` as params, and what `msdd params expand` makes of them."""
     (folder / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
-    write_text(folder / layout.rows(), presets.text(parse(raw)))
+    presets.expand(parse(raw), folder)
 
 
 @contextmanager

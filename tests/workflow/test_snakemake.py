@@ -9,7 +9,7 @@ from pathlib import Path
 
 import engines
 import pytest
-from checkouts import ROOT, edited, run
+from checkouts import ROOT, edited, project, run
 
 from msdd import layout, presets, stages
 from msdd.files import read_json
@@ -80,7 +80,7 @@ def artefacts(tables):
     return map(Path, [layout.prepared(), *trained, *measured, *references, *reports])
 
 
-def test_a_fresh_folder_plans_every_job_and_refreshes_the_rows(tiny):
+def test_a_fresh_folder_plans_every_job(tiny):
     plan = planned(tiny)
     assert plan == {
         "prepare": 1,
@@ -93,7 +93,6 @@ def test_a_fresh_folder_plans_every_job_and_refreshes_the_rows(tiny):
         **REPORTS,
     }
     assert sum(plan.values()) <= 16
-    assert (tiny / layout.rows()).exists()
 
 
 def test_a_mistake_in_the_params_is_one_line(tiny):
@@ -105,9 +104,22 @@ def test_a_mistake_in_the_params_is_one_line(tiny):
     assert "Traceback" not in done.stderr
 
 
-def test_lint():
-    done = subprocess.run([*SNAKEMAKE, "--lint"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+@pytest.mark.parametrize("question", ["-n", "--lint", "--summary"])
+def test_a_question_writes_nothing(question, tmp_path):
+    """Apart from Snakemake's own folder; the rows file is outdated before and after."""
+    folder = project(tmp_path)
+    (folder / layout.rows()).write_text("outdated")
+    before = listing(folder)
+    run(folder, "snakemake", question)
+    assert listing(folder) == before
+
+
+def listing(folder):
+    """Everything in a folder with its time and size, except what `.snakemake` holds."""
+    paths = (path.relative_to(folder) for path in folder.rglob("*"))
+    paths = (path for path in paths if path.parts[0] != ".snakemake")
+    status = {path: (folder / path).stat() for path in paths}
+    return {path: (one.st_mtime_ns, one.st_size) for path, one in status.items()}
 
 
 def test_format():
@@ -120,6 +132,7 @@ def test_the_tiny_preset_has_run_and_a_change_is_planned(runs):
     folder, _ = runs["snakemake"]
     params = load(folder / "params.yaml")
     assert all((folder / path).exists() for path in expected(params))
+    assert presets.agrees(params, folder / layout.rows())
     for benchmark in (folder / "benchmarks").rglob("*.tsv"):
         assert list((folder / "logs").rglob(f"{benchmark.stem}.log"))
 

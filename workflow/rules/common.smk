@@ -26,7 +26,6 @@ except MsddError as error:
 for line in presets.missing(PARAMS):
     print(f"msdd: {line}", file=sys.stderr)
 
-presets.expand(PARAMS)
 RAW = PARAMS.raw()
 ROWS = presets.rows(PARAMS)
 CODE = {stage: stages.fingerprint(stage)[:12] for stage in stages.STAGES}
@@ -75,3 +74,9 @@ wildcard_constraints:
     decode=any_of(PARAMS.decodes),
     k=r"\d+",
     reference=any_of(layout.REFERENCES),
+
+
+# DVC and the stages read the rows from a file. Only a run writes it, before its first job: a dry
+# run, a report or a job that reads this file on a cluster writes nothing.
+onstart:
+    presets.expand(PARAMS)

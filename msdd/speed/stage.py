@@ -28,7 +28,7 @@ from msdd.speed.systems import System, card_of, chosen, decodes_of
 def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
     """Time the systems of the params; returns the images/s of each in every box.
 
-    Writes `reports/throughput.{json,csv,md,tex,png,svg}`.
+    Writes `reports/throughput.{json,csv,html,md,tex,png,svg}`.
     """
     more = {"throughput": params.throughput.model_dump(mode="json")}
     with (

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 RAW = read_yaml(ROOT / "presets/tiny.yaml")
 PARTS = ("dvc.yaml", ".dvcignore", ".dvc/config", ".dvc/.gitignore", ".dvc/plots", ".gitignore")
 PARTS += ("Makefile", "Snakefile", "msdd", "presets", "profiles", "reports/published.yaml")
-PARTS += ("reports/systems", "workflow/rules")
+PARTS += ("reports/systems", "workflow/report", "workflow/rules")
 
 ENVIRONMENT = os.environ | {
     "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
@@ -122,7 +122,8 @@ def kill(engine, artefact):
     os.kill(at_work(engine, artefact, since="checkpoint.pt"), signal.SIGKILL)
 
 
-TIMED = ("*.timing.json", "throughput.*", "table[12].md", "table[12].tex", "quality_speed.*")
+TIMED = ("*.timing.json", "throughput.*", "quality_speed.*")
+TIMED += tuple(f"table[12].{kind}" for kind in layout.TABLE_KINDS if kind != "csv")
 SPEEDS = ("images_per_second", "speed_ratio", "at_batch", "paper_box")
 
 

@@ -122,6 +122,14 @@ def kill(engine, artefact):
     os.kill(at_work(engine, artefact, since="checkpoint.pt"), signal.SIGKILL)
 
 
+def listing(folder):
+    """Everything in a folder with its time and size, except what `.snakemake` holds."""
+    paths = (path.relative_to(folder) for path in folder.rglob("*"))
+    paths = (path for path in paths if path.parts[0] != ".snakemake")
+    status = {path: (folder / path).stat() for path in paths}
+    return {path: (one.st_mtime_ns, one.st_size) for path, one in status.items()}
+
+
 TIMED = ("*.timing.json", "throughput.*", "quality_speed.*")
 TIMED += tuple(f"table[12].{kind}" for kind in layout.TABLE_KINDS if kind != "csv")
 SPEEDS = ("images_per_second", "speed_ratio", "at_batch", "paper_box")

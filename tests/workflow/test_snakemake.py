@@ -9,7 +9,7 @@ from pathlib import Path
 
 import engines
 import pytest
-from checkouts import ROOT, edited, project, run
+from checkouts import ROOT, edited, listing, project, run
 
 from msdd import layout, presets, stages
 from msdd.files import read_json
@@ -112,14 +112,6 @@ def test_a_question_writes_nothing(question, tmp_path):
     before = listing(folder)
     run(folder, "snakemake", question)
     assert listing(folder) == before
-
-
-def listing(folder):
-    """Everything in a folder with its time and size, except what `.snakemake` holds."""
-    paths = (path.relative_to(folder) for path in folder.rglob("*"))
-    paths = (path for path in paths if path.parts[0] != ".snakemake")
-    status = {path: (folder / path).stat() for path in paths}
-    return {path: (one.st_mtime_ns, one.st_size) for path, one in status.items()}
 
 
 def test_format():

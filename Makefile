@@ -45,6 +45,7 @@ repro: setup
 	@$(MAKE) --no-print-directory known
 
 commit: setup
+	msdd params expand
 	dvc commit -f
 	@$(MAKE) --no-print-directory known
 

@@ -140,10 +140,13 @@ STAGES: dict[str, tuple[Callable[[argparse.Namespace], None], *tuple[str, ...]]]
     "baseline": (baseline, "measure mean-colour or bicubic", "NAME"),
     "table1": (
         report("table1"),
-        "write reports/table1.{csv,md,tex}: tokenizers, published and measured",
+        "write reports/table1.{csv,html,md,tex}: tokenizers, published and measured",
     ),
-    "table2": (report("table2"), "write reports/table2.{csv,md,tex}: teachers and students"),
-    "ablation": (report("ablation"), "write reports/ablation.{csv,md,tex}: one comparison a row"),
+    "table2": (report("table2"), "write reports/table2.{csv,html,md,tex}: teachers and students"),
+    "ablation": (
+        report("ablation"),
+        "write reports/ablation.{csv,html,md,tex}: one comparison a row",
+    ),
     "figures": (report("figures"), "draw reconstructions, pyramid, quality against speed, curves"),
     "track": (track, "deliver to MLflow what is not there yet"),
     "code": (code, "write .code/<stage>, the digest of every stage's code"),

@@ -71,10 +71,13 @@ def _decode(params: Params, decode: str) -> dict[str, Any]:
     return {"model": model, "of": str(path.parent.parent), "path": str(path)}
 
 
-def expand(params: Params, path: Path | None = None) -> bool:
-    """Write the tables of jobs where they differ; True if they did."""
-    path = path or layout.rows()
-    receipts.hide(wanted_receipts(params), Path("."))
+def expand(params: Params, root: Path = Path(".")) -> bool:
+    """Write the tables of jobs below `root` where they differ; True if they did.
+
+    Receipts of rows that are gone are hidden from DVC.
+    """
+    path = root / layout.rows()
+    receipts.hide(wanted_receipts(params), root)
     if agrees(params, path):
         return False
     write_text(path, text(params))

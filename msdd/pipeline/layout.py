@@ -11,6 +11,7 @@ RECORDS = Path("provenance")
 MODEL_FILES = ("config.json", "model.safetensors")
 TRAINING_FILES = (*MODEL_FILES, "curves.csv")
 TABLES = ("table1", "table2", "ablation")
+TABLE_KINDS = ("csv", "html", "md", "tex")
 FIGURES = ("reconstructions", "pyramid", "quality_speed", "curves")
 REPORTS = (*TABLES, "figures", "throughput")  # each made by the stage of its name
 
@@ -85,7 +86,7 @@ def code(stage: str) -> Path:
 
 
 def table(name: str, kind: str) -> Path:
-    """One of `TABLES` as `csv`, `md` or `tex`."""
+    """One of `TABLES` as one of `TABLE_KINDS`."""
     return Path("reports") / f"{name}.{kind}"
 
 
@@ -102,7 +103,7 @@ def throughput() -> Path:
 def report(name: str) -> list[Path]:
     """All files of one of `REPORTS`."""
     pictures = {"figures": FIGURES, "throughput": ("throughput",)}.get(name, ())
-    tables = [table(name, kind) for kind in ("csv", "md", "tex")] if name != "figures" else []
+    tables = [table(name, kind) for kind in TABLE_KINDS] if name != "figures" else []
     files = [figure(one, kind) for one in pictures for kind in ("png", "svg")]
     return [*tables, *files, *([throughput()] if name == "throughput" else [])]
 

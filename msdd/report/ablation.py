@@ -20,7 +20,7 @@ CAPTION = "Ablations: two decodes of the same held-out crops, and whether they d
 
 
 def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
-    """Write `reports/ablation.{csv,md,tex}`; returns the difference in PSNR of every row."""
+    """Write `reports/ablation.{csv,html,md,tex}`; returns the difference in PSNR of every row."""
     with recorded("ablation", params, root):
         results = read(params, root)
         named = {result["decode"]: result for result in results}

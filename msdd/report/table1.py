@@ -31,7 +31,7 @@ CAPTION = (
 
 
 def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
-    """Write `reports/table1.{csv,md,tex}`; returns the PSNR of every row that was measured."""
+    """Write `reports/table1.{csv,html,md,tex}`; returns the PSNR of every row measured here."""
     files = [published.place(root), *timings(params), *other_systems.files(root)]
     with recorded("table1", params, root, files):
         known, results = published.read(root), read(params, root)

@@ -21,7 +21,7 @@ SAME_REGION = ("device", "threads", "precision", "batch")  # of two timings, for
 
 
 def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
-    """Write `reports/table2.{csv,md,tex}`; returns the PSNR of every row."""
+    """Write `reports/table2.{csv,html,md,tex}`; returns the PSNR of every row."""
     with recorded("table2", params, root, timings(params)):
         results = read(params, root)
         by_scales = sorted(results, key=lambda result: (_rank(result), _scales(result)))

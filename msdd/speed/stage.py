@@ -29,7 +29,7 @@ from msdd.tracking.run import open_run
 def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
     """Time the systems of the params; returns the images/s of each in every region.
 
-    Writes `reports/throughput.{json,csv,md,tex,png,svg}`.
+    Writes `reports/throughput.{json,csv,html,md,tex,png,svg}`.
     """
     more = {"throughput": params.throughput.model_dump(mode="json")}
     with (

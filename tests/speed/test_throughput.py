@@ -252,7 +252,7 @@ def test_a_measurement_of_ones_own(here, capsys):
     assert found["ceilings"]["bf16"] is None and found["ceilings"]["fp32"] > 0
     assert {"commit", "versions", "device", "threads", "before", "after"} <= found["context"].keys()
     kinds = {path.suffix for path in (here / "own").iterdir()}
-    assert kinds == {".json", ".csv", ".md", ".tex", ".png", ".svg"}
+    assert kinds == {".json", ".csv", ".html", ".md", ".tex", ".png", ".svg"}
     assert not (here / "reports").exists()
     systems = [one["system"] for one in found["systems"]]
     assert systems == ["teacher", "student", "student-finetuned"]

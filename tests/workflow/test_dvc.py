@@ -1,7 +1,6 @@
 """Snakemake and DVC: the same jobs, stale for the same reasons, and the same bytes in the end."""
 
 import copy
-from contextlib import chdir
 from functools import cache, partial
 from pathlib import Path
 
@@ -267,8 +266,7 @@ def test_receipts_of_rows_that_are_gone_do_not_count(finished):
     gone = finished / layout.receipt("evaluations", Path("runs/old/stage1/eval/old.json"))
     write_text(gone, "old")
     assert engines.dvc_changed(finished) == set(layout.REPORTS)
-    with chdir(finished):
-        jobs.expand(parse(RAW))
+    jobs.expand(parse(RAW), finished)
     assert engines.dvc_changed(finished) == set()
     gone.unlink()
 

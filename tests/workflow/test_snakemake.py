@@ -9,7 +9,7 @@ from pathlib import Path
 
 import engines
 import pytest
-from checkouts import ROOT, edited, run
+from checkouts import ROOT, edited, listing, project, run
 
 from msdd.files import read_json
 from msdd.params.load import load
@@ -79,7 +79,7 @@ def artefacts(tables):
     return map(Path, [layout.prepared(), *trained, *measured, *references, *reports])
 
 
-def test_a_fresh_folder_plans_every_job_and_refreshes_the_rows(tiny):
+def test_a_fresh_folder_plans_every_job(tiny):
     plan = planned(tiny)
     assert plan == {
         "prepare": 1,
@@ -92,7 +92,6 @@ def test_a_fresh_folder_plans_every_job_and_refreshes_the_rows(tiny):
         **REPORTS,
     }
     assert sum(plan.values()) <= 16
-    assert (tiny / layout.rows()).exists()
 
 
 def test_a_mistake_in_the_params_is_one_line(tiny):
@@ -104,9 +103,14 @@ def test_a_mistake_in_the_params_is_one_line(tiny):
     assert "Traceback" not in done.stderr
 
 
-def test_lint():
-    done = subprocess.run([*SNAKEMAKE, "--lint"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+@pytest.mark.parametrize("question", ["-n", "--lint", "--summary"])
+def test_a_question_writes_nothing(question, tmp_path):
+    """Apart from Snakemake's own folder; the rows file is outdated before and after."""
+    folder = project(tmp_path)
+    (folder / layout.rows()).write_text("outdated")
+    before = listing(folder)
+    run(folder, "snakemake", question)
+    assert listing(folder) == before
 
 
 def test_format():
@@ -119,6 +123,7 @@ def test_the_tiny_preset_has_run_and_a_change_is_planned(runs):
     folder, _ = runs["snakemake"]
     params = load(folder / "params.yaml")
     assert all((folder / path).exists() for path in expected(params))
+    assert jobs.agrees(params, folder / layout.rows())
     for benchmark in (folder / "benchmarks").rglob("*.tsv"):
         assert list((folder / "logs").rglob(f"{benchmark.stem}.log"))
 

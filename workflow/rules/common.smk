@@ -27,7 +27,6 @@ except MsddError as error:
 for line in jobs.missing(PARAMS):
     print(f"msdd: {line}", file=sys.stderr)
 
-jobs.expand(PARAMS)
 RAW = PARAMS.raw()
 ROWS = jobs.rows(PARAMS)
 CODE = {stage: stages.fingerprint(stage)[:12] for stage in stages.STAGES}
@@ -69,6 +68,28 @@ def start_of(wildcards):
     return [f"{folder}/{file}" for folder in folders for file in layout.MODEL_FILES]
 
 
+def table(stem, title):
+    """A table as the report has it: a page to read and the values."""
+    return in_report(stem, title, "Tables", {".html": "page", ".csv": "values (CSV)"})
+
+
+def figure(stem, title):
+    """A figure as the report has it."""
+    return in_report(stem, title, "Figures", {".png": "PNG", ".svg": "SVG"})
+
+
+def in_report(stem, title, category, formats):
+    """Outputs that `snakemake --report` shows, with their caption in workflow/report."""
+    caption = f"../report/{Path(stem).name}.rst"
+
+    def shown(ending):
+        labels = {"title": title, "format": formats[ending]}
+        path = f"{stem}{ending}"
+        return report(path, caption=caption, category=category, labels=labels)
+
+    return [shown(ending) for ending in formats]
+
+
 wildcard_constraints:
     model=any_of(PARAMS.models),
     student=any_of(PARAMS.students),
@@ -76,3 +97,9 @@ wildcard_constraints:
     decode=any_of(PARAMS.decodes),
     k=r"\d+",
     baseline=any_of(sections.BASELINES),
+
+
+# DVC and the stages read the rows from a file. Only a run writes it, before its first job: a dry
+# run, a report or a job that reads this file on a cluster writes nothing.
+onstart:
+    jobs.expand(PARAMS)

@@ -18,7 +18,8 @@ rule table1:
         MEASURED,
         TIMINGS,
     output:
-        multiext("reports/table1", ".csv", ".md", ".tex"),
+        table("reports/table1", "Table 1: tokenizers"),
+        multiext("reports/table1", ".md", ".tex"),
         "provenance/reports/table1.json",
     log:
         "logs/table1/table1.log",
@@ -42,7 +43,8 @@ rule table2:
         MEASURED,
         TIMINGS,
     output:
-        multiext("reports/table2", ".csv", ".md", ".tex"),
+        table("reports/table2", "Table 2: teachers and students"),
+        multiext("reports/table2", ".md", ".tex"),
         "provenance/reports/table2.json",
     log:
         "logs/table2/table2.log",
@@ -65,7 +67,8 @@ rule ablation:
         "data/prepared/manifest.json",
         MEASURED,
     output:
-        multiext("reports/ablation", ".csv", ".md", ".tex"),
+        table("reports/ablation", "Ablations"),
+        multiext("reports/ablation", ".md", ".tex"),
         "provenance/reports/ablation.json",
     log:
         "logs/ablation/ablation.log",
@@ -92,10 +95,10 @@ rule figures:
         [layout.pyramid(path) for path in EVALUATIONS],
         [f"{job['path']}/curves.csv" for job in TRAININGS],
     output:
-        multiext("reports/reconstructions", ".png", ".svg"),
-        multiext("reports/pyramid", ".png", ".svg"),
-        multiext("reports/quality_speed", ".png", ".svg"),
-        multiext("reports/curves", ".png", ".svg"),
+        figure("reports/reconstructions", "Reconstructions"),
+        figure("reports/pyramid", "From coarse to fine"),
+        figure("reports/quality_speed", "Quality against speed"),
+        figure("reports/curves", "Training curves"),
         "provenance/reports/figures.json",
     log:
         "logs/figures/figures.log",

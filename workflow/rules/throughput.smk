@@ -4,7 +4,10 @@ rule throughput:
         "data/prepared/manifest.json",
         MEASURED,
     output:
-        multiext("reports/throughput", ".json", ".csv", ".md", ".tex", ".png", ".svg"),
+        "reports/throughput.json",
+        table("reports/throughput", "Throughput"),
+        figure("reports/throughput", "Throughput"),
+        multiext("reports/throughput", ".md", ".tex"),
         "provenance/reports/throughput.json",
     log:
         "logs/throughput/throughput.log",

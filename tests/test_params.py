@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from msdd.errors import MsddError
-from msdd.params import presets
+from msdd.params import page, presets
 from msdd.params.load import load, parse
 from msdd.params.validate import read_yaml
 from msdd.pipeline import jobs, layout
+from msdd.pipeline.stages import STAGES
 
 ROOT = Path(__file__).parents[1]
 PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
@@ -62,6 +63,16 @@ def test_params_yaml_is_the_demo_preset():
 def test_committed_schema_and_rows_are_fresh():
     assert (ROOT / presets.SCHEMA).read_text() == presets.schema()
     assert jobs.agrees(load(ROOT / "presets/demo.yaml"), ROOT / layout.rows())
+
+
+def test_committed_page_of_params_is_fresh():
+    """It has a heading for each section; `msdd params schema` writes it."""
+    written = page.page({name: stage.keys for name, stage in STAGES.items()})
+    assert (ROOT / page.PATH).read_text() == written
+    for section, value in DEMO.items():
+        rows = section in ("models", "students", "decodes", "ablations")
+        named = f"\n## `{section}.<row>`\n" if rows else f"\n## `{section}`\n"
+        assert named in written if isinstance(value, dict) else f"\n| `{section}` |" in written
 
 
 def test_raw_is_what_the_file_says():

@@ -15,7 +15,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     chosen.set_defaults(call=use)
     for name, call, described in (
         ("expand", expand, "write workflow/rows.yaml, the flat tables of jobs"),
-        ("schema", schema, "write presets/params.schema.json, for editors"),
+        ("schema", schema, "write presets/params.schema.json for editors, and docs/params.md"),
         ("check", check, "check the params file and tell what it would run"),
     ):
         actions.add_parser(name, help=described).set_defaults(call=call)
@@ -39,10 +39,12 @@ def expand(args: argparse.Namespace) -> None:
 
 def schema(args: argparse.Namespace) -> None:
     from msdd.files import write_text
-    from msdd.params import presets
+    from msdd.params import page, presets
+    from msdd.pipeline.stages import STAGES
 
     write_text(presets.SCHEMA, presets.schema())
-    print(presets.SCHEMA, "written")
+    write_text(page.PATH, page.page({name: stage.keys for name, stage in STAGES.items()}))
+    print(f"{presets.SCHEMA} and {page.PATH} written")
 
 
 def check(args: argparse.Namespace) -> None:

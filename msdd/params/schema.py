@@ -50,10 +50,10 @@ ModelOverrides = _overrides(Model)
 Stage1Overrides = _overrides(Stage1)
 Student = _overrides(
     Distil,
-    model=(str, Field(description="row of `models` to distil")),
+    model=(str, Field(description="row of `models` that is distilled")),
     start=(
         str | None,
-        Field(None, description="of mode finetune: the row of `students` to begin with"),
+        Field(None, description="mode finetune only: row of `students` to start from"),
     ),
 )
 
@@ -70,40 +70,51 @@ class Decode(Section):
 
     of: str = Field(description="row of `models` or `students`")
     steps: Steps | None = Field(
-        None, description="of a model: Euler steps in all, or a list with one number per scale"
+        None,
+        description="models only: Euler steps over all scales, or a list with one number per scale",
     )
     guidance: PerScale | None = Field(
-        None, description="of a model: a number, or a list with one per scale; 1 is no guidance"
+        None,
+        description="models only: one number, or a list with one per scale; 1 is no guidance",
     )
     jump: Literal["white", "paper_code"] = Field(
-        "white", description="noise added between scales: correlation -1/3 (white) or +1/3"
+        "white",
+        description="in-block correlation of the noise added between scales: white is -1/3, "
+        "paper_code +1/3",
     )
 
 
 class Ablation(Section):
     """One comparison of two decodes on the same images: a row of the ablation table."""
 
-    question: str = Field(description="what is compared, and why that direction is expected")
+    question: str = Field(description="what is compared, and why theory expects that direction")
     of: str = Field(description="row of `decodes`")
     against: str = Field(description="row of `decodes`, mean-colour or bicubic")
     expect: Literal["better", "worse", "equal"] | None = Field(
-        description="where theory says that `of` stands; null: it does not say"
+        description="whether theory expects `of` to be better than `against`, worse or equal; "
+        "null: it predicts nothing"
     )
 
 
 class Params(Section):
     """Everything that decides the bits of a result."""
 
-    seed: Amount = Field(description="one seed for data order, weights and noise")
-    cpu_threads: Count = Field(description="threads of every job on CPU; changes bits")
+    seed: Amount = Field(description="the one seed of data order, initial weights and noise")
+    cpu_threads: Count = Field(
+        description="threads of every job on a CPU; changes the last bits of results"
+    )
     data: Data
     model: Model = Field(description="defaults of every row of `models`")
     stage1: Stage1 = Field(description="defaults of every row of `models`")
     distil: Distil = Field(description="defaults of every row of `students`")
-    models: dict[RowName, ModelRow] = Field(description="rows: what is trained", min_length=1)
-    students: dict[RowName, Student] = Field(description="rows: what is distilled")
-    decodes: dict[RowName, Decode] = Field(description="rows: what is evaluated")
-    ablations: dict[RowName, Ablation] = Field(description="rows: what is compared")
+    models: dict[RowName, ModelRow] = Field(
+        description="rows: the models that are trained in stage 1", min_length=1
+    )
+    students: dict[RowName, Student] = Field(description="rows: the students that are distilled")
+    decodes: dict[RowName, Decode] = Field(description="rows: the decodes that are evaluated")
+    ablations: dict[RowName, Ablation] = Field(
+        description="rows: the comparisons of the ablation table"
+    )
     evaluate: Evaluate
     throughput: Throughput
 

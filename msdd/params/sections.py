@@ -35,137 +35,201 @@ class Section(BaseModel):
 class Data(Section):
     """What the photographs are and how crops are cut from them."""
 
-    photographs: str = Field(description="`embedded`, or a folder of images", min_length=1)
-    held_out: str | None = Field(
-        description="folder of held-out images; null: `held_out_fraction` of the photographs "
-        "(embedded: rocket and flower)"
+    photographs: str = Field(
+        description="`embedded` for the five photographs that the packages bring, or a folder of "
+        "images",
+        min_length=1,
     )
-    held_out_fraction: Decay = Field(description="share of the photographs held out")
+    held_out: str | None = Field(
+        description="folder of images to evaluate on; null: `held_out_fraction` of the "
+        "photographs (of the embedded ones rocket and flower)"
+    )
+    held_out_fraction: Decay = Field(
+        description="share of the photographs that is held out for evaluation"
+    )
     resolution: Count = Field(description="side of a crop in pixels")
-    train_crops: Count = Field(description="crops to train on, over all photographs")
-    held_out_crops: Count = Field(description="crops to evaluate on, over all held-out photographs")
+    train_crops: Count = Field(description="number of crops to train on, over all photographs")
+    held_out_crops: Count = Field(
+        description="number of crops to evaluate on, over all held-out photographs"
+    )
     crop_side: tuple[Part, Part] = Field(
-        description="smallest and largest side of a crop as a share of the photograph's short side"
+        description="smallest and largest side of a crop, as a share of the photograph's short side"
     )
     min_contrast: Share = Field(
-        description="crops with a smaller standard deviation of luma (0 to 1) are drawn again"
+        description="smallest standard deviation of a crop's luma, on a scale from 0 to 1; a crop "
+        "below it is drawn again, up to 7 times"
     )
     max_bad_fraction: Share = Field(
-        description="share of unreadable files above which preparing fails"
+        description="largest share of unreadable files; above it `prepare` fails"
     )
 
 
 class KLEncoder(Section):
     """The convolutional encoder of SSDD, whose latents are drawn from a Gaussian in training."""
 
-    width: Count = Field(description="channels that the multipliers multiply")
+    width: Count = Field(description="channels that `multipliers` multiplies; a multiple of 32")
     multipliers: Levels = Field(
-        description="width of each level, full resolution first; each next one has half the side, "
-        "so that the last one has a position for each latent token"
+        description="width of each level in units of `width`, full resolution first; every next "
+        "level has half the side, and the last one has one position for each latent "
+        "token"
     )
-    blocks: Count = Field(description="residual blocks of a level")
-    groups: Count = Field(description="of its norms; 32 are published, narrow ones want fewer")
+    blocks: Count = Field(description="residual blocks in each level")
+    groups: Count = Field(
+        description="groups of each GroupNorm; SSDD publishes 32, narrow networks want fewer; a "
+        "divisor of 32"
+    )
 
 
 class UViT(Section):
     """The decoder of SSDD, for one scale: a U-Net with a transformer in its middle."""
 
-    channels: Count = Field(description="channels that the multipliers multiply")
+    channels: Count = Field(description="channels that `multipliers` multiplies")
     multipliers: Levels = Field(
-        description="width of each level, full resolution first, rounded up to 32 channels; each "
-        "next one has half the side"
+        description="width of each level in units of `channels`, rounded up to a multiple of 32, "
+        "full resolution first; every next level has half the side"
     )
-    depth: Count = Field(description="transformer blocks at the last level")
-    heads: Count = Field(description="their attention heads")
-    layers: Count = Field(description="residual blocks of a level; one more on the way up")
-    window: Count = Field(description="attention reaches less than so many positions")
-    groups: Count = Field(description="of its norms; 32 are published, narrow ones want fewer")
+    depth: Count = Field(description="transformer blocks in the middle, at the last level")
+    heads: Count = Field(description="attention heads of each transformer block")
+    layers: Count = Field(
+        description="residual blocks in each level on the way down; one more on the way up"
+    )
+    window: Count = Field(
+        description="size of the attention window: a position attends to those fewer than "
+        "`window` positions away"
+    )
+    groups: Count = Field(
+        description="groups of each GroupNorm; SSDD publishes 32, narrow networks want fewer; a "
+        "divisor of 32"
+    )
 
 
 class Model(Section):
-    """Encoder and decoder: two MMDiTs with the same width and depth, if nothing else is said."""
+    """Encoder and decoder: two MMDiTs of one width and depth, unless a row takes other networks."""
 
-    scales: Count = Field(description="number of scales S; the last one has full resolution")
-    patch: Count = Field(description="patch side of the decoder in pixels, at every scale")
-    encoder_patch: Count = Field(description="patch side of the encoder in pixels")
-    width: Count = Field(description="width of both networks")
-    depth: Count = Field(description="blocks of each network")
-    heads: Count = Field(description="attention heads; width / heads must be a multiple of 4")
+    scales: Count = Field(
+        description="number of scales S; the last one has the full resolution, each one before it "
+        "half the side"
+    )
+    patch: Count = Field(
+        description="side of the decoder's patches in pixels, the same at every scale"
+    )
+    encoder_patch: Count = Field(description="side of the encoder's patches in pixels")
+    width: Count = Field(description="channels of a token, in encoder and decoder")
+    depth: Count = Field(
+        description="transformer blocks in the encoder, and as many in the decoder"
+    )
+    heads: Count = Field(description="attention heads; `width` / `heads` must be a multiple of 4")
     latents: Count = Field(description="number of latent tokens of an image")
     latent_dim: Count = Field(description="numbers in one latent token")
     positions: Literal["line", "grid"] = Field(
-        description="where RoPE puts latents: on a line (the paper) or on a grid over the image"
+        description="where RoPE places the latent tokens: on a line (the paper) or on a grid over "
+        "the image"
     )
     kl_encoder: KLEncoder | None = Field(
-        description="a KL encoder in place of the encoder with registers; null: none"
+        description="shape of a convolutional KL encoder that replaces the encoder with "
+        "registers; null: registers"
     )
     uvit: UViT | None = Field(
-        description="a U-ViT in place of the multi-scale decoder, at scales 1; null: none"
+        description="shape of a U-ViT that replaces the multi-scale decoder, with `scales: 1`; "
+        "null: multi-scale"
     )
 
 
 class Optimisation(Section):
-    """What every training has, counted in images so that the batch may change."""
+    """What every training has; lengths are counted in images, so that the batch may change."""
 
     images: Count = Field(description="length of the training in images; a multiple of `batch`")
-    batch: Count = Field(description="images in one step")
+    batch: Count = Field(description="images in one step of the optimiser")
     microbatch: Count | None = Field(
-        description="images in one pass, whose gradients a step adds up; null: all of the batch"
+        description="images in one forward and backward pass, whose gradients a step adds up; a "
+        "divisor of `batch`; null: the whole batch"
     )
-    learning_rate: Positive = Field(description="peak learning rate of Adam")
-    warmup: Amount = Field(description="images of linear warm-up")
+    learning_rate: Positive = Field(description="peak learning rate of AdamW")
+    warmup: Amount = Field(description="length of the linear warm-up in images")
     min_lr_ratio: Share = Field(
-        description="share of `learning_rate` left at the end of the cosine"
+        description="learning rate at the end of the cosine, as a share of `learning_rate`"
     )
-    betas: tuple[Decay, Decay] = Field(description="decay rates of Adam's two averages")
-    weight_decay: Weight = Field(description="decoupled weight decay")
-    gradient_clip: Positive = Field(description="largest norm of the gradient")
-    ema_half_life: Count = Field(description="images after which a weight counts half in the EMA")
-    precision: Literal["fp32", "bf16"] = Field(description="of the network's arithmetic")
-    compile: bool = Field(description="use torch.compile")
-    log_every: Count = Field(description="images between two points of the curves")
-    checkpoint_every: Count = Field(description="images between two checkpoints")
+    betas: tuple[Decay, Decay] = Field(
+        description="decay rates of AdamW's averages of the gradient and of its square"
+    )
+    weight_decay: Weight = Field(
+        description="decoupled weight decay of matrices and convolution kernels"
+    )
+    gradient_clip: Positive = Field(
+        description="largest norm of the gradient; a longer one is scaled down to it"
+    )
+    ema_half_life: Count = Field(
+        description="half-life of the moving average of the weights, in images"
+    )
+    precision: Literal["fp32", "bf16"] = Field(
+        description="arithmetic of the networks; weights are kept in fp32"
+    )
+    compile: bool = Field(description="whether to use torch.compile, which pays off on GPUs")
+    log_every: Count = Field(
+        description="images between two points of the curves; a multiple of `batch`"
+    )
+    checkpoint_every: Count = Field(
+        description="images between two checkpoints; a multiple of `batch`"
+    )
 
 
 class Given(Section):
     """Weights that somebody else has trained."""
 
-    file: str = Field(description="safetensors whose tensors `encoder.*` count", min_length=1)
-    sha256: Digest = Field(description="its digest, since another file is another result")
+    file: str = Field(
+        description="safetensors file; its tensors `encoder.*` are used", min_length=1
+    )
+    sha256: Digest = Field(
+        description="SHA-256 of the file, because another file gives another result"
+    )
 
 
 class Repa(Section):
-    """REPA (Yu et al. 2024): the U-ViT's middle learns to tell what DINOv2 sees in the image."""
+    """REPA (Yu et al. 2024): aligns the U-ViT's middle with DINOv2's features of the image."""
 
-    weight: Positive = Field(description="of 1 - cosine; SSDD has 0.25")
-    block: Count = Field(description="which of the middle's transformer blocks, from 1; SSDD has 4")
-    model: str = Field(description="timm's name; SSDD's is vit_base_patch14_dinov2", min_length=1)
-    file: str = Field(description="its weights, of timm's layout", min_length=1)
-    sha256: Digest = Field(description="the file's digest, since another file is another result")
+    weight: Positive = Field(description="weight of 1 - cosine similarity; SSDD takes 0.25")
+    block: Count = Field(
+        description="transformer block of the U-ViT that is aligned, counted from 1; SSDD takes 4"
+    )
+    model: str = Field(
+        description="name of the DINOv2 network in timm; SSDD takes vit_base_patch14_dinov2",
+        min_length=1,
+    )
+    file: str = Field(
+        description="file with that network's weights, in timm's layout", min_length=1
+    )
+    sha256: Digest = Field(
+        description="SHA-256 of the file, because another file gives another result"
+    )
 
 
 class Stage1(Optimisation):
     """Encoder and diffusion decoder, trained together."""
 
     cond_drop_prob: Share = Field(
-        description="share of images whose latents are dropped, for classifier-free guidance"
+        description="share of images whose latents are dropped, for classifier-free guidance; 0 "
+        "allows no guidance"
     )
     logit_mean: float = Field(
-        description="mean of the normal draw whose sigmoid is the local time t; the paper has 0, "
-        "larger values train more at the noisy end"
+        description="mean of the normal variable whose sigmoid is the local time t; the paper "
+        "takes 0, larger values train more at the noisy end"
     )
     loss_weight: Literal["none", "authors"] = Field(
-        description="weight of the loss over noise levels: none, or the authors' sigmoid"
+        description="weight of the velocity loss over noise levels: constant, or the sigmoid of "
+        "the authors' code"
     )
-    lpips: Weight = Field(description="weight of LPIPS at the last scale; 0 removes its cost")
+    lpips: Weight = Field(description="weight of LPIPS at the last scale; 0 also removes its cost")
     lpips_net: Trunk = Field(description="trunk of that LPIPS")
     kl: Weight = Field(
-        description="weight of the divergence of a KL encoder's posteriors from N(0, I), in nats "
-        "an image; 0 removes its cost"
+        description="weight of the KL divergence of a KL encoder's posteriors from N(0, I), in "
+        "nats per image; 0 also removes its cost"
     )
-    repa: Repa | None = Field(description="of a uvit, as SSDD trains; null: without")
+    repa: Repa | None = Field(
+        description="alignment of a U-ViT with DINOv2, as SSDD trains; null: none"
+    )
     encoder: Given | None = Field(
-        description="an encoder by file, which stays as it is; null: it learns with the decoder"
+        description="a trained encoder that stays frozen; null: the encoder is trained with the "
+        "decoder"
     )
 
 
@@ -173,63 +237,76 @@ class Distil(Optimisation):
     """One-step students of a frozen stage-1 decoder."""
 
     mode: Literal["per_scale", "joint", "joint_paper_code", "finetune"] = Field(
-        description="one independent student for each scale; one for all, trained through the "
-        "chain; the same as the authors' code does it; or another student, trained on"
+        description="per_scale: an independent student for each scale; joint: one student for all "
+        "scales, trained through the chain; joint_paper_code: the same as the "
+        "authors' code does it; finetune: another student, trained further through "
+        "the chain"
     )
-    teacher_steps: Count = Field(description="steps of the teacher, per scale")
-    guidance: PerScale = Field(description="of the teacher: a number, or a list with one per scale")
+    teacher_steps: Count = Field(description="Euler steps of the teacher at each scale")
+    guidance: PerScale = Field(
+        description="guidance of the teacher: one number, or a list with one number per scale; 1 "
+        "is no guidance"
+    )
     mse_teacher: Weight = Field(
-        description="weight of the squared error to the teacher's end states; 0 removes its cost"
+        description="weight of the squared error to the teacher's end states; 0 also removes its "
+        "cost"
     )
     mse_real: Weight = Field(description="weight of the squared error to the real image")
     lpips: PerScale = Field(
-        description="weight of LPIPS: a number, taken for 0 at sides under 32 px, or a list with "
-        "one per scale; 0 removes its cost"
+        description="weight of LPIPS: a list with one number per scale, or one number, which "
+        "counts as 0 at scales under 32 px; 0 also removes its cost"
     )
     lpips_net: Trunk = Field(description="trunk of that LPIPS")
     lpips_to: Literal["real", "teacher"] = Field(
-        description="the image that it compares to: the real one, or the teacher's, as in SSDD"
+        description="image that LPIPS compares with: the real one, or the teacher's as in SSDD"
     )
     gan: PerScale = Field(
-        description="weight of the adversary, on top of the adaptive one; as `lpips`"
+        description="weight of the adversary, multiplied by the adaptive weight; a number or a "
+        "list as for `lpips`"
     )
     discriminator: Literal["patch", "alex", "vgg", "dino"] = Field(
-        description="features it judges by: pixels of patches, a trunk of LPIPS, or DINO's ViT"
+        description="what the discriminator judges by: pixels of patches, features of a trunk of "
+        "LPIPS, or features of DINO's ViT"
     )
-    discriminator_learning_rate: Positive = Field(description="its peak learning rate")
+    discriminator_learning_rate: Positive = Field(
+        description="peak learning rate of the discriminator"
+    )
 
 
 class Evaluate(Section):
     """How every decode is measured."""
 
-    images: Count | None = Field(description="held-out crops to measure on; null: all")
+    images: Count | None = Field(description="number of held-out crops to measure on; null: all")
     batch: Count = Field(description="images decoded at once")
-    precision: Literal["fp32", "bf16"] = Field(description="of the decoders' arithmetic")
+    precision: Literal["fp32", "bf16"] = Field(description="arithmetic of the decoders")
     lpips: tuple[Trunk, ...] = Field(description="trunks to report LPIPS with")
     features: Literal["efficientnet-lite0", "inception"] = Field(
-        description="network whose features the Fréchet distance is taken on"
+        description="network on whose features the Fréchet distance is computed"
     )
 
 
 class Throughput(Section):
-    """What is timed against each other, in one run and in turns."""
+    """What is timed: all systems in one run, in turns."""
 
     systems: Literal["all"] | tuple[str, ...] = Field(
-        description="all rows of `decodes`, or a list of rows and of other systems by name, with "
-        "random weights; speed-ups are over the first"
+        description="all rows of `decodes`, or a list of rows and of names of other systems, "
+        "which get random weights; speed-ups are relative to the first"
     )
     batches: Annotated[tuple[Count, ...], Field(min_length=1)] = Field(
-        description="numbers of images at once; each system counts at its best"
+        description="batch sizes; each system counts at its best"
     )
     regions: Annotated[
         tuple[Literal["decode", "encode", "both", "paper"], ...], Field(min_length=1)
     ] = Field(
-        description="what lies between two readings of the clock: decoding, encoding, one after "
-        "the other, or what the paper's code times, with copies from the host"
+        description="timed parts of a call: decode, encode, both one after the other, or what the "
+        "paper's code times, which includes copies from the host"
     )
     variants: Annotated[tuple[Variant, ...], Field(min_length=1)] = Field(
-        description="plain: eager in fp32; fast: the path made for speed, in `precision`, compiled "
-        "on a GPU; compiled: on a processor too, after a minute for each system and batch size"
+        description="plain: eager in fp32; fast: optimised decoding in `precision`, compiled on a "
+        "GPU; compiled: also compiled on a processor, about a minute for each system "
+        "and batch size"
     )
-    repeats: Count = Field(description="rounds; in each, everything is timed once")
-    precision: Literal["fp32", "bf16"] = Field(description="of the fast variant")
+    repeats: Count = Field(description="rounds; each round times everything once")
+    precision: Literal["fp32", "bf16"] = Field(
+        description="arithmetic of the variants fast and compiled"
+    )

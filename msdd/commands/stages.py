@@ -145,6 +145,10 @@ STAGES: dict[str, tuple[Callable[[argparse.Namespace], None], *tuple[str, ...]]]
     "table2": (report("table2"), "write reports/table2.{csv,md,tex}: teachers and students"),
     "ablation": (report("ablation"), "write reports/ablation.{csv,md,tex}: one comparison a row"),
     "figures": (report("figures"), "draw reconstructions, pyramid, quality against speed, curves"),
+    "speed": (
+        report("speed"),
+        "write reports/throughput.{csv,md,tex,png,svg} from what `msdd throughput` has timed",
+    ),
     "track": (track, "deliver to MLflow what is not there yet"),
     "code": (code, "write .code/<stage>, the digest of every stage's code"),
     "fingerprint": (fingerprint, "print the digest of a stage's code", "STAGE"),

@@ -1,4 +1,7 @@
-"""How fast devices can be at most: by their data sheets, by what was reached, or measured now."""
+"""Ceilings of devices: the rates of arithmetic and memory that MFU and floors are relative to.
+
+They come from data sheets, from earlier measurements, or from a measurement now.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,14 +11,14 @@ import torch
 from msdd.device import check_bf16, seconds
 from msdd.errors import MsddError
 
-HERE = "this"  # the device that computes here, whose ceilings are measured
+HERE = "this"  # the device that computes here; its ceilings are measured
 
 
 @dataclass(frozen=True)
 class Ceilings:
-    """FLOP/s of large matrix products, dense, and bytes/s of memory.
+    """FLOP/s of large dense matrix products in bf16 and fp32, and bytes/s of memory.
 
-    `bf16` is None where it was not measured.
+    `bf16` is None where it was not measured; `source` says where the rates come from.
     """
 
     bf16: float | None
@@ -24,7 +27,7 @@ class Ceilings:
     source: str
 
     def rate(self, precision: str) -> float:
-        """FLOP/s in `bf16` or `fp32`."""
+        """FLOP/s in `bf16` or `fp32`; None where that was not measured."""
         return {"bf16": self.bf16, "fp32": self.fp32}[precision]
 
 
@@ -41,7 +44,10 @@ DEVICES = {
 
 
 def ceilings(name: str, device: torch.device, precision: str) -> Ceilings:
-    """Those of a named device, or of `device` for the name `this`."""
+    """The ceilings of a device in `DEVICES`, or those measured on `device` for the name `this`.
+
+    Raises MsddError for an unknown name.
+    """
     if name == HERE:
         return measure(device, precision)
     if name.lower() not in DEVICES:
@@ -50,10 +56,10 @@ def ceilings(name: str, device: torch.device, precision: str) -> Ceilings:
 
 
 def measure(device: torch.device, precision: str) -> Ceilings:
-    """What this device reaches now: the best of a few large products and copies, in a second or so.
+    """Measure this device: the best of a few large products and copies, in a second or so.
 
-    In fp32, and in bf16 if that is the `precision`; raises MsddError if the device lacks it. On
-    random numbers: products of zeros draw less power and can run faster.
+    Measures fp32, and bf16 if that is the `precision`; raises MsddError if the device lacks bf16.
+    Matrices are random, because products of zeros draw less power and can run faster.
     """
     side, numbers = (8192, 2**28) if device.type == "cuda" else (2048, 2**25)
     a, b = (torch.randn(side, side, device=device) for _ in range(2))
@@ -70,14 +76,14 @@ def measure(device: torch.device, precision: str) -> Ceilings:
 
 
 def _product(a: torch.Tensor, b: torch.Tensor, precision: str) -> float:
-    """FLOP/s."""
+    """FLOP/s of the product of two square matrices in a precision."""
     dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[precision]
     a, b = a.to(dtype), b.to(dtype)
     return 2 * len(a) ** 3 / _best(lambda: a @ b, a.device)
 
 
 def _best(call: Callable[[], object], device: torch.device) -> float:
-    """Seconds of one call; on a GPU ten stand in a row, so that starting them costs nothing."""
+    """Least seconds of a call; a GPU gets ten at once, so that their launches cost nothing."""
     call()
     calls = 10 if device.type == "cuda" else 1
     return min(seconds(call, device, calls) for _ in range(4))

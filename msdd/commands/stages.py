@@ -148,6 +148,10 @@ STAGES: dict[str, tuple[Callable[[argparse.Namespace], None], *tuple[str, ...]]]
         "write reports/ablation.{csv,html,md,tex}: one comparison a row",
     ),
     "figures": (report("figures"), "draw reconstructions, pyramid, quality against speed, curves"),
+    "speed": (
+        report("speed"),
+        "write reports/throughput.{csv,html,md,tex,png,svg} from what `msdd throughput` has timed",
+    ),
     "track": (track, "deliver to MLflow what is not there yet"),
     "code": (code, "write .code/<stage>, the digest of every stage's code"),
     "fingerprint": (fingerprint, "print the digest of a stage's code", "STAGE"),

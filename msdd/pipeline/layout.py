@@ -13,7 +13,7 @@ TRAINING_FILES = (*MODEL_FILES, "curves.csv")
 TABLES = ("table1", "table2", "ablation")
 TABLE_KINDS = ("csv", "html", "md", "tex")
 FIGURES = ("reconstructions", "pyramid", "quality_speed", "curves")
-REPORTS = (*TABLES, "figures", "throughput")  # each made by the stage of its name
+REPORTS = (*TABLES, "figures", "throughput", "speed")  # each made by the stage of its name
 
 
 def prepared() -> Path:
@@ -101,11 +101,13 @@ def throughput() -> Path:
 
 
 def report(name: str) -> list[Path]:
-    """All files of one of `REPORTS`."""
-    pictures = {"figures": FIGURES, "throughput": ("throughput",)}.get(name, ())
-    tables = [table(name, kind) for kind in TABLE_KINDS] if name != "figures" else []
-    files = [figure(one, kind) for one in pictures for kind in ("png", "svg")]
-    return [*tables, *files, *([throughput()] if name == "throughput" else [])]
+    """All files of one of `REPORTS`; `speed` renders what `throughput` has measured."""
+    if name == "throughput":
+        return [throughput()]
+    stem = {"figures": None, "speed": "throughput"}.get(name, name)
+    tables = [table(stem, kind) for kind in TABLE_KINDS if stem]
+    pictures = {"figures": FIGURES, "speed": ("throughput",)}.get(name, ())
+    return tables + [figure(one, kind) for one in pictures for kind in ("png", "svg")]
 
 
 def systems() -> Path:

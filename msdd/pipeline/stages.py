@@ -44,6 +44,7 @@ STAGES = {
         ("seed", "cpu_threads", "evaluate", "data.resolution", "model.scales"),
     ),
     "throughput": Stage("msdd.speed.stage", ("cpu_threads", "throughput", "decodes")),
+    "speed": Stage("msdd.report.speed", ()),
     "table1": Stage("msdd.report.table1", ("decodes", "students")),
     "table2": Stage("msdd.report.table2", ("decodes", "students")),
     "ablation": Stage("msdd.report.ablation", ("decodes", "ablations")),

@@ -47,7 +47,7 @@ def _path(timing: dict) -> str:
     return f"{timing['variant']} variant, " if "variant" in timing else ""
 
 
-def timed(results: list[dict]) -> list[str]:
+def speed(results: list[dict]) -> list[str]:
     """What the columns of speed are, and the commit; or that nothing was timed."""
     if not any(result["timing"] for result in results):
         return ["Nothing was timed."]

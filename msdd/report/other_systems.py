@@ -11,8 +11,8 @@ from pathlib import Path
 from msdd.errors import MsddError
 from msdd.files import read_json
 from msdd.pipeline import layout
-from msdd.report import timed
-from msdd.report.measured import metrics, speed
+from msdd.report import timings
+from msdd.report.metric_columns import metrics, speed
 from msdd.report.notes import commits, regions
 from msdd.report.published import Published, latent
 from msdd.tokenizers.systems import MSDD, SYSTEMS, System
@@ -38,21 +38,22 @@ def evaluated(root: Path) -> list[Path]:
 
 def rows(known: Published, root: Path) -> Iterator[dict]:
     """A row for each system that was measured, and one for each published row of which none was."""
-    document = timed.read(root, layout.systems_timed()) or {"rows": [], "systems": []}
+    document = timings.read(root, layout.systems_timed()) or {"rows": [], "systems": []}
     quality = {path.stem: path for path in evaluated(root)}
     named = [(name, system) for name, system in SYSTEMS.items() if system.family is not MSDD]
     for _, alike in groupby(named, key=lambda pair: pair[1].row):
         alike = list(alike)
         found = [
             _of_system(system, known)
-            | {"row": name}
-            | _measured(quality.get(name), timed.timing(document, name), root)
+            | {"decode": name}
+            | _measured(quality.get(name), timings.timing(document, name), root)
             for name, system in alike
         ]
         yield from [row for row in found if row["source"] == "here"] or [_nowhere(found)]
     for about in document["systems"]:
         if about["system"] not in SYSTEMS:
-            yield _of_decode(about) | _measured(None, timed.timing(document, about["system"]), root)
+            timing = timings.timing(document, about["system"])
+            yield _of_decode(about) | _measured(None, timing, root)
 
 
 def _of_system(system: System, known: Published) -> dict:
@@ -71,7 +72,7 @@ def _of_decode(about: dict) -> dict:
     """A row of `decodes` that was timed beside them, at the size of its params."""
     return {
         "group": GROUP,
-        "row": f"{about['system']}, {about['resolution']} px",
+        "decode": f"{about['system']}, {about['resolution']} px",
         "system": "MSDD",
         "tokens": about["tokens"],
         "dim": about["dim"],
@@ -121,7 +122,7 @@ def _weights(report: dict) -> str:
 
 def notes(root: Path, known: Published) -> list[str]:
     """What stands behind these rows."""
-    document = timed.read(root, layout.systems_timed())
+    document = timings.read(root, layout.systems_timed())
     told = [*_of_timing(document), *_ratios(document, known)] if document else []
     for path in evaluated(root):
         report = read_json(root / path)
@@ -135,18 +136,18 @@ def notes(root: Path, known: Published) -> list[str]:
 
 
 def _of_timing(document: dict) -> Iterator[str]:
-    timings = _timings(document).values()
+    timed = _timings(document).values()
     weights = "random weights, on which speed does not depend" if document["random"] else "theirs"
     yield (
         "Other systems' images/s: decoding alone, all in one run, timed at their published sizes "
-        f"on {regions([{'timing': timing} for timing in timings])}; weights: {weights}. They come "
+        f"on {regions([{'timing': timing} for timing in timed])}; weights: {weights}. They come "
         f"from {layout.systems_timed().as_posix()}. {commits([document['context']])}"
     )
 
 
 def _timings(document: dict) -> dict[str, dict]:
     """Of every system whose decoding was timed."""
-    found = {one["system"]: timed.timing(document, one["system"]) for one in document["systems"]}
+    found = {one["system"]: timings.timing(document, one["system"]) for one in document["systems"]}
     return {name: timing for name, timing in found.items() if timing}
 
 
@@ -177,4 +178,4 @@ def _nowhere(found: list[dict]) -> dict:
     if len(found) == 1:
         return found[0]
     same = {key: found[0][key] for key in ("group", "system", "source")}
-    return same | {"row": f"{len(found)} variants"}
+    return same | {"decode": f"{len(found)} variants"}

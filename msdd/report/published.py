@@ -100,7 +100,7 @@ def rows(known: Published) -> Iterator[dict]:
     numbers, letters = sources(known), caveats(known)
     for system in known.systems.values():
         figures = system.figures()
-        row = {"system": system.system, "row": system.variant or None}
+        row = {"system": system.system, "decode": system.variant or None}
         row["code"] = system.code or None
         for key, column in COLUMNS.items():
             row |= _cells(column, figures.get(key), known, letters)

@@ -1,4 +1,4 @@
-"""Quality against speed: a point for every decode, a line for every reference."""
+"""Quality against speed: a point for every decode, a line for every baseline."""
 
 from pathlib import Path
 

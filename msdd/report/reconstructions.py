@@ -1,4 +1,4 @@
-"""Held-out crops, and under them what the references and every decode make of them."""
+"""Held-out crops, and below them what the baselines and every decode make of them."""
 
 from pathlib import Path
 

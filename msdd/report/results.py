@@ -11,7 +11,7 @@ from msdd.params.schema import Params
 from msdd.params.sections import BASELINES
 from msdd.pipeline import layout, provenance
 from msdd.pipeline.stages import task
-from msdd.report import timed
+from msdd.report import timings
 
 BASELINE_ROWS, TEACHERS, STUDENTS = "Baselines", "Teachers", "One-step students"
 TRAINING = {
@@ -37,7 +37,7 @@ def read(params: Params, root: Path) -> list[dict]:
     if there is neither.
     Raises MsddError for a file that is missing and for images that differ.
     """
-    document = timed.read(root)
+    document = timings.read(root)
     results = [_read(root, path, document) for path in paths(params)]
     for result in results:
         if result["ids"] != results[0]["ids"]:
@@ -52,7 +52,7 @@ def _read(root: Path, path: Path, document: dict | None) -> dict:
     result = read_json(existing(root, path))
     timing = root / layout.timing(path)
     aside = read_json(timing) if timing.exists() else {}
-    in_turns = timed.timing(document, result["decode"]) if document else None
+    in_turns = timings.timing(document, result["decode"]) if document else None
     return result | {"file": path.as_posix(), "timing": in_turns or aside}
 
 
@@ -97,6 +97,6 @@ def recorded(
     return provenance.recorded(task(name, params, inputs, root), Path("reports") / name, made, root)
 
 
-def timings(params: Params) -> list[Path]:
+def timing_files(params: Params) -> list[Path]:
     """What holds the speed of decodes: those timed in turns, and the files beside evaluations."""
     return [layout.throughput(), *(layout.timing(path) for path in paths(params))]

@@ -12,9 +12,9 @@ import pandas as pd
 from msdd.params.schema import Params
 from msdd.pipeline import layout
 from msdd.report import notes, other_systems, published
-from msdd.report.measured import metric_columns, metrics, speed
+from msdd.report.metric_columns import metric_columns, metrics, speed
 from msdd.report.published import Published
-from msdd.report.results import read, recorded, timings, training
+from msdd.report.results import read, recorded, timing_files, training
 from msdd.report.table import Column, Table, write
 
 PAPER_REGION = Column("paper_region", "paper region\nimages/s", 2)
@@ -32,7 +32,7 @@ CAPTION = (
 
 def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
     """Write `reports/table1.{csv,html,md,tex}`; returns the PSNR of every row measured here."""
-    files = [published.place(root), *timings(params), *other_systems.files(root)]
+    files = [published.place(root), *timing_files(params), *other_systems.files(root)]
     with recorded("table1", params, root, files):
         known, results = published.read(root), read(params, root)
         rows = [{"group": PUBLISHED, **row} for row in published.rows(known)]
@@ -47,11 +47,11 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
 
 
 def _measured(result: dict, params: Params) -> dict:
-    """A line of the lower part; a reference is its own system."""
+    """A line of the lower part; a baseline is its own system."""
     own = OWN if result.get("model") else result["decode"]
     return {
         "system": result.get("system", own),
-        "row": result["decode"] if result.get("model") else None,
+        "decode": result["decode"] if result.get("model") else None,
         "training": training(result, params),
         "tokens": result.get("tokens"),
         "dim": result.get("dim"),
@@ -71,7 +71,7 @@ def _columns(frame: pd.DataFrame, params: Params) -> list[Column]:
     trunks = [f"lpips_{trunk}" for trunk in params.evaluate.lpips[:1]]
     return [
         Column("system", "system"),
-        Column("row", "which"),
+        Column("decode", "decode"),
         Column("latent", "latent", marks=True),
         Column("rfid", "rFID ↓\n(Inception)", 2, marks=True),
         *(column for name, column in shown.items() if name.startswith("fd_")),
@@ -96,7 +96,7 @@ def _notes(params: Params, known: Published, results: list[dict], root: Path) ->
         "stands in a column named for its features.",
         "passes (NFE): evaluations of the decoder for one image; guidance counts twice here.",
         notes.intervals(results, root),
-        *notes.timed(results),
+        *notes.speed(results),
         *other_systems.notes(root, known),
         *([REGION_NOTE] if any(result["timing"].get("paper_region") for result in results) else []),
         *published.notes(known),

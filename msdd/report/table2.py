@@ -13,8 +13,8 @@ from msdd.metrics.intervals import paired
 from msdd.params.schema import Params
 from msdd.pipeline import layout
 from msdd.report import notes
-from msdd.report.measured import listed, metric_columns, metrics, speed
-from msdd.report.results import STUDENTS, TEACHERS, group, read, recorded, timings, training
+from msdd.report.metric_columns import listed, metric_columns, metrics, speed
+from msdd.report.results import STUDENTS, TEACHERS, group, read, recorded, timing_files, training
 from msdd.report.table import Column, Table, write
 
 SAME_REGION = ("device", "threads", "precision", "batch")  # of two timings, for a ratio
@@ -22,7 +22,7 @@ SAME_REGION = ("device", "threads", "precision", "batch")  # of two timings, for
 
 def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
     """Write `reports/table2.{csv,html,md,tex}`; returns the PSNR of every row."""
-    with recorded("table2", params, root, timings(params)):
+    with recorded("table2", params, root, timing_files(params)):
         results = read(params, root)
         by_scales = sorted(results, key=lambda result: (_rank(result), _scales(result)))
         rows = [_row(result, results, params) for result in by_scales]
@@ -30,7 +30,7 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
         texts = {"caption": _caption(results), "notes": _notes(results, root)}
         table = Table(frame, _columns(frame), **texts, group="group", sources="file")
         write(root / layout.table("table2", "csv").with_suffix(""), table)
-    return {f"psnr/{row}": psnr for row, psnr in zip(frame["row"], frame["psnr"], strict=True)}
+    return {f"psnr/{row}": psnr for row, psnr in zip(frame["decode"], frame["psnr"], strict=True)}
 
 
 def _rank(result: dict) -> int:
@@ -46,7 +46,7 @@ def _row(result: dict, results: list[dict], params: Params) -> dict:
     other = _against(result, results)
     return {
         "group": group(result),
-        "row": result["decode"],
+        "decode": result["decode"],
         "model": result.get("model"),
         "training": training(result, params),
         "scales": listed(result.get("scales")),
@@ -128,7 +128,7 @@ def _comparable(a: dict, b: dict) -> bool:
 
 def _columns(frame: pd.DataFrame) -> list[Column]:
     return [
-        Column("row", "row"),
+        Column("decode", "decode"),
         Column("training", "training"),
         Column("scales", "scales\n(px)"),
         Column("steps", "steps"),
@@ -162,5 +162,5 @@ def _notes(results: list[dict], root: Path) -> list[str]:
         "teacher over one that takes as many steps at full resolution alone, where there is one. "
         "by passes: the same for a student by arithmetic alone, from the passes at each scale; a "
         "range where the scales save unequally.",
-        *notes.timed(results),
+        *notes.speed(results),
     ]

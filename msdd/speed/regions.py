@@ -1,12 +1,12 @@
-"""The regions: what lies between two readings of the clock.
+"""The regions: the parts of a call that lie between two readings of the clock.
 
-    decode  latents on the device -> images on the device, with the drawing of noise
+    decode  latents on the device -> images on the device, drawing of noise included
     encode  images on the device -> latents on the device
     both    images on the device -> reconstructions on the device
-    paper   what the MSDD authors' code times: a copy of the originals for the metrics on the host,
-            their way to the device, then `both` (theirs counts the first, cold batch too)
+    paper   what the MSDD authors' code times: copying the originals on the host for the metrics,
+            moving them to the device, then `both` (theirs counts the first, cold batch too)
 
-Reading files, metrics and writing are in none of them.
+No region includes reading files, computing metrics or writing.
 """
 
 from collections.abc import Callable
@@ -22,10 +22,10 @@ SETS = 4  # inputs that take turns, so that no cache keeps one for the next call
 
 
 class Inputs:
-    """Images on the host and on the device, in sets that take turns.
+    """Smooth random images (batch, 3, side, side) in [-1, 1], in sets that take turns.
 
-    Smooth random pictures: constant ones would run faster on some devices, and white noise is
-    nothing that a trained network knows.
+    `host` and `images` are the same sets, on the host and on the device. Constant images would run
+    faster on some devices, and white noise is nothing that a network was trained on.
     """
 
     def __init__(self, side: int, batch: int, device: torch.device) -> None:
@@ -37,14 +37,14 @@ class Inputs:
         self.batch, self.device = batch, device
 
     def ids(self, turn: int) -> range:
-        """Images that were not there before: their noise has to be drawn."""
+        """Ids of images, new ones at each turn: noise is drawn by id, so none can be reused."""
         return range(turn * self.batch, (turn + 1) * self.batch)
 
 
 class Regions:
-    """One tokenizer's calls, by the name of the region; each call takes the next input.
+    """One tokenizer's calls by name of the region; each call takes the next set of inputs.
 
-    Latents are those of the plain tokenizer, so that both decode the same.
+    All variants decode the latents of the plain tokenizer.
     """
 
     def __init__(self, tokenizer: Tokenizer, plain: Tokenizer, inputs: Inputs) -> None:
@@ -53,11 +53,11 @@ class Regions:
         self.turns = count(1)  # 0 is the gate's
 
     def call(self, region: str) -> Callable[[], Tensor]:
-        """What is timed."""
+        """The function that is timed: one call of a region, on the next inputs."""
         return lambda: self.at(region, next(self.turns), self.tokenizer)
 
     def at(self, region: str, turn: int, tokenizer: Tokenizer) -> Tensor:
-        """What comes out of a region at a turn, by this tokenizer."""
+        """The output of a region at a turn, computed by `tokenizer`."""
         k, ids = turn % SETS, self.inputs.ids(turn)
         if region == "decode":
             return tokenizer.decode(self.latents[k], ids)
@@ -69,6 +69,6 @@ class Regions:
 
 
 def _paper(tokenizer: Tokenizer, host: Tensor, ids: range, device: torch.device) -> Tensor:
-    """The originals as float arrays in [0, 1] on the host, as the metrics there want them."""
+    """Copy the originals into float arrays in [0, 1] on the host, for metrics; then reconstruct."""
     ((host + 1) / 2).permute(0, 2, 3, 1).contiguous().numpy()
     return tokenizer.reconstruct(host.to(device), ids)

@@ -1,8 +1,8 @@
-"""The harness: systems timed in turns in one run, after a gate and a warm-up of each.
+"""The timing harness: systems take turns in one run, after each has passed the gate and warmed up.
 
-What is compared was measured in the same minutes on the same machine: at each batch size, in every
-round each system is timed once in every region, every second round in reverse order. The first is
-timed twice a round; what its two medians differ by is noise.
+Speeds that are compared come from the same minutes on the same machine. At each batch size, every
+round times each system once in every region; every second round goes in reverse order. The first
+system is timed twice a round: the difference of its two medians is noise.
 """
 
 import math
@@ -24,20 +24,21 @@ from msdd.speed.regions import Inputs
 from msdd.speed.systems import TimedSystem
 from msdd.tokenizers.tokenizer import Tokenizer
 
-WARM_CALLS = 10  # of a processor, unless these seconds are over before
-WARM_SECONDS = {"cuda": 1.0, "cpu": 0.2}  # GPUs take time to reach their clock
-LONG = 60.0  # seconds of a call that counts although it is the first: warm-up is lost in it
-SAMPLE_SECONDS = 0.05  # least length of a sample, in as many calls as it takes
+WARM_CALLS = 10  # at most, on a processor
+WARM_SECONDS = {"cuda": 1.0, "cpu": 0.2}  # GPUs take time to reach their clock rate
+LONG = 60.0  # seconds; a longer first call counts as a sample, since its warm-up is negligible
+SAMPLE_SECONDS = 0.05  # least length of a sample, which makes as many calls as that takes
 
 
 @dataclass
 class TimingJob:
     """One variant of a system, in its precision, in one region at one batch size.
 
-    how:    what the variant came to: eager, folded or compiled.
-    calls:  in one sample.
-    memory: bytes at most besides weights and inputs, encoding or decoding, where the device tells.
-    cold:   the first call is a sample, before the rounds.
+    how:     eager, folded or compiled.
+    calls:   number of calls in one sample.
+    memory:  peak bytes besides weights and inputs, see `gate.admit`; None on a processor.
+    cold:    whether the first call, before the rounds, is a sample.
+    samples: seconds of a call, one for each round.
     """
 
     system: str
@@ -53,9 +54,9 @@ class TimingJob:
     samples: list[float] = field(default_factory=list)
 
     def warm_up(self, device: torch.device, first: float) -> None:
-        """Call until times have settled; they tell how many calls a sample needs.
+        """Call until times have settled, and set the number of calls that a sample needs.
 
-        first: seconds of a call before; a long one on a processor is a sample already.
+        first: seconds of an earlier call, 0 for none; a long one on a processor is a sample.
         """
         on_cpu = device.type == "cpu"
         times = [first if on_cpu and first > LONG else seconds(self.call, device)]
@@ -67,9 +68,9 @@ class TimingJob:
         self.calls = math.ceil(SAMPLE_SECONDS / min(times))
 
     def time(self, device: torch.device) -> float:
-        """Seconds of a call; of a single image its latency: the next one waits for it.
+        """Seconds of a call. At batch 1 this is latency: each call waits for the one before.
 
-        One call before does not count: other systems have emptied the caches.
+        A call right before is not counted, since other systems have emptied the caches.
         """
         if not self.cold:
             self.call()
@@ -78,7 +79,7 @@ class TimingJob:
         return seconds(self.call, device, self.calls)
 
     def row(self) -> dict:
-        """Seconds of a call as median and quartiles over the rounds."""
+        """The job and its timings, ready for JSON: seconds of a call as median and quartiles."""
         low, median, high = _quartiles(self.samples)
         return {
             "system": self.system,
@@ -99,75 +100,78 @@ class TimingJob:
 
 
 def measure(systems: Sequence[TimedSystem], settings: Throughput, device: torch.device) -> dict:
-    """`rows`, one for each system, variant, region and batch size; `gates`, one for each system,
-    variant and batch size; `noise`: the largest share by which two medians of the same differ.
+    """Time all systems as the settings say, one batch size after the other.
 
-    One batch size after the other, so that only one fast variant of each system is held at a time.
-    Raises MsddError if it puts out something else than the plain one.
+    Returns `rows`, one for each system, variant, region and batch size; `gates`, the findings of
+    `gate.admit` for each system, variant and batch size; and `noise`, the largest relative
+    difference of two medians of the same job (None if nothing was timed). Only one fast variant of
+    each system is held at a time. Raises MsddError if a variant fails the gate.
     """
     rows, gates, noises = [], [], []
     places = len(systems) * len(settings.variants) * len(settings.batches)
     total = places * (1 + len(settings.regions) * (1 + settings.repeats))
     with torch.inference_mode(), Progress("throughput", total, "timings") as progress:
-        told = partial(_tell, progress, count(1))
+        tick = partial(_advance, progress, count(1))
         for batch in settings.batches:
             jobs = []
-            for jobs_of_one, admitted in ready(systems, settings, batch, device, told):
+            for jobs_of_one, findings in warm_jobs(systems, settings, batch, device, tick):
                 jobs += jobs_of_one
-                gates.append(admitted)
-            noises += _noise(jobs, rounds(jobs, settings.repeats, device, told))
+                gates.append(findings)
+            noises += _noise(jobs, rounds(jobs, settings.repeats, device, tick))
             rows += [job.row() for job in jobs]
     return {"rows": rows, "gates": gates, "noise": max(noises, default=None)}
 
 
-def ready(
+def warm_jobs(
     systems: Sequence[TimedSystem],
     settings: Throughput,
     batch: int,
     device: torch.device,
-    told: Callable[[], None],
+    tick: Callable[[], None],
 ) -> Iterator[tuple[list[TimingJob], dict]]:
-    """The jobs of every variant of every system, warm, and what the gate found of it.
+    """Warm jobs for each variant of each system, one a region, with the findings of the gate.
 
-    Systems of one resolution get the same inputs.
+    Systems of the same resolution get the same inputs. `tick` is called after every step.
     """
     sides = {system.plain.resolution for system in systems}
     inputs = {side: Inputs(side, batch, device) for side in sides}
     for system, variant in product(systems, settings.variants):
-        made = partial(_made, system, variant, batch)
+        make = partial(_tokenizer, system, variant, batch)
         precision = "fp32" if variant == "plain" else settings.precision
-        admitted, regions = gate.admit(
-            system, variant, made, inputs[system.plain.resolution], precision
+        findings, regions = gate.admit(
+            system, variant, make, inputs[system.plain.resolution], precision
         )
-        told()
-        how, memory = getattr(regions.tokenizer, "how", "eager"), admitted["memory_bytes"]
+        tick()
+        how, memory = getattr(regions.tokenizer, "how", "eager"), findings["memory_bytes"]
         jobs = []
         for region in settings.regions:
             call = regions.call(region)
             jobs.append(
                 TimingJob(system.name, variant, how, precision, region, batch, call, memory=memory)
             )
-            jobs[-1].warm_up(device, admitted.get(f"{region}_first_seconds", 0.0))
-            told()
-        yield jobs, admitted
+            jobs[-1].warm_up(device, findings.get(f"{region}_first_seconds", 0.0))
+            tick()
+        yield jobs, findings
 
 
-def _made(system: TimedSystem, variant: str, batch: int) -> Tokenizer:
+def _tokenizer(system: TimedSystem, variant: str, batch: int) -> Tokenizer:
     return system.plain if variant == "plain" else system.fast(batch, variant == "compiled")
 
 
 def rounds(
-    jobs: Sequence[TimingJob], repeats: int, device: torch.device, told: Callable[[], None]
+    jobs: Sequence[TimingJob], repeats: int, device: torch.device, tick: Callable[[], None]
 ) -> list[float]:
-    """Time every job once a round, as far as it has no sample of that round; returns the second
-    times of the first job."""
+    """Time every job once a round, except a cold one in the round that its first call stands for.
+
+    Returns the seconds of the first job's second timing in each round.
+    """
     again = []
     for turn in range(repeats):
         again += [job.time(device) for job in jobs[:1]]
         for job in reversed(jobs) if turn % 2 else jobs:
             if len(job.samples) <= turn:
                 job.samples.append(job.time(device))
-            told()
+            tick()
     return again
 
 
@@ -176,11 +180,11 @@ def _quartiles(samples: Sequence[float]) -> list[float]:
 
 
 def _noise(jobs: Sequence[TimingJob], again: Sequence[float]) -> list[float]:
-    """None or one share."""
+    """The relative difference of the first job's two medians, in a list; empty without jobs."""
     if not again:
         return []
     return [abs(statistics.median(again) / statistics.median(jobs[0].samples) - 1)]
 
 
-def _tell(progress: Progress, steps: Iterator[int]) -> None:
+def _advance(progress: Progress, steps: Iterator[int]) -> None:
     progress.update(next(steps))

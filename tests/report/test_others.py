@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from test_timed import document, row
+from timed_document import document, row
 
 from msdd.errors import MsddError
 from msdd.files import write_json
@@ -38,7 +38,7 @@ def table(finished) -> tuple[pd.DataFrame, str]:
     table1.run(params, root)
     frame = pd.read_csv(root / layout.table("table1", "csv"))
     text = (root / layout.table("table1", "md")).read_text(encoding="utf-8")
-    return frame[frame["group"] == other_systems.GROUP].set_index("row"), text
+    return frame[frame["group"] == other_systems.GROUP].set_index("decode"), text
 
 
 def test_without_measurements_every_published_row_says_so(finished):

@@ -68,7 +68,7 @@ def test_an_evaluation_of_another_system_keeps_its_name(finished):
     path.write_text(path.read_text().replace('"of":', '"system": "SD-VAE",\n  "of":'))
     table1.run(params, root)
     frame = pd.read_csv(root / layout.table("table1", "csv"))
-    assert frame.set_index("row").loc["teacher", "system"] == "SD-VAE"
+    assert frame.set_index("decode").loc["teacher", "system"] == "SD-VAE"
 
 
 def test_the_published_file_is_valid_and_explains_all_that_it_cites():

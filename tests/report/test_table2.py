@@ -17,7 +17,7 @@ def table(root, kind):
 
 
 def rows(root):
-    return pd.read_csv(root / layout.table("table2", "csv")).set_index("row")
+    return pd.read_csv(root / layout.table("table2", "csv")).set_index("decode")
 
 
 def test_rows_are_grouped_over_scale_counts_and_say_what_they_cost(finished):

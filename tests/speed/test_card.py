@@ -11,7 +11,7 @@ from msdd.ceilings import DEVICES, Ceilings
 from msdd.model.autoencoder import decoder_of, encoder_of
 from msdd.model.config import ModelConfig
 from msdd.speed import card, card_text, flops
-from msdd.speed.counted import count_flops
+from msdd.speed.flop_counter import count_flops
 
 PAPER = ModelConfig(256, 4, 8, 8, 768, 12, 12, 128, 32, "line")
 H100 = DEVICES["h100"]

@@ -49,7 +49,7 @@ def params(tiny_params):
 
 @pytest.fixture(scope="module")
 def decodes(params, tmp_path_factory):
-    return systems.chosen(params, tmp_path_factory.mktemp("none"), CPU, random=True)
+    return systems.systems_of(params, tmp_path_factory.mktemp("none"), CPU, random=True)
 
 
 class Halves(Tokenizer):
@@ -72,7 +72,7 @@ class Halves(Tokenizer):
 
 
 def changed(decodes, **methods):
-    """The first system with other methods in its fast path."""
+    """The first system with other methods in its fast variant."""
 
     def fast(batch, compiled):
         tokenizer = decodes[0].fast(batch, compiled)
@@ -83,7 +83,7 @@ def changed(decodes, **methods):
     return [replace(decodes[0], fast=fast)]
 
 
-def test_every_system_path_box_and_batch_has_a_row(params, decodes):
+def test_every_system_variant_region_and_batch_has_a_row(params, decodes):
     found = rounds.measure(decodes, params.throughput, CPU)
     names = ("system", "variant", "region", "batch")
     expected = set(
@@ -114,7 +114,7 @@ def test_rounds_take_turns_and_turn_round():
 
 
 def test_any_tokenizer_can_be_timed(params):
-    """Its own code is its fast path, in the precision asked for; discrete latents are latents."""
+    """Its own code is its fast variant, in the precision asked for; latents may be discrete."""
     tokenizer = Halves()
     system = systems.of_tokenizer("halves", tokenizer, "fp32")
     assert system.flops == {"encode": 0, "decode": 0}
@@ -146,12 +146,12 @@ def test_a_slow_sampler_is_gated_in_two_steps(params, monkeypatch):
     settings = params.throughput.model_copy(
         update={"variants": ("fast",), "regions": ("decode",), "batches": (1,), "precision": "bf16"}
     )
-    monkeypatch.setattr(systems, "counted_flops", lambda _: {"encode": 1, "decode": 1})
+    monkeypatch.setattr(systems, "coding_flops", lambda _: {"encode": 1, "decode": 1})
     monkeypatch.setattr(precision, "arithmetic", lambda *_: nullcontext())
     found = rounds.measure([systems.of_tokenizer("slow", Slow(), "bf16")], settings, CPU)
     assert calls[:2] == [2, 2] and set(calls[2:]) == {50}
-    (admitted,) = found["gates"]
-    assert "decode_first_seconds" not in admitted and "encode_first_seconds" in admitted
+    (findings,) = found["gates"]
+    assert "decode_first_seconds" not in findings and "encode_first_seconds" in findings
 
 
 def tokenizers() -> dict[str, Tokenizer]:
@@ -170,7 +170,7 @@ def tokenizers() -> dict[str, Tokenizer]:
 
 @pytest.mark.parametrize("name", ["ssdd", "kl-vae", "llamagen"])
 def test_networks_of_other_systems_are_compiled(name, monkeypatch):
-    """Encoder and decoder, on a copy: the plain path stays as it is."""
+    """Encoder and decoder, on a copy: the plain variant stays as it is."""
     counter = CompileCounter()
     monkeypatch.setattr(precision, "options", lambda _: {"dynamic": False, "backend": counter})
     plain = tokenizers()[name]

@@ -113,3 +113,27 @@ rule figures:
         "Drawing figures"
     shell:
         "msdd figures 2>&1 | tee -i {log}"
+
+
+rule speed:
+    """What was timed, as a table and a figure."""
+    input:
+        "reports/throughput.json",
+    output:
+        table("reports/throughput", "Throughput"),
+        figure("reports/throughput", "Throughput"),
+        multiext("reports/throughput", ".md", ".tex"),
+        "provenance/reports/speed.json",
+    log:
+        "logs/speed/speed.log",
+    benchmark:
+        "benchmarks/speed/speed.tsv"
+    resources:
+        mem_mb=1000,
+        runtime="10m",
+    params:
+        *tracked_by("speed"),
+    message:
+        "Writing the table and the figure of throughput"
+    shell:
+        "msdd speed 2>&1 | tee -i {log}"

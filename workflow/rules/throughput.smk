@@ -5,9 +5,6 @@ rule throughput:
         MEASURED,
     output:
         "reports/throughput.json",
-        table("reports/throughput", "Throughput"),
-        figure("reports/throughput", "Throughput"),
-        multiext("reports/throughput", ".md", ".tex"),
         "provenance/reports/throughput.json",
     log:
         "logs/throughput/throughput.log",

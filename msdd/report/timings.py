@@ -1,4 +1,4 @@
-"""What was timed by `msdd throughput`, as the reports read it."""
+"""The document that `msdd throughput` writes, as the reports read it."""
 
 from pathlib import Path
 
@@ -10,39 +10,40 @@ PAPER_BATCH = 32  # images at once in the paper's own region
 
 
 def read(root: Path, file: Path | None = None) -> dict | None:
-    """The document of the pipeline's run, or of another in `file`; None if nothing was timed."""
+    """The pipeline's document, or that in `file` below `root`; None if there is no such file."""
     path = root / (file or layout.throughput())
     return read_json(path) if path.exists() else None
 
 
 def rows(document: dict, system: str, region: str, variant: str | None = None) -> list[dict]:
-    """Those of one variant; unless told otherwise, of the one that was made fastest."""
+    """The rows of a system in a region: of `variant`, or by default of the most compiled one."""
     found = [row for row in document["rows"] if (row["system"], row["region"]) == (system, region)]
     variants = {row["variant"] for row in found}
     variant = variant or max(variants, key=VARIANTS.index, default=None)
     return [row for row in found if row["variant"] == variant]
 
 
-def best(found: list[dict]) -> dict | None:
-    """The row at the batch size with most images a second."""
-    return max(found, key=lambda row: row["images_per_second"], default=None)
+def best(rows: list[dict]) -> dict | None:
+    """The row at the batch size with the most images/s; None without rows."""
+    return max(rows, key=lambda row: row["images_per_second"], default=None)
 
 
-def at(found: list[dict], batch: int) -> dict | None:
-    """The row at one batch size."""
-    return next((row for row in found if row["batch"] == batch), None)
+def at(rows: list[dict], batch: int) -> dict | None:
+    """The row at one batch size; None if that was not timed."""
+    return next((row for row in rows if row["batch"] == batch), None)
 
 
-def paper(found: list[dict]) -> dict | None:
-    """The row at the paper's batch size, or the best."""
-    return at(found, PAPER_BATCH) or best(found)
+def paper(rows: list[dict]) -> dict | None:
+    """The row at the paper's batch size, else at the best one."""
+    return at(rows, PAPER_BATCH) or best(rows)
 
 
 def timing(document: dict, system: str) -> dict | None:
-    """Speed of a system in the form of the files beside evaluations: decoding at its best batch.
+    """Speed of decoding at the best batch size, in the form of the `.timing.json` files.
 
-    `run` tells timings of one run from others: they were taken in turns, so that their ratio
-    counts although each has a batch of its own.
+    `seconds` are of one call on `batch` images; `paper_region` is in images/s. Timings with the
+    same `run` were taken in turns, so that they compare although their batch sizes differ. None if
+    the system's decoding was not timed.
     """
     row = best(rows(document, system, "decode"))
     if row is None:

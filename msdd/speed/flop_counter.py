@@ -1,4 +1,4 @@
-"""What a call costs, counted while it runs: for any system, with or without a closed form."""
+"""FLOPs and kernel launches of a call, counted while it runs: for systems of any kind."""
 
 from collections.abc import Callable
 from functools import cache
@@ -11,14 +11,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from msdd.model.config import ModelConfig
 from msdd.model.decoder import Decoder
 
-FREE = ("aten::_unsafe_view", "aten::promote_types")  # no views by name, but nothing runs
+FREE = ("aten::_unsafe_view", "aten::promote_types")  # not marked as views, but no kernel runs
 
 
 @torch.no_grad()
 def count_flops(call: Callable[[], object]) -> int:
     """FLOPs of the matrix products and convolutions in a call, forward only.
 
-    torch's counter does not know the CPU's fused attention, so attention runs as two products.
+    Attention runs as two products, because torch's counter does not know the CPU's fused one.
     Parameters must not require gradients.
     """
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
@@ -28,19 +28,19 @@ def count_flops(call: Callable[[], object]) -> int:
 
 @cache
 def launches(depth: int) -> int:
-    """Kernels that one eager evaluation of a decoder of `depth` blocks starts, without autocast.
+    """Kernels launched by one eager evaluation of a decoder of `depth` blocks, without autocast.
 
-    Operations that are no views are counted; fused attention is one. Sizes besides the depth do
-    not change the number, so a tiny decoder tells it.
+    Every operation except views counts as one, fused attention too. The number depends on the
+    depth alone, so it is counted on a tiny decoder.
     """
     config = ModelConfig(8, 1, 4, 4, 16, depth, 2, 3, 2, "grid")
     decoder = Decoder(config).requires_grad_(False)
     inputs = torch.zeros(2, 3, 8, 8), torch.zeros(2), torch.zeros(2, 3, 2)
     with torch.no_grad():
         decoder(*inputs)  # makes the table of positions, which later evaluations share
-        with _Launches() as found:
+        with _Launches() as launched:
             decoder(*inputs)
-    return found.count
+    return launched.count
 
 
 class _Launches(TorchDispatchMode):

@@ -1,20 +1,24 @@
 """File locks: one process an artefact, and queues for caches and databases.
 
-The lock is the kernel's (`flock`), so it ends with the process that holds it, even one that was
-killed. What stands in the file only says who holds it.
+filelock takes the lock from the kernel (`flock`), so it ends with the process that holds it, even
+one that was killed, and a waiter whose file was deleted queues again for the new one. What stands
+in the file only says who holds it; filelock leaves a native lock's file empty, so that is ours.
 """
 
 import errno
-import fcntl
 import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 
+from filelock import AcquireReturnProxy, FileLock, Timeout
+
 from msdd.errors import MsddError
+
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}  # of a file system
 
 
 @contextmanager
@@ -24,61 +28,42 @@ def hold(path: str | Path) -> Iterator[None]:
     Whoever holds it may delete the file together with its folder. Raises `MsddError`, naming the
     holder, if another process has it.
     """
-    descriptor = _lock(Path(path), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    if descriptor is None:
+    held = _acquire(path, blocking=False)
+    if held is None:
         raise MsddError(
             f"{Path(path).parent} is being made by {_holder(Path(path))}; wait for it or stop it"
         )
-    try:
+    with held:
         yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
 def wait(path: str | Path) -> Iterator[None]:
     """Hold the lock file `path` for the block, after everybody who has it now."""
-    descriptor = _lock(Path(path), fcntl.LOCK_EX)
-    try:
+    with _acquire(path, blocking=True):
         yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
 def attempt(path: str | Path) -> Iterator[bool]:
     """Hold the lock file `path` for the block if it is free; yields whether it was."""
-    descriptor = _lock(Path(path), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    held = _acquire(path, blocking=False)
+    with held or nullcontext():
+        yield held is not None
+
+
+def _acquire(path: str | Path, blocking: bool) -> AcquireReturnProxy | None:
+    """The lock, released when its `with` ends; None if it is taken and `blocking` is False."""
+    # Without the fallback, which is a file that outlives a killed process.
+    lock = FileLock(path, blocking=blocking, fallback_to_soft=False, on_acquired=_sign)
     try:
-        yield descriptor is not None
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
-
-
-def _lock(path: Path, how: int) -> int | None:
-    """A descriptor of `path` that has the lock; None if it is taken and `how` does not wait."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(descriptor, how)
-        except OSError as error:
-            os.close(descriptor)
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                return None
-            raise MsddError(f"{path}: this file system gives no locks ({error.strerror})") from None
-        if _is_at(descriptor, path):
-            _sign(descriptor)
-            return descriptor
-        os.close(descriptor)  # the last holder deleted the file that we waited for: queue again
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
-    except FileNotFoundError:
-        return False
+        return lock.acquire()
+    except Timeout:
+        return None
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        raise MsddError(f"{path}: this file system gives no locks ({error.strerror})") from None
 
 
 def _sign(descriptor: int) -> None:

@@ -14,6 +14,7 @@ from msdd.params.sections import Throughput
 from msdd.pipeline import layout
 from msdd.pipeline.environment import context
 from msdd.pipeline.lock import hold
+from msdd.pipeline.task import resolve
 from msdd.report import timed
 from msdd.report.results import recorded
 from msdd.report.style import save_as
@@ -32,10 +33,11 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
     Writes `reports/throughput.{json,csv,md,tex,png,svg}`.
     """
     more = {"throughput": params.throughput.model_dump(mode="json")}
+    task = resolve(params, "throughput", root, inputs=())
     with (
         hold(root / layout.checkpoint(layout.throughput().with_suffix("")) / "lock"),
         recorded("throughput", params, root) as record,
-        open_run(params, "reports", "throughput", root=root, more=more) as told,
+        open_run(task, "throughput", root=root, more=more) as told,
     ):
         record["run"] = told.identity
         document = timings(params, root)

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from msdd.commands.stages import run_stage
 from msdd.data.shards import Crops
 from msdd.params.load import parse
 from msdd.pipeline import layout
-from msdd.train import distil
 
 SHORT = {"images": 32, "batch": 16, "log_every": 16, "checkpoint_every": 32}
 
@@ -29,7 +29,7 @@ def test_they_end_at_the_same_losses(with_gan, work, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
     assert len(Crops(work / layout.prepared(), "train")) >= SHORT["images"]
     for gan in (0.0, 0.1):
-        plain = distil.run(with_gan(False, gan), "msdd-1step", 0, work)
+        plain = run_stage(with_gan(False, gan), "distil", work, student="msdd-1step", scale=0)
         torch._dynamo.reset()
-        compiled = distil.run(with_gan(True, gan), "msdd-1step", 0, work)
+        compiled = run_stage(with_gan(True, gan), "distil", work, student="msdd-1step", scale=0)
         assert compiled == pytest.approx(plain, rel=1e-4)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from msdd.commands.stages import run_stage
 from msdd.data.pixels import from_uint8
 from msdd.data.shards import Crops
 from msdd.errors import MsddError
@@ -118,11 +119,11 @@ def test_distilling_leaves_the_teachers_folder_alone(trained):
     teacher = load_teacher(trained / layout.stage1("msdd"))
     for k in range(2):
         student = Decoder(teacher.config)
-        distil.store.load_into(student, trained / layout.scale("msdd", "msdd-1step", k))
+        distil.model_folder.load_into(student, trained / layout.scale("msdd", "msdd-1step", k))
         assert not torch.equal(student.head.weight, teacher.decoder.head.weight)
         assert torch.equal(student.null, teacher.decoder.null)
 
 
 def test_a_scale_that_does_not_exist_is_named(tiny_params, trained):
-    with pytest.raises(MsddError, match="msdd-1step has scales 0 to 1, not 2"):
-        distil.run(tiny_params, "msdd-1step", 2, trained)
+    with pytest.raises(MsddError, match="scale 2 of 'msdd-1step' is not in 0 to 1"):
+        run_stage(tiny_params, "distil", trained, student="msdd-1step", scale=2)

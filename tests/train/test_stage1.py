@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 from msdd.flow.path import authors_weight, end_state, reduced, start_state
 from msdd.flow.scales import scales
 from msdd.model.autoencoder import Autoencoder
-from msdd.train.stage1 import drop, losses, model_config
+from msdd.model.config import ModelConfig
+from msdd.train.stage1 import drop, losses
 
 
 class Perfect:
@@ -63,7 +64,7 @@ def test_each_image_goes_to_one_scale_in_balanced_shares(tiny_params, image):
 def test_the_loss_is_a_mean_over_images(tiny_params):
     """Shares of 11, 11 and 10: the mean over scales would count the last images for more."""
     model = tiny_params.model.model_copy(update={"scales": 3, "patch": 2})
-    config = model_config(tiny_params.model_copy(update={"model": model}), "msdd")
+    config = ModelConfig.of(16, model.model_dump())
     terms = losses(Autoencoder(config), torch.rand(32, 3, 16, 16) * 2 - 1, tiny_params.stage1)
     mean = (11 * terms["scale0"] + 11 * terms["scale1"] + 10 * terms["scale2"]) / 32
     torch.testing.assert_close(terms["loss"], mean)
@@ -82,7 +83,7 @@ def test_latents_are_dropped_as_a_whole_at_their_rate(tiny_params, probability):
 
 
 def test_the_null_latents_are_trained(tiny_params):
-    network = Autoencoder(model_config(tiny_params, "msdd"))
+    network = Autoencoder(ModelConfig.of(16, tiny_params.model.model_dump()))
     torch.nn.init.normal_(network.decoder.head.weight)
     torch.nn.init.normal_(network.decoder.blocks[0].image.adaln.weight)
     settings = tiny_params.stage1.model_copy(update={"cond_drop_prob": 1.0})

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from msdd.data.shards import Crops
 from msdd.device import prepare_device
 from msdd.flow.sampler import per_scale, sample
-from msdd.flow.scales import scales
+from msdd.flow.scales import split_time
 from msdd.model.autoencoder import Autoencoder, decoder_of
 from msdd.params.sections import Distil
 from msdd.pipeline import layout
@@ -110,5 +110,5 @@ def losses(
 
 def chain_error(states: list[Tensor], targets: list[Tensor]) -> Tensor:
     """Sum over scales of the squared error of end states, as one of clean images."""
-    pairs = zip(scales(len(states)), states, targets, strict=True)
+    pairs = zip(split_time(len(states)), states, targets, strict=True)
     return sum((x - y).square().mean() / (1 - scale.end) ** 2 for scale, x, y in pairs)

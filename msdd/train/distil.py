@@ -10,7 +10,7 @@ from msdd.device import prepare_device
 from msdd.errors import MsddError
 from msdd.flow.path import clean_estimate, reduced, start_state
 from msdd.flow.sampler import euler, per_scale
-from msdd.flow.scales import Scale, scales
+from msdd.flow.scales import Scale, split_time
 from msdd.model.autoencoder import Autoencoder, decoder_of
 from msdd.model.denoiser import Denoiser
 from msdd.params.sections import Distil
@@ -58,7 +58,7 @@ def scale_of(index: int, count: int, student: str) -> Scale:
     """The scale of this index, of a teacher with `count`. Raises MsddError if it has none."""
     if not 0 <= index < count:
         raise MsddError(f"the teacher of {student} has scales 0 to {count - 1}, not {index}")
-    return scales(count)[index]
+    return split_time(count)[index]
 
 
 def losses(

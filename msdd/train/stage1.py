@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from msdd.data.shards import Crops
 from msdd.device import prepare_device
 from msdd.flow.path import authors_weight, end_state, reduced, start_state
-from msdd.flow.scales import Scale, scales
+from msdd.flow.scales import Scale, split_time
 from msdd.model.autoencoder import Autoencoder, tokens
 from msdd.model.config import ModelConfig
 from msdd.model.kl_encoder import KLEncoder, divergence, draw, posterior
@@ -77,9 +77,9 @@ def losses(
     """
     latents, terms = sampled(network, images, settings)
     latents = drop(latents, network.decoder.null, settings)
-    levels = scales(network.config.scales)
+    scales = split_time(network.config.scales)
     shares = zip(
-        levels, images.tensor_split(len(levels)), latents.tensor_split(len(levels)), strict=True
+        scales, images.tensor_split(len(scales)), latents.tensor_split(len(scales)), strict=True
     )
     total = settings.kl * terms.get("kl", torch.zeros((), device=images.device))
     for scale, share, context in shares:
@@ -89,7 +89,7 @@ def losses(
         weight = authors_weight(t) if settings.loss_weight == "authors" else 1.0
         total = total + (weight * error).sum() / len(images)
         terms[f"scale{scale.index}"] = error.mean()
-        if lpips is not None and scale.index == len(levels) - 1:
+        if lpips is not None and scale.index == len(scales) - 1:
             terms["lpips"] = lpips_distance(lpips, X_e, x_e).mean()
             total = total + settings.lpips * terms["lpips"]
         if settings.repa:

@@ -14,7 +14,7 @@ from msdd.data.pixels import from_uint8
 from msdd.data.shards import Crops
 from msdd.flow.path import clean_estimate
 from msdd.flow.sampler import sample
-from msdd.flow.scales import scales
+from msdd.flow.scales import split_time
 from msdd.params.schema import Student
 from msdd.pipeline import layout
 from msdd.seeds import seed_of
@@ -130,7 +130,7 @@ def test_the_error_is_that_of_clean_images():
     """Whatever noise two chains share."""
     ends = [[torch.randn(2, 3, side, side) for side in (4, 8, 16)] for _ in range(2)]
     expected = 0
-    for scale, x, y in zip(scales(3), *ends, strict=True):
+    for scale, x, y in zip(split_time(3), *ends, strict=True):
         noise = torch.randn_like(x)
         estimates = clean_estimate(x, noise, scale), clean_estimate(y, noise, scale)
         expected += nn.functional.mse_loss(*estimates)

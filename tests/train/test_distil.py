@@ -8,14 +8,14 @@ from msdd.data.pixels import from_uint8
 from msdd.data.shards import Crops
 from msdd.errors import MsddError
 from msdd.flow.path import clean_estimate, reduced, start_state
-from msdd.flow.scales import scales
+from msdd.flow.scales import split_time
 from msdd.model.decoder import Decoder
 from msdd.pipeline import layout
 from msdd.train import distil
 from msdd.train.objective import Objective
 from msdd.weights.model_folder import load_teacher
 
-every_scale = pytest.mark.parametrize("scale", scales(2), ids=["scale0", "scale1"])
+every_scale = pytest.mark.parametrize("scale", split_time(2), ids=["scale0", "scale1"])
 
 
 @pytest.fixture(scope="module")
@@ -90,10 +90,10 @@ def test_the_error_is_that_of_clean_images(teacher, images, settings, scale):
 def test_a_weight_of_0_removes_the_cost(teacher, images, settings):
     calls = []
     teacher.decoder.register_forward_hook(lambda *_: calls.append(1))
-    losses(copied(teacher), teacher, images, scales(2)[0], settings)
+    losses(copied(teacher), teacher, images, split_time(2)[0], settings)
     assert len(calls) == 2 * settings.teacher_steps
     without = settings.model_copy(update={"mse_teacher": 0.0, "mse_real": 1.0})
-    terms = losses(copied(teacher), teacher, images, scales(2)[0], without)
+    terms = losses(copied(teacher), teacher, images, split_time(2)[0], without)
     assert len(calls) == 2 * settings.teacher_steps
     assert terms.keys() == {"loss", "mse_real"}
 

@@ -15,7 +15,7 @@ from msdd.errors import MsddError
 from msdd.evaluate import stage
 from msdd.fast.tokenizer import Fast
 from msdd.files import digest, read_json
-from msdd.flow.scales import scales
+from msdd.flow.scales import split_time
 from msdd.model.autoencoder import Autoencoder
 from msdd.model.config import ModelConfig
 from msdd.model.kl_encoder import KLEncoder, divergence, posterior
@@ -120,7 +120,7 @@ def test_the_velocity_is_that_of_ssdd_with_the_other_sign(params, images):
     """At one scale the state at t is (1 - t) image + t noise; latents lie row by row."""
     network, t = autoencoder(params, "ssdd"), torch.rand(6)
     latents = torch.randn(6, 16, 2)
-    found = network.decoder.velocity(images, t, scales(1)[0], latents)
+    found = network.decoder.velocity(images, t, split_time(1)[0], latents)
     grid = torch.stack([latents[:, 4 * row : 4 * row + 4] for row in range(4)], dim=1)
     assert torch.equal(found, -network.decoder.uvit(images, t, grid.permute(0, 3, 1, 2)))
 
@@ -253,7 +253,7 @@ def test_a_distilled_ssdd_maps_noise_to_its_teachers_image(params, made, images)
     student = load(made / layout.assembled("ssdd", "ssdd-1step")).decoders[0]
     objective = distil.Objective(settings, [16], 0, student.last_layer, params.seed)
     torch.manual_seed(3)
-    terms = distil.losses(student, teacher, images, scales(1)[0], settings, objective)
+    terms = distil.losses(student, teacher, images, split_time(1)[0], settings, objective)
     torch.manual_seed(3)
     noise, latents = torch.randn_like(images), posterior(teacher.encoder(images)).mean
     x, t = noise, torch.ones(6)

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from msdd.flow.path import authors_weight, end_state, reduced, start_state
-from msdd.flow.scales import scales
+from msdd.flow.scales import split_time
 from msdd.model.autoencoder import Autoencoder
 from msdd.model.config import ModelConfig
 from msdd.train.stage1 import drop, losses
@@ -100,7 +100,7 @@ def test_the_authors_training_pair_and_loss(fixtures):
     """
     io = load_file(fixtures / "msdd/msdd_tiny_a/io.safetensors")
     total = 0.0
-    for scale in scales(3):
+    for scale in split_time(3):
         x_e = reduced(io["train_image"][io["train_stage_of_image"] == scale.index], scale)
         noise = io[f"train_noise_{scale.index}"]
         t = 1 - (1000 * torch.sigmoid(io[f"train_normal_{scale.index}"])).floor() / 1000

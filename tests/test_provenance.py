@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from msdd import cli
+from msdd.commands.stages import run_stage
 from msdd.errors import MsddError
 from msdd.files import digest, read_json, write_text
 from msdd.pipeline import environment, layout, provenance
-from msdd.pipeline.stages import fingerprint, resolved, task
+from msdd.pipeline.stages import fingerprint
+from msdd.pipeline.task import resolve
 from msdd.tracking import delivery
 from msdd.tracking import run as tracking
 from msdd.tracking.delivery import whereabouts
@@ -49,7 +51,7 @@ def test_a_record_is_what_decided_the_result_and_the_circumstances(trained, tiny
     manifest = layout.prepared() / "manifest.json"
     assert record["wildcards"] == {"model": "msdd"}
     assert record["code"] == fingerprint("train")
-    expected = resolved("train", tiny_params, model="msdd")
+    expected = resolve(tiny_params, "train", trained, model="msdd").params
     assert record["params"] == json.loads(json.dumps(expected))
     assert record["inputs"] == {str(manifest): digest(trained / manifest)}
     assert (record["engine"], record["rule"], record["run"]) == ("command line", None, None)
@@ -127,7 +129,7 @@ def test_engine_and_rule_are_named(tmp_path, tiny_params, monkeypatch, environme
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    job = task("train", tiny_params, [], tmp_path, model="msdd")
+    job = resolve(tiny_params, "train", tmp_path, model="msdd")
     with provenance.recorded(job, Path("runs/a"), [Path("runs/a/made")], tmp_path):
         write_text(tmp_path / "runs/a/made", "made")
     record = read_json(tmp_path / layout.provenance(Path("runs/a")))
@@ -135,7 +137,7 @@ def test_engine_and_rule_are_named(tmp_path, tiny_params, monkeypatch, environme
 
 
 def test_a_job_that_fails_has_no_record(tiny_params, tmp_path):
-    job = task("prepare", tiny_params, [], tmp_path)
+    job = resolve(tiny_params, "prepare", tmp_path)
     with pytest.raises(MsddError), provenance.recorded(job, layout.prepared(), [], tmp_path):
         raise MsddError("no photographs")
     assert not (tmp_path / layout.RECORDS).exists()
@@ -152,12 +154,12 @@ def test_an_interrupted_training_tells_its_pieces(workdir, tiny_params, monkeypa
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(stage1, "losses", failing)
-        stage1.run(tiny_params, "msdd", workdir)
+        run_stage(tiny_params, "train", workdir, model="msdd")
     aside = workdir / layout.checkpoint(layout.stage1("msdd"))
     (begun,) = read_json(aside / "pieces.json")["pieces"]
     began = datetime.fromisoformat(begun["started"]).timestamp()
     os.utime(aside / "checkpoint.pt", (began + 100, began + 100))
-    stage1.run(tiny_params, "msdd", workdir)
+    run_stage(tiny_params, "train", workdir, model="msdd")
 
     record = provenance.find(WEIGHTS, workdir)
     first, second = record["pieces"]

@@ -13,6 +13,7 @@ import pytest
 from msdd.errors import MsddError
 from msdd.files import read_json
 from msdd.params.load import load
+from msdd.pipeline.task import resolve
 from msdd.tracking import delivery
 from msdd.tracking import run as tracking
 from msdd.tracking.delivery import deliver
@@ -110,18 +111,16 @@ def test_parent_runs_as_long_as_one_of_its_stages(root, client):
         assert parent.info.status == status
 
 
-def test_row_of_params_says_all_that_its_result_depends_on(root):
+def test_a_run_has_the_params_of_its_row_and_more(root):
     params = load(Path(__file__).parents[1] / "presets" / "demo.yaml")
-    student = tracking.row_params(params, "msdd-1step")
-    assert tracking.row_params(params, "msdd").items() < student.items()
-    assert student["distil"]["guidance"] == 1.5 and student["data"]["resolution"] == 32
-    assert set(tracking.row_params(params, "reports")) == {"seed", "cpu_threads", "data"}
-    with tracking.open_run(
-        params, "msdd-1step", "distil", "scale0", root=root, more={"x": 1}
-    ) as run:
+    task = resolve(params, "distil", root, student="msdd-1step", scale=0)
+    with tracking.open_run(task, "distil", "scale0", root=root, more={"x": 1}) as run:
         record = read_json(run.folder / "run.json")
+    assert record["name"] == "msdd-1step/distil/scale0"
     assert record["tags"]["model"] == "msdd" and record["params"]["x"] == 1
-    assert "x" not in record["row_params"]
+    row = record["row_params"]
+    assert row["distil"]["guidance"] == 1.5 and row["data"]["resolution"] == 32
+    assert "x" not in row
 
 
 def test_pictures_and_files_become_artefacts_as_they_were_when_told(root, client):

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msdd.errors import MsddError
 
@@ -17,7 +17,7 @@ ROOT = Path(".")
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    for name, (call, described, *rows) in STAGES.items():
+    for name, (call, described, *rows) in COMMANDS.items():
         command = commands.add_parser(name, help=described, description=described)
         for row in rows:
             command.add_argument(row.lower(), metavar=row, type=int if row == "SCALE" else str)
@@ -36,46 +36,27 @@ def params_of(args: argparse.Namespace) -> "Params":
     return params
 
 
-def prepare(args: argparse.Namespace) -> None:
-    params = params_of(args)
-    from msdd.data import prepare
+def task_command(name: str) -> Callable[[argparse.Namespace], None]:
+    """The command of a stage whose module runs a task, with the arguments as wildcards."""
 
-    prepare.run(params, ROOT)
+    def call(args: argparse.Namespace) -> None:
+        given = vars(args)
+        wildcards = {row: given[row] for row in ("model", "student", "scale") if row in given}
+        run_stage(params_of(args), name, ROOT, **wildcards)
 
-
-def train(args: argparse.Namespace) -> None:
-    params = params_of(args)
-    params.model_of(args.model)  # an unknown row is told before torch is imported
-    from msdd.train import stage1
-
-    stage1.run(params, args.model, ROOT)
+    return call
 
 
-def distil(args: argparse.Namespace) -> None:
-    params = params_of(args)
-    scales = params.model_of(params.model_row(args.student)).scales
-    if args.scale not in range(scales):
-        raise MsddError(f"scale {args.scale} of '{args.student}' is not in 0 to {scales - 1}")
-    from msdd.train import distil
+def run_stage(params: "Params", name: str, root: Path, **wildcards: Any) -> dict[str, Any]:
+    """Resolve the job of a stage and run it below `root`; returns what the stage reports.
 
-    distil.run(params, args.student, args.scale, ROOT)
+    Raises MsddError for wildcards that name no row before torch is imported.
+    """
+    from msdd.pipeline.stages import STAGES
+    from msdd.pipeline.task import resolve
 
-
-def assemble(args: argparse.Namespace) -> None:
-    params = params_of(args)
-    params.model_row(args.student)
-    from msdd.train import assemble
-
-    assemble.run(params, args.student, ROOT)
-
-
-def chain(args: argparse.Namespace) -> None:
-    params = params_of(args)
-    if params.distil_of(args.student).mode == "per_scale":
-        raise MsddError(f"'{args.student}' is per_scale: use `msdd distil` and `msdd assemble`")
-    from msdd.train import chain
-
-    chain.run(params, args.student, ROOT)
+    task = resolve(params, name, root, **wildcards)
+    return import_module(STAGES[name].module).run(task, root)
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -131,12 +112,21 @@ def code(args: argparse.Namespace) -> None:
     write_fingerprints(ROOT)
 
 
-STAGES: dict[str, tuple[Callable[[argparse.Namespace], None], *tuple[str, ...]]] = {
-    "prepare": (prepare, "cut the photographs into crops"),
-    "train": (train, "stage 1: train a row of `models`", "MODEL"),
-    "distil": (distil, "stage 2: distil one scale of a row of `students`", "STUDENT", "SCALE"),
-    "chain": (chain, "stage 2: train a student of another mode as a whole", "STUDENT"),
-    "assemble": (assemble, "put a student's scales together", "STUDENT"),
+COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], *tuple[str, ...]]] = {
+    "prepare": (task_command("prepare"), "cut the photographs into crops"),
+    "train": (task_command("train"), "stage 1: train a row of `models`", "MODEL"),
+    "distil": (
+        task_command("distil"),
+        "stage 2: distil one scale of a row of `students`",
+        "STUDENT",
+        "SCALE",
+    ),
+    "chain": (
+        task_command("chain"),
+        "stage 2: train a student of another mode as a whole",
+        "STUDENT",
+    ),
+    "assemble": (task_command("assemble"), "put a student's scales together", "STUDENT"),
     "baseline": (baseline, "measure mean-colour or bicubic", "NAME"),
     "table1": (
         report("table1"),

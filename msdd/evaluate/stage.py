@@ -21,7 +21,7 @@ from msdd.pipeline import layout, receipts
 from msdd.pipeline.environment import context
 from msdd.pipeline.lock import hold
 from msdd.pipeline.provenance import recorded
-from msdd.pipeline.stages import Task, task
+from msdd.pipeline.task import Task, resolve
 from msdd.tokenizers.baselines import Bicubic, MeanColour
 from msdd.tokenizers.msdd import MSDD, load
 from msdd.tracking.run import open_run
@@ -62,14 +62,13 @@ def run(params: Params, decode: str, root: Path = Path(".")) -> dict[str, object
     }
     if tokenizer.config.uvit:
         about["system"] = "SSDD"
-    inputs = [*(folder / file for file in layout.MODEL_FILES), layout.prepared() / "manifest.json"]
     subject = Subject(
         decode,
         row.of,
         layout.evaluation(model, student, decode),
         tokenizer,
         about,
-        task("evaluate", params, inputs, root, decode=decode),
+        resolve(params, "evaluate", root, decode=decode),
     )
     return evaluate(subject, params, device, root)
 
@@ -86,7 +85,7 @@ def run_baseline(params: Params, name: str, root: Path = Path(".")) -> dict[str,
     about = {"of": name, "nfe": 0, "tokens": tokens, "dim": 3, "parameters": 0}
     if name == "bicubic":
         about["scales"] = [side]
-    job = task("baseline", params, [layout.prepared() / "manifest.json"], root, baseline=name)
+    job = resolve(params, "baseline", root, baseline=name)
     subject = Subject(name, "baseline", layout.baseline(name), tokenizer, about, job)
     return evaluate(subject, params, prepare_device(params.cpu_threads), root)
 
@@ -106,7 +105,7 @@ def evaluate(
     with (
         hold(root / layout.checkpoint(subject.path) / "lock"),
         recorded(subject.task, subject.path, [*made, *others], root) as record,
-        open_run(params, subject.row, "evaluate", subject.name, root=root, more=more) as run,
+        open_run(subject.task, "evaluate", subject.name, root=root, more=more) as run,
     ):
         record["run"] = run.identity
         result = measure(

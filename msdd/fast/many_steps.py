@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from msdd.flow.noise import split
 from msdd.flow.sampler import chain
-from msdd.flow.scales import Scale, scales
+from msdd.flow.scales import Scale, split_time
 from msdd.model.decoder import Conditioning, Decoder
 from msdd.model.mmdit import Modulation
 
@@ -30,10 +30,10 @@ class ManySteps(nn.Module):
         backends: Sequence[SDPBackend],
     ) -> None:
         super().__init__()
-        self.levels, self.correlation = scales(len(decoders)), correlation
+        self.scales, self.correlation = split_time(len(decoders)), correlation
         self.decoders = nn.ModuleList(decoders)
         self.steps, self.guidance = list(steps), list(guidance)
-        for scale, decoder, n in zip(self.levels, decoders, steps, strict=True):
+        for scale, decoder, n in zip(self.scales, decoders, steps, strict=True):
             self.register_buffer(f"table{scale.index}", table(decoder, scale, n), persistent=False)
         # One for each scale, so that each can be compiled for its own shapes.
         self.evaluations = [
@@ -53,9 +53,9 @@ class ManySteps(nn.Module):
             return self.evaluations[scale.index](x, latents, rows[step : step + 1])
 
         normals = split(noise, self.decoders[0].config.sides)
-        ones = [1.0] * len(self.levels)  # guidance happens inside an evaluation
+        ones = [1.0] * len(self.scales)  # guidance happens inside an evaluation
         states = chain(
-            velocity, normals[0], self.levels, normals[1:], self.steps, ones, self.correlation
+            velocity, normals[0], self.scales, normals[1:], self.steps, ones, self.correlation
         )
         return states[-1].clamp(-1, 1)
 

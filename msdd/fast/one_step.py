@@ -8,7 +8,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from msdd.fast.fold import fold
 from msdd.flow.noise import split
 from msdd.flow.sampler import chain
-from msdd.flow.scales import Scale, scales
+from msdd.flow.scales import Scale, split_time
 from msdd.model.decoder import Decoder
 
 
@@ -27,18 +27,18 @@ class OneStep(nn.Module):
     ) -> None:
         super().__init__()
         self.backends = list(backends)
-        self.levels, self.correlation = scales(len(decoders)), correlation
-        pairs = zip(decoders, self.levels, strict=True)
+        self.scales, self.correlation = split_time(len(decoders)), correlation
+        pairs = zip(decoders, self.scales, strict=True)
         self.decoders = nn.ModuleList(fold(decoder, scale.first) for decoder, scale in pairs)
 
     def forward(self, latents: Tensor, noise: Tensor) -> Tensor:
         latents = latents.to(self.decoders[0].head.weight)
         normals = split(noise, self.decoders[0].config.sides)
-        ones = [1] * len(self.levels)
+        ones = [1] * len(self.scales)
 
         def velocity(x: Tensor, t: float, scale: Scale, conditional: bool) -> Tensor:
             with sdpa_kernel(self.backends[scale.index]):
                 return self.decoders[scale.index].denoise(x.to(latents), latents).float()
 
-        states = chain(velocity, normals[0], self.levels, normals[1:], ones, ones, self.correlation)
+        states = chain(velocity, normals[0], self.scales, normals[1:], ones, ones, self.correlation)
         return states[-1].clamp(-1, 1)

@@ -14,7 +14,7 @@ from typing import Any
 from msdd.errors import MsddError
 from msdd.files import digest, read_json, write_json
 from msdd.pipeline import environment, layout
-from msdd.pipeline.stages import Task
+from msdd.pipeline.task import Task
 
 PIECE = ("started", "host", "device", "engine", "commit", "dirty")  # kept of each of several
 OTHERS = {
@@ -40,7 +40,7 @@ def recorded(
     yield inside
     here |= {"rule": environment.rule(task.stage), "seconds": time.monotonic() - began}
     digests = {str(path): digest(root / path) for path in made} | inside.pop("made", {})
-    record = task._asdict() | here | inside | {"made": digests}
+    record = task.record() | here | inside | {"made": digests}
     if earlier:
         record |= _joined([*earlier, _piece(record)])
     write_json(root / layout.provenance(artefact), record)

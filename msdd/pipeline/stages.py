@@ -4,19 +4,13 @@ Snakemake's rules, the checkpoints of a training and every other front read this
 changed parameter makes the same stages stale everywhere. The keys are raw: those of the file.
 """
 
-import hashlib
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from msdd.files import digest, write_text
+from msdd.files import write_text
 from msdd.pipeline import layout
 from msdd.pipeline.fingerprint import closure_digest
-from msdd.tracking.run import row_params
-
-if TYPE_CHECKING:
-    from msdd.params.schema import Params
 
 
 class Stage(NamedTuple):
@@ -85,39 +79,3 @@ def write_fingerprints(root: Path = Path(".")) -> None:
     """Write `.code/<stage>` of every stage."""
     for stage in STAGES:
         write_text(root / layout.code(stage), f"{fingerprint(stage)}\n")
-
-
-class Task(NamedTuple):
-    """One job of a stage, and everything that decides its result.
-
-    wildcards: what names the job, by the names in `Stage.keys`. params: the tracked ones by dotted
-    key, as they hold for the job's row. code: its fingerprint. inputs: digests of the files, by
-    path.
-    """
-
-    stage: str
-    wildcards: dict[str, Any]
-    params: dict[str, Any]
-    code: str
-    inputs: dict[str, str]
-
-    @property
-    def key(self) -> str:
-        """All of it as one digest: a checkpoint with another key belongs to another result."""
-        return hashlib.sha256(json.dumps(self, sort_keys=True).encode()).hexdigest()
-
-
-def task(
-    stage: str, params: "Params", inputs: Iterable[Path], root: Path, **wildcards: Any
-) -> Task:
-    """The job of a stage, reading `inputs` below `root`; the stage itself tells what is missing."""
-    digests = {str(path): digest(root / path) for path in inputs if (root / path).exists()}
-    return Task(stage, wildcards, resolved(stage, params, **wildcards), fingerprint(stage), digests)
-
-
-def resolved(stage: str, params: "Params", **wildcards: Any) -> dict[str, Any]:
-    """The tracked params with what the job's row says in place of the defaults."""
-    row = wildcards.get("student", wildcards.get("model", ""))
-    decodes = {name: decode.model_dump(mode="json") for name, decode in params.decodes.items()}
-    values = params.raw() | row_params(params, row) | {"decodes": decodes}
-    return tracked(stage, values, **wildcards)

@@ -10,7 +10,7 @@ from msdd.files import read_json
 from msdd.params.schema import Params
 from msdd.params.sections import BASELINES
 from msdd.pipeline import layout, provenance
-from msdd.pipeline.stages import task
+from msdd.pipeline.task import resolve
 from msdd.report import timings
 
 BASELINE_ROWS, TEACHERS, STUDENTS = "Baselines", "Teachers", "One-step students"
@@ -93,8 +93,8 @@ def recorded(
 ) -> AbstractContextManager:
     """Record the report that the block writes, of all evaluations and the files `more`."""
     inputs = [layout.prepared() / "manifest.json", *paths(params), *more]
-    made = layout.report(name)
-    return provenance.recorded(task(name, params, inputs, root), Path("reports") / name, made, root)
+    task, made = resolve(params, name, root, inputs), layout.report(name)
+    return provenance.recorded(task, Path("reports") / name, made, root)
 
 
 def timing_files(params: Params) -> list[Path]:

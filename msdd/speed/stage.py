@@ -18,7 +18,7 @@ from msdd.pipeline import layout
 from msdd.pipeline.environment import context
 from msdd.pipeline.lock import hold
 from msdd.pipeline.provenance import recorded
-from msdd.pipeline.stages import Task, task
+from msdd.pipeline.task import Task
 from msdd.speed import rounds
 from msdd.speed.context import machine
 from msdd.speed.systems import TimedSystem, card_of, decodes_of, systems_of
@@ -32,11 +32,11 @@ def run(params: Params, root: Path, show: Callable[[dict], None]) -> dict[str, f
     `<region>/<system>`. Raises MsddError if a variant fails the gate.
     """
     file, more = layout.throughput(), {"throughput": params.throughput.model_dump(mode="json")}
-    artefact = file.with_suffix("")
+    artefact, task = file.with_suffix(""), _task(params, root)
     with (
         hold(root / layout.checkpoint(artefact) / "lock"),
-        recorded(_task(params, root), artefact, layout.report("throughput"), root) as record,
-        open_run(params, "reports", "throughput", root=root, more=more) as tracker,
+        recorded(task, artefact, layout.report("throughput"), root) as record,
+        open_run(task, "throughput", root=root, more=more) as tracker,
     ):
         record["run"] = tracker.identity
         document = timings(params, root, show)
@@ -51,7 +51,7 @@ def _task(params: Params, root: Path) -> Task:
     """Of all evaluations, which stand for the models: timing begins when they are done."""
     decodes = [layout.evaluation(*params.source(decode), decode) for decode in params.decodes]
     measured = [*map(layout.baseline, BASELINES), *decodes]
-    return task("throughput", params, [layout.prepared() / "manifest.json", *measured], root)
+    return resolve(params, "throughput", root, [layout.prepared() / "manifest.json", *measured])
 
 
 def timings(params: Params, root: Path, show: Callable[[dict], None], random: bool = False) -> dict:

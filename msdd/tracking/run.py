@@ -19,7 +19,7 @@ from msdd.tracking import outbox
 from msdd.tracking.outbox import CLOSED, status
 
 if TYPE_CHECKING:
-    from msdd.params.schema import Params
+    from msdd.pipeline.task import Task
 
 FLUSH_SECONDS = 60  # between two deliveries in the background while stages run
 _deliveries: list[subprocess.Popen] = []  # kept, or Python warns that they still run
@@ -30,8 +30,7 @@ def enabled() -> bool:
 
 
 def open_run(
-    params: "Params",
-    row: str,
+    task: "Task",
     stage: str,
     part: str = "",
     *,
@@ -40,15 +39,16 @@ def open_run(
     tags: dict[str, object] | None = None,
     resumed: bool = False,
 ) -> "Run":
-    """The run of a stage for a row of `params`; `more` are the parameters the row does not have.
+    """The run of a job under the row of its task; see `Run`.
 
-    A row that is neither a model nor a student ("reference", "reports") has those of the data.
+    stage: what the tracker calls the stage ("stage1", "finetune", "evaluate").
+    more:  parameters that the row does not have, nested.
     """
-    of_row = row_params(params, row)
-    model = {"model": params.model_row(row)} if row in params.students else {}
+    of_row = task.row_params
+    model = {"model": task.model} if task.student else {}
     return Run(
         root,
-        row,
+        task.row,
         stage,
         of_row | (more or {}),
         part=part,
@@ -56,18 +56,6 @@ def open_run(
         tags=model | (tags or {}),
         resumed=resumed,
     )
-
-
-def row_params(params: "Params", row: str) -> dict:
-    """All that a row's result depends on, resolved."""
-    sections = {"data": params.data}
-    model = params.model_row(row) if row in params.students else row
-    if model in params.models:
-        sections |= {"model": params.model_of(model), "stage1": params.stage1_of(model)}
-    if row in params.students:
-        sections["distil"] = params.distil_of(row)
-    plain = {name: section.model_dump(mode="json") for name, section in sections.items()}
-    return {"seed": params.seed, "cpu_threads": params.cpu_threads, **plain}
 
 
 def key(*parts: object) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from msdd.flow.correlation import CORRELATIONS
 from msdd.flow.path import reduced
 from msdd.flow.sampler import chain, per_scale
-from msdd.flow.scales import Scale, scales
+from msdd.flow.scales import Scale, split_time
 from msdd.model.autoencoder import Autoencoder
 from msdd.params.sections import Distil
 from msdd.train.adversary import adaptive_weight
@@ -33,22 +33,22 @@ def losses(
     the teacher's; c = 1 / (1 + u) for the level u that its image was renoised to; p is LPIPS to
     the real image; w makes the gradient of g as large as that of r + p_w p.
     """
-    levels = scales(teacher.config.scales)
-    ones = [1] * len(levels)
+    scales = split_time(teacher.config.scales)
+    ones = [1] * len(scales)
     latents = encode(teacher, images)
     normals = draw_noise(images, teacher.config.sides)
     student = one_step_chain(network, latents, normals, CORRELATIONS["paper_code"])
     u = torch.rand(()).item()
-    first = start_of(u, levels)
+    first = start_of(u, scales)
     with torch.no_grad():
-        small = reduced(student[-1], levels[first])
+        small = reduced(student[-1], scales[first])
         x = torch.lerp(small, torch.randn_like(small), u)
         fresh = [torch.randn_like(normal) for normal in normals[first + 1 :]]
-        guidance = per_scale(settings.guidance, len(levels))
+        guidance = per_scale(settings.guidance, len(scales))
         targets = chain(
             teacher_velocity(teacher, latents),
             x,
-            levels[first:],
+            scales[first:],
             fresh,
             ones[first:],
             guidance[first:],
@@ -58,9 +58,9 @@ def losses(
     return weigh(r, 1 / (1 + u), student[-1], images, settings, objective)
 
 
-def start_of(u: float, levels: tuple[Scale, ...]) -> int:
+def start_of(u: float, scales: tuple[Scale, ...]) -> int:
     """The scale whose share of the global time T holds u."""
-    return next(scale.index for scale in levels if u >= scale.last)
+    return next(scale.index for scale in scales if u >= scale.last)
 
 
 def weigh(

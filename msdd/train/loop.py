@@ -20,14 +20,15 @@ from msdd.train.optimiser import learning_rate
 from msdd.train.state import State
 
 
-def train(job: Job, state: State, crops: Crops, seed: int, checkpoint: Path, run: Run) -> None:
+def train(job: Job, state: State, crops: Crops, checkpoint: Path, run: Run) -> None:
     """Train `job.network` to `settings.images`, from wherever `state` stands.
 
-    The step after n images depends on nothing but the state and (seed, n): a training that was
+    The step after n images depends only on the state and (seed, n): a training that was
     interrupted ends bit for bit where an uninterrupted one ends. Raises MsddError when the loss is
     no longer a number.
     """
     settings, device = job.settings, next(state.network.parameters()).device
+    seed = job.task.seed
     log = checkpoint.with_name("train.log")
     state.network.train()
     with (

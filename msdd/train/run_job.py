@@ -15,7 +15,6 @@ from msdd.files import atomic
 from msdd.model.kl_encoder import KLEncoder
 from msdd.model.mmdit import Block
 from msdd.model.uvit import UViT
-from msdd.params.schema import Params
 from msdd.pipeline import layout, receipts
 from msdd.pipeline.lock import hold
 from msdd.pipeline.provenance import pieces, recorded
@@ -26,7 +25,7 @@ from msdd.train.loop import train
 from msdd.train.state import State
 
 
-def carry_out(job: Job, params: Params, crops: Crops, root: Path) -> dict[str, float]:
+def carry_out(job: Job, crops: Crops, root: Path) -> dict[str, float]:
     """Train, from a checkpoint if there is one, and put the result in place; the last losses."""
     aside = root / layout.checkpoint(job.folder)
     made = [job.folder / file for file in layout.TRAINING_FILES]
@@ -39,13 +38,11 @@ def carry_out(job: Job, params: Params, crops: Crops, root: Path) -> dict[str, f
         tags = {"data": crops.digest, "part": job.part}
         with (
             recorded(job.task, job.folder, [*made, receipt], root, earlier) as record,
-            open_run(
-                params, job.row, job.stage, job.part, root=root, tags=tags, resumed=resumed
-            ) as run,
+            open_run(job.task, job.stage, job.part, root=root, tags=tags, resumed=resumed) as run,
         ):
             record |= {"run": run.identity, "images_before": state.images}
             before, started = state.images, time.monotonic()
-            train(job, state, crops, params.seed, checkpoint, run)
+            train(job, state, crops, checkpoint, run)
             seconds = time.monotonic() - started
             put_in_place(job, state, root / job.folder)
             if seconds > WORTH:
@@ -102,7 +99,7 @@ def resume(state: State, checkpoint: Path, job: Job) -> bool:
     """Continue from the checkpoint and say so; say also why one is left unused."""
     found = state.resume(checkpoint, job.key)
     if found:
-        print(f"{job.name}: goes on after {state.images:,} images", file=sys.stderr)
+        print(f"{job.name}: resuming after {state.images:,} images", file=sys.stderr)
     elif found is False:
         print(
             f"{job.name}: params, code or data have changed since {checkpoint} was written; "

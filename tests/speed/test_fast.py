@@ -14,7 +14,7 @@ from msdd.fast.many_steps import pack, unpack
 from msdd.fast.one_step import OneStep
 from msdd.fast.tokenizer import Fast
 from msdd.flow.noise import vectors
-from msdd.flow.scales import scales
+from msdd.flow.scales import split_time
 from msdd.model.config import ModelConfig
 from msdd.model.decoder import Decoder
 from msdd.model.encoder import Encoder
@@ -48,7 +48,7 @@ def images():
     return torch.rand(5, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
-@pytest.mark.parametrize("scale", scales(3), ids=lambda scale: f"T={scale.first:.3f}")
+@pytest.mark.parametrize("scale", split_time(3), ids=lambda scale: f"T={scale.first:.3f}")
 def test_folding_is_exact(scale):
     """To rounding in float64, with fewer weights."""
     decoder = lively(Decoder(CONFIG)).double()

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-from msdd.flow.scales import scales
+from msdd.flow.scales import split_time
 from msdd.model.autoencoder import Autoencoder
 from msdd.model.config import ModelConfig
 from msdd.model.decoder import Decoder
@@ -33,9 +33,9 @@ END, START = (2 / 3, 1 / 3, 0), (1, 4 / 5, 1 / 2)  # noise levels of three scale
 @pytest.mark.parametrize("S", range(1, 6))
 def test_the_first_scale_is_the_one_whose_times_hold_u(S):
     """Ends belong to the finer scale, and every u in [0, 1) to one."""
-    for scale in scales(S):
+    for scale in split_time(S):
         inside = [scale.last + share * (scale.first - scale.last) for share in (0, 0.01, 0.5, 0.99)]
-        assert [joint_paper_code.start_of(u, scales(S)) for u in inside] == [scale.index] * 4
+        assert [joint_paper_code.start_of(u, split_time(S)) for u in inside] == [scale.index] * 4
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def decode(velocity, x, first, normals):
     """End states of scales `first` to 2, in one step each."""
     states = []
     for i in range(first, 3):
-        x = x - velocity(x, 1.0, scales(3)[i])
+        x = x - velocity(x, 1.0, split_time(3)[i])
         states.append(x)
         if i < 2:
             e, larger = END[i], interpolate(x, scale_factor=2, mode="nearest")

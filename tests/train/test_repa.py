@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from test_kl_rows import ROWS, autoencoder, with_stage1
 
+from msdd.commands.stages import run_stage
 from msdd.data.pixels import from_uint8
 from msdd.data.shards import Crops
 from msdd.errors import MsddError
@@ -83,7 +84,7 @@ def test_what_agrees_in_direction_has_distance_0(params, settings, images):
 
 def test_a_row_is_trained_with_it_and_keeps_nothing_of_it(params, settings, prepared):
     changed = with_stage1(params, repa=settings)
-    last = stage1.run(changed, "ssdd", prepared)
+    last = run_stage(changed, "train", prepared, model="ssdd")
     assert last["repa"] > 0
     state = load_file(prepared / layout.stage1("ssdd") / "model.safetensors")
     assert state.keys() == autoencoder(params, "ssdd").state_dict().keys()

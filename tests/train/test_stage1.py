@@ -9,9 +9,10 @@ from recorded import cases
 from safetensors.torch import load_file
 
 from msdd.flow.path import authors_weight, end_state, reduced, start_state
-from msdd.flow.scales import scales
+from msdd.flow.scales import split_time
 from msdd.model.autoencoder import Autoencoder
-from msdd.train.stage1 import drop, losses, model_config
+from msdd.model.config import ModelConfig
+from msdd.train.stage1 import drop, losses
 
 
 class Perfect:
@@ -65,7 +66,7 @@ def test_each_image_goes_to_one_scale_in_balanced_shares(tiny_params, image):
 def test_the_loss_is_a_mean_over_images(tiny_params):
     """Shares of 11, 11 and 10: the mean over scales would count the last images for more."""
     model = tiny_params.model.model_copy(update={"scales": 3, "patch": 2})
-    config = model_config(tiny_params.model_copy(update={"model": model}), "msdd")
+    config = ModelConfig.of(16, model.model_dump())
     terms = losses(Autoencoder(config), torch.rand(32, 3, 16, 16) * 2 - 1, tiny_params.stage1)
     mean = (11 * terms["scale0"] + 11 * terms["scale1"] + 10 * terms["scale2"]) / 32
     torch.testing.assert_close(terms["loss"], mean)
@@ -84,7 +85,7 @@ def test_latents_are_dropped_as_a_whole_at_their_rate(tiny_params, probability):
 
 
 def test_the_null_latents_are_trained(tiny_params):
-    network = Autoencoder(model_config(tiny_params, "msdd"))
+    network = Autoencoder(ModelConfig.of(16, tiny_params.model.model_dump()))
     torch.nn.init.normal_(network.decoder.head.weight)
     torch.nn.init.normal_(network.decoder.blocks[0].image.adaln.weight)
     settings = tiny_params.stage1.model_copy(update={"cond_drop_prob": 1.0})
@@ -103,7 +104,7 @@ def test_the_authors_training_pair_and_loss(case):
     config = json.loads((case / "config.json").read_text())["config"]
     io = load_file(case / "io.safetensors")
     total = 0.0
-    for scale in scales(config["num_multiscale_stages"]):
+    for scale in split_time(config["num_multiscale_stages"]):
         x_e = reduced(io["train_image"][io["train_stage_of_image"] == scale.index], scale)
         noise = io[f"train_noise_{scale.index}"]
         t = 1 - (1000 * torch.sigmoid(io[f"train_normal_{scale.index}"])).floor() / 1000

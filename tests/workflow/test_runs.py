@@ -13,7 +13,7 @@ from msdd.pipeline import layout, stages
 
 def test_a_killed_stage_goes_on_where_it_was(runs):
     for _, told in runs.values():
-        assert "goes on after" in told
+        assert "resuming after" in told
 
 
 def test_either_engine_makes_the_same_bytes(runs):

@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, StrMethod
 from msdd.errors import MsddError
 from msdd.params.schema import Params
 from msdd.pipeline import layout, provenance
-from msdd.pipeline.stages import task
+from msdd.pipeline.task import resolve
 from msdd.report import timings
 from msdd.report.notes import commits
 from msdd.report.style import COLOURS, GREY, SMALL, save_as, styled, wrapped
@@ -39,8 +39,8 @@ def run(params: Params, root: Path = Path(".")) -> None:
     document = timings.read(root)
     if document is None:
         raise MsddError(f"{source} is missing: run `msdd throughput` first")
-    job = task("speed", params, [source], root)
-    with provenance.recorded(job, Path("reports/speed"), made, root):
+    task = resolve(params, "speed", root, [source])
+    with provenance.recorded(task, Path("reports/speed"), made, root):
         render(document, root / source)
 
 

@@ -18,7 +18,7 @@ from msdd.pipeline import layout
 from msdd.pipeline.environment import context
 from msdd.pipeline.lock import hold
 from msdd.pipeline.provenance import recorded
-from msdd.pipeline.task import Task
+from msdd.pipeline.task import Task, resolve
 from msdd.speed import rounds
 from msdd.speed.context import machine
 from msdd.speed.systems import TimedSystem, card_of, decodes_of, systems_of

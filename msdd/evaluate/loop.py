@@ -92,18 +92,18 @@ def take(
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits for the end of the block."""
+    """Ctrl-C waits for the end of the block; where it was ignored, it is."""
     if threading.current_thread() is not threading.main_thread():  # it interrupts no other
         yield
         return
     came: list[int] = []
-    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
-    if came and callable(handler):
-        handler(signal.SIGINT, None)
+        signal.signal(signal.SIGINT, before)
+    if came:
+        signal.raise_signal(signal.SIGINT)
 
 
 def measured(tally: Tally, names: list[str], batch: Batch) -> Measured:

@@ -1,4 +1,5 @@
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,3 +99,11 @@ def report_of_two(photographs, two, own_cache, one_thread) -> dict:
 def ssdd() -> dict:
     found = small(["ssdd"])["ssdd"]
     return {"ssdd": found.model_copy(update={"lpips": None, "dreamsim": None})}
+
+
+@pytest.fixture
+def sigint() -> Iterator[Callable]:
+    """Sets what SIGINT does in a test: whatever has started the suite may have it ignored."""
+    before = signal.getsignal(signal.SIGINT)
+    yield lambda handler: signal.signal(signal.SIGINT, handler)
+    signal.signal(signal.SIGINT, before)

@@ -57,8 +57,9 @@ def test_two_tokenizers_share_a_folder(photographs, two, report_of_two, tmp_path
     assert evaluated(photographs, two, subject=again, work=tmp_path) == report_of_two and not seen
 
 
-def test_an_interruption_waits_for_the_tally_to_be_whole():
+def test_an_interruption_waits_for_the_tally_to_be_whole(sigint):
     done = []
+    sigint(signal.default_int_handler)
     with pytest.raises(KeyboardInterrupt), loop.uninterrupted():
         signal.raise_signal(signal.SIGINT)
         done.append("all of the block")

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from PIL import Image
 from skimage import data
 
 from msdd.cli import main
+from msdd.evaluate import loop
 from msdd.evaluate.named import Decoding, opened
 
 
@@ -81,6 +83,23 @@ def test_what_is_said_of_an_interruption_holds(folders, tmp_path, capsys, kept):
     assert ("nothing is kept" in said) != kept
     assert main(["evaluate", *what, *how, *work]) == 0
     assert ("goes on after 4 of 6 images" in capsys.readouterr().err) == kept
+
+
+def signalled(images: torch.Tensor) -> torch.Tensor:
+    """Somebody sends SIGINT in the middle of every batch."""
+    signal.raise_signal(signal.SIGINT)
+    return images / 2
+
+
+def test_started_with_the_signal_ignored_it_runs_to_its_end(folders, tmp_path, sigint):
+    """As under nohup and on many CI runners: what ignores Ctrl-C goes on ignoring it."""
+    sigint(signal.SIG_IGN)
+    what = ["--tokenizer", "test_subject:signalled", "--images", str(folders / "o")]
+    how = ["--resolution", "32", "--features", "none", "--protocol", "msdd", "--batch", "2"]
+    assert main(["evaluate", *what, *how, "--work", str(tmp_path)]) == 0
+    with loop.uninterrupted():
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
 def code_of(name: str) -> str:

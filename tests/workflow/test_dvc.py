@@ -18,6 +18,7 @@ from msdd.files import write_text
 from msdd.mistakes import read_yaml
 from msdd.params import parse
 
+pytestmark = pytest.mark.long
 PRESETS = sorted(path.stem for path in (ROOT / "presets").glob("*.yaml"))
 
 

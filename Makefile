@@ -35,8 +35,8 @@ ssdd: setup
 
 table1-speed: setup
 	mkdir -p reports/systems
-	msdd throughput --preset imagenet256 --random --systems $(SYSTEMS) --batches $(BATCHES) --boxes decode encode \
-	  --paths fast --precision $(PRECISION) --repeats 1 --threads $(shell nproc) \
+	msdd throughput --preset imagenet256 --random --systems $(SYSTEMS) --batches $(BATCHES) --regions decode encode \
+	  --variants fast --precision $(PRECISION) --repeats 1 --threads $(shell nproc) \
 	  --json reports/systems/throughput.json
 
 repro: setup
@@ -45,6 +45,7 @@ repro: setup
 	@$(MAKE) --no-print-directory known
 
 commit: setup
+	msdd params expand
 	dvc commit -f
 	@$(MAKE) --no-print-directory known
 
@@ -72,6 +73,7 @@ lint: setup
 	ruff format --check .
 	snakefmt --check Snakefile workflow
 	snakemake --lint
+	lint-imports --no-cache
 
 setup: .venv/.ready
 

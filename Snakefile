@@ -14,6 +14,10 @@ min_version("9.19")
 container: "msdd.sif"
 
 
+# The first page of `snakemake --report report.html`.
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/code.smk"
 include: "workflow/rules/prepare.smk"

@@ -1,10 +1,17 @@
-"""Multi-scale diffusion decoders and their one-step students."""
+"""Multi-scale diffusion decoders and their one-step students.
+
+`load` opens a tokenizer, `Fast` makes it fast.
+"""
 
 
 def __getattr__(name: str):
-    """`from msdd import load`, without importing torch before it is asked for."""
+    """Without importing torch before one of them is asked for."""
     if name == "load":
         from msdd.tokenizers.catalogue import tokenizer
 
         return tokenizer
+    if name == "Fast":
+        from msdd.fast.tokenizer import Fast
+
+        return Fast
     raise AttributeError(f"module 'msdd' has no attribute '{name}'")

@@ -3,18 +3,18 @@
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 
 import torch
 
 from msdd.errors import MsddError
-from msdd.params import Params
 
 
-def prepare_device(params: Params) -> torch.device:
-    """The GPU if there is one, else the CPU with the threads of the params: they change bits."""
-    torch.set_num_threads(params.cpu_threads)
+def prepare_device(cpu_threads: int) -> torch.device:
+    """The GPU if there is one, else the CPU with so many threads, which change bits."""
+    torch.set_num_threads(cpu_threads)
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -52,3 +52,11 @@ def clock(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
+
+
+def seconds(call: Callable[[], object], device: torch.device, calls: int = 1) -> float:
+    """Seconds for one of `calls` calls in a row, without a pause between them."""
+    started = clock(device)
+    for _ in range(calls):
+        call()
+    return (clock(device) - started) / calls

@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def tiny_params():
     """The preset for tests: 16 px, two scales, one student; every training takes a second."""
-    from msdd.params import load
+    from msdd.params.load import load
 
     return load(TINY)
 
@@ -35,25 +35,25 @@ def tiny_params():
 @pytest.fixture(scope="session")
 def prepared(tiny_params, tmp_path_factory) -> Path:
     """A working directory with `params.yaml` and real crops; to be read only, see `workdir`."""
-    from msdd.data import prepare
+    from msdd.commands.stages import run_stage
 
     root = tmp_path_factory.mktemp("prepared")
     shutil.copy(TINY, root / "params.yaml")
-    prepare.run(tiny_params, root)
+    run_stage(tiny_params, "prepare", root)
     return root
 
 
 @pytest.fixture(scope="session")
 def trained(tiny_params, prepared, tmp_path_factory) -> Path:
     """A working directory with the teacher and the assembled student; to be read only."""
-    from msdd.train import assemble, distil, stage1
+    from msdd.commands.stages import run_stage
 
     root = tmp_path_factory.mktemp("trained") / "work"
     shutil.copytree(prepared, root)
-    stage1.run(tiny_params, "msdd", root)
+    run_stage(tiny_params, "train", root, model="msdd")
     for k in range(tiny_params.model.scales):
-        distil.run(tiny_params, "msdd-1step", k, root)
-    assemble.run(tiny_params, "msdd-1step", root)
+        run_stage(tiny_params, "distil", root, student="msdd-1step", scale=k)
+    run_stage(tiny_params, "assemble", root, student="msdd-1step")
     return root
 
 

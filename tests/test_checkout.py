@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from msdd import checkout
 from msdd.data.photographs import splits
 from msdd.files import write_text
+from msdd.pipeline import checkout
 
 
 @pytest.fixture
@@ -36,7 +36,9 @@ def test_what_git_does_not_know_is_found_in_the_original(copy, tmp_path, tiny_pa
 def test_a_copy_runs_the_code_that_it_holds(copy):
     """That of the time when the experiment was queued."""
     shutil.copytree(checkout.PACKAGE, copy / "msdd", ignore=shutil.ignore_patterns("__pycache__"))
-    write_text(copy / "msdd/fingerprint.py", "def closure_digest(module): return 'of the copy'")
+    write_text(
+        copy / "msdd/pipeline/fingerprint.py", "def closure_digest(module): return 'of the copy'"
+    )
     command = [Path(sys.executable).with_name("msdd"), "fingerprint", "train"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.stdout == "of the copy\n", done.stderr

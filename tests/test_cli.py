@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from msdd import cli, layout
+from msdd import cli
+from msdd.commands import stages
+from msdd.pipeline import layout
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,7 +37,10 @@ def test_help_needs_no_torch():
 
 @pytest.mark.parametrize(
     "modules",
-    ["msdd.presets, msdd.stages", "msdd.report.table1, msdd.report.table2, msdd.report.ablation"],
+    [
+        "msdd.params.presets, msdd.pipeline.jobs, msdd.pipeline.stages",
+        "msdd.report.table1, msdd.report.table2, msdd.report.ablation",
+    ],
 )
 def test_short_commands_do_not_wait_for_torch(here, modules):
     code = f"import sys, {modules}; print('torch' in sys.modules)"
@@ -50,7 +55,7 @@ def test_short_commands_do_not_wait_for_torch(here, modules):
         (["distil", "msdd-1step", "2"], "scale 2 of 'msdd-1step' is not in 0 to 1"),
         (["assemble", "nope"], "students has no row 'nope'; known: msdd-1step"),
         (["evaluate", "nope"], "decodes has no row 'nope'; known: teacher, student"),
-        (["reference", "nope"], "no reference 'nope'; known: mean-colour, bicubic"),
+        (["baseline", "nope"], "no baseline 'nope'; known: mean-colour, bicubic"),
         (["fingerprint", "nope"], "no stage 'nope'; known: prepare, train, "),
         (
             ["--params", "no.yaml", "params", "check"],
@@ -85,7 +90,7 @@ def test_a_full_disk_names_the_file(here, capsys, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device", "runs/x/model.safetensors")
 
-    monkeypatch.setattr("msdd.presets.plan", full)
+    monkeypatch.setattr("msdd.pipeline.jobs.plan", full)
     assert cli.main(["params", "check"]) == 1
     told = "msdd: error: runs/x/model.safetensors: No space left on device\n"
     assert capsys.readouterr().err == told
@@ -95,14 +100,14 @@ def test_an_interruption_is_one_line(here, capsys, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("msdd.presets.plan", interrupt)
+    monkeypatch.setattr("msdd.pipeline.jobs.plan", interrupt)
     assert cli.main(["params", "check"]) == 130
     assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_threads_are_those_of_the_params(here, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    cli._params(cli.parser().parse_args(["prepare"]))
+    stages.params_of(cli.parser().parse_args(["prepare"]))
     assert os.environ["OMP_NUM_THREADS"] == "1"
 
 

@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from msdd import fingerprint, stages
-from msdd.params import load, parse
-from msdd.stages import STAGES, resolved, task, tracked
+from msdd.errors import MsddError
+from msdd.files import write_text
+from msdd.params.load import load, parse
+from msdd.pipeline import fingerprint, layout
+from msdd.pipeline import task as tasks
+from msdd.pipeline.stages import STAGES, tracked
+from msdd.pipeline.task import MANIFEST, resolve
 
 ROOT = Path(__file__).parents[1]
 
@@ -88,8 +92,7 @@ def test_a_change_of_the_real_sampler(tmp_path):
 def test_no_stage_depends_on_what_cannot_change_it():
     for stage in STAGES:
         names = fingerprint.closure(STAGES[stage].module)
-        assert not names & fingerprint.EXCLUDED
-        assert not any(name.startswith("msdd.delivery") for name in names)
+        assert not any(map(fingerprint.is_outside, names))
 
 
 def test_tracked_keys_are_those_a_stage_depends_on():
@@ -98,7 +101,7 @@ def test_tracked_keys_are_those_a_stage_depends_on():
         "model": "msdd",
         "student": "msdd-1step",
         "decode": "teacher",
-        "reference": "bicubic",
+        "baseline": "bicubic",
     }
 
     def stale(change):
@@ -123,12 +126,13 @@ def test_tracked_keys_are_those_a_stage_depends_on():
 
 def test_a_key_is_params_code_and_inputs(tmp_path, monkeypatch):
     params = load(ROOT / "presets/tiny.yaml")
-    monkeypatch.setattr(stages, "fingerprint", lambda stage: "code")
-    manifest = tmp_path / "manifest.json"
+    monkeypatch.setattr(tasks, "fingerprint", lambda stage: "code")
+    manifest = tmp_path / MANIFEST
+    manifest.parent.mkdir(parents=True)
     manifest.write_text("1")
 
     def key(params=params):
-        return task("train", params, [Path("manifest.json")], tmp_path, model="msdd").key
+        return resolve(params, "train", tmp_path, model="msdd").key
 
     before = key()
     assert before == key()
@@ -136,18 +140,81 @@ def test_a_key_is_params_code_and_inputs(tmp_path, monkeypatch):
     manifest.write_text("2")
     assert before != key()
     manifest.write_text("1")
-    monkeypatch.setattr(stages, "fingerprint", lambda stage: "other code")
+    monkeypatch.setattr(tasks, "fingerprint", lambda stage: "other code")
     assert before != key()
 
 
-def test_resolved_params_are_the_tracked_ones_of_the_row():
+@pytest.fixture(scope="module")
+def params():
+    """A model and a student that override defaults, beside the preset's."""
     raw = load(ROOT / "presets/tiny.yaml").raw()
     raw["models"]["line"] = {"model": {"positions": "line"}, "stage1": {"batch": 16}}
     raw["students"]["joint"] = {"model": "line", "mode": "joint"}
-    params = parse(raw)
-    line, student = resolved("train", params, model="line"), {"student": "joint"}
-    assert line.keys() == tracked("train", params.raw(), model="line").keys()
-    assert line["model.positions"] == "line" and line["stage1.batch"] == 16
-    assert resolved("train", params, model="msdd")["model.positions"] == "grid"
-    assert resolved("chain", params, **student)["distil.mode"] == "joint"
-    assert resolved("assemble", params, **student) == {"students.joint.model": "line"}
+    start = {"model": "msdd", "mode": "finetune", "start": "msdd-1step"}
+    raw["students"]["finetuned"] = start
+    return parse(raw)
+
+
+def test_a_task_has_what_holds_for_its_row(params, tmp_path):
+    line = resolve(params, "train", tmp_path, model="line")
+    assert line.params.keys() == tracked("train", params.raw(), model="line").keys()
+    assert line.params["model.positions"] == line.networks.positions == "line"
+    assert line.params["stage1.batch"] == line.stage1.batch == 16
+    assert resolve(params, "train", tmp_path, model="msdd").params["model.positions"] == "grid"
+    joint = resolve(params, "chain", tmp_path, student="joint")
+    assert joint.params["distil.mode"] == joint.distil.mode == "joint"
+    assert (joint.model, joint.student, joint.networks) == ("line", "joint", line.networks)
+    whole = resolve(params, "assemble", tmp_path, student="msdd-1step")
+    assert whole.params == {"students.msdd-1step.model": "msdd"}
+
+
+def test_row_params_of_a_model_are_part_of_its_student(params, tmp_path):
+    model = resolve(params, "train", tmp_path, model="msdd").row_params
+    student = resolve(params, "distil", tmp_path, student="msdd-1step", scale=0).row_params
+    assert model.items() < student.items() and set(student) - set(model) == {"distil"}
+    reports = resolve(params, "throughput", tmp_path, inputs=())
+    assert set(reports.row_params) == {"seed", "cpu_threads", "data"}
+    assert reports.row == "reports"
+
+
+@pytest.mark.parametrize(
+    ("stage", "wildcards", "folders", "data"),
+    [
+        ("prepare", {}, [], False),
+        ("train", {"model": "msdd"}, [], True),
+        ("distil", {"student": "joint", "scale": 1}, ["line/stage1"], True),
+        ("chain", {"student": "joint"}, ["line/stage1"], True),
+        ("chain", {"student": "finetuned"}, ["msdd/stage1", "msdd/msdd-1step"], True),
+        (
+            "assemble",
+            {"student": "msdd-1step"},
+            ["msdd/stage1", "msdd/msdd-1step/scale0", "msdd/msdd-1step/scale1"],
+            False,
+        ),
+        ("evaluate", {"decode": "teacher"}, ["msdd/stage1"], True),
+        ("evaluate", {"decode": "student"}, ["msdd/msdd-1step"], True),
+        ("baseline", {"baseline": "bicubic"}, [], True),
+    ],
+)
+def test_inputs_are_the_files_that_a_stage_reads(params, tmp_path, stage, wildcards, folders, data):
+    files = [Path("runs", folder, file) for folder in folders for file in layout.MODEL_FILES]
+    everything = [MANIFEST, *files, Path("runs/line/joint/config.json")]
+    for path in everything:
+        write_text(tmp_path / path, "")
+    found = resolve(params, stage, tmp_path, **wildcards).inputs
+    assert found.keys() == {str(path) for path in [*files, *([MANIFEST] if data else [])]}
+
+
+@pytest.mark.parametrize(
+    ("stage", "wildcards", "line"),
+    [
+        ("train", {"model": "other"}, "models has no row 'other'; known: msdd, line"),
+        ("assemble", {"student": "other"}, "students has no row 'other'"),
+        ("evaluate", {"decode": "other"}, "decodes has no row 'other'"),
+        ("distil", {"student": "joint", "scale": 2}, "scale 2 of 'joint' is not in 0 to 1"),
+        ("chain", {"student": "msdd-1step"}, "'msdd-1step' is per_scale: use `msdd distil`"),
+    ],
+)
+def test_a_job_that_is_not_in_the_params_is_refused(params, tmp_path, stage, wildcards, line):
+    with pytest.raises(MsddError, match=line):
+        resolve(params, stage, tmp_path, **wildcards)

@@ -11,11 +11,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from skimage.data import astronaut, rocket
 
-from msdd import cli, folders
+from msdd import cli
+from msdd.data.centre_crops import adm
 from msdd.errors import MsddError
-from msdd.evaluate.cropping import adm
-from msdd.folders import Cut
+from msdd.tokenizers import folders
 from msdd.tokenizers.catalogue import tokenizer
+from msdd.tokenizers.folders import Cut
 from msdd.tokenizers.llamagen import LlamaGen, LlamaGenConfig
 
 SIDE = 16  # of the tiny model

@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import os
 import re
 import shutil
@@ -5,17 +7,32 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
-from msdd import lock
 from msdd.errors import MsddError
+from msdd.pipeline import lock
 
 HOLDER = """if True:
-    import sys, time; from msdd import lock
+    import sys, time; from msdd.pipeline import lock
     with lock.hold(sys.argv[1]):
         print("held", flush=True)
         time.sleep(60)"""
+
+DELETER = """if True:
+    import os, sys, time; from msdd import lock
+    path, seconds = sys.argv[1], float(sys.argv[2])
+    end, held = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        with lock.attempt(path) as free:
+            if free:
+                os.close(os.open(path + ".inside", os.O_CREAT | os.O_EXCL))  # fails if another is
+                time.sleep(0.0005)
+                os.unlink(path + ".inside")
+                os.unlink(path)
+                held += 1
+    print(held)"""
 
 
 @pytest.fixture
@@ -75,3 +92,33 @@ def test_waiting_is_a_queue_even_if_the_file_is_deleted(tmp_path):
         path.unlink()
     thread.join(5)
     assert order == ["first", "second", False]
+
+
+def test_nobody_gets_the_lock_of_a_deleted_file(tmp_path):
+    """Two processes at once, each deleting what it holds: never are both inside."""
+    command = [sys.executable, "-c", DELETER, str(tmp_path / "lock"), "1"]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [process.communicate()[0] for process in both]
+    assert all(process.returncode == 0 for process in both) and all(map(int, told))
+
+
+def test_a_waiting_process_gets_the_file_that_is_there(tmp_path):
+    path = tmp_path / "lock"
+    command = [sys.executable, "-c", HOLDER.replace("lock.hold", "lock.wait"), str(path)]
+    with lock.hold(path), subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        time.sleep(0.5)  # it polls by now
+        path.unlink()
+        assert process.stdout.readline() == b"held\n"  # of a new file, beside the deleted one
+        with pytest.raises(MsddError, match=f"process {process.pid} on"), lock.hold(path):
+            pass
+        process.kill()
+
+
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    refused = pytest.raises(MsddError, match="lock: this file system gives no locks")
+    with refused, lock.hold(tmp_path / "lock"):
+        pass

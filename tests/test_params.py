@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from msdd import layout, presets
 from msdd.errors import MsddError
-from msdd.mistakes import read_yaml
-from msdd.params import load, parse
+from msdd.params import page, presets
+from msdd.params.load import load, parse
+from msdd.params.validate import read_yaml
+from msdd.pipeline import jobs, layout
+from msdd.pipeline.stages import STAGES
 
 ROOT = Path(__file__).parents[1]
 PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
@@ -60,7 +62,17 @@ def test_params_yaml_is_the_demo_preset():
 
 def test_committed_schema_and_rows_are_fresh():
     assert (ROOT / presets.SCHEMA).read_text() == presets.schema()
-    assert presets.agrees(load(ROOT / "presets/demo.yaml"), ROOT / layout.rows())
+    assert jobs.agrees(load(ROOT / "presets/demo.yaml"), ROOT / layout.rows())
+
+
+def test_committed_page_of_params_is_fresh():
+    """It has a heading for each section; `msdd params schema` writes it."""
+    written = page.page({name: stage.keys for name, stage in STAGES.items()})
+    assert (ROOT / page.PATH).read_text() == written
+    for section, value in DEMO.items():
+        rows = section in ("models", "students", "decodes", "ablations")
+        named = f"\n## `{section}.<row>`\n" if rows else f"\n## `{section}`\n"
+        assert named in written if isinstance(value, dict) else f"\n| `{section}` |" in written
 
 
 def test_raw_is_what_the_file_says():
@@ -83,8 +95,8 @@ def test_rows_override_defaults():
     assert params.distil_of("fast").guidance == (1.0, 2.0)
     assert type(params.distil_of("fast")) is type(params.distil)
     assert params.source("slow") == ("two", "fast")
-    jobs = presets.rows(params)["scales"]
-    assert [job["scale"] for job in jobs.values() if job["student"] == "fast"] == [0, 1]
+    scales = jobs.rows(params)["scales"]
+    assert [job["scale"] for job in scales.values() if job["student"] == "fast"] == [0, 1]
 
 
 def test_unknown_row_names_what_exists():
@@ -175,12 +187,12 @@ def test_a_mistake_names_key_value_and_what_is_allowed(changes, line):
         ),
         ({"model__uvit": UVIT | {"heads": 3}}, "models.one-scale: uvit.heads 3 does not divide"),
         (
-            {"models__msdd": {"stage1": {"null_probability": 0}}},
-            "decodes.teacher.guidance must be 1: null_probability is 0",
+            {"models__msdd": {"stage1": {"cond_drop_prob": 0}}},
+            "decodes.teacher.guidance must be 1: cond_drop_prob is 0",
         ),
         (
-            {"models__msdd": {"stage1": {"null_probability": 0}}},
-            "students.msdd-1step: guidance must be 1: null_probability is 0",
+            {"models__msdd": {"stage1": {"cond_drop_prob": 0}}},
+            "students.msdd-1step: guidance must be 1: cond_drop_prob is 0",
         ),
         ({"model__heads": 6}, "models.msdd: width 128 / heads 6 is no multiple of 4"),
         (

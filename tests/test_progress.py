@@ -2,8 +2,8 @@ import io
 import re
 import sys
 
-from msdd import progress
-from msdd.progress import Progress, duration, number
+from msdd.pipeline import progress
+from msdd.pipeline.progress import Progress, duration, number
 
 
 def test_line_counts_only_this_attempt_towards_the_rate():

@@ -7,12 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from msdd import cli, delivery, layout, provenance, records, tracking
+from msdd import cli
+from msdd.commands.stages import run_stage
 from msdd.errors import MsddError
 from msdd.files import digest, read_json, write_text
-from msdd.stages import fingerprint, resolved, task
+from msdd.pipeline import environment, layout, provenance
+from msdd.pipeline.stages import fingerprint
+from msdd.pipeline.task import resolve
+from msdd.tracking import delivery
+from msdd.tracking import run as tracking
+from msdd.tracking.delivery import whereabouts
 from msdd.train import stage1
-from msdd.whereabouts import whereabouts
 
 WEIGHTS = layout.stage1("msdd") / "model.safetensors"
 
@@ -32,31 +37,33 @@ def test_every_artefact_has_a_record_that_holds(trained):
     places = [trained / layout.RUNS, trained / layout.prepared(), trained / layout.RECEIPTS]
     for path in (path for place in places for path in place.rglob("*") if path.is_file()):
         name = path.relative_to(trained)
-        record = records.find(name, trained)
+        record = provenance.find(name, trained)
         assert record["made"][str(name)] == digest(path)
-        assert all(file["unchanged"] for file in records.check(record["inputs"], trained).values())
+        assert all(
+            file["unchanged"] for file in provenance.check(record["inputs"], trained).values()
+        )
         stages.add(record["stage"])
     assert stages == {"prepare", "train", "distil", "assemble"}
 
 
 def test_a_record_is_what_decided_the_result_and_the_circumstances(trained, tiny_params):
-    record = records.find(WEIGHTS, trained)
+    record = provenance.find(WEIGHTS, trained)
     manifest = layout.prepared() / "manifest.json"
     assert record["wildcards"] == {"model": "msdd"}
     assert record["code"] == fingerprint("train")
-    expected = resolved("train", tiny_params, model="msdd")
+    expected = resolve(tiny_params, "train", trained, model="msdd").params
     assert record["params"] == json.loads(json.dumps(expected))
     assert record["inputs"] == {str(manifest): digest(trained / manifest)}
     assert (record["engine"], record["rule"], record["run"]) == ("command line", None, None)
     assert record["threads"] == tiny_params.cpu_threads and record["seconds"] > 0
-    assert record["versions"] == provenance.versions() and "pieces" not in record
+    assert record["versions"] == environment.versions() and "pieces" not in record
 
 
 def test_a_folder_and_a_record_lead_to_the_same(trained):
-    record = records.find(WEIGHTS, trained)
+    record = provenance.find(WEIGHTS, trained)
     for path in (WEIGHTS.parent, layout.provenance(WEIGHTS.parent)):
-        assert records.find(path, trained) == record
-    assert records.part(WEIGHTS.parent, record).keys() == {
+        assert provenance.find(path, trained) == record
+    assert provenance.part(WEIGHTS.parent, record).keys() == {
         str(WEIGHTS.parent / file) for file in layout.TRAINING_FILES
     }
 
@@ -122,16 +129,16 @@ def test_engine_and_rule_are_named(tmp_path, tiny_params, monkeypatch, environme
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    job = task("train", tiny_params, [], tmp_path, model="msdd")
-    with records.recorded(job, Path("runs/a"), [Path("runs/a/made")], tmp_path):
+    job = resolve(tiny_params, "train", tmp_path, model="msdd")
+    with provenance.recorded(job, Path("runs/a"), [Path("runs/a/made")], tmp_path):
         write_text(tmp_path / "runs/a/made", "made")
     record = read_json(tmp_path / layout.provenance(Path("runs/a")))
     assert (record["engine"], record["rule"]) == (engine, rule)
 
 
 def test_a_job_that_fails_has_no_record(tiny_params, tmp_path):
-    job = task("prepare", tiny_params, [], tmp_path)
-    with pytest.raises(MsddError), records.recorded(job, layout.prepared(), [], tmp_path):
+    job = resolve(tiny_params, "prepare", tmp_path)
+    with pytest.raises(MsddError), provenance.recorded(job, layout.prepared(), [], tmp_path):
         raise MsddError("no photographs")
     assert not (tmp_path / layout.RECORDS).exists()
 
@@ -147,14 +154,14 @@ def test_an_interrupted_training_tells_its_pieces(workdir, tiny_params, monkeypa
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(stage1, "losses", failing)
-        stage1.run(tiny_params, "msdd", workdir)
+        run_stage(tiny_params, "train", workdir, model="msdd")
     aside = workdir / layout.checkpoint(layout.stage1("msdd"))
     (begun,) = read_json(aside / "pieces.json")["pieces"]
     began = datetime.fromisoformat(begun["started"]).timestamp()
     os.utime(aside / "checkpoint.pt", (began + 100, began + 100))
-    stage1.run(tiny_params, "msdd", workdir)
+    run_stage(tiny_params, "train", workdir, model="msdd")
 
-    record = records.find(WEIGHTS, workdir)
+    record = provenance.find(WEIGHTS, workdir)
     first, second = record["pieces"]
     assert (first["images_before"], second["images_before"]) == (0, 128)
     assert first["seconds"] == 100 and 0 < second["seconds"] < 100

@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msdd import delivery, tracking
-from msdd.delivery import deliver
 from msdd.errors import MsddError
 from msdd.files import read_json
-from msdd.outbox import folder
-from msdd.params import load
-from msdd.tracking import Run
+from msdd.params.load import load
+from msdd.pipeline.task import resolve
+from msdd.tracking import delivery
+from msdd.tracking import run as tracking
+from msdd.tracking.delivery import deliver
+from msdd.tracking.outbox import folder
+from msdd.tracking.run import Run
 
 PARAMS = {"seed": 0, "stage1": {"batch": 64, "betas": [0.9, 0.95], "loss_weight": "none"}}
 
@@ -109,16 +111,16 @@ def test_parent_runs_as_long_as_one_of_its_stages(root, client):
         assert parent.info.status == status
 
 
-def test_row_of_params_says_all_that_its_result_depends_on(root):
+def test_a_run_has_the_params_of_its_row_and_more(root):
     params = load(Path(__file__).parents[1] / "presets" / "demo.yaml")
-    student = tracking.row_params(params, "msdd-1step")
-    assert tracking.row_params(params, "msdd").items() < student.items()
-    assert student["distil"]["guidance"] == 1.5 and student["data"]["resolution"] == 32
-    assert set(tracking.row_params(params, "reports")) == {"seed", "cpu_threads", "data"}
-    with tracking.run(params, "msdd-1step", "distil", "scale0", root=root, more={"x": 1}) as run:
+    task = resolve(params, "distil", root, student="msdd-1step", scale=0)
+    with tracking.open_run(task, "distil", "scale0", root=root, more={"x": 1}) as run:
         record = read_json(run.folder / "run.json")
+    assert record["name"] == "msdd-1step/distil/scale0"
     assert record["tags"]["model"] == "msdd" and record["params"]["x"] == 1
-    assert "x" not in record["row_params"]
+    row = record["row_params"]
+    assert row["distil"]["guidance"] == 1.5 and row["data"]["resolution"] == 32
+    assert "x" not in row
 
 
 def test_pictures_and_files_become_artefacts_as_they_were_when_told(root, client):
@@ -193,7 +195,9 @@ def test_fresh_start_is_a_new_run_and_closes_the_abandoned_one(root, client):
 
 def test_four_processes_deliver_at_once_into_a_new_database(root):
     code = """if True:
-        import sys; from msdd import tracking; from msdd.delivery import deliver
+        import sys
+        from msdd.tracking import run as tracking
+        from msdd.tracking.delivery import deliver
         tracking.flush = lambda *_, **__: None
         with tracking.Run(sys.argv[1], "msdd", "distil", {"a": 1}, part=sys.argv[2]) as run:
             for step in range(400):
@@ -241,8 +245,8 @@ def test_bad_record_does_not_keep_the_others(root, client):
 
 def test_stage_imports_no_mlflow_and_does_not_wait(root):
     code = """if True:
-        import sys, time; from msdd import tracking
-        with tracking.Run(sys.argv[1], "msdd", "stage1", {}) as run:
+        import sys, time; from msdd.tracking.run import Run
+        with Run(sys.argv[1], "msdd", "stage1", {}) as run:
             run.log(0, {"loss": 1.0})
             began = time.perf_counter()
             for step in range(1, 200):

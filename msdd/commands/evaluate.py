@@ -5,7 +5,7 @@ import sys
 from itertools import chain
 from pathlib import Path
 
-from msdd.commands.folders import GUIDANCE, STEPS, positive
+from msdd.commands.options import GUIDANCE, STEPS, positive
 from msdd.errors import MsddError
 
 DESCRIPTION = """Measure a row of `decodes`; or reconstructions in a folder against originals of
@@ -117,9 +117,9 @@ def call(args: argparse.Namespace) -> None:
         raise MsddError(f"evaluate takes {', or '.join(kinds)}; see `msdd evaluate --help`")
     check_options(args, *asked)
     if args.decode:
-        from msdd import cli
+        from msdd.commands import stages
 
-        cli.evaluate(args)
+        stages.evaluate(args)
     else:
         evaluate(args)
 
@@ -139,16 +139,16 @@ def check_options(args: argparse.Namespace, kind: str) -> None:
 
 def evaluate(args: argparse.Namespace) -> None:
     """Measure, and report from the first process."""
-    from msdd.evaluate import against, processes, run
+    from msdd.evaluate import compare, distributed, report
 
     protocols = chosen(args)
     check_paths(args)
-    other = against.read(args.against) if args.against else None
-    device = processes.device(args.device)
-    team = processes.join()
+    other = compare.read(args.against) if args.against else None
+    device = distributed.device(args.device)
+    team = distributed.join()
     files = (args.work, args.reference, args.export_reference)
     try:
-        report = measured(args, protocols, run.Settings(args.batch, device, *files, other), team)
+        report = measured(args, protocols, report.Settings(args.batch, device, *files, other), team)
     except KeyboardInterrupt as stop:
         if args.work:  # which has kept what was measured
             raise
@@ -156,7 +156,7 @@ def evaluate(args: argparse.Namespace) -> None:
     if report:
         tell(report, args)
     if report and other:
-        print(against.compared(report, other))
+        print(compare.compared(report, other))
 
 
 def check_paths(args: argparse.Namespace) -> None:
@@ -190,20 +190,21 @@ def with_features(protocols: dict, features: str) -> dict:
 
 
 def measured(args: argparse.Namespace, protocols: dict, settings, team) -> dict | None:
-    from msdd.evaluate import run, sources, subject
+    from msdd.data import image_folder
+    from msdd.evaluate import named, report
 
     if args.originals:
-        return run.folders(args.originals, args.reconstructions, protocols, settings, team)
-    sources.several(args.images, "--images")  # before any weights are loaded
-    decoding = subject.Decoding(args.seed, args.precision, args.steps, args.guidance)
-    named = (args.tokenizer, args.checkpoint, settings.device)
-    what = subject.opened(*named, decoding, args.resolution, args.run_code)
-    return run.tokenizer(what, args.images, protocols, settings, team)
+        return report.folders(args.originals, args.reconstructions, protocols, settings, team)
+    image_folder.several(args.images, "--images")  # before any weights are loaded
+    decoding = named.Decoding(args.seed, args.precision, args.steps, args.guidance)
+    of = (args.tokenizer, args.checkpoint, settings.device)
+    what = named.opened(*of, decoding, args.resolution, args.run_code)
+    return report.tokenizer(what, args.images, protocols, settings, team)
 
 
 def tell(report: dict, args: argparse.Namespace) -> None:
     """Print the table, write the JSON file."""
-    from msdd.evaluate.shown import notes, table
+    from msdd.evaluate.text import notes, table
     from msdd.files import write_json
 
     print(table(report), *notes(report), sep="\n")

@@ -14,9 +14,9 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def call(args: argparse.Namespace) -> None:
     from msdd.errors import MsddError
-    from msdd.model.store import read_config
-    from msdd.speed.export import export
+    from msdd.fast.export import export
     from msdd.tokenizers.msdd import load
+    from msdd.weights.model_folder import read_config
 
     kind, _ = read_config(args.folder)
     if kind != "student":

@@ -2,7 +2,7 @@
 
 import argparse
 
-from msdd.commands.chosen import add_preset, json_file, params_file
+from msdd.commands.options import add_preset, json_file, params_file
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -26,14 +26,15 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def call(args: argparse.Namespace) -> None:
     from msdd.files import write_json
-    from msdd.params import load
+    from msdd.params.load import load
 
     params = load(params_file(args))
+    from msdd import ceilings
     from msdd.device import prepare_device
-    from msdd.speed import card_text, devices, systems
+    from msdd.speed import card_text, systems
 
-    ceilings = devices.ceilings(args.device, prepare_device(params), args.precision)
-    card = systems.card_of(params, list(params.decodes), ceilings, args.precision)
+    limits = ceilings.ceilings(args.device, prepare_device(params.cpu_threads), args.precision)
+    card = systems.card_of(params, list(params.decodes), limits, args.precision)
     print(card_text.text(card))
     if args.json:
         write_json(args.json, card)

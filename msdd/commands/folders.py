@@ -4,8 +4,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msdd.commands.options import GUIDANCE, STEPS, positive
+
 if TYPE_CHECKING:
-    from msdd.folders import Cut
+    from msdd.tokenizers.folders import Cut
     from msdd.tokenizers.tokenizer import Tokenizer
 
 COMMANDS = {
@@ -15,8 +17,6 @@ COMMANDS = {
 }
 
 
-STEPS = "default: as published; of a teacher's folder one a scale"
-GUIDANCE = "default: as published; of a teacher's folder none"
 NAMED = (
     "of `msdd tokenizers`; or a folder: runs/<model>/<student>, or an AutoencoderKL's of diffusers"
 )
@@ -64,17 +64,11 @@ def _add_decoding(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise")
 
 
-def positive(text: str) -> int:
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value
-
-
 def call(args: argparse.Namespace) -> None:
     import torch
 
-    from msdd import folders
     from msdd.device import arithmetic
+    from msdd.tokenizers import folders
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = opened(args, device)
@@ -97,7 +91,7 @@ def opened(args: argparse.Namespace, device: object) -> "Tokenizer":
 
 def cut_of(args: argparse.Namespace, tokenizer: "Tokenizer") -> "Cut":
     """The crops that a tokenizer's authors use; says so."""
-    from msdd.folders import Cut
+    from msdd.tokenizers.folders import Cut
     from msdd.tokenizers.systems import SYSTEMS
 
     system = SYSTEMS.get(args.tokenizer)

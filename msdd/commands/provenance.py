@@ -32,15 +32,15 @@ def tell(path: Path, root: Path) -> dict:
 
     Raises MsddError if it has no record.
     """
-    from msdd import records
-    from msdd.whereabouts import whereabouts
+    from msdd.pipeline import provenance
+    from msdd.tracking.delivery import whereabouts
 
-    record = records.find(path, root)
+    record = provenance.find(path, root)
     run = record.get("run")
     return {
         "file": str(path),
-        "files": records.check(records.part(path, record), root),
-        "inputs": records.check(record["inputs"], root),
+        "files": provenance.check(provenance.part(path, record), root),
+        "inputs": provenance.check(record["inputs"], root),
         "record": record,
         "mlflow": run and {**run, **whereabouts(run, root)},
     }
@@ -87,7 +87,7 @@ def when(started: str) -> str:
 
 def took(record: dict) -> str:
     """The duration, and that of the pieces of a training that was interrupted."""
-    from msdd.progress import duration
+    from msdd.pipeline.progress import duration
 
     whole = f"{record['seconds']:.1f} s" if record["seconds"] < 60 else duration(record["seconds"])
     pieces = record.get("pieces", [])
@@ -112,7 +112,7 @@ def mlflow(run: dict | None) -> str:
 
 def params(tracked: Mapping[str, object]) -> dict[str, str]:
     """A line for each key, and for each row of a whole table."""
-    from msdd.stages import ROWS
+    from msdd.pipeline.stages import ROWS
 
     flat = {}
     for key, value in tracked.items():

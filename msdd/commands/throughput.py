@@ -1,30 +1,34 @@
-"""`msdd throughput`: the stage as params.yaml has it, or one measurement of one's own."""
+"""`msdd throughput`: the stage as params.yaml defines it, or a measurement of the user's own."""
 
 import argparse
 from typing import TYPE_CHECKING
 
-from msdd.commands.chosen import add_preset, json_file, params_file
+from msdd.commands.options import add_preset, json_file, params_file
 from msdd.errors import MsddError
 
 if TYPE_CHECKING:
-    from msdd.params import Params
+    from msdd.params.schema import Params
 
-OWN = ("systems", "batches", "boxes", "paths", "repeats", "precision")  # keys of `throughput`
+OWN = ("systems", "batches", "regions", "variants", "repeats", "precision")  # keys of `throughput`
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    described = "time decodes against each other in one run: reports/throughput.*"
-    more = "Without options: as the params say. Options measure something else, into --json FILE."
+    described = "time decodes against each other in one run: reports/throughput.json"
+    more = "Without options, the params decide. Options measure something else, into --json FILE."
     command = commands.add_parser("throughput", help=described, description=f"{described}. {more}")
     add_preset(command)
-    command.add_argument("--systems", nargs="+", metavar="DECODE", help="the first is compared to")
+    command.add_argument(
+        "--systems", nargs="+", metavar="DECODE", help="first: what speed-ups are over"
+    )
     command.add_argument("--batches", nargs="+", type=int, metavar="N")
-    command.add_argument("--boxes", nargs="+", metavar="BOX", help="decode, encode, both, paper")
-    command.add_argument("--paths", nargs="+", metavar="PATH", help="plain, fast, compiled")
+    command.add_argument(
+        "--regions", nargs="+", metavar="REGION", help="decode, encode, both, paper"
+    )
+    command.add_argument("--variants", nargs="+", metavar="VARIANT", help="plain, fast, compiled")
     command.add_argument("--repeats", type=int, metavar="N", help="rounds")
-    command.add_argument("--precision", metavar="P", help="of the fast path: fp32 or bf16")
+    command.add_argument("--precision", metavar="P", help="of fast and compiled: fp32 or bf16")
     command.add_argument("--threads", type=int, metavar="N", help="of the processor")
-    command.add_argument("--random", action="store_true", help="random weights: nothing is trained")
+    command.add_argument("--random", action="store_true", help="random weights: no training needed")
     command.add_argument("--json", type=json_file, metavar="FILE", help="and the table beside it")
     command.set_defaults(call=call)
 
@@ -32,32 +36,47 @@ def add(commands: argparse._SubParsersAction) -> None:
 def call(args: argparse.Namespace) -> None:
     changed = {key: getattr(args, key) for key in OWN if getattr(args, key) is not None}
     if changed or args.preset or args.threads is not None or args.random or args.json:
-        measure_apart(args, changed)
+        measure_own(args, changed)
     else:
-        from msdd import cli, layout
+        from msdd.commands.stages import ROOT, params_of
+        from msdd.pipeline import layout
 
-        params = cli._params(args)
+        params = params_of(args)
+        from msdd.files import read_json
+        from msdd.report import speed
         from msdd.speed import stage
 
-        stage.run(params, cli.ROOT)
-        print((cli.ROOT / layout.table("throughput", "md")).read_text(encoding="utf-8"))
+        stage.run(params, ROOT, show_card)
+        document = read_json(ROOT / layout.throughput())
+        print(speed.table(document, layout.throughput().name).markdown())
 
 
-def measure_apart(args: argparse.Namespace, changed: dict) -> None:
-    """Measure what the options say, beside the pipeline."""
+def measure_own(args: argparse.Namespace, changed: dict) -> None:
+    """Measure what the options say, outside the pipeline: the document, its table and figure."""
     if args.json is None:
         raise MsddError("--json FILE is missing: reports/ is for what the params file says")
     params = _changed(args, changed)
-    from msdd import cli
+    from msdd.commands.stages import ROOT
+    from msdd.files import write_json
+    from msdd.report import speed
     from msdd.speed import stage
 
-    stage.save(stage.timings(params, cli.ROOT, args.random), args.json)
+    document = stage.timings(params, ROOT, show_card, args.random)
+    write_json(args.json, document)
+    speed.render(document, args.json)
     print(args.json.with_suffix(".md").read_text(encoding="utf-8"))
 
 
+def show_card(card: dict) -> None:
+    """Print the FLOP card at once: timing may take an hour after it."""
+    from msdd.speed import card_text
+
+    print(card_text.text(card), flush=True)
+
+
 def _changed(args: argparse.Namespace, changed: dict) -> "Params":
-    """The params with what the options say in place of `throughput`, checked alike."""
-    from msdd.params import load, parse
+    """The params, with the options in place of their keys in `throughput`; checked as a file is."""
+    from msdd.params.load import load, parse
 
     raw = load(params_file(args)).raw()
     raw["throughput"] |= changed

@@ -33,7 +33,7 @@ def listed() -> list[dict]:
             "tokens": system.tokens,
             "dim": system.dim,
             "bits": system.bits,
-            "evaluations": system.evaluations,
+            "nfe": system.nfe,
             "licence_of_code": system.family.code,
             "licence_of_weights": system.family.weights,
             **weights(name),
@@ -44,8 +44,8 @@ def listed() -> list[dict]:
 
 def weights(name: str) -> dict:
     """Addresses of all files that a system needs, and their paths if all are on this machine."""
-    from msdd.tokenizers import hub
     from msdd.tokenizers.systems import SYSTEMS
+    from msdd.weights import hub
 
     system = SYSTEMS[name]
     addresses = [f"{hub.PREFIX}{system.repository}/{file}" for file in system.files]
@@ -59,9 +59,10 @@ def weights(name: str) -> dict:
     }
 
 
-HEAD = ("name", "parameters", "latent", "bits", "passes", "code", "weights", "from", "here")
+HEAD = ("name", "parameters", "latent", "bits", "passes (NFE)", "code", "weights", "from", "here")
 NOTES = (
-    "bits: of an image's latent; – where it is continuous. passes: of the decoder for an image.",
+    "bits: of an image's latent; – where it is continuous.",
+    "passes (NFE): evaluations of the decoder for an image.",
     "code, weights: the authors' licences; the code here is this project's own.",
     "msdd: the paper's size, one decoder for all scales; per-scale students have one for each. "
     "Name the folder of a model that you have trained.",
@@ -79,7 +80,7 @@ def cells(row: dict) -> list[str]:
         f"{row['parameters'] / 1e6:.1f} M",
         f"{row['tokens']} x {row['dim']}",
         "–" if row["bits"] is None else str(row["bits"]),
-        str(row["evaluations"]),
+        str(row["nfe"]),
         row["licence_of_code"],
         row["licence_of_weights"],
         first + also,

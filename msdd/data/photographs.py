@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from msdd.checkout import original
 from msdd.errors import MsddError
-from msdd.sections import Data
+from msdd.params.sections import Data
+from msdd.pipeline.checkout import original
 from msdd.seeds import hashed
 
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}

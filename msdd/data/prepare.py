@@ -12,17 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
-from msdd import files, layout
+from msdd import files
 from msdd.data.crops import crops, shares
 from msdd.data.photographs import Photograph, PhotographError, decode, read_file, splits
 from msdd.data.shards import ShardWriter
 from msdd.errors import MsddError
-from msdd.lock import hold
-from msdd.params import Params
-from msdd.progress import Progress
-from msdd.records import recorded
+from msdd.pipeline import layout
+from msdd.pipeline.lock import hold
+from msdd.pipeline.progress import Progress
+from msdd.pipeline.provenance import recorded
+from msdd.pipeline.task import Task
 from msdd.seeds import generator
-from msdd.stages import task
 
 JOB_BYTES = 16 * 2**20  # crops that one thread holds at a time
 
@@ -55,7 +55,7 @@ class Split:
         return sorted((name, reason) for name, (found, reason) in refused if found == kind)
 
 
-def run(params: Params, root: Path = Path(".")) -> dict[str, int]:
+def run(task: Task, root: Path = Path(".")) -> dict[str, int]:
     """Write `data/prepared`; returns how many photographs and crops there are.
 
     The folder appears as a whole, and the same photographs and parameters give the same bytes,
@@ -68,26 +68,26 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, int]:
     made = [place / "manifest.json", place / "photographs.csv"]
     with (
         hold(root / layout.checkpoint(place) / "lock"),
-        recorded(task("prepare", params, [], root), place, made, root) as record,
+        recorded(task, place, made, root) as record,
     ):
-        manifest = write(params, root)
+        manifest = write(task, root)
         shards = manifest["shards"].items()
         record["made"] = {str(place / name): digest for name, digest in shards}
     return summary(manifest)
 
 
-def write(params: Params, root: Path) -> dict:
+def write(task: Task, root: Path) -> dict:
     """Write the folder; returns its manifest."""
-    found = splits(params.data, root)
-    counts = {"train": params.data.train_crops, "held_out": params.data.held_out_crops}
+    found = splits(task.data, root)
+    counts = {"train": task.data.train_crops, "held_out": task.data.held_out_crops}
     with files.atomic(root / layout.prepared()) as folder:
         folder.mkdir()
-        check_space(folder, sum(counts.values()) * 3 * params.data.resolution**2)
+        check_space(folder, sum(counts.values()) * 3 * task.data.resolution**2)
         done = {
-            name: write_split(params, folder / name, found[name], counts[name]) for name in counts
+            name: write_split(task, folder / name, found[name], counts[name]) for name in counts
         }
         write_photographs(folder / "photographs.csv", done)
-        manifest = describe(params, folder, done)
+        manifest = describe(task, folder, done)
         files.write_json(folder / "manifest.json", manifest)
     return manifest
 
@@ -102,29 +102,29 @@ def check_space(folder: Path, needed: int) -> None:
         )
 
 
-def write_split(params: Params, folder: Path, photographs: list[Photograph], count: int) -> Split:
+def write_split(task: Task, folder: Path, photographs: list[Photograph], count: int) -> Split:
     """Fill the shards of one split.
 
     A permutation gives every crop its place, so photographs are read in order, each once, and yet
     neighbours on disk come from everywhere. What a refused photograph leaves open is shared among
     the others in a further round.
     """
-    order = generator(params.seed, "slots", folder.name).permutation(count)
+    order = generator(task.seed, "slots", folder.name).permutation(count)
     split = Split(photographs, count, free=[order])
     with (
-        ShardWriter(folder, count, params.data.resolution) as writer,
+        ShardWriter(folder, count, task.data.resolution) as writer,
         Progress(f"prepare {folder.name}", count, "crops") as progress,
     ):
         while split.free:
-            write_round(params, split, writer, progress)
+            write_round(task, split, writer, progress)
     return split
 
 
-def write_round(params: Params, split: Split, writer: ShardWriter, progress: Progress) -> None:
+def write_round(task: Task, split: Split, writer: ShardWriter, progress: Progress) -> None:
     free, split.free = np.concatenate(split.free), []
-    jobs = plan(split, free, params.data.resolution)
-    for job, future in in_order(partial(make, params), jobs, params.cpu_threads):
-        settle(split, job, future, writer, params.data.max_bad_fraction)
+    jobs = plan(split, free, task.data.resolution)
+    for job, future in in_order(partial(make, task), jobs, task.cpu_threads):
+        settle(split, job, future, writer, task.data.max_bad_fraction)
         progress.update(split.done)
 
 
@@ -160,11 +160,11 @@ def in_order(
         pool.shutdown(cancel_futures=True)
 
 
-def make(params: Params, job: Job) -> tuple[np.ndarray, str]:
+def make(task: Task, job: Job) -> tuple[np.ndarray, str]:
     """The crops of a job and the SHA-256 of the photograph's file; raises PhotographError."""
-    data, name = params.data, job.photograph.name
+    data, name = task.data, job.photograph.name
     file = read_file(job.photograph.path, name)
-    pixels, key = decode(file, name), (params.seed, "crop", name)
+    pixels, key = decode(file, name), (task.seed, "crop", name)
     settings = data.resolution, data.crop_side, data.min_contrast
     return crops(pixels, key, job.start, job.stop, *settings), hashlib.sha256(file).hexdigest()
 
@@ -236,7 +236,7 @@ def write_photographs(path: Path, done: dict[str, Split]) -> None:
         table.writerows(rows)
 
 
-def describe(params: Params, folder: Path, done: dict[str, Split]) -> dict:
+def describe(task: Task, folder: Path, done: dict[str, Split]) -> dict:
     """The manifest: how the crops were made, what was left out, and digests of the shards.
 
     `digest` is the SHA-256 of the lines that `sha256sum */*.npy` prints in the folder.
@@ -249,9 +249,9 @@ def describe(params: Params, folder: Path, done: dict[str, Split]) -> dict:
     return {
         "digest": hashlib.sha256(lines.encode()).hexdigest(),
         "shards": shards,
-        "seed": params.seed,
-        "data": params.data.model_dump(mode="json"),
-        "resolution": params.data.resolution,
+        "seed": task.seed,
+        "data": task.data.model_dump(mode="json"),
+        "resolution": task.data.resolution,
         "crops": {name: split.count for name, split in done.items()},
         "photographs": {name: len(split.made) for name, split in done.items()},
         "in_both_splits": in_both_splits(done["train"], done["held_out"]),

@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from msdd.data.pixels import check_finite, from_uint8, to_uint8
 from msdd.data.shards import Crops
 from msdd.device import arithmetic, clock
 from msdd.evaluate import protocols
-from msdd.evaluate.figures import figures, per_image
-from msdd.evaluate.instruments import Instruments
-from msdd.evaluate.metrics import check_finite, from_uint8, to_uint8
-from msdd.evaluate.tally import Tally
-from msdd.progress import Progress
-from msdd.sections import Evaluate
+from msdd.evaluate.accumulator import Tally
+from msdd.evaluate.networks import Instruments
+from msdd.evaluate.summary import figures, per_image
+from msdd.params.sections import Evaluate
+from msdd.pipeline.progress import Progress
 
 PROTOCOL = "primary"
 SAMPLES = 16  # reconstructions kept for looking

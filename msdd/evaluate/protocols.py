@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from msdd.errors import MsddError
-from msdd.mistakes import read_yaml, validate
-from msdd.sections import Count, Section, Trunk
+from msdd.params.sections import Count, Section, Trunk
+from msdd.params.validate import read_yaml, validate
 
 Levels = Literal["round", "truncate", "truncate64", "shift", "none"]
 Crop = Literal["adm", "bilinear", "bicubic", "lanczos"]

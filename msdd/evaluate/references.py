@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from msdd.errors import MsddError
-from msdd.evaluate import statistics
+from msdd.evaluate import reference_statistics
+from msdd.evaluate.accumulator import Sums
+from msdd.evaluate.columns import Features, features
 from msdd.evaluate.protocols import Protocol
-from msdd.evaluate.statistics import Identity, Reference
-from msdd.evaluate.tally import Features, Sums, features
-from msdd.weights import FEATURES
+from msdd.evaluate.reference_statistics import Identity, Reference
+from msdd.weights.pretrained import FEATURES
 
 
 def originals(protocols: Iterable[Protocol]) -> set[Features]:
@@ -19,7 +20,7 @@ def originals(protocols: Iterable[Protocol]) -> set[Features]:
 def identity(real: Features, images: str | None, preparation: str | None) -> Identity:
     """What decides these features; `images` is the digest of the files."""
     rule = preparation and f"{preparation}, levels {real.levels}"
-    return statistics.identity(images, rule, real.network, real.resize or None)
+    return reference_statistics.identity(images, rule, real.network, real.resize or None)
 
 
 def identities(
@@ -28,7 +29,7 @@ def identities(
     """Of the features of these files, by the names that images have in the set."""
     wanted = list(wanted)
     counts = {real.first for real in wanted}
-    digests = {count: statistics.images_digest(named[:count]) for count in counts}
+    digests = {count: reference_statistics.images_digest(named[:count]) for count in counts}
     return {real: identity(real, digests[real.first], preparation) for real in wanted}
 
 
@@ -39,7 +40,9 @@ def given(
 
     MsddError if they are of something else, or of features of other dimensions.
     """
-    found = {real: statistics.read(path, identity(real, None, preparation)) for real in wanted}
+    found = {
+        real: reference_statistics.read(path, identity(real, None, preparation)) for real in wanted
+    }
     for real, reference in found.items():
         if (size := len(reference.mean)) != (wants := FEATURES[real.network].dimensions):
             raise MsddError(f"{path} is of {size} features; {real.network} makes {wants}")
@@ -48,7 +51,7 @@ def given(
 
 def kept(known: Mapping[Features, Identity], sampled: set[Features]) -> dict[Features, Reference]:
     """Those that an earlier run has kept, with a sample of features where one is needed."""
-    found = {real: statistics.find(name) for real, name in known.items()}
+    found = {real: reference_statistics.find(name) for real, name in known.items()}
     return {
         real: reference
         for real, reference in found.items()
@@ -59,7 +62,7 @@ def kept(known: Mapping[Features, Identity], sampled: set[Features]) -> dict[Fea
 def taken(identity: Identity, sums: Sums) -> Reference:
     """The statistics that this run has taken, kept for later ones."""
     reference = Reference.of(identity, sums.moments, sums.sample)
-    statistics.keep(reference)
+    reference_statistics.keep(reference)
     return reference
 
 

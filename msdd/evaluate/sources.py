@@ -1,9 +1,7 @@
 """Where an evaluation takes its images from: two folders, or one folder and a tokenizer."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -11,12 +9,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from msdd.data.photographs import EXTENSIONS, image_names, read_photograph
+from msdd.data.centre_crops import CROPS
+from msdd.data.image_folder import ahead, several, stacked
+from msdd.data.photographs import read_photograph
+from msdd.data.pixels import check_finite, from_uint8
 from msdd.errors import MsddError
-from msdd.evaluate.cropping import CROPS
-from msdd.evaluate.metrics import check_finite, from_uint8
 
-READERS = 8  # threads that decode image files
 Reconstruct = Callable[[Tensor, Sequence[str]], Tensor]
 
 
@@ -110,34 +108,6 @@ class Cropped:
         return made
 
 
-def existing(folder: Path, option: str) -> Path:
-    if not folder.is_dir():
-        raise MsddError(f"{option}: there is no folder {folder}")
-    return folder
-
-
-def by_stem(folder: Path, option: str) -> dict[str, Path]:
-    """Images below a folder by their path below it without the ending; MsddError for none."""
-    found: dict[str, Path] = {}
-    for name in sorted(image_names(existing(folder, option))):
-        stem = PurePosixPath(name).with_suffix("").as_posix()
-        if stem in found:
-            raise MsddError(f"{option}: {found[stem]} and {folder / name} have the same name")
-        found[stem] = folder / name
-    if not found:
-        known = ", ".join(sorted(extension[1:] for extension in EXTENSIONS))
-        raise MsddError(f"{option}: no image below the folder {folder} (looked for {known})")
-    return found
-
-
-def several(folder: Path, option: str) -> dict[str, Path]:
-    """`by_stem` of at least 2 images, without which nothing has an interval or a covariance."""
-    found = by_stem(folder, option)
-    if len(found) < 2:
-        raise MsddError(f"{option}: an evaluation needs at least 2 images, not {len(found)}")
-    return found
-
-
 def check_same(a: dict[str, Path], b: dict[str, Path], folder_a: Path, folder_b: Path) -> None:
     for here, there, folder in ((a, b, folder_b), (b, a, folder_a)):
         if missing := sorted(here.keys() - there.keys()):
@@ -145,25 +115,6 @@ def check_same(a: dict[str, Path], b: dict[str, Path], folder_a: Path, folder_b:
                 f"{folder} has no image named like {here[missing[0]]}, and {len(missing)} of "
                 f"{len(here)} are missing in all: names must agree but for their endings"
             )
-
-
-def ahead(read: Callable[[int], object], ranges: Iterable[range]) -> Iterator[tuple[list, list]]:
-    """Ids of each range, and what `read` gives for them; the next range is read meanwhile."""
-    waiting: deque[tuple[list, list]] = deque()
-    pool = ThreadPoolExecutor(READERS)
-    try:
-        for ids in map(list, ranges):
-            waiting.append((ids, [pool.submit(read, i) for i in ids]))
-            if len(waiting) > 1:
-                yield settled(*waiting.popleft())
-        while waiting:
-            yield settled(*waiting.popleft())
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def settled(ids: list, futures: list) -> tuple[list, list]:
-    return ids, [future.result() for future in futures]
 
 
 def same_size(ids: list[int], pairs: list[tuple]) -> list[dict[int, tuple]]:
@@ -176,8 +127,3 @@ def same_size(ids: list[int], pairs: list[tuple]) -> list[dict[int, tuple]]:
 
 def batch_of(pairs: dict[int, tuple]) -> Batch:
     return Batch(list(pairs), *map(stacked, zip(*pairs.values(), strict=True)))
-
-
-def stacked(images: Iterable[np.ndarray]) -> Tensor:
-    """uint8 (H, W, 3) to (B, 3, H, W)."""
-    return torch.from_numpy(np.stack(list(images))).permute(0, 3, 1, 2).contiguous()

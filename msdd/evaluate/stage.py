@@ -7,22 +7,24 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from msdd import layout, receipts, tracking
+from msdd.data.pixels import from_uint8, to_uint8
 from msdd.data.shards import Crops
 from msdd.device import arithmetic, prepare_device
 from msdd.errors import MsddError
 from msdd.evaluate.measure import PROTOCOL, SAMPLES, Measurement, Tokenizer, batches, measure
-from msdd.evaluate.metrics import from_uint8, to_uint8
 from msdd.evaluate.trace import trace
 from msdd.files import atomic, write_json
-from msdd.flow.sampler import forward_passes
-from msdd.lock import hold
-from msdd.params import Params
-from msdd.provenance import context
-from msdd.records import recorded
-from msdd.stages import Task, task
+from msdd.flow.sampler import nfe
+from msdd.params.schema import Params
+from msdd.params.sections import BASELINES
+from msdd.pipeline import layout, receipts
+from msdd.pipeline.environment import context
+from msdd.pipeline.lock import hold
+from msdd.pipeline.provenance import recorded
+from msdd.pipeline.task import Task, resolve
+from msdd.tokenizers.baselines import Bicubic, MeanColour
 from msdd.tokenizers.msdd import MSDD, load
-from msdd.tokenizers.reference import Bicubic, MeanColour
+from msdd.tracking.run import open_run
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Subject:
 
 def run(params: Params, decode: str, root: Path = Path(".")) -> dict[str, object]:
     """Measure the row `decode`; returns its metrics."""
-    device = prepare_device(params)
+    device = prepare_device(params.cpu_threads)
     model, student = params.source(decode)
     row = params.decodes[decode]
     folder = layout.assembled(model, student) if student else layout.stage1(model)
@@ -52,7 +54,7 @@ def run(params: Params, decode: str, root: Path = Path(".")) -> dict[str, object
         "steps": tokenizer.steps,
         "guidance": tokenizer.guidance,
         "jump": row.jump,
-        "forward_passes": forward_passes(tokenizer.steps, tokenizer.guidance),
+        "nfe": nfe(tokenizer.steps, tokenizer.guidance),
         "scales": tokenizer.config.sides,
         "tokens": tokenizer.config.latents,
         "dim": tokenizer.config.latent_dim,
@@ -60,33 +62,32 @@ def run(params: Params, decode: str, root: Path = Path(".")) -> dict[str, object
     }
     if tokenizer.config.uvit:
         about["system"] = "SSDD"
-    inputs = [*(folder / file for file in layout.MODEL_FILES), layout.prepared() / "manifest.json"]
     subject = Subject(
         decode,
         row.of,
         layout.evaluation(model, student, decode),
         tokenizer,
         about,
-        task("evaluate", params, inputs, root, decode=decode),
+        resolve(params, "evaluate", root, decode=decode),
     )
     return evaluate(subject, params, device, root)
 
 
-def run_reference(params: Params, name: str, root: Path = Path(".")) -> dict[str, object]:
+def run_baseline(params: Params, name: str, root: Path = Path(".")) -> dict[str, object]:
     """Measure `mean-colour`, or `bicubic` from the side of the coarsest scale of `model`, half the
     resolution at most."""
-    if name not in layout.REFERENCES:
-        raise MsddError(f"no reference '{name}'; there are {', '.join(layout.REFERENCES)}")
+    if name not in BASELINES:
+        raise MsddError(f"no baseline '{name}'; there are {', '.join(BASELINES)}")
     side = params.data.resolution >> max(1, params.model.scales - 1)
     resolution = params.data.resolution
     tokenizer = MeanColour(resolution) if name == "mean-colour" else Bicubic(side, resolution)
     tokens = 1 if name == "mean-colour" else side**2
-    about = {"of": name, "forward_passes": 0, "tokens": tokens, "dim": 3, "parameters": 0}
+    about = {"of": name, "nfe": 0, "tokens": tokens, "dim": 3, "parameters": 0}
     if name == "bicubic":
         about["scales"] = [side]
-    job = task("reference", params, [layout.prepared() / "manifest.json"], root, reference=name)
-    subject = Subject(name, "reference", layout.reference(name), tokenizer, about, job)
-    return evaluate(subject, params, prepare_device(params), root)
+    job = resolve(params, "baseline", root, baseline=name)
+    subject = Subject(name, "baseline", layout.baseline(name), tokenizer, about, job)
+    return evaluate(subject, params, prepare_device(params.cpu_threads), root)
 
 
 def evaluate(
@@ -104,7 +105,7 @@ def evaluate(
     with (
         hold(root / layout.checkpoint(subject.path) / "lock"),
         recorded(subject.task, subject.path, [*made, *others], root) as record,
-        tracking.run(params, subject.row, "evaluate", subject.name, root=root, more=more) as run,
+        open_run(subject.task, "evaluate", subject.name, root=root, more=more) as run,
     ):
         record["run"] = run.identity
         result = measure(

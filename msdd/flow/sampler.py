@@ -1,4 +1,4 @@
-"""Euler sampling over all scales: N steps are N evaluations of the velocity."""
+"""Euler sampling over all scales: N steps without guidance are N evaluations of the velocity."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,16 +7,17 @@ from torch import Tensor
 
 from msdd.flow.correlation import CORRELATIONS
 from msdd.flow.jump import block_noise, jump
-from msdd.flow.scales import Scale, scales
+from msdd.flow.scales import Scale, split_time
 
 # velocity(x, t, scale, conditional) -> v, all (B, 3, H, W); t in [0, 1] is local.
 Velocity = Callable[[Tensor, float, Scale, bool], Tensor]
 
 
 def split_steps(steps: int | Sequence[int], count: int) -> list[int]:
-    """Steps per scale, coarsest first, from a total: even shares, the remainder to the coarsest.
+    """Steps of each of `count` scales, coarsest first.
 
-    A list is taken as it stands. Raises ValueError for fewer steps than scales.
+    A total is shared evenly, with the remainder going to the coarsest scales; a list holds the
+    steps of each scale. Raises ValueError for a scale without a step and a list of another length.
     """
     if not isinstance(steps, int):
         result = list(steps)
@@ -28,26 +29,38 @@ def split_steps(steps: int | Sequence[int], count: int) -> list[int]:
 
 
 def per_scale(value: float | Sequence[float], count: int) -> list[float]:
-    """One number for every scale, or a list with one each."""
+    """A setting at each of `count` scales: one number for all of them, or a list with one each.
+
+    Raises ValueError for a list of another length.
+    """
     result = list(value) if isinstance(value, Sequence) else [float(value)] * count
     if len(result) != count:
         raise ValueError(f"{value} has not one entry for each of {count} scales")
     return result
 
 
-def forward_passes(steps: Sequence[int], guidance: Sequence[float]) -> int:
-    """Network evaluations of one decode; a guided step costs two."""
+def nfe(steps: Sequence[int], guidance: Sequence[float]) -> int:
+    """Network evaluations (NFE) of one decode: a step costs one, with guidance other than 1 two.
+
+    steps, guidance: for each scale.
+    """
     return sum(n * (1 if g == 1 else 2) for n, g in zip(steps, guidance, strict=True))
 
 
 def guided(velocity: Velocity, x: Tensor, t: float, scale: Scale, guidance: float) -> Tensor:
-    """v_null + g (v - v_null); guidance 1 never evaluates the null branch."""
+    """Classifier-free guidance: v_null + g (v - v_null), (B, 3, H, W).
+
+    Guidance 1 never evaluates the null branch.
+    """
     v = velocity(x, t, scale, True)
     return v if guidance == 1 else torch.lerp(velocity(x, t, scale, False), v, guidance)
 
 
 def euler(velocity: Velocity, x: Tensor, scale: Scale, steps: int, guidance: float = 1) -> Tensor:
-    """From X_s to X_e inside one scale, in `steps` equal steps of local time from 1 to 0."""
+    """The end state X_e of a scale from its start state x = X_s (B, 3, H, W).
+
+    Takes `steps` equal Euler steps of the local time from 1 to 0.
+    """
     for i in range(steps):
         x = x - guided(velocity, x, 1 - i / steps, scale, guidance) / steps
     return x
@@ -60,29 +73,32 @@ def sample(
     guidance: Sequence[float],
     correlation: float = CORRELATIONS["white"],
 ) -> list[Tensor]:
-    """End states of all scales, coarsest first, from pure noise; the last one is the image.
+    """End states of all S scales, coarsest first, from pure noise; the last one is the image.
 
-    normals: iid unit normals at each scale's resolution (`noise.image_noise`); their number is S.
+    normals:     iid unit normals (B, 3, side, side) for each scale (`msdd.flow.noise`).
+    steps, guidance: for each scale.
+    correlation: of the noise added between scales, inside 2x2 blocks (`msdd.flow.jump`).
     """
-    levels = scales(len(normals))
-    return chain(velocity, normals[0], levels, normals[1:], steps, guidance, correlation)
+    scales = split_time(len(normals))
+    return chain(velocity, normals[0], scales, normals[1:], steps, guidance, correlation)
 
 
 def chain(
     velocity: Velocity,
     x: Tensor,
-    levels: Sequence[Scale],
+    scales: Sequence[Scale],
     normals: Sequence[Tensor],
     steps: Sequence[int],
     guidance: Sequence[float],
     correlation: float = CORRELATIONS["white"],
 ) -> list[Tensor]:
-    """End states of consecutive scales, from the state x at the start of the first.
+    """End states of consecutive scales, from the state x (B, 3, H, W) at the start of the first.
 
-    normals: for each later scale, at its resolution.
+    normals: iid unit normals for each scale except the first, at its resolution.
+    steps, guidance: for each scale.
     """
-    states = [euler(velocity, x, levels[0], steps[0], guidance[0])]
-    later = zip(levels, levels[1:], normals, steps[1:], guidance[1:], strict=False)
+    states = [euler(velocity, x, scales[0], steps[0], guidance[0])]
+    later = zip(scales, scales[1:], normals, steps[1:], guidance[1:], strict=False)
     for before, scale, normal, n, g in later:
         x = jump(states[-1], block_noise(normal, correlation), before.end)
         states.append(euler(velocity, x, scale, n, g))

@@ -8,13 +8,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Scale:
-    """One scale of the flow; time runs from noise (1) to data (0).
+    """One of the S scales of a flow (paper section 3); time runs from noise (1) to data (0).
 
     index:  0 is the coarsest scale, S - 1 has the full resolution.
-    factor: full side / side of this scale.
-    start:  s, noise level at local t = 1.
-    end:    e, noise level at local t = 0.
-    first, last: global time T at local t = 1 and t = 0.
+    factor: full side / side of this scale, 2^(S - 1 - index).
+    start:  s, the share of noise at local time t = 1.
+    end:    e, the share of noise at local time t = 0.
+    first, last: the global time T at t = 1 and at t = 0.
     """
 
     index: int
@@ -25,20 +25,20 @@ class Scale:
     last: float
 
     def time(self, t: float | Tensor) -> float | Tensor:
-        """Global time T in [0, 1] of local time t in [0, 1]."""
+        """The global time T in [0, 1] at the local time t in [0, 1], linear between the ends."""
         return self.last + (self.first - self.last) * t
 
 
 def end_level(index: int, count: int) -> float:
-    """e_i = 1 - (i + 1) / S: the global noise level [1, 0] is split evenly."""
+    """e_i = 1 - (i + 1) / S of scale i of S: the noise levels from 1 to 0 are split evenly."""
     return 1 - (index + 1) / count
 
 
 def start_level(index: int, count: int) -> float:
-    """s_i = 2e / (1 + e) with e the previous scale's end; pure noise at the coarsest scale.
+    """s_i = 2e / (1 + e) with e = e_(i - 1), the end of the scale before; s_0 = 1, pure noise.
 
-    Enlarging by nearest leaves 2x2 blocks of equal noise; this is the lowest level at which
-    added noise can make the sum white again (see `jump`).
+    Enlarging by nearest neighbour leaves 2x2 blocks of equal noise. s_i is the lowest level at
+    which added noise makes the sum white again (`msdd.flow.jump`).
     """
     if index == 0:
         return 1.0
@@ -47,8 +47,12 @@ def start_level(index: int, count: int) -> float:
 
 
 @cache
-def scales(count: int) -> tuple[Scale, ...]:
-    """The `count` scales, coarsest first; each takes a share of T proportional to s - e."""
+def split_time(count: int) -> tuple[Scale, ...]:
+    """The `count` scales, coarsest first, as they share the global time T from 1 to 0.
+
+    The share of scale i is proportional to s_i - e_i (paper section 3). Raises ValueError for a
+    count below 1.
+    """
     if count < 1:
         raise ValueError(f"a flow has at least one scale, not {count}")
     levels = [(start_level(i, count), end_level(i, count)) for i in range(count)]

@@ -1,11 +1,7 @@
 """Encoder and decoder together, what stage 1 trains: the one place where networks are chosen."""
 
-from pathlib import Path
-
 from torch import Tensor, nn
 
-from msdd.errors import MsddError
-from msdd.model import store
 from msdd.model.config import ModelConfig
 from msdd.model.decoder import Decoder
 from msdd.model.denoiser import Denoiser
@@ -43,13 +39,3 @@ class Autoencoder(nn.Module):
         self.config = config
         self.encoder = encoder_of(config)
         self.decoder = decoder_of(config)
-
-
-def load_teacher(folder: Path) -> Autoencoder:
-    """The frozen EMA weights of a stage-1 folder, in evaluation mode."""
-    kind, config = store.read_config(folder)
-    if kind != "teacher":
-        raise MsddError(f"{folder}: holds a {kind}, not a stage-1 model")
-    model = Autoencoder(config)
-    store.load_into(model, folder)
-    return model.eval().requires_grad_(False)

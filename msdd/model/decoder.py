@@ -40,7 +40,7 @@ class Decoder(Denoiser):
     """Noisy images at any scale (B, 3, side, side), T (B,) and latents to the velocity v.
 
     modulated: without it the network knows one time alone, folded into its weights
-    (`msdd.speed.fold`), and is called through `denoise`.
+    (`msdd.fast.fold`), and is called through `denoise`.
     """
 
     def __init__(self, config: ModelConfig, modulated: bool = True) -> None:

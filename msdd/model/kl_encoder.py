@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from msdd.model import vqgan
 from msdd.model.config import KLEncoderConfig
-from msdd.model.groups import regroup
+from msdd.model.vqgan import regroup
 
 LOG_VARIANCES = (-30.0, 20.0)  # the range they are clamped to, as in latent diffusion
 

@@ -15,9 +15,8 @@ from torch import Tensor, nn
 
 from msdd.errors import MsddError
 from msdd.model.config import GROUPS, UViTConfig
-from msdd.model.groups import regroup
 from msdd.model.mmdit import modulate
-from msdd.model.vqgan import Upsample
+from msdd.model.vqgan import Upsample, regroup
 from msdd.model.window_transformer import WindowTransformer
 
 EPS = 1e-5

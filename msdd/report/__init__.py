@@ -1,0 +1,1 @@
+"""Tables and figures out of the pipeline's own files."""

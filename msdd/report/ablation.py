@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from msdd import layout
-from msdd.evaluate.intervals import paired
-from msdd.params import Ablation, Params
+from msdd.metrics.intervals import paired
+from msdd.params.schema import Ablation, Params
+from msdd.pipeline import layout
 from msdd.report import jumps, notes
-from msdd.report.record import recorded
-from msdd.report.results import read
+from msdd.report.results import read, recorded
 from msdd.report.table import Column, Table, write
 
 AS_EXPECTED, NOT, OPEN = "as expected", "not as expected", "cannot tell"
@@ -21,7 +20,7 @@ CAPTION = "Ablations: two decodes of the same held-out crops, and whether they d
 
 
 def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
-    """Write `reports/ablation.{csv,md,tex}`; returns the difference in PSNR of every row."""
+    """Write `reports/ablation.{csv,html,md,tex}`; returns the difference in PSNR of every row."""
     with recorded("ablation", params, root):
         results = read(params, root)
         named = {result["decode"]: result for result in results}
@@ -41,7 +40,7 @@ def rows(params: Params, named: dict[str, dict]) -> pd.DataFrame:
     ]
     shown = [column.name for column in _columns(params)]
     frame = pd.DataFrame(made) if made else pd.DataFrame(columns=["part", *shown, "file"])
-    return frame.astype({"forward_passes_of": "Int64", "forward_passes_against": "Int64"})
+    return frame.astype({"nfe_of": "Int64", "nfe_against": "Int64"})
 
 
 def _row(name: str, row: Ablation, of: dict, against: dict, params: Params) -> dict:
@@ -50,7 +49,7 @@ def _row(name: str, row: Ablation, of: dict, against: dict, params: Params) -> d
     for side, result in (("of", of), ("against", against)):
         line[side] = result["decode"]
         line[f"psnr_{side}"] = result["metrics"]["psnr"]["mean"]
-        line[f"forward_passes_{side}"] = result.get("forward_passes")
+        line[f"nfe_{side}"] = result.get("nfe")
     for trunk in params.evaluate.lpips[:1]:
         difference |= _difference(of, against, f"lpips_{trunk}")
     ends = difference["psnr_difference_low"], difference["psnr_difference_high"]
@@ -92,8 +91,8 @@ def _columns(params: Params) -> list[Column]:
         Column("question", "question", width="4.5cm"),
         Column("of", "decode"),
         Column("against", "against"),
-        Column("forward_passes_of", "passes", 0),
-        Column("forward_passes_against", "against", 0),
+        Column("nfe_of", "passes\n(NFE)", 0),
+        Column("nfe_against", "against", 0),
         Column("psnr_of", "PSNR ↑", 2),
         Column("psnr_against", "against", 2),
         Column("psnr_difference", "Δ PSNR ↑", 2, interval=True),

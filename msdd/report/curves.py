@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, ScalarFormatter
 
-from msdd import layout
-from msdd.params import Params
+from msdd.params.schema import Params
+from msdd.pipeline import layout
 from msdd.report import notes
 from msdd.report.results import distillation, photographs
 from msdd.report.style import COLOURS, GREY, SMALL, save, styled, wrapped

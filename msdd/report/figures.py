@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from msdd import layout
-from msdd.params import Params
+from msdd.params.schema import Params
+from msdd.pipeline import layout
 from msdd.report import curves, pyramid, quality_speed, reconstructions
-from msdd.report.record import recorded, timings
-from msdd.report.results import paths, read
+from msdd.report.results import paths, read, recorded, timing_files
 
 BESIDE = (layout.samples, layout.pyramid)  # an evaluation, drawn as pictures
 
@@ -14,7 +13,7 @@ BESIDE = (layout.samples, layout.pyramid)  # an evaluation, drawn as pictures
 def run(params: Params, root: Path = Path(".")) -> dict[str, int]:
     """Write `reports/{reconstructions,pyramid,quality_speed,curves}`; returns what they show."""
     beside = [where(path) for path in paths(params) for where in BESIDE]
-    drawn = [*timings(params), *beside, *curves.files(params)]
+    drawn = [*timing_files(params), *beside, *curves.files(params)]
     with recorded("figures", params, root, drawn):
         results = read(params, root)
         return {

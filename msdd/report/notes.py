@@ -31,7 +31,7 @@ def intervals(results: list[dict], root: Path) -> str:
     )
 
 
-def boxes(results: list[dict]) -> str:
+def regions(results: list[dict]) -> str:
     """Where and how the decodes were timed."""
     timings = [result["timing"] for result in results if result["timing"]]
     found = {
@@ -43,19 +43,19 @@ def boxes(results: list[dict]) -> str:
 
 
 def _path(timing: dict) -> str:
-    """Which of two paths of a decode was timed in turns with others."""
-    return f"{timing['path']} path, " if "path" in timing else ""
+    """Which of two variants of a decode was timed in turns with others."""
+    return f"{timing['variant']} variant, " if "variant" in timing else ""
 
 
-def timed(results: list[dict]) -> list[str]:
+def speed(results: list[dict]) -> list[str]:
     """What the columns of speed are, and the commit; or that nothing was timed."""
     if not any(result["timing"] for result in results):
         return ["Nothing was timed."]
     return [
-        f"Decodes' images/s: decoding alone, timed on {boxes(results)}. Speed and ratio vary from "
-        "run to run; all other columns repeat to the byte. They come from reports/throughput.json, "
-        "where decodes take turns and each counts at its best batch, else from the .timing.json "
-        "beside a metrics file.",
+        f"Decodes' images/s: decoding alone, timed on {regions(results)}. Speed and ratio vary "
+        "from run to run; all other columns repeat to the byte. They come from "
+        "reports/throughput.json, where decodes take turns and each counts at its best batch, "
+        "else from the .timing.json beside a metrics file.",
         commits([result["timing"]["provenance"] for result in results if result["timing"]]),
         "In MLflow the figures of a metrics file stand in the run `<row>/evaluate/<decode>`, below "
         "the row of params.yaml that decodes.",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from msdd import layout
+from msdd.pipeline import layout
 from msdd.report import notes
 from msdd.report.pixels import DPI, Label, Sheet, spread
 from msdd.report.reconstructions import originals

@@ -1,4 +1,4 @@
-"""Quality against speed: a point for every decode, a line for every reference."""
+"""Quality against speed: a point for every decode, a line for every baseline."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from msdd.report import notes
-from msdd.report.results import REFERENCES, STUDENTS, TEACHERS, group
+from msdd.report.results import BASELINE_ROWS, STUDENTS, TEACHERS, group
 from msdd.report.style import COLOURS, GREY, SMALL, save, styled, wrapped
 
 LOOKS = {TEACHERS: ("o", COLOURS[0]), STUDENTS: ("D", COLOURS[1])}
@@ -19,8 +19,8 @@ Box = tuple[float, float, float, float]  # left, bottom, right, top in points
 
 def draw(results: list[dict], root: Path) -> int:
     """Write `reports/quality_speed.{png,svg}`; returns the number of decodes in it."""
-    lines = [result for result in results if group(result) == REFERENCES]
-    points = [result for result in results if group(result) != REFERENCES and result["timing"]]
+    lines = [result for result in results if group(result) == BASELINE_ROWS]
+    points = [result for result in results if group(result) != BASELINE_ROWS and result["timing"]]
     with styled():
         figure = Figure(SIZE, facecolor="white")
         axes = figure.add_axes((0.085, 0.205, 0.885, 0.725))
@@ -105,5 +105,5 @@ def _foot(points: list[dict], results: list[dict], root: Path) -> str:
     return (
         f"Mean PSNR over {notes.crops(results, root)}, protocol {results[0]['protocol']}, with its "
         f"95 % interval over the crops.{notes.few(root)} "
-        f"Timed on {notes.boxes(points) or 'nothing'}."
+        f"Timed on {notes.regions(points) or 'nothing'}."
     )

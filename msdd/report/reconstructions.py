@@ -1,11 +1,11 @@
-"""Held-out crops, and under them what the references and every decode make of them."""
+"""Held-out crops, and below them what the baselines and every decode make of them."""
 
 from pathlib import Path
 
 import numpy as np
 
-from msdd import layout
 from msdd.data.shards import Crops
+from msdd.pipeline import layout
 from msdd.report import notes
 from msdd.report.pixels import DPI, Sheet, spread
 from msdd.report.results import existing
@@ -36,7 +36,7 @@ def _samples(root: Path, result: dict) -> np.ndarray:
 
 def _cost(result: dict) -> str:
     """The mean PSNR over all crops, and what it cost."""
-    passes = result.get("forward_passes") or 0
+    passes = result.get("nfe") or 0
     count = f" · {passes} pass{'es' * (passes > 1)}" if passes else ""
     return f"{result['metrics']['psnr']['mean']:.2f} dB{count}"
 

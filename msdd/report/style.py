@@ -6,8 +6,8 @@ from pathlib import Path
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from msdd import layout
 from msdd.files import atomic
+from msdd.pipeline import layout
 
 INK, GREY, LIGHT = "#222222", "#777777", "#dddddd"
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]  # Okabe and Ito

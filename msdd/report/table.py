@@ -1,8 +1,9 @@
-"""One table in three formats: CSV for programs, Markdown for reading, LaTeX for papers."""
+"""One table in four formats: CSV for programs, Markdown and HTML for reading, LaTeX for papers."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from html import escape as html_escape
 from pathlib import Path
 
 import pandas as pd
@@ -23,6 +24,17 @@ TEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
 } | {character: "\\" + character for character in "&%$#_{}"}
+STYLE = """\
+body { font: 14px/1.5 system-ui, sans-serif; color: #222; background: white; margin: 1.5em; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap; }
+th, td { padding: 0.2em 0.7em; text-align: left; border-bottom: 1px solid #e4e4e4; }
+caption { text-align: left; font-weight: bold; padding: 0.5em 0; }
+thead th { border-bottom: 2px solid #888; vertical-align: bottom; }
+tbody th { padding-top: 1em; font-style: italic; font-weight: normal; }
+.number { text-align: right; }
+small { color: #777; }
+ul { max-width: 60em; margin-bottom: 3em; }
+"""
 
 
 @dataclass(frozen=True)
@@ -84,7 +96,8 @@ class Table:
     columns: what is shown, in order; the CSV holds all columns of the frame in full precision.
     group: column of the frame whose value stands over the rows that share it; None for no groups.
     notes: sentences below the table, plain text.
-    sources: column with the file each row comes from. Markdown shows it, LaTeX has it as comments.
+    sources: column with the file each row comes from. Markdown and HTML show it, LaTeX has it as
+    comments.
     """
 
     frame: pd.DataFrame
@@ -95,7 +108,7 @@ class Table:
     sources: str
 
     def markdown(self) -> str:
-        columns = [*self.columns, Column(self.sources, "metrics file")]
+        columns = self._with_sources()
         lines = [[column.heading for column in columns]]
         for group, rows in self._groups():
             if group:
@@ -108,6 +121,25 @@ class Table:
         body = "\n".join(_pad(cells, widths, right) for cells in lines)
         return (
             f"{self.caption}\n\n{body}\n\n" + "\n".join(f"- {note}" for note in self.notes) + "\n"
+        )
+
+    def html(self) -> str:
+        """A `table` element with its caption, and the notes below it as a list."""
+        columns = self._with_sources()
+        lines = []
+        for group, rows in self._groups():
+            if group:
+                lines.append(f'<tr><th colspan="{len(columns)}">{html_escape(group)}</th></tr>')
+            lines += [_html_line(_html_cell(column, row) for column in columns) for row in rows]
+        return "\n".join(
+            [
+                f"<table>\n<caption>{html_escape(self.caption)}</caption>",
+                f"<thead>\n{_html_line(map(_html_head, columns))}\n</thead>\n<tbody>",
+                *lines,
+                "</tbody>\n</table>\n<ul>",
+                *(f"<li>{html_escape(note)}</li>" for note in self.notes),
+                "</ul>\n",
+            ]
         )
 
     def latex(self) -> str:
@@ -141,6 +173,9 @@ class Table:
             ]
         )
 
+    def _with_sources(self) -> list[Column]:
+        return [*self.columns, Column(self.sources, "metrics file")]
+
     def _groups(self) -> Iterator[tuple[str, list[pd.Series]]]:
         if self.group is None:
             yield "", [row for _, row in self.frame.iterrows()]
@@ -150,7 +185,7 @@ class Table:
 
 
 def write(stem: str | Path, *tables: Table) -> None:
-    """Write `<stem>.csv`, `<stem>.md` and `<stem>.tex`: the tables one below the other.
+    """Write `<stem>.csv`, `.html`, `.md` and `.tex`: the tables one below the other.
 
     The CSV has the rows of all; where a table lacks a column of another, its cells are empty.
     """
@@ -158,13 +193,43 @@ def write(stem: str | Path, *tables: Table) -> None:
     frame = tables[0].frame if len(tables) == 1 else pd.concat([one.frame for one in tables])
     with atomic(stem.with_suffix(".csv")) as path:
         frame.to_csv(path, index=False, lineterminator="\n")
+    write_text(stem.with_suffix(".html"), page(tables))
     write_text(stem.with_suffix(".md"), "\n".join(table.markdown() for table in tables))
     write_text(stem.with_suffix(".tex"), "\n".join(table.latex() for table in tables))
+
+
+def page(tables: Sequence[Table]) -> str:
+    """A whole HTML page that loads nothing else."""
+    head = f'<meta charset="utf-8">\n<title>{html_escape(tables[0].caption)}</title>'
+    body = "\n".join(table.html() for table in tables)
+    return f'<!doctype html>\n<html lang="en">\n{head}\n<style>\n{STYLE}</style>\n{body}</html>\n'
 
 
 def escape(text: str) -> str:
     """Text as LaTeX prints it literally."""
     return re.sub("|".join(map(re.escape, TEX)), lambda match: TEX[match[0]], text)
+
+
+def _html_line(cells: Iterable[str]) -> str:
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _html_head(column: Column) -> str:
+    title = "<br>".join(map(html_escape, column.title.splitlines()))
+    return f"<th{_html_class(column)}>{title}</th>"
+
+
+def _html_cell(column: Column, row: pd.Series) -> str:
+    """The interval of a figure in smaller letters, the letters of its notes raised."""
+    figure, bracket, rest = map(html_escape, column.cell(row).partition(" ["))
+    mark = column.mark(row)
+    text = figure + (f"<sup>{mark}</sup>" if mark else "")
+    interval = f"<small>{bracket}{rest}</small>" if bracket else ""
+    return f"<td{_html_class(column)}>{text}{interval}</td>"
+
+
+def _html_class(column: Column) -> str:
+    return "" if column.digits is None else ' class="number"'
 
 
 def _tex_line(cells: Iterable[str]) -> str:

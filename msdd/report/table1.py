@@ -9,20 +9,21 @@ from pathlib import Path
 
 import pandas as pd
 
-from msdd import layout
-from msdd.params import Params
-from msdd.report import cited, notes, others, published
-from msdd.report.measured import metric_columns, metrics, speed
+from msdd.params.schema import Params
+from msdd.pipeline import layout
+from msdd.report import notes, other_systems, published
+from msdd.report.metric_columns import metric_columns, metrics, speed
 from msdd.report.published import Published
-from msdd.report.record import recorded, timings
-from msdd.report.results import read, training
+from msdd.report.results import read, recorded, timing_files, training
 from msdd.report.table import Column, Table, write
 
-PAPER_BOX = Column("paper_box", "paper box\nimages/s", 2)
-BOX_NOTE = "paper box: encoding, decoding and copies from the host, as the code of MSDD times them."
+PAPER_REGION = Column("paper_region", "paper region\nimages/s", 2)
+REGION_NOTE = (
+    "paper region: encoding, decoding and copies from the host, as the code of MSDD times them."
+)
 OWN = "MSDD"  # what this project's models are; other systems name themselves
 PUBLISHED = "Published: ImageNet val at 256 px, unless a note says otherwise"
-WHOLE = ("tokens", "dim", "forward_passes", "parameters")
+WHOLE = ("tokens", "dim", "nfe", "parameters")
 CAPTION = (
     "Tokenizers: figures that others published, and what was measured here. The groups do not "
     "compare, see the notes."
@@ -30,12 +31,12 @@ CAPTION = (
 
 
 def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
-    """Write `reports/table1.{csv,md,tex}`; returns the PSNR of every row that was measured."""
-    files = [published.place(root), *timings(params), *others.files(root)]
+    """Write `reports/table1.{csv,html,md,tex}`; returns the PSNR of every row measured here."""
+    files = [published.place(root), *timing_files(params), *other_systems.files(root)]
     with recorded("table1", params, root, files):
         known, results = published.read(root), read(params, root)
-        rows = [{"group": PUBLISHED, **row} for row in cited.rows(known)]
-        rows += others.rows(known, root)
+        rows = [{"group": PUBLISHED, **row} for row in published.rows(known)]
+        rows += other_systems.rows(known, root)
         here = f"Measured here: {notes.crops(results, root)} at {params.data.resolution} px"
         rows += [{"group": here, **_measured(result, params)} for result in results]
         frame = pd.DataFrame(rows).astype(dict.fromkeys(WHOLE, "Int64"))
@@ -46,16 +47,16 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
 
 
 def _measured(result: dict, params: Params) -> dict:
-    """A line of the lower part; a reference is its own system."""
+    """A line of the lower part; a baseline is its own system."""
     own = OWN if result.get("model") else result["decode"]
     return {
         "system": result.get("system", own),
-        "row": result["decode"] if result.get("model") else None,
+        "decode": result["decode"] if result.get("model") else None,
         "training": training(result, params),
         "tokens": result.get("tokens"),
         "dim": result.get("dim"),
-        "latent": cited.latent(result.get("tokens"), result.get("dim")),
-        "forward_passes": result.get("forward_passes") or None,
+        "latent": published.latent(result.get("tokens"), result.get("dim")),
+        "nfe": result.get("nfe") or None,
         "parameters": result.get("parameters"),
         "protocol": result["protocol"],
         **metrics(result),
@@ -70,16 +71,16 @@ def _columns(frame: pd.DataFrame, params: Params) -> list[Column]:
     trunks = [f"lpips_{trunk}" for trunk in params.evaluate.lpips[:1]]
     return [
         Column("system", "system"),
-        Column("row", "which"),
+        Column("decode", "decode"),
         Column("latent", "latent", marks=True),
         Column("rfid", "rFID ↓\n(Inception)", 2, marks=True),
         *(column for name, column in shown.items() if name.startswith("fd_")),
         Column("psnr", "PSNR ↑", 2, interval=True, marks=True),
         Column("ssim", "SSIM ↑", 3, marks=True),
         *(shown[trunk] for trunk in trunks),
-        Column("forward_passes", "passes", 0, marks=True),
+        Column("nfe", "passes\n(NFE)", 0, marks=True),
         Column("images_per_second", "images/s", 2, marks=True),
-        *([PAPER_BOX] if frame["paper_box"].notna().any() else []),
+        *([PAPER_REGION] if frame["paper_region"].notna().any() else []),
         Column("parameters", "parameters", 0),
         Column("source", "source"),
     ]
@@ -93,12 +94,12 @@ def _notes(params: Params, known: Published, results: list[dict], root: Path) ->
         "–: not published, or not measured here.",
         "rFID is the published Fréchet distance on Inception features; a distance measured here "
         "stands in a column named for its features.",
-        "passes: evaluations of the decoder for one image; guidance counts twice here.",
+        "passes (NFE): evaluations of the decoder for one image; guidance counts twice here.",
         notes.intervals(results, root),
-        *notes.timed(results),
-        *others.notes(root, known),
-        *([BOX_NOTE] if any(result["timing"].get("paper_box") for result in results) else []),
-        *cited.notes(known),
+        *notes.speed(results),
+        *other_systems.notes(root, known),
+        *([REGION_NOTE] if any(result["timing"].get("paper_region") for result in results) else []),
+        *published.notes(known),
     ]
 
 

@@ -9,29 +9,28 @@ from pathlib import Path
 
 import pandas as pd
 
-from msdd import layout
-from msdd.evaluate.intervals import paired
-from msdd.params import Params
+from msdd.metrics.intervals import paired
+from msdd.params.schema import Params
+from msdd.pipeline import layout
 from msdd.report import notes
-from msdd.report.measured import listed, metric_columns, metrics, speed
-from msdd.report.record import recorded, timings
-from msdd.report.results import STUDENTS, TEACHERS, group, read, training
+from msdd.report.metric_columns import listed, metric_columns, metrics, speed
+from msdd.report.results import STUDENTS, TEACHERS, group, read, recorded, timing_files, training
 from msdd.report.table import Column, Table, write
 
-SAME_BOX = ("device", "threads", "precision", "batch")  # what two timings must share for a ratio
+SAME_REGION = ("device", "threads", "precision", "batch")  # of two timings, for a ratio
 
 
 def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
-    """Write `reports/table2.{csv,md,tex}`; returns the PSNR of every row."""
-    with recorded("table2", params, root, timings(params)):
+    """Write `reports/table2.{csv,html,md,tex}`; returns the PSNR of every row."""
+    with recorded("table2", params, root, timing_files(params)):
         results = read(params, root)
         by_scales = sorted(results, key=lambda result: (_rank(result), _scales(result)))
         rows = [_row(result, results, params) for result in by_scales]
-        frame = pd.DataFrame(rows).astype({"forward_passes": "Int64"})
+        frame = pd.DataFrame(rows).astype({"nfe": "Int64"})
         texts = {"caption": _caption(results), "notes": _notes(results, root)}
         table = Table(frame, _columns(frame), **texts, group="group", sources="file")
         write(root / layout.table("table2", "csv").with_suffix(""), table)
-    return {f"psnr/{row}": psnr for row, psnr in zip(frame["row"], frame["psnr"], strict=True)}
+    return {f"psnr/{row}": psnr for row, psnr in zip(frame["decode"], frame["psnr"], strict=True)}
 
 
 def _rank(result: dict) -> int:
@@ -47,18 +46,18 @@ def _row(result: dict, results: list[dict], params: Params) -> dict:
     other = _against(result, results)
     return {
         "group": group(result),
-        "row": result["decode"],
+        "decode": result["decode"],
         "model": result.get("model"),
         "training": training(result, params),
         "scales": listed(result.get("scales")),
         "steps": listed(result.get("steps")),
         "guidance": listed(result.get("guidance"), short=True),
-        "forward_passes": result.get("forward_passes") or None,
+        "nfe": result.get("nfe") or None,
         "images": result["images"],
         "protocol": result["protocol"],
         **metrics(result),
         **_difference(result, results[0]),
-        "passes_ratio": _passes_ratio(result, other),
+        "nfe_ratio": _nfe_ratio(result, other),
         "file": result["file"],
         **speed(result),
         "speed_ratio": _ratio(result["timing"], other["timing"]) if other else None,
@@ -91,10 +90,10 @@ def _against(result: dict, results: list[dict]) -> dict | None:
 
 
 def _alike(a: dict, b: dict) -> bool:
-    return sum(a["steps"]) == sum(b["steps"]) and a["forward_passes"] == b["forward_passes"]
+    return sum(a["steps"]) == sum(b["steps"]) and a["nfe"] == b["nfe"]
 
 
-def _passes_ratio(result: dict, other: dict | None) -> str | None:
+def _nfe_ratio(result: dict, other: dict | None) -> str | None:
     """The student's gain by arithmetic: its teacher's passes for each of its own, at equal sizes.
 
     Passes of unequal sizes do not add up, so scales that save unequally give a range: the gain is
@@ -121,26 +120,26 @@ def _ratio(timing: dict, teacher: dict) -> float | None:
 
 
 def _comparable(a: dict, b: dict) -> bool:
-    """Taken in turns in one run, each at its best batch; else in the same box."""
+    """Taken in turns in one run, each at its best batch; else in the same region."""
     if "run" in a or "run" in b:
         return a.get("run") == b.get("run")
-    return all(a.get(name) == b.get(name) for name in SAME_BOX)
+    return all(a.get(name) == b.get(name) for name in SAME_REGION)
 
 
 def _columns(frame: pd.DataFrame) -> list[Column]:
     return [
-        Column("row", "row"),
+        Column("decode", "decode"),
         Column("training", "training"),
         Column("scales", "scales\n(px)"),
         Column("steps", "steps"),
         Column("guidance", "guidance"),
-        Column("forward_passes", "passes", 0),
+        Column("nfe", "passes\n(NFE)", 0),
         Column("psnr", "PSNR ↑", 2, interval=True),
         Column("psnr_gain", "Δ to mean\ncolour", 2, interval=True),
         *metric_columns(frame).values(),
         Column("images_per_second", "images/s", 1),
         Column("speed_ratio", "speed-\nup", 1, unit="×"),
-        Column("passes_ratio", "by\npasses"),
+        Column("nfe_ratio", "by\npasses"),
         Column("speed_against", "over"),
     ]
 
@@ -157,11 +156,11 @@ def _notes(results: list[dict], root: Path) -> list[str]:
     return [
         notes.intervals(results, root),
         "Δ: difference in PSNR (dB) to filling each crop with its mean colour, paired per crop.",
-        "passes: evaluations of the network for one image; guidance counts twice. Passes at a "
-        "coarse scale cost less than at a fine one.",
+        "passes (NFE): evaluations of the network for one image; guidance counts twice. Passes at "
+        "a coarse scale cost less than at a fine one.",
         "speed-up: of a student over the teacher named, the first decode of its model; of a "
         "teacher over one that takes as many steps at full resolution alone, where there is one. "
         "by passes: the same for a student by arithmetic alone, from the passes at each scale; a "
         "range where the scales save unequally.",
-        *notes.timed(results),
+        *notes.speed(results),
     ]

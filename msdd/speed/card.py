@@ -1,29 +1,30 @@
 """The FLOP card: what the arithmetic and the memory of a device allow, before anything is timed.
 
-A floor is the least time that an evaluation can take: its FLOPs at the device's rate, or its
-weights read once from memory, whichever is longer. Both branches of a guided step share one
-reading. Activations are told but stand in no floor, since caches hold part of them.
+A floor is the least time that an evaluation can take: its FLOPs at the device's rate, or reading
+its weights once from memory, whichever is longer. Both branches of a guided step share one
+reading. Bytes of activations are reported but count in no floor, since caches hold part of them.
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-from msdd.flow.sampler import forward_passes, per_scale, split_steps
+from msdd.ceilings import Ceilings
+from msdd.flow.sampler import nfe, per_scale, split_steps
 from msdd.model.config import ModelConfig
 from msdd.speed import costs, flops
-from msdd.speed.counted import launches
-from msdd.speed.devices import Ceilings
+from msdd.speed.flop_counter import launches
 
-BYTES = {"fp32": 4, "bf16": 2}
-STEPS, GUIDANCE = 50, 2.0  # of the teachers that the paper's student is compared with
+BYTES = {"fp32": 4, "bf16": 2}  # of one number
+STEPS, GUIDANCE = 50, 2.0  # of the teachers in the paper's comparison with its student
 
 
 @dataclass(frozen=True)
 class Decoder:
-    """One way to decode: a teacher in its steps, or a student.
+    """One way to decode: a teacher in many steps, or a student.
 
-    networks:    how many sets of weights there are, 1 or one a scale.
-    conditioned: False where a fixed time is folded into the weights.
+    steps, guidance: one value for each scale; guidance 1 means none.
+    networks:        number of sets of weights: 1, or one for each scale.
+    conditioned:     False where a fixed time is folded into the weights.
     """
 
     name: str
@@ -34,22 +35,23 @@ class Decoder:
     conditioned: bool = True
 
     @property
-    def evaluations(self) -> int:
-        return forward_passes(self.steps, self.guidance)
+    def nfe(self) -> int:
+        """Network evaluations of one decode; a guided step takes two."""
+        return nfe(self.steps, self.guidance)
 
     @property
     def flops(self) -> int:
-        """Of one image."""
+        """FLOPs of decoding one image."""
         shares = zip(self.config.sides, self.steps, self.guidance, strict=True)
         return sum(n * self._step(side, g) for side, n, g in shares)
 
     @property
     def weights(self) -> int:
-        """Numbers read by one evaluation."""
+        """How many weights one evaluation reads."""
         return costs.decoder_weights(self.config, self.conditioned)
 
     def floor(self, batch: int, ceilings: Ceilings, precision: str) -> float:
-        """Seconds that decoding `batch` images takes at least."""
+        """The least seconds that decoding `batch` images can take in `fp32` or `bf16`."""
         reading = self.weights * BYTES[precision] / ceilings.bandwidth
         shares = zip(self.config.sides, self.steps, self.guidance, strict=True)
         return sum(
@@ -59,7 +61,7 @@ class Decoder:
 
     def _step(self, side: int, guidance: float) -> int:
         cost = costs.evaluation_flops(self.config, side, self.conditioned)
-        return cost * forward_passes([1], [guidance])
+        return cost * nfe([1], [guidance])
 
 
 def teacher(
@@ -68,7 +70,8 @@ def teacher(
     steps: int | Sequence[int],
     guidance: float | Sequence[float] = GUIDANCE,
 ) -> Decoder:
-    """A multi-step decoder; `steps` in all, or one number a scale."""
+    """A multi-step decoder. `steps`: their total, or a number for each scale; `guidance` likewise
+    one value for all scales or one for each."""
     count = config.scales
     return Decoder(
         name, config, tuple(split_steps(steps, count)), tuple(per_scale(guidance, count))
@@ -76,15 +79,15 @@ def teacher(
 
 
 def student(name: str, config: ModelConfig, conditioned: bool = True) -> Decoder:
-    """One step a scale without guidance, by a network for each."""
+    """A one-step decoder: a network for each scale, one step at each, no guidance."""
     ones = (1,) * config.scales
     return Decoder(name, config, ones, tuple(map(float, ones)), config.scales, conditioned)
 
 
 def comparison(config: ModelConfig) -> list[Decoder]:
-    """Teachers of 50 guided steps and students over all scale counts, by arithmetic alone.
+    """Teachers of 50 guided steps and students, over all numbers of scales.
 
-    The last is the student that the ratios of a card are taken to.
+    The last is the student whose FLOPs a card takes as the unit.
     """
     each = [replace(config, scales=count) for count in range(1, config.scales + 1)]
     spread = [teacher(f"{STEPS} steps in all", one, STEPS) for one in each]
@@ -96,7 +99,10 @@ def comparison(config: ModelConfig) -> list[Decoder]:
 def card(
     config: ModelConfig, decoders: Sequence[Decoder], ceilings: Ceilings, precision: str
 ) -> dict:
-    """All figures, ready for JSON: times in seconds, sizes in bytes, FLOPs of one image."""
+    """The whole card, ready for JSON: times in seconds, sizes in bytes, FLOPs of one image.
+
+    It has a line for each of `decoders` and of `comparison(config)`.
+    """
     decoders = [*decoders, *comparison(config)]
     return {
         "model": asdict(config),
@@ -109,7 +115,7 @@ def card(
 
 
 def _scale(config: ModelConfig, side: int, precision: str) -> dict:
-    """Of a U-ViT the sum alone."""
+    """One evaluation at a scale; of a U-ViT only its FLOPs are known."""
     cost = {"side": side, "flops": costs.evaluation_flops(config, side)}
     if config.uvit:
         return cost
@@ -136,7 +142,8 @@ def _encoder(config: ModelConfig, ceilings: Ceilings, precision: str) -> dict:
 
 
 def _line(decoder: Decoder, other: Decoder, ceilings: Ceilings, precision: str) -> dict:
-    """`images_per_second`: at batches so large that reading weights costs nothing."""
+    """One decoder. `images_per_second` is the bound at batches so large that reading weights costs
+    nothing; `over_student` is its FLOPs over those of `other`."""
     arithmetic = decoder.flops / ceilings.rate(precision)
     read = sum(decoder.steps) * decoder.weights * BYTES[precision]
     return {
@@ -144,7 +151,7 @@ def _line(decoder: Decoder, other: Decoder, ceilings: Ceilings, precision: str) 
         "scales": decoder.config.sides,
         "steps": list(decoder.steps),
         "guidance": list(decoder.guidance),
-        "evaluations": decoder.evaluations,
+        "nfe": decoder.nfe,
         "parameters": decoder.networks * decoder.weights,
         "flops": decoder.flops,
         "launches": _launches(decoder),
@@ -158,7 +165,7 @@ def _line(decoder: Decoder, other: Decoder, ceilings: Ceilings, precision: str) 
 
 
 def _launches(decoder: Decoder) -> int | None:
-    """Of the plain path of an MMDiT; what folding leaves of them is the fast path's affair."""
+    """Kernel launches of the plain variant of an MMDiT; None for a U-ViT and a folded decoder."""
     if decoder.config.uvit or not decoder.conditioned:
         return None
-    return decoder.evaluations * launches(decoder.config.depth)
+    return decoder.nfe * launches(decoder.config.depth)

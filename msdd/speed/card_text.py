@@ -8,7 +8,7 @@ DECODERS = (
     "scales",
     "steps",
     "guidance",
-    "passes",
+    "passes (NFE)",
     "weights",
     "GFLOP",
     "launches",
@@ -19,21 +19,21 @@ DECODERS = (
     "over student",
 )
 NOTES = (
-    "GFLOP: of one image; 2 for a multiplication with its addition; norms and the like not counted",
-    "arithmetic, reading: least time for the products of one image, and to read the weights once",
-    "batch 1: least time of one image alone; images/s: at most, however large the batch",
-    "activations: bytes written and read if no cache held any; launches: of the plain eager path",
+    "GFLOP: of one image; a multiply-add counts 2; norms, activations and softmax are not counted",
+    "arithmetic, reading: least time to compute one image's products, and to read all weights",
+    "batch 1: least time of one image alone; images/s: at most, at an MFU of 100 %",
+    "activations: bytes written and read if no cache held any; launches: of the plain variant",
     "over student: FLOPs as a multiple of the last row's",
 )
 
 
 def text(card: dict) -> str:
-    """The whole card."""
+    """The document of `card.card` as two aligned tables with their notes."""
     rate = card["ceilings"][card["precision"]]
     scales = [_scale(scale, rate) for scale in card["scales"]]
     decoders = [DECODERS, *(_decoder(line) for line in card["decoders"])]
-    parts = [_heading(card), aligned([SCALES[: len(scales[0])], *scales])]
-    parts += [_encoder(card["encoder"]), aligned(decoders), "\n".join(NOTES)]
+    parts = [_heading(card), align([SCALES[: len(scales[0])], *scales])]
+    parts += [_encoder(card["encoder"]), align(decoders), "\n".join(NOTES)]
     return "\n\n".join(parts)
 
 
@@ -74,9 +74,9 @@ def _decoder(line: dict) -> tuple[str, ...]:
     return (
         line["name"],
         "/".join(map(str, line["scales"])),
-        _listed(line["steps"]),
-        _listed(line["guidance"]),
-        f"{line['evaluations']:,}",
+        _per_scale(line["steps"]),
+        _per_scale(line["guidance"]),
+        f"{line['nfe']:,}",
         f"{line['parameters'] / 1e6:,.1f} M",
         giga(line["flops"]),
         "–" if line["launches"] is None else f"{line['launches']:,}",
@@ -88,26 +88,27 @@ def _decoder(line: dict) -> tuple[str, ...]:
     )
 
 
-def _listed(values: Sequence[float]) -> str:
-    """One number where all scales have the same."""
+def _per_scale(values: Sequence[float]) -> str:
+    """`1/2/4`, or one number where all scales have the same."""
     texts = [f"{value:g}" for value in values]
     return texts[0] if len(set(texts)) == 1 else "/".join(texts)
 
 
 def giga(flops: float) -> str:
+    """FLOPs as GFLOP in four digits, or whole from 1000 on."""
     return f"{flops / 1e9:,.4g}" if flops < 1e12 else f"{flops / 1e9:,.0f}"
 
 
 def time(seconds: float) -> str:
-    """`12.3 us`, `1.23 ms` or `1.23 s`."""
+    """Seconds as `12.3 us`, `1.23 ms` or `1.23 s`."""
     for unit, name in ((1e-6, "us"), (1e-3, "ms")):
         if seconds < 1000 * unit:
             return f"{seconds / unit:.3g} {name}"
     return f"{seconds:,.3g} s"
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Columns two spaces apart: the first to the left, the others to the right."""
+def align(rows: Sequence[Sequence[str]]) -> str:
+    """Lines of columns two spaces apart: the first aligned left, the others right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ([cells[0].ljust(widths[0]), *map(str.rjust, cells[1:], widths[1:])] for cells in rows)
     return "\n".join("  ".join(line).rstrip() for line in lines)

@@ -1,4 +1,4 @@
-"""What any network of a model costs: in closed form where there is one, else by its shapes."""
+"""FLOPs and weights of a model's networks: in closed form where there is one, else counted."""
 
 from functools import cache
 
@@ -8,12 +8,15 @@ from torch import nn
 from msdd.model.autoencoder import decoder_of, encoder_of
 from msdd.model.config import ModelConfig
 from msdd.speed import flops
-from msdd.speed.counted import count_flops
+from msdd.speed.flop_counter import count_flops
 
 
 @cache
 def evaluation_flops(config: ModelConfig, side: int, conditioned: bool = True) -> int:
-    """See `flops.evaluation_flops`; of a U-ViT, counted."""
+    """FLOPs of one evaluation of the decoder at a scale of `side` pixels, one image, no guidance.
+
+    conditioned: False leaves out what a fixed time makes constant; a U-ViT is counted whole.
+    """
     if not config.uvit:
         return flops.evaluation_flops(config, side, conditioned)
     decoder = _shapes(decoder_of, config)
@@ -23,7 +26,7 @@ def evaluation_flops(config: ModelConfig, side: int, conditioned: bool = True) -
 
 @cache
 def encoder_flops(config: ModelConfig) -> int:
-    """Encoding one image."""
+    """FLOPs of encoding one image."""
     if not config.kl_encoder:
         return flops.encoder_flops(config)
     encoder = _shapes(encoder_of, config)
@@ -33,7 +36,10 @@ def encoder_flops(config: ModelConfig) -> int:
 
 @cache
 def decoder_weights(config: ModelConfig, conditioned: bool = True) -> int:
-    """See `flops.decoder_weights`; of a U-ViT, counted."""
+    """Numbers in one decoder; without its conditioning on time if not `conditioned`.
+
+    A U-ViT is counted whole in either case.
+    """
     if not config.uvit:
         return flops.decoder_weights(config, conditioned)
     return _size(_shapes(decoder_of, config))
@@ -48,7 +54,7 @@ def encoder_weights(config: ModelConfig) -> int:
 
 
 def _shapes(network, config: ModelConfig) -> nn.Module:
-    """The network without its numbers: nothing is computed."""
+    """The network on torch's meta device, which holds shapes and computes nothing."""
     with torch.device("meta"):
         return network(config).requires_grad_(False)
 

@@ -1,11 +1,11 @@
-"""What MMDiT networks cost in closed form: FLOPs, weights and bytes, from their shape alone.
+"""Costs of MMDiT networks in closed form: FLOPs, weights and bytes, from their shape alone.
 
-One multiplication with its addition is 2 FLOPs; biases, norms, activations, softmax and rotations
-are not counted. So defined, every number here equals `torch.utils.flop_counter.FlopCounterMode` to
-the last digit (tests/speed/test_flops.py). All FLOPs are those of one image.
+A multiply-add is 2 FLOPs; biases, norms, activations, softmax and rotations are not counted. By
+this definition every number here equals that of `torch.utils.flop_counter.FlopCounterMode` to the
+last digit (tests/speed/test_flops.py). All FLOPs are those of one image.
 
 Letters: d width, h width of the MLP, N image tokens, M latent tokens, p patch side, z numbers in a
-latent token, and a stream for each kind of token.
+latent token. A block has two streams, one for image tokens and one for latent tokens.
 """
 
 from msdd.model.config import ModelConfig
@@ -14,10 +14,10 @@ from msdd.model.mmdit import mlp_width
 
 
 def evaluation_flops(config: ModelConfig, side: int, conditioned: bool = True) -> int:
-    """One evaluation of the decoder, without guidance, at a scale of `side` pixels.
+    """FLOPs of one evaluation of the decoder, without guidance, at a scale of `side` pixels.
 
-    Of the last block's latents only keys and values serve anybody. `conditioned=False` leaves out
-    what a fixed time makes constant (its embedding and adaLN), as one-step decoders can.
+    Of the last block's latents only keys and values are needed. `conditioned=False` leaves out the
+    time embedding and adaLN, which are constant at a fixed time, as in one-step decoders.
     """
     d, m, n = config.width, config.latents, tokens(config, side)
     pixels = 3 * config.patch**2
@@ -29,14 +29,14 @@ def evaluation_flops(config: ModelConfig, side: int, conditioned: bool = True) -
 
 
 def conditioning_flops(config: ModelConfig) -> int:
-    """What an evaluation spends on its time: the embedding, and adaLN of every stream."""
+    """FLOPs that an evaluation spends on its time: the embedding, and adaLN of every stream."""
     d = config.width
     streams = 6 * (2 * config.depth - 1) + 2  # linear layers d x d; the last latents have two
     return 2 * d * (FREQUENCIES + d) + 2 * d * d * (streams + 2)
 
 
 def encoder_flops(config: ModelConfig) -> int:
-    """Encoding one image; the last block goes on with the latents alone."""
+    """FLOPs of encoding one image; in the last block only the latents attend and have an MLP."""
     d, m, side = config.width, config.latents, config.resolution // config.encoder_patch
     n = side * side
     whole = (config.depth - 1) * _block(config, n, m)
@@ -45,14 +45,14 @@ def encoder_flops(config: ModelConfig) -> int:
 
 
 def attention_share(config: ModelConfig, side: int) -> float:
-    """Share of an evaluation that is products of queries, keys and values among each other."""
+    """The share of an evaluation's FLOPs that is attention: products of queries, keys, values."""
     m, n = config.latents, tokens(config, side)
     joint = (config.depth - 1) * _attention(config, n + m, n + m) + _attention(config, n, n + m)
     return joint / evaluation_flops(config, side)
 
 
 def decoder_weights(config: ModelConfig, conditioned: bool = True) -> int:
-    """Numbers in one decoder: all of them, or those that an evaluation at a fixed time reads."""
+    """Numbers in one decoder, or those that an evaluation at a fixed time reads."""
     d, z, pixels = config.width, config.latent_dim, 3 * config.patch**2
     streams = (2 * config.depth - 1) * _stream(config) + _projections(config)
     ends = _linear(pixels, d) + _linear(z, d) + _linear(d, pixels)
@@ -63,7 +63,7 @@ def decoder_weights(config: ModelConfig, conditioned: bool = True) -> int:
 
 
 def encoder_weights(config: ModelConfig) -> int:
-    """Numbers in the encoder, the idle image half of its last block among them."""
+    """Numbers in the encoder, including the image stream of its last block, which is not used."""
     d = config.width
     norms = 4 * d  # two in each stream, with scale and shift
     streams = 2 * config.depth * (_stream(config) + norms)
@@ -74,10 +74,10 @@ def encoder_weights(config: ModelConfig) -> int:
 def activation_numbers(config: ModelConfig, side: int) -> int:
     """Numbers that one evaluation writes to and reads from memory if no cache keeps any of them.
 
-    Everything elementwise is taken to be fused into the product beside it, so a token of a block
-    costs d -> 3d for queries, keys and values, 3d -> d for attention, and with the residuals
-    d + d -> d for its projection, d -> 2h and h + d -> d for the MLP. A GPU's cache holds much of
-    it at small batches, so this is no floor.
+    Elementwise operations are assumed to be fused into the product beside them. So a token of a
+    block costs d -> 3d for queries, keys and values, 3d -> d for attention, d + d -> d for its
+    projection with the residual, d -> 2h and h + d -> d for the MLP with its residual. A GPU's
+    cache holds much of this at small batches, so it is no floor.
     """
     per_token = 13 * config.width + 3 * mlp_width(config.width)
     return config.depth * (tokens(config, side) + config.latents) * per_token
@@ -106,7 +106,7 @@ def _rest(config: ModelConfig, count: int) -> int:
 
 
 def _projections(config: ModelConfig) -> int:
-    """Weights that make queries, keys and values, with the norms of the first two."""
+    """Weights of the layer for queries, keys and values, and of the norms of the first two."""
     return _linear(config.width, 3 * config.width) + 4 * config.width // config.heads
 
 

@@ -1,4 +1,4 @@
-"""The correctness gate: what puts out something else than the plain path is not timed."""
+"""The correctness gate: a variant whose output differs from the plain one's is not timed."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,67 +6,77 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from msdd.device import seconds
 from msdd.errors import MsddError
-from msdd.speed.box import Boxes, Inputs
-from msdd.speed.clock import seconds
 from msdd.speed.precision import InPrecision
-from msdd.speed.systems import System
+from msdd.speed.regions import Inputs, Regions
+from msdd.speed.systems import TimedSystem
 from msdd.tokenizers.catalogue import adjusted
 from msdd.tokenizers.msdd import MSDD
 from msdd.tokenizers.tokenizer import Tokenizer
 
-# Largest deviation of the timed path from the plain one in fp32, see `deviation`. Another order of
-# sums stays far below the first; bf16 was seen to give 0.004 to 0.013 on trained models. Indices
-# flip where a latent lies between two codes.
+# Largest `deviation` of the timed variant from the plain one in fp32. Summing in another order
+# stays far below the limit of fp32; bf16 gave 0.004 to 0.013 on trained models. An index flips
+# where a latent lies between two codes.
 TOLERANCE = {"fp32": 1e-3, "bf16": 5e-2}
-OF_OTHERS = {"fp32": 1e-3, "bf16": 1e-1}  # TiTok with random weights was seen to give 0.065
+OF_OTHERS = {"fp32": 1e-3, "bf16": 1e-1}  # TiTok with random weights gave 0.065
 FLIPPED = {"fp32": 1e-2, "bf16": 2e-1}
-BOXES = ("encode", "decode")  # all others are made of these
+REGIONS = ("encode", "decode")  # the other regions consist of these
 
 
 def admit(
-    system: System, path: str, made: Callable[[], Tokenizer], inputs: Inputs, precision: str
-) -> tuple[dict, Boxes]:
-    """What the gate found of a path, and the boxes to time it in.
+    system: TimedSystem, variant: str, make: Callable[[], Tokenizer], inputs: Inputs, precision: str
+) -> tuple[dict, Regions]:
+    """Build a variant, and compare its first encoding and decoding with the plain variant's.
 
-    made: makes the path's tokenizer; `build_seconds` are those it takes, compiling included.
+    Returns the findings, ready for JSON, and the regions to time the variant in. The findings are
+    `build_seconds`, the time of `make`, compiling included; for `encode` and `decode`
+    `<region>_deviation` (see `deviation`) and `<region>_first_seconds`; and `memory_bytes`, the
+    peak of all of this above what stays allocated (None on a processor).
 
-    `<box>_deviation` is that of the first encoding and decoding from the plain path's,
-    `<box>_first_seconds` is their time, `memory_bytes` the most they and the making took besides
-    what stays. Raises MsddError for another shape, for NaN or infinity, and for a deviation that
-    is not tolerated.
+    Raises MsddError for a wrong shape, for NaN or infinity, and for a deviation beyond tolerance.
     """
     device = inputs.device
-    result = {"system": system.name, "path": path, "batch": inputs.batch, "precision": precision}
-    boxes = Boxes(system.plain, system.plain, inputs)
+    result = {
+        "system": system.name,
+        "variant": variant,
+        "batch": inputs.batch,
+        "precision": precision,
+    }
+    regions = Regions(system.plain, system.plain, inputs)
     forget_peak(device)
-    result["build_seconds"] = seconds(lambda: setattr(boxes, "tokenizer", made()), device)
-    with brief(boxes) as shortened:
-        found = {box: first(result, box, boxes, shortened) for box in BOXES}
+    result["build_seconds"] = seconds(lambda: setattr(regions, "tokenizer", make()), device)
+    with brief(regions) as shortened:
+        found = {region: first(result, region, regions, shortened) for region in REGIONS}
         result["memory_bytes"] = peak(device)
-        for box in BOXES:
-            alike = boxes.tokenizer is boxes.plain
-            expected = found[box] if alike else boxes.at(box, 0, boxes.plain)
-            name = f"throughput of {system.name}, {path} {box}, batch {inputs.batch}"
-            allowed = tolerance(boxes.plain, expected)[precision]
-            result[f"{box}_deviation"] = check(name, found[box], expected, allowed)
-    return result, boxes
+        for region in REGIONS:
+            alike = regions.tokenizer is regions.plain
+            expected = found[region] if alike else regions.at(region, 0, regions.plain)
+            name = f"throughput of {system.name}, {variant} {region}, batch {inputs.batch}"
+            allowed = tolerances(regions.plain, expected)[precision]
+            result[f"{region}_deviation"] = check(name, found[region], expected, allowed)
+    return result, regions
 
 
-def first(result: dict, box: str, boxes: Boxes, shortened: bool) -> Tensor:
-    """What comes out of a box; its seconds are noted, unless fewer steps were taken."""
+def first(result: dict, region: str, regions: Regions, shortened: bool) -> Tensor:
+    """The output of a region's first call; its seconds go into `result` unless shortened."""
     found: list[Tensor] = []
-    took = seconds(lambda: found.append(boxes.at(box, 0, boxes.tokenizer)), boxes.inputs.device)
-    if box == "encode" or not shortened:
-        result[f"{box}_first_seconds"] = took
+    took = seconds(
+        lambda: found.append(regions.at(region, 0, regions.tokenizer)), regions.inputs.device
+    )
+    if region == "encode" or not shortened:
+        result[f"{region}_first_seconds"] = took
     return found[0]
 
 
 @contextmanager
-def brief(boxes: Boxes) -> Iterator[bool]:
-    """Decoders of other systems make two steps, where both paths are the same sampler: it calls the
-    same network in all its steps, and the plain path in fp32 may take an hour for them."""
-    plain, timed = boxes.plain, boxes.tokenizer
+def brief(regions: Regions) -> Iterator[bool]:
+    """Let samplers of other systems take two steps inside the block; yields whether they do.
+
+    Both variants are the same sampler then, which calls one network in all steps, and the plain
+    variant in fp32 may take an hour for all of them.
+    """
+    plain, timed = regions.plain, regions.tokenizer
     steps = getattr(getattr(plain, "sampling", plain), "steps", None)
     shortened = isinstance(timed, InPrecision) and isinstance(steps, int) and steps > 2
     both = (plain, timed.tokenizer) if shortened else ()
@@ -85,41 +95,43 @@ def forget_peak(device: torch.device) -> None:
 
 
 def peak(device: torch.device) -> int | None:
-    """The most bytes since `forget_peak`, less those that are taken now; None where the device does
-    not tell. Replays of CUDA graphs allocate nothing, so that only their making shows it."""
+    """Bytes of GPU memory at the peak since `forget_peak`, minus those allocated now; else None.
+
+    Replays of CUDA graphs allocate nothing: only the calls that record them show a peak.
+    """
     if device.type != "cuda":
         return None
     return torch.cuda.max_memory_allocated(device) - torch.cuda.memory_allocated(device)
 
 
-def tolerance(plain: Tokenizer, expected: Tensor) -> dict[str, float]:
-    """By precision; of indices, whose deviation is the share that flips."""
+def tolerances(plain: Tokenizer, expected: Tensor) -> dict[str, float]:
+    """The largest `deviation` of such outputs that passes, by precision."""
     if not expected.is_floating_point():
         return FLIPPED
     return TOLERANCE if isinstance(plain, MSDD) else OF_OTHERS
 
 
 def check(name: str, found: Tensor, expected: Tensor, allowed: float) -> float:
-    """The deviation of what was found, if it is tolerated."""
+    """The deviation of `found` from `expected`; raises MsddError beyond `allowed`."""
     if found.shape != expected.shape:
         raise MsddError(
             f"{name}: shape {list(found.shape)} instead of {list(expected.shape)}; nothing is timed"
         )
     if not torch.isfinite(found).all():
-        raise MsddError(f"{name}: the timed path puts out NaN or infinity; nothing is timed")
+        raise MsddError(f"{name}: the timed variant puts out NaN or infinity; nothing is timed")
     deviates = deviation(found, expected)
     if not deviates <= allowed:
         raise MsddError(
-            f"{name}: deviates by {deviates:.2g} from the plain path, {allowed:g} is allowed; "
+            f"{name}: deviates by {deviates:.2g} from the plain variant, {allowed:g} is allowed; "
             "nothing is timed"
         )
     return deviates
 
 
 def deviation(found: Tensor, expected: Tensor) -> float:
-    """Root mean square of the difference, relative to the standard deviation of what is expected.
+    """Root mean square of the difference, relative to the standard deviation of `expected`.
 
-    Of integers, the indices of a discrete tokenizer, the share that differs.
+    Of integers, which are indices of a discrete tokenizer, it is the share of those that differ.
     """
     if not expected.is_floating_point():
         return (found != expected).double().mean().item()

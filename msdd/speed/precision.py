@@ -1,18 +1,18 @@
-"""A tokenizer in another arithmetic, for systems without a fast path of their own."""
+"""A tokenizer in another arithmetic, for systems without a fast variant of their own."""
 
 from collections.abc import Sequence
 
 from torch import Tensor
 
 from msdd.device import arithmetic
-from msdd.speed.compiling import options, sharing
+from msdd.fast.compiling import options, sharing
 from msdd.tokenizers.tokenizer import Description, Tokenizer
 
 
 class InPrecision(Tokenizer):
-    """Its products are computed in `bf16`, through autocast, or in `fp32`.
+    """A tokenizer whose matrix products are computed in `bf16`, by autocast, or in `fp32`.
 
-    compiled: its networks are, at their first call; on a GPU as CUDA graphs.
+    compiled: compile its networks at their first call; on a GPU as CUDA graphs.
     """
 
     def __init__(self, tokenizer: Tokenizer, precision: str, compiled: bool = False) -> None:

@@ -1,92 +1,97 @@
-"""Throughput as a stage: systems timed against each other, with all that the figures depend on."""
+"""The stage `throughput`: time systems against each other, and write what was timed as JSON.
 
-from collections.abc import Sequence
+It shows nothing itself: an edit of a text or a figure must not repeat hours of timing.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
-from msdd import layout, tracking
+from msdd.ceilings import measure
 from msdd.device import prepare_device
 from msdd.files import write_json
-from msdd.lock import hold
-from msdd.params import Params
-from msdd.provenance import context
-from msdd.report import timed
-from msdd.report.record import recorded
-from msdd.report.style import save_as
-from msdd.report.table import write
-from msdd.report.throughput import table
-from msdd.report.throughput_figure import draw
-from msdd.sections import Throughput
-from msdd.speed import card_text, throughput
+from msdd.params.schema import Params
+from msdd.params.sections import BASELINES, Throughput
+from msdd.pipeline import layout
+from msdd.pipeline.environment import context
+from msdd.pipeline.lock import hold
+from msdd.pipeline.provenance import recorded
+from msdd.pipeline.task import Task, resolve
+from msdd.speed import rounds
 from msdd.speed.context import machine
-from msdd.speed.devices import measure
-from msdd.speed.systems import System, card_of, chosen, decodes_of
+from msdd.speed.systems import TimedSystem, card_of, decodes_of, systems_of
+from msdd.tracking.run import open_run
 
 
-def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
-    """Time the systems of the params; returns the images/s of each in every box.
+def run(params: Params, root: Path, show: Callable[[dict], None]) -> dict[str, float]:
+    """Time the systems of the params into `reports/throughput.json`.
 
-    Writes `reports/throughput.{json,csv,md,tex,png,svg}`.
+    `show` gets the FLOP card (`card.card`) before timing begins. Returns images/s under
+    `<region>/<system>`. Raises MsddError if a variant fails the gate.
     """
-    more = {"throughput": params.throughput.model_dump(mode="json")}
+    file, more = layout.throughput(), {"throughput": params.throughput.model_dump(mode="json")}
+    artefact, task = file.with_suffix(""), _task(params, root)
     with (
-        hold(root / layout.checkpoint(layout.throughput().with_suffix("")) / "lock"),
-        recorded("throughput", params, root) as record,
-        tracking.run(params, "reports", "throughput", root=root, more=more) as told,
+        hold(root / layout.checkpoint(artefact) / "lock"),
+        recorded(task, artefact, layout.report("throughput"), root) as record,
+        open_run(task, "throughput", root=root, more=more) as tracker,
     ):
-        record["run"] = told.identity
-        document = timings(params, root)
-        save(document, root / layout.throughput())
+        record["run"] = tracker.identity
+        document = timings(params, root, show)
+        write_json(root / file, document)
         speeds = summary(document)
-        told.log(0, speeds)
-        told.file(root / layout.throughput())
+        tracker.log(0, speeds)
+        tracker.file(root / file)
     return speeds
 
 
-def timings(params: Params, root: Path, random: bool = False) -> dict:
-    """Time the systems of the params, after printing the FLOP card; `random`: their weights."""
-    device = prepare_device(params)
+def _task(params: Params, root: Path) -> Task:
+    """Of all evaluations, which stand for the models: timing begins when they are done."""
+    decodes = [layout.evaluation(*params.source(decode), decode) for decode in params.decodes]
+    measured = [*map(layout.baseline, BASELINES), *decodes]
+    return resolve(params, "throughput", root, [layout.prepared() / "manifest.json", *measured])
+
+
+def timings(params: Params, root: Path, show: Callable[[dict], None], random: bool = False) -> dict:
+    """Time the systems of the params; returns a document ready for JSON.
+
+    show: gets the FLOP card before timing begins. random: draw all weights, in place of reading
+    the models below `root`.
+    """
+    device = prepare_device(params.cpu_threads)
     ceilings = measure(device, params.throughput.precision)
     card = card_of(params, decodes_of(params), ceilings, params.throughput.precision)
-    print(card_text.text(card), flush=True)
-    systems = chosen(params, root, device, random)
-    origin = {"context": context() | {"before": machine(device)}}
+    show(card)
+    systems = systems_of(params, root, device, random)
+    circumstances = context() | {"before": machine(device)}
     found = document(systems, params.throughput, device)
-    origin["context"]["after"] = machine(device)
-    return found | origin | {"card": card, "ceilings": asdict(ceilings), "random": random}
+    circumstances["after"] = machine(device)
+    origin = {"context": circumstances, "card": card, "ceilings": asdict(ceilings)}
+    return found | origin | {"random": random}
 
 
-def document(systems: Sequence[System], settings: Throughput, device: torch.device) -> dict:
-    """What was timed, how, and what came out, ready for JSON."""
+def document(systems: Sequence[TimedSystem], settings: Throughput, device: torch.device) -> dict:
+    """The settings, the systems and their timings (`rounds.measure`), ready for JSON."""
     return {
         "throughput": settings.model_dump(mode="json"),
-        "systems": [_about(system) for system in systems],
-        **throughput.measure(systems, settings, device),
+        "systems": [_description(system) for system in systems],
+        **rounds.measure(systems, settings, device),
     }
 
 
-def _about(system: System) -> dict:
+def _description(system: TimedSystem) -> dict:
+    """Name, resolution in pixels, FLOPs of one image, and what the tokenizer says of itself."""
     plain = system.plain
-    described = plain.describe()._asdict()
-    return {
-        "system": system.name,
-        "resolution": plain.resolution,
-        "flops": system.flops,
-        **described,
-    }
-
-
-def save(document: dict, path: Path) -> None:
-    """The document as `path`, and beside it the table and the figure; the document last."""
-    write(path.with_suffix(""), table(document, path.name))
-    save_as(draw(document), path.with_suffix(""))
-    write_json(path, document)
+    about = {"system": system.name, "resolution": plain.resolution, "flops": system.flops}
+    return about | plain.describe()._asdict()
 
 
 def summary(document: dict) -> dict[str, float]:
-    """Images/s of each system in every box at its best batch."""
-    pairs = dict.fromkeys((row["box"], row["system"]) for row in document["rows"])
-    best = {pair: timed.best(timed.rows(document, pair[1], pair[0])) for pair in pairs}
-    return {"/".join(pair): row["images_per_second"] for pair, row in best.items()}
+    """The most images/s of each system in each region, over variants and batch sizes."""
+    speeds: dict[str, float] = {}
+    for row in document["rows"]:
+        name = f"{row['region']}/{row['system']}"
+        speeds[name] = max(row["images_per_second"], speeds.get(name, 0.0))
+    return speeds

@@ -9,13 +9,14 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from msdd import layout
+from msdd.ceilings import Ceilings
+from msdd.fast.tokenizer import Fast
 from msdd.model.autoencoder import decoder_of, encoder_of
 from msdd.model.config import ModelConfig
-from msdd.params import Params
+from msdd.params.schema import Params
+from msdd.pipeline import layout
 from msdd.speed import card, costs
-from msdd.speed.counted import count_flops
-from msdd.speed.devices import Ceilings
+from msdd.speed.flop_counter import count_flops
 from msdd.speed.precision import InPrecision
 from msdd.tokenizers.catalogue import random_tokenizer
 from msdd.tokenizers.msdd import MSDD, load
@@ -23,13 +24,13 @@ from msdd.tokenizers.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
-class System:
+class TimedSystem:
     """One thing to time.
 
-    plain: eager in fp32: what every other path must agree with.
-    fast:  for a number of images at once, the path made for speed; compiled in any case if True,
-           on a GPU alone if False.
-    flops: of one image in the boxes `encode` and `decode`.
+    plain: eager in fp32; every other variant must agree with it.
+    fast:  makes the variant for speed, from the number of images in a batch and whether to compile
+           on a processor too; on a GPU it is always compiled.
+    flops: FLOPs of one image in the regions `encode` and `decode`.
     """
 
     name: str
@@ -38,16 +39,22 @@ class System:
     flops: dict[str, int]
 
 
-def of_tokenizer(name: str, tokenizer: Tokenizer, precision: str) -> System:
-    """Any tokenizer; its fast path is its own code in `precision`, compiled on a GPU; its FLOPs are
-    counted. Its parameters must not require gradients.
+def of_tokenizer(name: str, tokenizer: Tokenizer, precision: str) -> TimedSystem:
+    """Any tokenizer, with its FLOPs counted; its parameters must not require gradients.
+
+    Its fast variant is its own code in `precision` (`fp32` or `bf16`), compiled on a GPU.
     """
-    return System(name, tokenizer, _in_precision(tokenizer, precision), counted_flops(tokenizer))
+    return TimedSystem(
+        name, tokenizer, _in_precision(tokenizer, precision), coding_flops(tokenizer)
+    )
 
 
 @torch.inference_mode()
-def counted_flops(tokenizer: Tokenizer) -> dict[str, int]:
-    """FLOPs of one image, from shapes alone: a decode may take half an hour on a processor."""
+def coding_flops(tokenizer: Tokenizer) -> dict[str, int]:
+    """FLOPs of encoding and decoding one image, by `encode` and `decode`.
+
+    They follow from shapes alone: on a processor a real decode may take half an hour.
+    """
     with FakeTensorMode(allow_non_fake_inputs=True):
         images = torch.zeros(1, 3, *[tokenizer.resolution] * 2, device=tokenizer.device)
         latents = tokenizer.encode(images)
@@ -57,10 +64,13 @@ def counted_flops(tokenizer: Tokenizer) -> dict[str, int]:
         }
 
 
-def chosen(params: Params, root: Path, device: torch.device, random: bool = False) -> list[System]:
-    """What is to be timed, with weights from `root`; if `random`, and of other systems, drawn here.
+def systems_of(
+    params: Params, root: Path, device: torch.device, random: bool = False
+) -> list[TimedSystem]:
+    """The systems of `throughput.systems`; rows of `decodes` with the same networks share them.
 
-    Rows of `decodes` of the same networks share them.
+    Weights of the rows of `decodes` are read below `root`, or drawn at random if `random` is set;
+    those of other systems are always drawn at random.
     """
     decodes = decodes_of(params)
     sources = dict.fromkeys(params.source(name) for name in decodes)
@@ -77,26 +87,27 @@ def chosen(params: Params, root: Path, device: torch.device, random: bool = Fals
 
 
 def decodes_of(params: Params) -> list[str]:
-    """The rows of `decodes` among what is timed."""
+    """The rows of `decodes` that are timed."""
     return [name for name in params.timed() if name in params.decodes]
 
 
-def _of_decode(params: Params, name: str, networks: MSDD) -> System:
+def _of_decode(params: Params, name: str, networks: MSDD) -> TimedSystem:
+    """A row of `decodes`, with its FLOPs in closed form."""
     cost, jump = on_card(params, name), params.decodes[name].jump
     plain = MSDD(networks.encoder, networks.decoders, cost.steps, cost.guidance, jump)
-    shares = {"encode": costs.encoder_flops(cost.config), "decode": cost.flops}
-    return System(name, plain, _fast(plain, params.throughput.precision), shares)
+    flops = {"encode": costs.encoder_flops(cost.config), "decode": cost.flops}
+    return TimedSystem(name, plain, _fast(plain, params.throughput.precision), flops)
 
 
 def _fast(plain: MSDD, precision: str) -> Callable[[int, bool], Tokenizer]:
-    """Networks of other systems have no fast path of their own."""
+    """The variant `Fast`; U-ViTs and KL encoders have none and run their own code."""
     if plain.config.uvit or plain.config.kl_encoder:
         return _in_precision(plain, precision)
-    return lambda batch, compiled: plain.fast(batch, precision=precision, compiled=compiled or None)
+    return lambda batch, compiled: Fast(plain, batch, None, precision, compiled or None)
 
 
 def _in_precision(tokenizer: Tokenizer, precision: str) -> Callable[[int, bool], Tokenizer]:
-    """The same effort for systems without a fast path as for those that have one."""
+    """The fast variant of systems without `Fast`: the same precision, compiled on a GPU."""
 
     def fast(batch: int, compiled: bool) -> Tokenizer:
         compiled = compiled or tokenizer.device.type == "cuda"
@@ -112,7 +123,10 @@ def _trained(root: Path, model: str, student: str | None) -> MSDD:
 
 
 def _random(params: Params, model: str, student: str | None) -> MSDD:
-    """Speed does not depend on weights; zeros are replaced, or every image would be its noise."""
+    """Networks with random weights, on which speed does not depend.
+
+    Layers that are initialised to zero are drawn too: else every image would be its noise.
+    """
     torch.manual_seed(params.seed)
     config = config_of(params, model)
     encoder = encoder_of(config)
@@ -125,12 +139,12 @@ def _random(params: Params, model: str, student: str | None) -> MSDD:
 
 
 def config_of(params: Params, model: str) -> ModelConfig:
-    """Shape of the networks of a row of `models`."""
+    """The shape of the networks of a row of `models`."""
     return ModelConfig.of(params.data.resolution, params.model_of(model).model_dump())
 
 
 def on_card(params: Params, name: str) -> card.Decoder:
-    """A row of `decodes` on the FLOP card."""
+    """A row of `decodes`, as the FLOP card counts it."""
     model, student = params.source(name)
     config, row = config_of(params, model), params.decodes[name]
     if student:
@@ -139,6 +153,6 @@ def on_card(params: Params, name: str) -> card.Decoder:
 
 
 def card_of(params: Params, names: Sequence[str], ceilings: Ceilings, precision: str) -> dict:
-    """The FLOP card of `model` with these rows of `decodes` on it."""
+    """The FLOP card of the params' `model`, with a line for each of these rows of `decodes`."""
     config = ModelConfig.of(params.data.resolution, params.model.model_dump())
     return card.card(config, [on_card(params, name) for name in names], ceilings, precision)

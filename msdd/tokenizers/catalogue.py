@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from msdd.errors import MsddError
 from msdd.files import digest, read_json
-from msdd.tokenizers import hub
 from msdd.tokenizers.systems import COSMOS, SYSTEMS, System
+from msdd.weights import hub
 
 if TYPE_CHECKING:
     import torch
@@ -123,9 +123,9 @@ def load(system: System, files: list[Path], run_code: bool = False) -> "Tokenize
     config = system.config(module)
     if system.family is COSMOS and files[0].suffix == ".jit":
         return of_archives(config, files, run_code)
-    from msdd.tokenizers import checkpoint
+    from msdd.weights import official
 
-    first, *vae = (checkpoint.read(file) for file in files)
+    first, *vae = (official.read(file) for file in files)
     try:
         return module.load(config, module.with_vae(first, *vae) if vae else first)
     except MsddError as error:
@@ -166,16 +166,17 @@ def of_folder(folder: Path, device: "str | torch.device", settings: dict) -> "To
     """The tokenizer in a model folder, ours or one of diffusers."""
     config = folder / "config.json"
     if config.exists() and "_class_name" in read_json(config):
-        from msdd.tokenizers import checkpoint, klvae
+        from msdd.tokenizers import klvae
+        from msdd.weights import official
 
         present = [folder / name for name in DIFFUSERS_FILES if (folder / name).exists()]
         file = present[0] if present else folder / DIFFUSERS_FILES[0]
-        made = adjusted(klvae.load(klvae.config_of(folder), checkpoint.read(file)), settings)
+        made = adjusted(klvae.load(klvae.config_of(folder), official.read(file)), settings)
         return finished(made, [file], device)
-    from msdd.model import store
     from msdd.tokenizers import msdd
+    from msdd.weights import model_folder
 
-    kind, _ = store.read_config(folder)
+    kind, _ = model_folder.read_config(folder)
     if kind == "student" and settings.keys() & {"steps", "guidance"}:
         raise MsddError(f"{folder} holds a student: it makes one unguided step a scale")
     try:

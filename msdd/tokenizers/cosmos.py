@@ -16,8 +16,8 @@ from msdd.model import vqgan
 from msdd.tokenizers import fsq
 from msdd.tokenizers.codebook import bits
 from msdd.tokenizers.haar import haar, inverse_haar
-from msdd.tokenizers.strict import load_strict
 from msdd.tokenizers.tokenizer import Description, Tokenizer
+from msdd.weights.strict import load_strict
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Cosmos(Tokenizer):
         levels = self.config.levels
         tokens = (self.resolution // self.multiple) ** 2
         size = bits(tokens, self.codes)
-        return Description(tokens, len(levels), size, self.size(), evaluations=1)
+        return Description(tokens, len(levels), size, self.size(), nfe=1)
 
     @torch.inference_mode()
     def encode(self, images: Tensor) -> Tensor:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from msdd.flow.noise import image_noise
 from msdd.model import vqgan
 from msdd.tokenizers.dito_renderer import Renderer
-from msdd.tokenizers.strict import load_strict
 from msdd.tokenizers.tokenizer import Description, Tokenizer
+from msdd.weights.strict import load_strict
 
 RENAMES = [
     (r"^renderer\.", "renderer.net."),

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from msdd.flow.noise import image_noise
 from msdd.tokenizers.flowmo_network import Decoder, Encoder, FlowMoConfig, Transformer
-from msdd.tokenizers.strict import load_strict
 from msdd.tokenizers.tokenizer import Description, Tokenizer
+from msdd.weights.strict import load_strict
 
 FLOWMO_LO = FlowMoConfig(
     resolution=256,
@@ -53,7 +53,7 @@ class Sampling:
         return self.guidance != 1 and self.interval[0] <= level <= self.interval[1]
 
     @property
-    def evaluations(self) -> int:
+    def nfe(self) -> int:
         """Forward passes of one decode; a guided step costs two."""
         return sum(2 if self.guided(t) else 1 for t in self.times[:-1])
 
@@ -72,7 +72,7 @@ class FlowMo(Tokenizer):
     def describe(self) -> Description:
         """Parameters are all that a checkpoint stores, idle ones too (`flowmo_network`)."""
         c = self.config
-        passes = self.sampling.evaluations
+        passes = self.sampling.nfe
         return Description(c.tokens, c.bits, c.tokens * c.bits, self.size(), passes)
 
     @torch.inference_mode()

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from msdd.errors import MsddError
 from msdd.files import read_json
-from msdd.tokenizers.strict import load_strict
 from msdd.tokenizers.tokenizer import Description, Tokenizer
-from msdd.vision import import_torchvision
+from msdd.weights.optional_imports import import_torchvision
+from msdd.weights.strict import load_strict
 
 Config = Mapping[str, object]  # as in the `config.json` of diffusers
 
@@ -49,7 +49,7 @@ class KLVAE(Tokenizer):
     def describe(self) -> Description:
         tokens = (self.resolution // self.multiple) ** 2
         dim = self.vae.config.latent_channels
-        return Description(tokens, dim, None, self.size(), evaluations=1)
+        return Description(tokens, dim, None, self.size(), nfe=1)
 
     def compile_networks(self, **options: object) -> None:
         for network in (self.vae.encoder, self.vae.decoder):

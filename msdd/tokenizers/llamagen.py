@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from msdd.model import vqgan
 from msdd.tokenizers.codebook import Codebook, bits
-from msdd.tokenizers.strict import load_strict
 from msdd.tokenizers.tokenizer import Description, Tokenizer
+from msdd.weights.strict import load_strict
 
 RENAMES = [
     (r"^encoder\.down\.", "encoder.conv_blocks."),
@@ -76,7 +76,7 @@ class LlamaGen(Tokenizer):
     def describe(self) -> Description:
         tokens = (self.resolution // self.multiple) ** 2
         size = bits(tokens, self.config.codes)
-        return Description(tokens, self.config.dim, size, self.size(), evaluations=1)
+        return Description(tokens, self.config.dim, size, self.size(), nfe=1)
 
     @torch.inference_mode()
     def encode(self, images: Tensor) -> Tensor:

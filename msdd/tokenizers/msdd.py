@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from msdd.errors import MsddError
 from msdd.flow.correlation import CORRELATIONS
 from msdd.flow.noise import image_noise
-from msdd.flow.sampler import forward_passes, per_scale, sample, split_steps
+from msdd.flow.sampler import nfe, per_scale, sample, split_steps
 from msdd.flow.scales import Scale
-from msdd.model import store
 from msdd.model.autoencoder import Autoencoder, decoder_of, encode, encoder_of
 from msdd.model.config import ModelConfig
 from msdd.model.denoiser import Denoiser
 from msdd.tokenizers.tokenizer import Description, Tokenizer
+from msdd.weights import model_folder
 
 
 class Student(nn.Module):
@@ -56,7 +56,7 @@ class MSDD(Tokenizer):
 
     def describe(self) -> Description:
         """Tokens, size and forward passes; guided steps count twice."""
-        passes = forward_passes(self.steps, self.guidance)
+        passes = nfe(self.steps, self.guidance)
         return Description(self.config.latents, self.config.latent_dim, None, self.size(), passes)
 
     def compile_networks(self, **options: object) -> None:
@@ -94,14 +94,6 @@ class MSDD(Tokenizer):
 
         return sample(velocity, normals, self.steps, self.guidance, self.correlation)
 
-    def fast(self, batch: int, **settings: object) -> Tokenizer:
-        """The same tokenizer for speed; settings: device, precision, compiled (`speed.fast`)."""
-        from msdd.speed.fast import Fast
-
-        if self.config.uvit or self.config.kl_encoder:
-            raise MsddError("only MMDiTs have a fast path: decode with the tokenizer itself")
-        return Fast(self, batch, **settings)
-
 
 def load(
     folder: str | Path,
@@ -114,7 +106,7 @@ def load(
 
     steps is one a scale if it is not given. Raises MsddError if the folder holds no tokenizer.
     """
-    kind, config = store.read_config(Path(folder))
+    kind, config = model_folder.read_config(Path(folder))
     if kind == "scale":
         raise MsddError(f"{folder}: holds one scale of a student, not a tokenizer")
     steps = config.scales if steps is None else steps
@@ -124,6 +116,6 @@ def load(
     else:
         module = Autoencoder(config)
         decoders = [module.decoder] * config.scales
-    store.load_into(module, Path(folder))
+    model_folder.load_into(module, Path(folder))
     module.to(device).eval().requires_grad_(False)
     return MSDD(module.encoder, decoders, steps, guidance, jump)

@@ -19,8 +19,8 @@ from msdd.model import uvit
 from msdd.model.kl_encoder import ENCODERS, KLEncoder, KLEncoderConfig, posterior
 from msdd.model.uvit import UViT, UViTConfig
 from msdd.tokenizers import klvae
-from msdd.tokenizers.strict import load_strict
 from msdd.tokenizers.tokenizer import Description, Tokenizer
+from msdd.weights.strict import load_strict
 
 OWN_ENCODER = "encoder.out_proj.weight"  # a tensor that an SSDD has beside its own encoder
 

@@ -90,7 +90,7 @@ SSDD = Family(
 class System:
     """One system at its published size.
 
-    tokens, dim, bits, parameters, evaluations: as `describe()` tells them at `resolution`.
+    tokens, dim, bits, parameters, nfe: as `describe()` tells them at `resolution`.
     repository, files: on the Hugging Face Hub; none where none were released.
     row:               of `reports/published.yaml`.
     vae:               the system whose encoder it takes, which its own files lack.
@@ -102,7 +102,7 @@ class System:
     dim: int
     bits: int | None
     parameters: int
-    evaluations: int
+    nfe: int
     row: str
     repository: str = ""
     files: tuple[str, ...] = ()
@@ -137,7 +137,7 @@ def _ssdd(encoder: str, size: str, parameters: int) -> System:
         dim,
         None,
         parameters,
-        evaluations=8,
+        nfe=8,
         row="ssdd",
         repository="facebook/SSDD",
         files=(f"{encoder.upper()}_{size}_256.safetensors",),
@@ -152,7 +152,7 @@ def _dito(size: str, parameters: int) -> System:
 
 SYSTEMS = {
     # The paper's size and its student: one decoder for all of four scales, one step in each.
-    "msdd": System(MSDD, None, 128, 32, None, 419_911_392, evaluations=4, row="msdd-stage-2"),
+    "msdd": System(MSDD, None, 128, 32, None, 419_911_392, nfe=4, row="msdd-stage-2"),
     "llamagen-16": System(
         LLAMAGEN,
         lambda module: module.LlamaGenConfig(),
@@ -160,7 +160,7 @@ SYSTEMS = {
         dim=8,
         bits=256 * 14,
         parameters=71_883_403,
-        evaluations=1,
+        nfe=1,
         row="llamagen-16",
         repository="FoundationVision/LlamaGen",
         files=("vq_ds16_c2i.pt",),
@@ -172,7 +172,7 @@ SYSTEMS = {
         dim=12,
         bits=128 * 12,
         parameters=83_674_639,
-        evaluations=1,
+        nfe=1,
         row="titok-s-128",
         repository="yucornetto/tokenizer_titok_s128_imagenet",
         files=("model.safetensors",),
@@ -184,7 +184,7 @@ SYSTEMS = {
         dim=6,
         bits=4088,  # 256 of log2 64000 each
         parameters=83_723_958,
-        evaluations=1,
+        nfe=1,
         row="cosmos-di16x16",
         repository="nvidia/Cosmos-0.1-Tokenizer-DI16x16",
         files=("encoder.jit", "decoder.jit"),
@@ -196,7 +196,7 @@ SYSTEMS = {
         dim=4,
         bits=None,
         parameters=83_653_863,
-        evaluations=1,
+        nfe=1,
         row="sd-vae-ft-mse",
         repository="stabilityai/sd-vae-ft-mse",
         files=("diffusion_pytorch_model.safetensors",),
@@ -208,7 +208,7 @@ SYSTEMS = {
         dim=18,
         bits=256 * 18,
         parameters=945_374_085,
-        evaluations=31,
+        nfe=31,
         row="flowmo-lo",
         repository="ksarge/FlowMo",
         files=("flowmo_lo.pth",),
@@ -220,7 +220,7 @@ SYSTEMS = {
         dim=56,
         bits=256 * 56,
         parameters=945_520_081,
-        evaluations=31,
+        nfe=31,
         row="flowmo-hi",
         repository="ksarge/FlowMo",
         files=("flowmo_hi.pth",),

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from msdd.tokenizers.codebook import Codebook, bits
 from msdd.tokenizers.maskgit import PixelConfig, PixelDecoder
-from msdd.tokenizers.strict import load_strict
 from msdd.tokenizers.tokenizer import Description, Tokenizer
+from msdd.weights.strict import load_strict
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class TiTok(Tokenizer):
     def describe(self) -> Description:
         tokens, dim = self.config.tokens, self.config.dim
         size = bits(tokens, self.config.codes)
-        return Description(tokens, dim, size, self.size(), evaluations=1)
+        return Description(tokens, dim, size, self.size(), nfe=1)
 
     @torch.inference_mode()
     def encode(self, images: Tensor) -> Tensor:

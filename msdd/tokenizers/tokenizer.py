@@ -18,14 +18,14 @@ class Description(NamedTuple):
     dim:         numbers (or bits) in one position.
     bits:        size of a discrete latent in bits; None for a continuous one.
     parameters:  weights of encoder and decoder; one that serves twice counts once.
-    evaluations: forward passes of the decoder; both branches of a guided step count.
+    nfe: forward passes of the decoder; both branches of a guided step count.
     """
 
     tokens: int
     dim: int
     bits: int | None
     parameters: int
-    evaluations: int
+    nfe: int
 
 
 class Tokenizer(nn.Module):

@@ -4,26 +4,27 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
-from msdd import layout
-from msdd.model import store
-from msdd.params import Params
-from msdd.records import recorded
-from msdd.stages import task
+from msdd.pipeline import layout
+from msdd.pipeline.provenance import recorded
+from msdd.pipeline.task import Task
+from msdd.weights import model_folder
 
 
-def run(params: Params, student: str, root: Path = Path(".")) -> dict[str, int]:
-    """Write `runs/<model>/<student>` from the teacher's encoder and the student's scales."""
-    model = params.model_row(student)
+def run(task: Task, root: Path = Path(".")) -> dict[str, int]:
+    """Write `runs/<model>/<student>` from the teacher's encoder and the student's denoisers.
+
+    Returns the number of scales. Raises MsddError if the teacher is missing.
+    """
+    model, student = task.model, task.student
     source, folder = layout.stage1(model), layout.assembled(model, student)
-    _, config = store.read_config(root / source)
+    _, config = model_folder.read_config(root / source)
     scales = [layout.scale(model, student, k) for k in range(config.scales)]
-    inputs = [part / file for part in (source, *scales) for file in layout.MODEL_FILES]
     made = [folder / file for file in layout.MODEL_FILES]
-    with recorded(task("assemble", params, inputs, root, student=student), folder, made, root):
+    with recorded(task, folder, made, root):
         teacher = load_file(root / source / "model.safetensors")
         state = {name: value for name, value in teacher.items() if name.startswith("encoder.")}
         for k, scale in enumerate(scales):
             decoder = load_file(root / scale / "model.safetensors")
             state |= {f"decoders.{k}.{name}": value for name, value in decoder.items()}
-        store.save(root / folder, "student", config, state)
+        model_folder.save(root / folder, "student", config, state)
     return {"scales": config.scales}

@@ -9,58 +9,60 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from msdd import layout
 from msdd.data.shards import Crops
 from msdd.device import prepare_device
 from msdd.flow.sampler import per_scale, sample
-from msdd.flow.scales import scales
-from msdd.model import store
-from msdd.model.autoencoder import Autoencoder, decoder_of, load_teacher
-from msdd.params import Params
-from msdd.sections import Distil
-from msdd.stages import task
+from msdd.flow.scales import split_time
+from msdd.model.autoencoder import Autoencoder, decoder_of
+from msdd.params.sections import Distil
+from msdd.pipeline import layout
+from msdd.pipeline.task import Task
 from msdd.tokenizers.msdd import load
-from msdd.train import paper_code
-from msdd.train.carry_out import carry_out
+from msdd.train import joint_paper_code
 from msdd.train.job import Job
 from msdd.train.objective import Objective
+from msdd.train.run_job import carry_out
 from msdd.train.velocities import draw_noise, encode, one_step_chain, teacher_velocity
+from msdd.weights import model_folder
+from msdd.weights.model_folder import load_teacher
 
 
-def run(params: Params, student: str, root: Path = Path(".")) -> dict[str, float]:
-    """Train the row `student` (mode joint, joint_paper_code or finetune) as a whole."""
-    device = prepare_device(params)
-    settings, model = params.distil_of(student), params.model_row(student)
-    sources = [layout.stage1(model)]
-    teacher = load_teacher(root / sources[0]).to(device)
-    if settings.mode == "finetune":
-        sources.append(layout.assembled(model, params.students[student].start))
-        network = nn.ModuleList(load(root / sources[1], device=device).decoders)
-    else:
-        network = nn.ModuleList([decoder_of(teacher.config).to(device)])
-        network[0].load_state_dict(teacher.decoder.state_dict())
-    network.requires_grad_(True)
+def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
+    """Train the row `task.student` (mode joint, joint_paper_code or finetune) as a whole.
+
+    Writes `runs/<model>/<student>`; returns its last losses by term. Raises MsddError for a teacher
+    or a student to begin with that is missing, and as `stage1.run` does.
+    """
+    device, settings = prepare_device(task.cpu_threads), task.distil
+    teacher = load_teacher(root / layout.stage1(task.model)).to(device)
+    network = decoders(task, teacher, root).to(device).requires_grad_(True)
     crops = Crops(root / layout.prepared(), "train", expect_resolution=teacher.config.resolution)
     sides = teacher.config.sides
     layer = network[-1].last_layer
-    objective = Objective(settings, sides, len(sides) - 1, layer, params.seed)
-    of_mode = paper_code.losses if settings.mode == "joint_paper_code" else losses
-    inputs = [source / file for source in sources for file in layout.MODEL_FILES]
-    inputs.append(layout.prepared() / "manifest.json")
+    objective = Objective(settings, sides, len(sides) - 1, layer, task.seed)
+    of_mode = joint_paper_code.losses if settings.mode == "joint_paper_code" else losses
     job = Job(
-        row=student,
+        task=task,
         stage=settings.mode,
         part="",
-        folder=layout.assembled(model, student),
+        folder=layout.assembled(task.model, task.student),
         network=network,
         losses=lambda images: of_mode(network, teacher, images, settings, objective),
         settings=settings,
-        task=task("chain", params, inputs, root, student=student),
         export=lambda folder, state: export(folder, state, len(network), teacher),
         teacher=teacher,
         adversary=objective.adversary,
     )
-    return carry_out(job, params, crops, root)
+    return carry_out(job, crops, root)
+
+
+def decoders(task: Task, teacher: Autoencoder, root: Path) -> nn.ModuleList:
+    """What training begins with: the decoders of the student `task.start`, or the teacher's."""
+    if task.distil.mode == "finetune":
+        return nn.ModuleList(load(root / layout.assembled(task.model, task.start)).decoders)
+    network = nn.ModuleList([decoder_of(teacher.config)])
+    network[0].load_state_dict(teacher.decoder.state_dict())
+    return network
 
 
 def export(folder: Path, state: dict[str, Tensor], trained: int, teacher: Autoencoder) -> None:
@@ -73,7 +75,7 @@ def export(folder: Path, state: dict[str, Tensor], trained: int, teacher: Autoen
         for part, name in parts
         if int(part) == k % trained
     }
-    store.save(folder, "student", teacher.config, encoder | decoders)
+    model_folder.save(folder, "student", teacher.config, encoder | decoders)
 
 
 def losses(
@@ -108,5 +110,5 @@ def losses(
 
 def chain_error(states: list[Tensor], targets: list[Tensor]) -> Tensor:
     """Sum over scales of the squared error of end states, as one of clean images."""
-    pairs = zip(scales(len(states)), states, targets, strict=True)
+    pairs = zip(split_time(len(states)), states, targets, strict=True)
     return sum((x - y).square().mean() / (1 - scale.end) ** 2 for scale, x, y in pairs)

@@ -5,58 +5,60 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from msdd import layout
 from msdd.data.shards import Crops
 from msdd.device import prepare_device
 from msdd.errors import MsddError
 from msdd.flow.path import clean_estimate, reduced, start_state
 from msdd.flow.sampler import euler, per_scale
-from msdd.flow.scales import Scale, scales
-from msdd.model import store
-from msdd.model.autoencoder import Autoencoder, decoder_of, load_teacher
+from msdd.flow.scales import Scale, split_time
+from msdd.model.autoencoder import Autoencoder, decoder_of
 from msdd.model.denoiser import Denoiser
-from msdd.params import Params
-from msdd.sections import Distil
-from msdd.stages import task
-from msdd.train.carry_out import carry_out
+from msdd.params.sections import Distil
+from msdd.pipeline import layout
+from msdd.pipeline.task import Task
 from msdd.train.job import Job
 from msdd.train.objective import Objective
+from msdd.train.run_job import carry_out
 from msdd.train.velocities import encode, teacher_velocity
+from msdd.weights import model_folder
+from msdd.weights.model_folder import load_teacher
 
 
-def run(params: Params, student: str, scale: int, root: Path = Path(".")) -> dict[str, float]:
-    """Distil the row `student` at `scale` into `runs/<model>/<student>/scale<k>`."""
-    device = prepare_device(params)
-    settings, model = params.distil_of(student), params.model_row(student)
-    source = layout.stage1(model)
-    teacher = load_teacher(root / source).to(device)
-    level = level_of(scale, teacher.config.scales, student)
+def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
+    """Distil the row `task.student` at the scale k of the task's wildcards.
+
+    Writes `runs/<model>/<student>/scale<k>`; returns its last losses by term. Raises MsddError for
+    a teacher that is missing or lacks the scale, and as `stage1.run` does.
+    """
+    device, settings = prepare_device(task.cpu_threads), task.distil
+    teacher = load_teacher(root / layout.stage1(task.model)).to(device)
+    scale = scale_of(task.wildcards["scale"], teacher.config.scales, task.student)
     crops = Crops(root / layout.prepared(), "train", expect_resolution=teacher.config.resolution)
     network = decoder_of(teacher.config).to(device)
     network.load_state_dict(teacher.decoder.state_dict())
-    objective = Objective(settings, teacher.config.sides, scale, network.last_layer, params.seed)
-    inputs = [source / file for file in layout.MODEL_FILES]
-    inputs.append(layout.prepared() / "manifest.json")
+    objective = Objective(
+        settings, teacher.config.sides, scale.index, network.last_layer, task.seed
+    )
     job = Job(
-        row=student,
+        task=task,
         stage="distil",
-        part=f"scale{scale}",
-        folder=layout.scale(model, student, scale),
+        part=f"scale{scale.index}",
+        folder=layout.scale(task.model, task.student, scale.index),
         network=network,
-        losses=lambda images: losses(network, teacher, images, level, settings, objective),
+        losses=lambda images: losses(network, teacher, images, scale, settings, objective),
         settings=settings,
-        task=task("distil", params, inputs, root, student=student, scale=scale),
-        export=lambda folder, state: store.save(folder, "scale", teacher.config, state),
+        export=lambda folder, state: model_folder.save(folder, "scale", teacher.config, state),
         teacher=teacher,
         adversary=objective.adversary,
     )
-    return carry_out(job, params, crops, root)
+    return carry_out(job, crops, root)
 
 
-def level_of(scale: int, count: int, student: str) -> Scale:
-    if not 0 <= scale < count:
-        raise MsddError(f"{student} has scales 0 to {count - 1}, not {scale}")
-    return scales(count)[scale]
+def scale_of(index: int, count: int, student: str) -> Scale:
+    """The scale of this index, of a teacher with `count`. Raises MsddError if it has none."""
+    if not 0 <= index < count:
+        raise MsddError(f"the teacher of {student} has scales 0 to {count - 1}, not {index}")
+    return split_time(count)[index]
 
 
 def losses(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from msdd.sections import Optimisation
-from msdd.stages import Task
+from msdd.params.sections import Optimisation
+from msdd.pipeline.task import Task
 from msdd.train.adversary import Adversary
 
 # images (B, 3, R, R) -> the terms of the loss as scalars; `loss`, their weighted sum, is minimised.
@@ -18,21 +18,23 @@ Losses = Callable[[Tensor], dict[str, Tensor]]
 class Job:
     """One training and the folder it fills.
 
-    row, stage, part: what it is for, as the tracker names it (part tells scales apart).
-    folder:   of the result, relative to the working directory.
-    network:  what is trained, on its device; its EMA is what `export` writes into the folder.
-    teacher:  what the losses ask besides, and what stays as it is.
-    task:     everything that decides the result; a checkpoint of another is not resumed.
+    task:      everything that decides the result; a checkpoint of another task is not resumed.
+    stage:     what the tracker, the progress line and the seeds of the steps call the stage.
+    part:      what tells several trainings of the row and stage apart (`scale0`), else empty.
+    folder:    of the result, relative to the working directory.
+    network:   what is trained, on its device; its EMA is what `export` writes into the folder.
+    settings:  of the training, as they hold for the row.
+    teacher:   a network that the losses also call; it is not trained.
+    adversary: the discriminator that the losses call; it learns after each step of the network.
     """
 
-    row: str
+    task: Task
     stage: str
     part: str
     folder: Path
     network: nn.Module
     losses: Losses
     settings: Optimisation
-    task: Task
     export: Callable[[Path, dict[str, Tensor]], None]
     teacher: nn.Module | None = None
     adversary: Adversary | None = None
@@ -43,4 +45,4 @@ class Job:
 
     @property
     def name(self) -> str:
-        return " ".join(filter(None, (self.stage, self.row, self.part)))
+        return " ".join(filter(None, (self.stage, self.task.row, self.part)))

@@ -7,27 +7,28 @@ import torch
 from torch import Tensor
 
 from msdd.data.loader import Loader
+from msdd.data.pixels import from_uint8
 from msdd.data.shards import Crops
 from msdd.device import arithmetic
 from msdd.errors import MsddError
-from msdd.evaluate.metrics import from_uint8
-from msdd.progress import Progress
-from msdd.sections import Optimisation
+from msdd.params.sections import Optimisation
+from msdd.pipeline.progress import Progress
 from msdd.seeds import seed_of
-from msdd.tracking import Run
+from msdd.tracking.run import Run
 from msdd.train.job import Job
 from msdd.train.optimiser import learning_rate
 from msdd.train.state import State
 
 
-def train(job: Job, state: State, crops: Crops, seed: int, checkpoint: Path, run: Run) -> None:
+def train(job: Job, state: State, crops: Crops, checkpoint: Path, run: Run) -> None:
     """Train `job.network` to `settings.images`, from wherever `state` stands.
 
-    The step after n images depends on nothing but the state and (seed, n): a training that was
+    The step after n images depends only on the state and (seed, n): a training that was
     interrupted ends bit for bit where an uninterrupted one ends. Raises MsddError when the loss is
     no longer a number.
     """
     settings, device = job.settings, next(state.network.parameters()).device
+    seed = job.task.seed
     log = checkpoint.with_name("train.log")
     state.network.train()
     with (

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from msdd.evaluate.features import lpips_distance
 from msdd.flow.sampler import per_scale
-from msdd.model.discriminator import discriminator
-from msdd.sections import Distil
+from msdd.params.sections import Distil
 from msdd.seeds import seed_of
 from msdd.train.adversary import Adversary, adaptive_weight
-from msdd.weights import lpips_network
+from msdd.train.discriminator import discriminator
+from msdd.weights.features import lpips_distance
+from msdd.weights.pretrained import lpips_network
 
 # Below this side a perceptual network sees little more than its own enlargement, so a weight that
 # is one number is taken for 0 there; a list with one weight per scale is taken as it stands.

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from msdd.sections import Optimisation
+from msdd.params.sections import Optimisation
 
 
 def optimiser(network: nn.Module, settings: Optimisation) -> torch.optim.AdamW:
@@ -22,9 +22,9 @@ def optimiser(network: nn.Module, settings: Optimisation) -> torch.optim.AdamW:
 def learning_rate(images: int, settings: Optimisation) -> float:
     """Rate of the step that begins after `images`: linear warm-up times a cosine to the end.
 
-    The cosine falls from `learning_rate` to `final_learning_rate` times that over the training.
+    The cosine falls from `learning_rate` to `min_lr_ratio` times that over the training.
     """
     warm = min(1.0, (images + settings.batch) / settings.warmup) if settings.warmup else 1.0
     cosine = 0.5 + 0.5 * math.cos(math.pi * images / settings.images)
-    floor = settings.final_learning_rate
+    floor = settings.min_lr_ratio
     return settings.learning_rate * warm * (floor + (1 - floor) * cosine)

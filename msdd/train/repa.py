@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from msdd.errors import MsddError
 from msdd.files import digest
-from msdd.model.discriminator import import_timm, standardised
 from msdd.model.uvit import UViT
-from msdd.sections import Repa as Settings
-from msdd.tokenizers import checkpoint
-from msdd.tokenizers.strict import load_strict
+from msdd.params.sections import Repa as Settings
+from msdd.weights import official
+from msdd.weights.features import standardised
+from msdd.weights.optional_imports import import_timm
+from msdd.weights.strict import load_strict
 
 NAME = "repa"  # of the MLP among the networks that are trained
 
@@ -62,7 +63,7 @@ def dinov2(settings: Settings, root: Path) -> nn.Module:
     Raises MsddError if the file is not there, has another digest or does not fit the name.
     """
     path = root / settings.file
-    state = checkpoint.read(path)
+    state = official.read(path)
     if (found := digest(path)) != settings.sha256:
         raise MsddError(f"stage1.repa.sha256 is {settings.sha256}, but {path} has {found}")
     timm = import_timm("stage1.repa")

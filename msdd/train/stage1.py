@@ -8,34 +8,37 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from msdd import layout
 from msdd.data.shards import Crops
 from msdd.device import prepare_device
-from msdd.evaluate.features import lpips_distance
 from msdd.flow.path import authors_weight, end_state, reduced, start_state
-from msdd.flow.scales import Scale, scales
-from msdd.model import store
+from msdd.flow.scales import Scale, split_time
 from msdd.model.autoencoder import Autoencoder, tokens
 from msdd.model.config import ModelConfig
 from msdd.model.kl_encoder import KLEncoder, divergence, draw, posterior
-from msdd.params import Params
-from msdd.sections import Stage1
+from msdd.params.sections import Stage1
+from msdd.pipeline import layout
+from msdd.pipeline.task import Task
 from msdd.seeds import seed_of
-from msdd.stages import task
-from msdd.train.carry_out import carry_out
-from msdd.train.given import give
+from msdd.train.frozen_encoder import give
 from msdd.train.job import Job
 from msdd.train.repa import NAME as REPA
 from msdd.train.repa import Repa, dinov2
-from msdd.weights import lpips_network
+from msdd.train.run_job import carry_out
+from msdd.weights import model_folder
+from msdd.weights.features import lpips_distance
+from msdd.weights.pretrained import lpips_network
 
 
-def run(params: Params, model: str, root: Path = Path(".")) -> dict[str, float]:
-    """Train the row `model` into `runs/<model>/stage1`; returns its last losses."""
-    device = prepare_device(params)
-    settings, config = params.stage1_of(model), model_config(params, model)
+def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
+    """Train the row `task.model` into `runs/<model>/stage1`; returns its last losses by term.
+
+    Raises MsddError for crops of another resolution, weights that cannot be had, and a loss that
+    is not a number.
+    """
+    device, settings = prepare_device(task.cpu_threads), task.stage1
+    config = ModelConfig.of(task.data.resolution, task.networks.model_dump())
     crops = Crops(root / layout.prepared(), "train", expect_resolution=config.resolution)
-    torch.manual_seed(seed_of("weights", params.seed))
+    torch.manual_seed(seed_of("weights", task.seed))
     network = Autoencoder(config)
     if settings.encoder:
         give(network.encoder, settings.encoder, root)
@@ -44,29 +47,22 @@ def run(params: Params, model: str, root: Path = Path(".")) -> dict[str, float]:
         network.add_module(REPA, Repa(network.decoder.uvit, settings.repa.block, seeing))
     network.to(device)
     lpips = lpips_network(settings.lpips_net, device) if settings.lpips else None
-    manifest = layout.prepared() / "manifest.json"
     job = Job(
-        row=model,
+        task=task,
         stage="stage1",
         part="",
-        folder=layout.stage1(model),
+        folder=layout.stage1(task.model),
         network=network,
         losses=lambda images: losses(network, images, settings, lpips),
         settings=settings,
-        task=task("train", params, [manifest], root, model=model),
-        export=lambda folder, state: store.save(folder, "teacher", config, result(state)),
+        export=lambda folder, state: model_folder.save(folder, "teacher", config, result(state)),
     )
-    return carry_out(job, params, crops, root)
+    return carry_out(job, crops, root)
 
 
 def result(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """What is trained but for REPA's MLP."""
     return {name: state[name] for name in state if not name.startswith(f"{REPA}.")}
-
-
-def model_config(params: Params, model: str) -> ModelConfig:
-    """Shape of the networks of a row of `models`."""
-    return ModelConfig.of(params.data.resolution, params.model_of(model).model_dump())
 
 
 def losses(
@@ -81,19 +77,19 @@ def losses(
     """
     latents, terms = sampled(network, images, settings)
     latents = drop(latents, network.decoder.null, settings)
-    levels = scales(network.config.scales)
+    scales = split_time(network.config.scales)
     shares = zip(
-        levels, images.tensor_split(len(levels)), latents.tensor_split(len(levels)), strict=True
+        scales, images.tensor_split(len(scales)), latents.tensor_split(len(scales)), strict=True
     )
     total = settings.kl * terms.get("kl", torch.zeros((), device=images.device))
     for scale, share, context in shares:
         x_e = reduced(share, scale)
-        t = torch.sigmoid(settings.time_mean + torch.randn(len(share), device=images.device))
+        t = torch.sigmoid(settings.logit_mean + torch.randn(len(share), device=images.device))
         error, X_e = velocity_error(network, x_e, t, scale, context)
         weight = authors_weight(t) if settings.loss_weight == "authors" else 1.0
         total = total + (weight * error).sum() / len(images)
         terms[f"scale{scale.index}"] = error.mean()
-        if lpips is not None and scale.index == len(levels) - 1:
+        if lpips is not None and scale.index == len(scales) - 1:
             terms["lpips"] = lpips_distance(lpips, X_e, x_e).mean()
             total = total + settings.lpips * terms["lpips"]
         if settings.repa:
@@ -129,5 +125,5 @@ def velocity_error(
 
 def drop(latents: Tensor, null: Tensor, settings: Stage1) -> Tensor:
     """Replace the latents of single images by the null latents, for classifier-free guidance."""
-    dropped = torch.rand(len(latents), 1, 1, device=latents.device) < settings.null_probability
+    dropped = torch.rand(len(latents), 1, 1, device=latents.device) < settings.cond_drop_prob
     return torch.where(dropped, null, latents)

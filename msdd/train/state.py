@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from msdd.files import atomic
-from msdd.sections import Optimisation
+from msdd.params.sections import Optimisation
 from msdd.train.adversary import Adversary
 from msdd.train.ema import Ema
 from msdd.train.optimiser import optimiser

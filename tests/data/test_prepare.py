@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from msdd.commands.stages import run_stage
 from msdd.data import prepare, shards
 from msdd.data.shards import Crops, allow_open_files
 from msdd.errors import MsddError
 from msdd.files import read_json
-from msdd.lock import hold
-from msdd.params import load
-from msdd.sections import Data
+from msdd.params.load import load
+from msdd.params.sections import Data
+from msdd.pipeline.lock import hold
 
 SIDE = 8
 TINY = load(Path(__file__).parents[2] / "presets/tiny.yaml")
@@ -70,7 +71,7 @@ def of_photograph(root, split):
 
 
 def test_photographs_become_balanced_and_mixed_crops(root):
-    result = prepare.run(params(), root)
+    result = run_stage(params(), "prepare", root)
     train, held_out = of_photograph(root, "train"), of_photograph(root, "held_out")
     assert not set(train) & set(held_out)
     counts = np.unique(train, return_counts=True)[1]
@@ -82,20 +83,20 @@ def test_photographs_become_balanced_and_mixed_crops(root):
 
 
 def test_the_same_input_gives_the_same_bytes(root, monkeypatch):
-    prepare.run(params(), root)
+    run_stage(params(), "prepare", root)
     first = whole_folder(root)
     monkeypatch.setattr(prepare, "JOB_BYTES", 3 * 3 * SIDE**2)  # several jobs a photograph
-    prepare.run(params(cpu_threads=4), root)
+    run_stage(params(cpu_threads=4), "prepare", root)
     assert whole_folder(root) == first
-    prepare.run(params(seed=1), root)
+    run_stage(params(seed=1), "prepare", root)
     assert whole_folder(root) != first
 
 
 def test_shards_hold_what_one_array_would(root, monkeypatch):
-    prepare.run(params(), root)
+    run_stage(params(), "prepare", root)
     whole = Crops(root / "data" / "prepared", "train").batch(np.arange(50))
     monkeypatch.setattr(shards, "SHARD_BYTES", 16 * 3 * SIDE**2)
-    prepare.run(params(), root)
+    run_stage(params(), "prepare", root)
     split = Crops(root / "data" / "prepared", "train")
     assert [len(shard) for shard in split.shards] == [16, 16, 16, 2]
     order = np.array([49, 3, 17, 3, 32, 0])
@@ -109,7 +110,7 @@ def test_bad_photographs_are_named_and_made_up_for(root):
     (root / "photos" / "torn.png").write_bytes(whole[: len(whole) // 2])
     (root / "photos" / "web.jpg").write_bytes(b"<html>")
     Image.new("RGB", (200, SIDE - 1)).save(root / "photos" / "thumb.png")
-    result = prepare.run(params(max_bad_fraction=0.25), root)
+    result = run_stage(params(max_bad_fraction=0.25), "prepare", root)
     found = manifest(root)
     assert {entry["name"] for entry in found["unreadable"]} == {"torn.png", "web.jpg"}
     assert {e["name"]: e["reason"] for e in found["unreadable"]}["web.jpg"].startswith("not an im")
@@ -123,38 +124,38 @@ def test_bad_photographs_are_named_and_made_up_for(root):
 def test_fewer_crops_than_photographs_replace_the_bad_ones_too(root):
     for name in ("3.png", "5.png", "8.png"):
         (root / "photos" / name).write_bytes(b"")
-    prepare.run(params(train_crops=4, held_out_crops=1, max_bad_fraction=1.0), root)
+    run_stage(params(train_crops=4, held_out_crops=1, max_bad_fraction=1.0), "prepare", root)
     assert len(set(of_photograph(root, "train"))) == 4
 
 
 def test_too_many_bad_photographs_are_an_error(root):
     (root / "photos" / "0.png").write_bytes(b"")
     with pytest.raises(MsddError, match=r"max_bad_fraction.*0.png: an empty file"):
-        prepare.run(params(max_bad_fraction=0.05), root)
+        run_stage(params(max_bad_fraction=0.05), "prepare", root)
     assert list((root / "data").iterdir()) == []
 
 
 def test_only_small_photographs_are_an_error(root):
     with pytest.raises(MsddError, match="can be used.*30 x 24 pixels give no crop"):
-        prepare.run(params(resolution=25), root)
+        run_stage(params(resolution=25), "prepare", root)
 
 
 def test_a_copy_on_both_sides_is_reported(root):
     (root / "test").mkdir()
     (root / "test" / "copy.png").write_bytes((root / "photos" / "4.png").read_bytes())
-    prepare.run(params(held_out="test"), root)
+    run_stage(params(held_out="test"), "prepare", root)
     assert manifest(root)["in_both_splits"] == ["copy.png"]
     assert manifest(root)["photographs"] == {"train": 10, "held_out": 1}
 
 
 def test_a_full_disk_leaves_what_was_there(root):
-    prepare.run(params(), root)
+    run_stage(params(), "prepare", root)
     before = whole_folder(root)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
         with pytest.raises(OSError):
-            prepare.run(params(train_crops=1000), root)
+            run_stage(params(train_crops=1000), "prepare", root)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert whole_folder(root) == before
@@ -164,13 +165,13 @@ def test_a_full_disk_leaves_what_was_there(root):
 def test_a_second_process_is_refused(root):
     told = f"is being made by process {os.getpid()} on"
     with hold(root / "checkpoints/data/prepared/lock"), pytest.raises(MsddError, match=told):
-        prepare.run(params(), root)
+        run_stage(params(), "prepare", root)
     assert not (root / "data").exists()
 
 
 def test_crops_that_cannot_fit_are_foreseen(root):
     with pytest.raises(MsddError, match="GiB are free"):
-        prepare.run(params(train_crops=10**15), root)
+        run_stage(params(train_crops=10**15), "prepare", root)
     assert list((root / "data").iterdir()) == []
 
 
@@ -178,7 +179,7 @@ def test_crops_say_what_is_missing(root):
     folder = root / "data" / "prepared"
     with pytest.raises(MsddError, match="run `msdd prepare`"):
         Crops(folder, "train")
-    prepare.run(params(), root)
+    run_stage(params(), "prepare", root)
     assert Crops(folder, "train", expect_resolution=SIDE).digest == manifest(root)["digest"]
     with pytest.raises(MsddError, match="8 px and data.resolution is 16"):
         Crops(folder, "train", expect_resolution=16)

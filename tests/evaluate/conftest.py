@@ -11,9 +11,10 @@ from random_inception import random_inception
 from skimage import data
 from two_folders import COUNT, SIDE
 
-from msdd import files, weights
+from msdd import files
 from msdd.data.photographs import EMBEDDED_TRAIN, embedded_photograph
-from msdd.evaluate import protocols, statistics
+from msdd.evaluate import protocols, reference_statistics
+from msdd.weights import pretrained
 
 TWO_CROPS = """
 first: { crop: adm, fid: { levels: shift, features: efficientnet-lite0 } }
@@ -24,7 +25,7 @@ second: { crop: lanczos, psnr: { levels: none, pool: 1 }, ssim: { levels: round,
 @pytest.fixture(scope="session")
 def inception_file(tmp_path_factory) -> Path:
     """Random weights in the format of pytorch_fid's file."""
-    path = tmp_path_factory.mktemp("inception") / weights.SOURCES["inception"].file
+    path = tmp_path_factory.mktemp("inception") / pretrained.SOURCES["inception"].file
     torch.save(random_inception(), path)
     return path
 
@@ -33,8 +34,8 @@ def inception_file(tmp_path_factory) -> Path:
 def inception(inception_file, monkeypatch) -> Path:
     """`feature_network("inception")` takes these random weights, for one test."""
     monkeypatch.setenv("MSDD_WEIGHTS", str(inception_file.parent))
-    source = replace(weights.SOURCES["inception"], digest=files.digest(inception_file))
-    monkeypatch.setitem(weights.SOURCES, "inception", source)
+    source = replace(pretrained.SOURCES["inception"], digest=files.digest(inception_file))
+    monkeypatch.setitem(pretrained.SOURCES, "inception", source)
     return inception_file
 
 
@@ -52,7 +53,7 @@ def own_cache(tmp_path_factory) -> Iterator[None]:
     """Statistics of reference sets are kept apart from the user's."""
     folder = tmp_path_factory.mktemp("statistics")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(statistics, "cached", lambda wanted: folder / f"{wanted.key}.npz")
+        patch.setattr(reference_statistics, "cached", lambda wanted: folder / f"{wanted.key}.npz")
         yield
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
-from msdd.evaluate import protocols, run
-from msdd.evaluate.processes import Team
-from msdd.evaluate.subject import Subject
+from msdd.evaluate import protocols, report
+from msdd.evaluate.distributed import Team
+from msdd.evaluate.named import Subject
 
 SIDE = 64
 CPU = torch.device("cpu")
@@ -31,5 +31,5 @@ def small(names: list[str]) -> dict:
 
 def evaluated(folder: Path, chosen: dict, team: Team | None = None, subject=SUBJECT, **more):
     """The report on `faded` in batches of 2."""
-    settings = run.Settings(2, CPU, **more)
-    return run.tokenizer(subject, folder, chosen, settings, team or Team())
+    settings = report.Settings(2, CPU, **more)
+    return report.tokenizer(subject, folder, chosen, settings, team or Team())

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from msdd.vision import import_torchvision
+from msdd.weights.optional_imports import import_torchvision
 
 
 def random_inception() -> dict[str, Tensor]:

@@ -24,16 +24,17 @@ from PIL import Image
 from random_inception import random_inception
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from msdd.data.image_folder import stacked
 from msdd.data.photographs import image_names, read_photograph
-from msdd.evaluate.evaluation import split
-from msdd.evaluate.features import Inception
-from msdd.evaluate.frechet import Moments, frechet_distance
-from msdd.evaluate.metrics import from_uint8, psnr, ssim
-from msdd.evaluate.perceptual import Lpips
-from msdd.evaluate.sources import stacked
-from msdd.evaluate.tally import FEATURE_BATCH
-from msdd.vision import import_torchvision
-from msdd.weights import feature_network, frozen, lpips_network
+from msdd.data.pixels import from_uint8
+from msdd.evaluate.accumulator import FEATURE_BATCH
+from msdd.evaluate.loop import split
+from msdd.metrics.frechet import Moments, frechet_distance
+from msdd.metrics.perceptual import Lpips
+from msdd.metrics.pixel import psnr, ssim
+from msdd.weights.features import Inception
+from msdd.weights.optional_imports import import_torchvision
+from msdd.weights.pretrained import feature_network, frozen, lpips_network
 
 
 def psnr_of_each(originals: np.ndarray, made: np.ndarray) -> list[float]:

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from msdd.evaluate.cropping import CROPS, adm
-from msdd.vision import import_torchvision
+from msdd.data.centre_crops import CROPS, adm
+from msdd.weights.optional_imports import import_torchvision
 
 SIZES = [(512, 512), (451, 300), (300, 451), (129, 64), (61, 90)]  # (width, height)
 

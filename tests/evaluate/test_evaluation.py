@@ -10,11 +10,11 @@ from faded import CPU, SIDE, evaluated, small
 from PIL import Image
 
 from msdd.errors import MsddError
-from msdd.evaluate import protocols, run
-from msdd.evaluate.figures import groups
-from msdd.evaluate.processes import Team
-from msdd.evaluate.shown import notes
-from msdd.evaluate.subject import Subject
+from msdd.evaluate import protocols, report
+from msdd.evaluate.distributed import Team
+from msdd.evaluate.named import Subject
+from msdd.evaluate.summary import groups
+from msdd.evaluate.text import notes
 
 pytestmark = pytest.mark.usefixtures("own_cache", "one_thread")
 
@@ -67,8 +67,8 @@ def of_folders(root: Path, features: str = "none") -> dict:
     """`primary` without LPIPS."""
     primary = protocols.load(["primary"])["primary"].with_features(features)
     chosen = {"primary": primary.model_copy(update={"lpips": None})}
-    report = run.folders(root / "o", root / "r", chosen, run.Settings(2, CPU), Team())
-    return report["protocols"]["primary"]
+    found = report.folders(root / "o", root / "r", chosen, report.Settings(2, CPU), Team())
+    return found["protocols"]["primary"]
 
 
 def test_identical_folders_are_at_0_and_infinity(photographs, tmp_path):
@@ -139,10 +139,10 @@ def test_only_ssim_needs_its_window(tmp_path):
     with pytest.raises(MsddError, match="0 has 6 x 9 pixels: SSIM needs 7 a side"):
         of_folders(tmp_path)
     dito = protocols.load(["dito"])["dito"].with_features("none")
-    report = run.folders(
-        tmp_path / "o", tmp_path / "r", {"dito": dito}, run.Settings(2, CPU), Team()
+    found = report.folders(
+        tmp_path / "o", tmp_path / "r", {"dito": dito}, report.Settings(2, CPU), Team()
     )
-    assert report["protocols"]["dito"]["per_image"] == {"psnr": [None] * 2}
+    assert found["protocols"]["dito"]["per_image"] == {"psnr": [None] * 2}
 
 
 def test_an_image_that_comes_back_unchanged_has_no_error(photographs):

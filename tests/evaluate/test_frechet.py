@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from msdd.errors import MsddError
-from msdd.evaluate.frechet import Moments, frechet_distance
-from msdd.evaluate.statistics import Reference
-from msdd.vision import import_torchvision
+from msdd.evaluate.reference_statistics import Reference
+from msdd.metrics.frechet import Moments, frechet_distance
+from msdd.weights.optional_imports import import_torchvision
 
 
 def features(count: int, dimensions: int, seed: int = 0) -> torch.Tensor:

@@ -3,14 +3,8 @@
 import numpy as np
 import pytest
 
-from msdd.evaluate import intervals
-from msdd.evaluate.intervals import (
-    bootstrap,
-    bootstraps,
-    paired,
-    paired_pooled_psnr,
-    pooled_psnr,
-)
+from msdd.metrics import intervals
+from msdd.metrics.intervals import bootstrap, bootstraps, paired, paired_pooled_psnr, pooled_psnr
 
 VALUES = np.random.default_rng(1).normal(25, 4, 400)
 

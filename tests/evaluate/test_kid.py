@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from msdd.errors import MsddError
-from msdd.evaluate import kid as module
-from msdd.evaluate.kid import Sample, kid, subset_estimates, subsets
-from msdd.vision import import_torchvision
+from msdd.metrics import kid as module
+from msdd.metrics.kid import Sample, kid, subset_estimates, subsets
+from msdd.weights.optional_imports import import_torchvision
 
 
 def features(count: int, seed: int, dimensions: int = 16, shift: float = 0.0) -> torch.Tensor:

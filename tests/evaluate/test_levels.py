@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from msdd.evaluate.levels import level_table, of_originals, of_reconstructions
+from msdd.metrics.quantisation import level_table, of_originals, of_reconstructions
 
 LEVELS = np.arange(256, dtype=np.uint8)
 

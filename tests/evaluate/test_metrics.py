@@ -4,8 +4,9 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
+from msdd.data.pixels import check_finite, from_uint8, to_uint8
 from msdd.errors import MsddError
-from msdd.evaluate.metrics import check_finite, from_uint8, psnr, squared_error, ssim, to_uint8
+from msdd.metrics.pixel import psnr, squared_error, ssim
 
 
 def random_uint8(*shape: int, seed: int = 0) -> torch.Tensor:

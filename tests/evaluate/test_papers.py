@@ -10,10 +10,10 @@ from faded import SIDE, evaluated, faded, small
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
-from msdd.evaluate.cropping import CROPS
-from msdd.evaluate.frechet import Moments, frechet_distance
-from msdd.evaluate.sources import stacked
-from msdd.weights import feature_network, lpips_network
+from msdd.data.centre_crops import CROPS
+from msdd.data.image_folder import stacked
+from msdd.metrics.frechet import Moments, frechet_distance
+from msdd.weights.pretrained import feature_network, lpips_network
 
 NAMES = ["astronaut.png", "chelsea.png", "china.jpg", "coffee.png", "motorcycle_left.png"]
 pytestmark = pytest.mark.usefixtures("own_cache")

@@ -4,15 +4,9 @@ import pytest
 import torch
 from skimage import data
 
-from msdd.evaluate.metrics import from_uint8
-from msdd.evaluate.perceptual import (
-    DREAMSIM_FILES,
-    Lpips,
-    dreamsim_folder,
-    padded,
-    without_dreamsim,
-)
-from msdd.weights import lpips_network
+from msdd.data.pixels import from_uint8
+from msdd.metrics.perceptual import DREAMSIM_FILES, Lpips, dreamsim_folder, padded, without_dreamsim
+from msdd.weights.pretrained import lpips_network
 
 
 def crops(count: int, side: int) -> torch.Tensor:

@@ -10,8 +10,8 @@ import torch
 from faded import SIDE, SUBJECT, evaluated
 
 from msdd.errors import MsddError
-from msdd.evaluate import processes
-from msdd.evaluate.subject import Subject
+from msdd.evaluate import distributed
+from msdd.evaluate.named import Subject
 
 pytestmark = pytest.mark.usefixtures("own_cache", "one_thread")
 
@@ -23,7 +23,7 @@ def one_of_many(
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1"}
     os.environ["MASTER_PORT"] = str(port)
     try:
-        report = evaluated(folder, chosen, processes.join(), subject)
+        report = evaluated(folder, chosen, distributed.join(), subject)
     except MsddError as error:
         report = str(error)
     if rank == 0:

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from msdd import layout
 from msdd.data.shards import Crops
 from msdd.errors import MsddError
 from msdd.evaluate.measure import measure
-from msdd.evaluate.stage import run, run_reference
+from msdd.evaluate.stage import run, run_baseline
 from msdd.files import read_json
-from msdd.params import Params
-from msdd.tokenizers.reference import MeanColour
+from msdd.params.schema import Params
+from msdd.pipeline import layout
+from msdd.tokenizers.baselines import MeanColour
 
 IMAGES = 6
 
@@ -35,14 +35,14 @@ def decibels(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def test_mean_colour_is_what_numpy_says(params, workdir):
-    metrics = run_reference(params, "mean-colour", workdir)
+    metrics = run_baseline(params, "mean-colour", workdir)
     images = held_out(workdir)
     flat = images.mean((1, 2), keepdims=True).round()
-    found = read_json(workdir / layout.reference("mean-colour"))
+    found = read_json(workdir / layout.baseline("mean-colour"))
     assert found["per_image"]["psnr"] == pytest.approx(decibels(images, flat), abs=1e-6)
     assert metrics["psnr"]["mean"] == pytest.approx(np.mean(found["per_image"]["psnr"]))
     assert metrics["psnr"]["low"] < metrics["psnr"]["mean"] < metrics["psnr"]["high"]
-    samples = np.load(workdir / layout.samples(layout.reference("mean-colour")))
+    samples = np.load(workdir / layout.samples(layout.baseline("mean-colour")))
     assert samples.dtype == np.uint8 and np.abs(samples - flat).max() <= 1
 
 
@@ -53,7 +53,7 @@ def test_an_evaluation_says_what_was_measured_and_repeats_its_bytes(params, trai
     path = root / layout.evaluation("msdd", None, "teacher")
     first, found = path.read_bytes(), read_json(path)
     expected = {"decode": "teacher", "of": "msdd", "student": None, "protocol": "primary"}
-    expected |= {"steps": [2, 2], "guidance": [1.5, 1.5], "forward_passes": 8, "scales": [8, 16]}
+    expected |= {"steps": [2, 2], "guidance": [1.5, 1.5], "nfe": 8, "scales": [8, 16]}
     assert expected.items() <= found.items()
     assert found["metrics"] == metrics and found["ids"] == list(range(IMAGES))
     decoded = np.load(layout.samples(path)).astype(np.float64)
@@ -77,6 +77,6 @@ def test_a_reconstruction_that_is_no_number_names_its_image(params, prepared):
         measure("broken", Broken(16), crops, settings, 0, torch.device("cpu"))
 
 
-def test_an_unknown_reference_is_named(params, prepared):
-    with pytest.raises(MsddError, match="no reference 'black'; there are mean-colour, bicubic"):
-        run_reference(params, "black", prepared)
+def test_an_unknown_baseline_is_named(params, prepared):
+    with pytest.raises(MsddError, match="no baseline 'black'; there are mean-colour, bicubic"):
+        run_baseline(params, "black", prepared)

@@ -6,11 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from msdd import weights
 from msdd.errors import MsddError
-from msdd.evaluate.frechet import Moments, frechet_distance
-from msdd.evaluate.kid import Sample
-from msdd.evaluate.statistics import (
+from msdd.evaluate.reference_statistics import (
     Reference,
     cached,
     find,
@@ -20,7 +17,10 @@ from msdd.evaluate.statistics import (
     read,
     write,
 )
-from msdd.vision import import_torchvision
+from msdd.metrics.frechet import Moments, frechet_distance
+from msdd.metrics.kid import Sample
+from msdd.weights import pretrained
+from msdd.weights.optional_imports import import_torchvision
 
 OF = identity("a1b2", "adm 256 round", "inception", "tf1")
 
@@ -119,4 +119,4 @@ def test_digests_are_of_content_and_name(tmp_path):
     whole, part, moved = (("a", a), ("b", b)), (("a", a),), (("x/a", a), ("b", b))
     swapped = (("a", b), ("b", a))
     assert len({images_digest(named) for named in (whole, part, moved, swapped)}) == 4
-    assert OF.weights == weights.SOURCES["inception"].digest
+    assert OF.weights == pretrained.SOURCES["inception"].digest

@@ -7,13 +7,13 @@ import torch
 from faded import CPU, SIDE, SUBJECT, evaluated, faded
 from PIL import Image
 
-from msdd.evaluate import evaluation
-from msdd.evaluate.instruments import Instruments
-from msdd.evaluate.processes import Team
+from msdd.evaluate import loop
+from msdd.evaluate.accumulator import Tally
+from msdd.evaluate.checkpoint import Store
+from msdd.evaluate.distributed import Team
+from msdd.evaluate.named import Subject
+from msdd.evaluate.networks import Instruments
 from msdd.evaluate.sources import Cropped
-from msdd.evaluate.store import Store
-from msdd.evaluate.subject import Subject
-from msdd.evaluate.tally import Tally
 
 pytestmark = pytest.mark.usefixtures("own_cache", "one_thread")
 
@@ -60,7 +60,7 @@ def test_two_tokenizers_share_a_folder(photographs, two, report_of_two, tmp_path
 def test_an_interruption_waits_for_the_tally_to_be_whole(sigint):
     done = []
     sigint(signal.default_int_handler)
-    with pytest.raises(KeyboardInterrupt), evaluation.uninterrupted():
+    with pytest.raises(KeyboardInterrupt), loop.uninterrupted():
         signal.raise_signal(signal.SIGINT)
         done.append("all of the block")
     assert done and signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -74,16 +74,16 @@ def test_fewer_processes_go_on_where_more_were_stopped(photographs, tmp_path, ss
     """Each of two has saved its batches; one takes over, also when it stops in between."""
     source = Cropped(photographs, "bilinear", SIDE, faded, CPU)
     store, whole = Store(tmp_path, "key"), new_tally(ssdd)
-    assert evaluation.measure(source, whole, 2)
+    assert loop.measure(source, whole, 2)
     for rank in range(2):
-        ranges = evaluation.split(5, 2)[rank:2:2]
-        evaluation.take(source, new_tally(ssdd), ranges, "", Team(rank, 2), store)
+        ranges = loop.split(5, 2)[rank:2:2]
+        loop.take(source, new_tally(ssdd), ranges, "", Team(rank, 2), store)
     both = [path.read_bytes() for path in sorted(store.folder.iterdir())]
     resumed = new_tally(ssdd)
     store.resume(resumed)
     assert sorted(resumed.ids) == [0, 1, 2, 3] and len(list(store.folder.iterdir())) == 1
     (store.folder / "process1.safetensors").write_bytes(both[1])
-    assert evaluation.measure(source, again := new_tally(ssdd), 2, store=store)
+    assert loop.measure(source, again := new_tally(ssdd), 2, store=store)
     for side in whole.features:
         ends = [tally.sums[str(side)].moments for tally in (again, whole)]
         assert torch.equal(ends[0].covariance, ends[1].covariance)
@@ -93,7 +93,7 @@ def test_fewer_processes_go_on_where_more_were_stopped(photographs, tmp_path, ss
 
 def test_a_damaged_state_is_made_anew(photographs, tmp_path, ssdd, capsys):
     source, store = Cropped(photographs, "bilinear", SIDE, faded, CPU), Store(tmp_path, "key")
-    evaluation.measure(source, new_tally(ssdd), 2, store=store)
+    loop.measure(source, new_tally(ssdd), 2, store=store)
     store.path(0).write_bytes(store.path(0).read_bytes()[:-9])
     store.resume(fresh := new_tally(ssdd))
     assert not fresh.ids and "process0.safetensors is damaged" in capsys.readouterr().err

@@ -12,8 +12,8 @@ from PIL import Image
 from skimage import data
 
 from msdd.cli import main
-from msdd.evaluate import evaluation
-from msdd.evaluate.subject import Decoding, opened
+from msdd.evaluate import loop
+from msdd.evaluate.named import Decoding, opened
 
 
 def brighter(images: torch.Tensor) -> torch.Tensor:
@@ -97,7 +97,7 @@ def test_started_with_the_signal_ignored_it_runs_to_its_end(folders, tmp_path, s
     what = ["--tokenizer", "test_subject:signalled", "--images", str(folders / "o")]
     how = ["--resolution", "32", "--features", "none", "--protocol", "msdd", "--batch", "2"]
     assert main(["evaluate", *what, *how, "--work", str(tmp_path)]) == 0
-    with evaluation.uninterrupted():
+    with loop.uninterrupted():
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 

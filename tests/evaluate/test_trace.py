@@ -6,7 +6,7 @@ import torch
 from msdd.evaluate.trace import jump_noise, trace
 from msdd.flow.jump import block_noise, jump
 from msdd.flow.path import end_state, reduced, start_state, up
-from msdd.flow.scales import scales
+from msdd.flow.scales import split_time
 from msdd.model.config import ModelConfig
 from msdd.model.encoder import Encoder
 from msdd.tokenizers.msdd import MSDD
@@ -42,7 +42,7 @@ def decode(S: int, steps: int, rule: str):
 @pytest.mark.parametrize("S", [1, 2, 4])
 def test_clean_estimates_are_the_reduced_images(S, steps, rule):
     images, estimates, _ = decode(S, steps, rule)
-    for scale, estimate in zip(scales(S), estimates, strict=True):
+    for scale, estimate in zip(split_time(S), estimates, strict=True):
         torch.testing.assert_close(estimate, reduced(images, scale), atol=2e-5, rtol=0)
 
 

@@ -6,9 +6,9 @@ import torch
 from msdd.flow.correlation import CORRELATIONS
 from msdd.flow.jump import block_noise, carried, jump
 from msdd.flow.path import end_state, start_state, up
-from msdd.flow.scales import scales
+from msdd.flow.scales import split_time
 
-JUMPS = [pair for S in range(2, 6) for pair in zip(scales(S), scales(S)[1:], strict=False)]
+JUMPS = [pair for S in range(2, 6) for pair in zip(split_time(S), split_time(S)[1:], strict=False)]
 NAMES = [f"S{S}-to{i}" for S in range(2, 6) for i in range(1, S)]
 every_jump = pytest.mark.parametrize("before, after", JUMPS, ids=NAMES)
 every_rule = pytest.mark.parametrize("rule", CORRELATIONS)

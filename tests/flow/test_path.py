@@ -15,9 +15,9 @@ from msdd.flow.path import (
     start_state,
     up,
 )
-from msdd.flow.scales import scales
+from msdd.flow.scales import split_time
 
-SCALES = [scale for S in range(1, 6) for scale in scales(S)]
+SCALES = [scale for S in range(1, 6) for scale in split_time(S)]
 NAMES = [f"S{S}-scale{i}" for S in range(1, 6) for i in range(S)]
 every_scale = pytest.mark.parametrize("scale", SCALES, ids=NAMES)
 
@@ -47,11 +47,11 @@ def test_a_start_shows_what_the_previous_scale_has_ended_with(S):
     """x_s of a scale is Up of the previous x_e, as only repeated block means make it."""
     image = torch.randn(2, 3, 32, 32, dtype=torch.float64)
     x = image
-    for previous, scale in reversed(list(zip(scales(S), scales(S)[1:], strict=False))):
+    for previous, scale in reversed(list(zip(split_time(S), split_time(S)[1:], strict=False))):
         exact(reduced(image, scale), x)
         exact(blurred(x), up(reduced(image, previous)))
         x = down(x)
-    exact(reduced(image, scales(S)[0]), x)
+    exact(reduced(image, split_time(S)[0]), x)
 
 
 def test_up_repeats_and_down_averages():

@@ -7,8 +7,8 @@ from msdd.flow.correlation import CORRELATIONS
 from msdd.flow.jump import block_noise, carried
 from msdd.flow.noise import image_noise
 from msdd.flow.path import end_state, reduced, start_state
-from msdd.flow.sampler import euler, forward_passes, per_scale, sample, split_steps
-from msdd.flow.scales import scales
+from msdd.flow.sampler import euler, nfe, per_scale, sample, split_steps
+from msdd.flow.scales import split_time
 
 
 def normals(S: int, coarsest: int = 4) -> list[torch.Tensor]:
@@ -60,7 +60,7 @@ def test_forward_passes_are_the_calls(guidance, passes):
     """N steps are N evaluations a branch, and guidance 1 has no second branch."""
     velocity, steps = Counted(), [5, 3, 1]
     sample(velocity, normals(3), steps, guidance)
-    assert len(velocity.calls) == forward_passes(steps, guidance) == passes
+    assert len(velocity.calls) == nfe(steps, guidance) == passes
     for i, (n, g) in enumerate(zip(steps, guidance, strict=True)):
         times = [1 - k / n for k in range(n)]
         for conditional in [True] + [False] * (g != 1):
@@ -72,14 +72,14 @@ def test_guidance_extrapolates_from_the_null_branch():
     x = torch.ones(1, 3, 4, 4, dtype=torch.float64)
     for guidance in (0, 1, 1.5, 3):
         v = 0.25 + guidance * (0.5 - 0.25)
-        found = euler(Counted(), x, scales(1)[0], 2, guidance)
+        found = euler(Counted(), x, split_time(1)[0], 2, guidance)
         torch.testing.assert_close(found, x * (1 - v / 2) ** 2)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7])
 def test_euler_is_exact_on_a_constant_field(steps):
     x, v = normals(1)[0], torch.randn(2, 3, 4, 4, dtype=torch.float64)
-    found = euler(lambda *_: v, x, scales(1)[0], steps)
+    found = euler(lambda *_: v, x, split_time(1)[0], steps)
     torch.testing.assert_close(found, x - v, atol=1e-14, rtol=0)
 
 
@@ -102,7 +102,7 @@ def test_the_exact_velocity_of_one_image_reproduces_it(S, steps, rule):
 
     drawn, noise = normals(S), None
     states = sample(velocity, drawn, [steps] * S, [1] * S, CORRELATIONS[rule])
-    for scale, normal, state in zip(scales(S), drawn, states, strict=True):
+    for scale, normal, state in zip(split_time(S), drawn, states, strict=True):
         fresh = block_noise(normal, CORRELATIONS[rule])
         noise = normal if noise is None else carried(noise, fresh)
         expected = end_state(reduced(image, scale), noise, scale)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from msdd.flow.scales import scales
+from msdd.flow.scales import split_time
 
 COUNTS = range(1, 7)
 
@@ -11,26 +11,27 @@ COUNTS = range(1, 7)
 @pytest.mark.parametrize("S", COUNTS)
 def test_levels(S):
     """e_i = 1 - (i+1)/S; s_0 = 1 and s_i = 2e/(1+e), which with e = 1 - i/S is 2(S-i)/(2S-i)."""
-    assert [scale.end for scale in scales(S)] == pytest.approx([1 - (i + 1) / S for i in range(S)])
+    ends = [1 - (i + 1) / S for i in range(S)]
+    assert [scale.end for scale in split_time(S)] == pytest.approx(ends)
     starts = [2 * (S - i) / (2 * S - i) for i in range(S)]
-    assert [scale.start for scale in scales(S)] == pytest.approx(starts, rel=1e-15)
-    assert scales(S)[0].start == 1 and scales(S)[-1].end == 0
+    assert [scale.start for scale in split_time(S)] == pytest.approx(starts, rel=1e-15)
+    assert split_time(S)[0].start == 1 and split_time(S)[-1].end == 0
 
 
 @pytest.mark.parametrize("S", COUNTS)
 def test_each_scale_takes_its_share_of_the_global_time(S):
     """T falls from 1 to 0 without gaps; shares are proportional to s - e."""
-    levels = scales(S)
-    assert levels[0].first == 1 and levels[-1].last == 0
-    assert [a.last for a in levels[:-1]] == [b.first for b in levels[1:]]
-    lengths = torch.tensor([scale.start - scale.end for scale in levels], dtype=torch.float64)
-    shares = [scale.first - scale.last for scale in levels]
+    scales = split_time(S)
+    assert scales[0].first == 1 and scales[-1].last == 0
+    assert [a.last for a in scales[:-1]] == [b.first for b in scales[1:]]
+    lengths = torch.tensor([scale.start - scale.end for scale in scales], dtype=torch.float64)
+    shares = [scale.first - scale.last for scale in scales]
     assert shares == pytest.approx((lengths / lengths.sum()).tolist(), rel=1e-12)
 
 
 def test_time_is_linear_inside_a_scale():
     """S = 2 by hand: flow lengths 1/2 and 2/3, so the coarse scale has 3/7 of the time."""
-    coarse, fine = scales(2)
+    coarse, fine = split_time(2)
     assert coarse.last == fine.first == pytest.approx(4 / 7)
     times = fine.time(torch.tensor([1.0, 0.25, 0.0]))
     torch.testing.assert_close(times, torch.tensor([4 / 7, 1 / 7, 0]))
@@ -38,9 +39,10 @@ def test_time_is_linear_inside_a_scale():
 
 
 def test_resolutions_double():
-    assert [(scale.index, scale.factor) for scale in scales(4)] == [(0, 8), (1, 4), (2, 2), (3, 1)]
+    factors = [(scale.index, scale.factor) for scale in split_time(4)]
+    assert factors == [(0, 8), (1, 4), (2, 2), (3, 1)]
 
 
 def test_no_scale_is_an_error():
     with pytest.raises(ValueError, match="at least one scale, not 0"):
-        scales(0)
+        split_time(0)

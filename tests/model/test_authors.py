@@ -11,11 +11,11 @@ from msdd.errors import MsddError
 from msdd.flow.jump import jump
 from msdd.flow.path import authors_weight, end_state, reduced, start_state
 from msdd.flow.sampler import euler
-from msdd.flow.scales import scales
-from msdd.model.authors import from_authors
+from msdd.flow.scales import split_time
 from msdd.model.config import ModelConfig
 from msdd.model.decoder import Decoder
 from msdd.model.encoder import Encoder
+from msdd.weights.authors import from_authors
 
 CASES = cases("msdd", "msdd")
 PUBLISHED = ModelConfig(256, 4, 8, 8, 768, 12, 12, 128, 32, "line")
@@ -86,9 +86,9 @@ def test_decoding_in_one_step_a_scale(case, guidance):
     def velocity(x, t, scale, conditional):
         return decoder.velocity(x, t, scale, io["latent"] if conditional else None)
 
-    levels = scales(decoder.config.scales)
-    x = euler(velocity, io["noise"], levels[0], 1, guidance)
-    for before, scale in zip(levels, levels[1:], strict=False):
+    scales = split_time(decoder.config.scales)
+    x = euler(velocity, io["noise"], scales[0], 1, guidance)
+    for before, scale in zip(scales, scales[1:], strict=False):
         x = jump(x, io[f"block_noise_{scale.index}"], before.end)
         x = euler(velocity, x, scale, 1, guidance)
     torch.testing.assert_close(x, io[f"decode_steps1_cfg{guidance}"], atol=1e-2, rtol=0)
@@ -99,7 +99,7 @@ def test_training_loss(case):
     """Of their weights on their images, noise and times: to 1e-3, as their table is discrete."""
     encoder, decoder, io, _ = case
     latents, total = encoder(io["train_image"]), 0.0
-    for scale in scales(decoder.config.scales):
+    for scale in split_time(decoder.config.scales):
         chosen = io["train_stage_of_image"] == scale.index
         x_e, noise = reduced(io["train_image"][chosen], scale), io[f"train_noise_{scale.index}"]
         t = 1 - (1000 * torch.sigmoid(io[f"train_normal_{scale.index}"])).floor() / 1000
@@ -134,7 +134,7 @@ def test_schedule_agrees_with_the_authors_table(folder):
     """Their 1000-point table is discrete; ours is the closed form behind it."""
     config = json.loads((folder / "config.json").read_text())
     for table in config["schedules_S1_to_S5"]:
-        for scale, row in zip(scales(table["stages"]), table["rows"], strict=True):
+        for scale, row in zip(split_time(table["stages"]), table["rows"], strict=True):
             ours = [scale.start, scale.end, scale.first, scale.last]
             first, last = row["global_timestep_first"] / 1000, row["global_timestep_last"] / 1000
             theirs = [row["start_t"], row["end_t"], first, last]

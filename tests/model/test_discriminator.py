@@ -9,9 +9,9 @@ from recorded import cases
 from safetensors.torch import load_file
 from torch import nn
 
-from msdd import files, weights
+from msdd import files
 from msdd.errors import MsddError
-from msdd.model.discriminator import (
+from msdd.train.discriminator import (
     DINO_DEPTHS,
     DinoFeatures,
     FeatureDiscriminator,
@@ -21,10 +21,11 @@ from msdd.model.discriminator import (
     dino_network,
     discriminator,
     head,
-    import_timm,
     spectral_weight,
 )
-from msdd.weights import lpips_network
+from msdd.weights import pretrained
+from msdd.weights.optional_imports import import_timm
+from msdd.weights.pretrained import lpips_network
 
 CASES = cases("msdd", "disc_head")
 
@@ -244,7 +245,7 @@ def test_dino_without_weights_says_where_to_put_them(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.delenv("MSDD_WEIGHTS", raising=False)
-    monkeypatch.setattr(weights, "TIMEOUT", 1e-6)
+    monkeypatch.setattr(pretrained, "TIMEOUT", 1e-6)
     with pytest.raises(MsddError, match="put vit_small_patch16_224.dino-49a1c6cc.bin into"):
         discriminator("dino")
 
@@ -254,8 +255,8 @@ def test_dino_takes_a_given_file_and_draws_no_weights(tmp_path, monkeypatch):
     network = import_timm("this test").create_model("vit_small_patch16_224.dino", num_classes=0)
     path = tmp_path / "vit.bin"
     torch.save(network.state_dict(), path)
-    source = weights.Source(path.name, files.digest(path), whole=True)
-    monkeypatch.setitem(weights.SOURCES, "dino-vit-s16", source)
+    source = pretrained.Source(path.name, files.digest(path), whole=True)
+    monkeypatch.setitem(pretrained.SOURCES, "dino-vit-s16", source)
     monkeypatch.setenv("MSDD_WEIGHTS", str(tmp_path))
     state = torch.get_rng_state()
     found = dino_network()

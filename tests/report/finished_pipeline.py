@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from msdd import layout
 from msdd.files import write_json
-from msdd.mistakes import read_yaml
-from msdd.params import Params, parse
+from msdd.params.load import parse
+from msdd.params.schema import Params
+from msdd.params.validate import read_yaml
+from msdd.pipeline import layout
 
 ROOT = Path(__file__).parents[2]
 IMAGES, KEPT, SIDE = 40, 16, 32
@@ -73,8 +74,8 @@ def make(root: Path, **changed: object) -> Params:
     shutil.copy(ROOT / layout.published(), root / layout.published())
     held_out = prepared(root)
     for name, noise in (("mean-colour", 60), ("bicubic", 12)):
-        evaluation(root, layout.reference(name), {"decode": name, "of": name}, held_out, noise)
-        timing(root, layout.reference(name), 4e4)
+        evaluation(root, layout.baseline(name), {"decode": name, "of": name}, held_out, noise)
+        timing(root, layout.baseline(name), 4e4)
     for decode in params.decodes:
         measured(root, params, decode, held_out)
     for folder, first, last, images in trainings():
@@ -121,7 +122,7 @@ def measured(root: Path, params: Params, decode: str, held_out: np.ndarray) -> N
         "steps": [1 if student else 12 // len(scales)] * len(scales),
         "guidance": [1.0 if student else 1.5] * len(scales),
         "jump": params.decodes[decode].jump,
-        "forward_passes": cost,
+        "nfe": cost,
         "scales": scales,
         "tokens": 16,
         "dim": 16,
@@ -156,10 +157,10 @@ def evaluation(root: Path, path: Path, row: dict, held_out: np.ndarray, noise: f
 
 
 def timing(root: Path, path: Path, speed: float, **changed: object) -> None:
-    box = {"device": "Some CPU @ 2.0", "threads": 2, "precision": "fp32", "batch": 64}
-    box |= {"images_per_second": speed, "seconds": 64 / speed}
+    region = {"device": "Some CPU @ 2.0", "threads": 2, "precision": "fp32", "batch": 64}
+    region |= {"images_per_second": speed, "seconds": 64 / speed}
     provenance = {"provenance": {"commit": "0123456789abcdef", "dirty": False}}
-    write_json(root / layout.timing(path), box | provenance | changed)
+    write_json(root / layout.timing(path), region | provenance | changed)
 
 
 def trainings() -> list[tuple[Path, float, float, int]]:

@@ -3,8 +3,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from msdd import layout
 from msdd.files import read_json, write_json
+from msdd.pipeline import layout
 from msdd.report import ablation
 
 
@@ -46,7 +46,7 @@ def test_rows_compare_the_same_crops_and_judge(finished):
     of, against = (read_json(root / file) for file in row["file"].split("; "))
     assert (of["decode"], against["decode"]) == ("student-finetuned", "student")
     assert row["psnr_of"] == pytest.approx(of["metrics"]["psnr"]["mean"], rel=1e-15)
-    assert row["forward_passes_against"] == against["forward_passes"]
+    assert row["nfe_against"] == against["nfe"]
     for metric in ("psnr", "lpips_alex"):
         gain = np.subtract(of["per_image"][metric], against["per_image"][metric])
         low, mean, high = (row[f"{metric}_difference{end}"] for end in ("_low", "", "_high"))

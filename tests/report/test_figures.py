@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from msdd import layout
 from msdd.files import read_json, write_json
+from msdd.pipeline import layout
 from msdd.report import curves, figures, notes, pixels, pyramid, quality_speed
 from msdd.report.results import read
 
@@ -89,8 +89,10 @@ def test_what_was_not_timed_trained_or_traced_is_left_out(finished):
 def test_labels_of_close_points_do_not_overlap():
     taken = [(-4.0, -4.0, 4.0, 4.0)]
     for _ in range(6):
-        boxes = quality_speed.places(0.0, 0.0, 60.0)
-        found = min(boxes, key=lambda box: sum(quality_speed._overlap(box, o) for o in taken))
+        regions = quality_speed.places(0.0, 0.0, 60.0)
+        found = min(
+            regions, key=lambda region: sum(quality_speed._overlap(region, o) for o in taken)
+        )
         assert not any(quality_speed._overlap(found, other) for other in taken)
         taken.append(found)
 

@@ -6,7 +6,7 @@ import subprocess
 import finished_pipeline as pipeline
 import pytest
 
-from msdd import layout
+from msdd.pipeline import layout
 from msdd.report import ablation, table1, table2
 from msdd.report.table import escape
 

@@ -2,9 +2,9 @@ import finished_pipeline as pipeline
 import pandas as pd
 import pytest
 
-from msdd import layout
 from msdd.errors import MsddError
 from msdd.files import read_json
+from msdd.pipeline import layout
 from msdd.report import published, table1
 
 
@@ -33,7 +33,7 @@ def test_published_and_measured_rows_never_mix(groups):
 
 def test_every_published_figure_has_its_source(groups):
     theirs, *_ = groups
-    for column in ("tokens", "dim", "rfid", "psnr", "ssim", "forward_passes", "images_per_second"):
+    for column in ("tokens", "dim", "rfid", "psnr", "ssim", "nfe", "images_per_second"):
         assert (theirs[column].notna() == theirs[f"{column}_source"].notna()).all()
     assert theirs["source"].str.fullmatch(r"\[\d+(, \d+)*\]").all()
 
@@ -68,7 +68,7 @@ def test_an_evaluation_of_another_system_keeps_its_name(finished):
     path.write_text(path.read_text().replace('"of":', '"system": "SD-VAE",\n  "of":'))
     table1.run(params, root)
     frame = pd.read_csv(root / layout.table("table1", "csv"))
-    assert frame.set_index("row").loc["teacher", "system"] == "SD-VAE"
+    assert frame.set_index("decode").loc["teacher", "system"] == "SD-VAE"
 
 
 def test_the_published_file_is_valid_and_explains_all_that_it_cites():
@@ -77,7 +77,7 @@ def test_the_published_file_is_valid_and_explains_all_that_it_cites():
     assert {figure.source for figure in figures} == set(known.sources)
     assert {caveat for figure in figures for caveat in figure.caveats} == set(known.caveats)
     assert known.systems["msdd-stage-2"].psnr.value == 24.74
-    assert known.systems["msdd-stage-1"].evaluations is None  # paper and code disagree
+    assert known.systems["msdd-stage-1"].nfe is None  # paper and code disagree
 
 
 @pytest.mark.parametrize(

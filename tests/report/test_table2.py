@@ -3,9 +3,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from msdd import layout
 from msdd.errors import MsddError
 from msdd.files import read_json, write_json
+from msdd.pipeline import layout
 from msdd.report import figures, table2
 
 TEACHER = layout.evaluation("msdd", None, "teacher")
@@ -17,7 +17,7 @@ def table(root, kind):
 
 
 def rows(root):
-    return pd.read_csv(root / layout.table("table2", "csv")).set_index("row")
+    return pd.read_csv(root / layout.table("table2", "csv")).set_index("decode")
 
 
 def test_rows_are_grouped_over_scale_counts_and_say_what_they_cost(finished):
@@ -29,7 +29,7 @@ def test_rows_are_grouped_over_scale_counts_and_say_what_they_cost(finished):
     assert list(frame.index) == ["mean-colour", "bicubic", *teachers, *students]
     assert frame["group"].nunique() == 3
     assert frame.loc["teacher", "steps"] == "4/4/4" and frame.loc["teacher", "guidance"] == 1.5
-    assert frame.loc["student", "forward_passes"] == 3
+    assert frame.loc["student", "nfe"] == 3
     assert psnr["psnr/student"] == pytest.approx(frame.loc["student", "psnr"])
 
 
@@ -47,7 +47,7 @@ def test_difference_is_paired_with_the_mean_colour(finished):
     table2.run(params, root)
     row = rows(root).loc["teacher"]
     teacher = read_json(root / TEACHER)
-    floor = read_json(root / layout.reference("mean-colour"))
+    floor = read_json(root / layout.baseline("mean-colour"))
     gain = np.subtract(teacher["per_image"]["psnr"], floor["per_image"]["psnr"])
     assert row["psnr_gain"] == pytest.approx(gain.mean())
     error = gain.std() / len(gain) ** 0.5
@@ -55,7 +55,7 @@ def test_difference_is_paired_with_the_mean_colour(finished):
     assert half == pytest.approx(1.96 * error, rel=0.15)
 
 
-def test_speed_up_names_its_teacher_and_needs_the_same_box(finished):
+def test_speed_up_names_its_teacher_and_needs_the_same_region(finished):
     params, root = finished
     table2.run(params, root)
     assert "|     4.2× | 8×        | teacher  " in table(root, "md")
@@ -80,10 +80,10 @@ def test_a_teacher_is_compared_with_as_many_steps_at_full_resolution(finished):
 
 def test_gain_by_arithmetic_is_a_range_where_scales_save_unequally(finished):
     params, root = finished
-    uneven = {"steps": [5, 4, 4], "guidance": [1.5, 1.0, 1.5], "forward_passes": 22}
+    uneven = {"steps": [5, 4, 4], "guidance": [1.5, 1.0, 1.5], "nfe": 22}
     write_json(root / TEACHER, read_json(root / TEACHER) | uneven)
     table2.run(params, root)
-    assert rows(root).loc["student", "passes_ratio"] == "4–10×"
+    assert rows(root).loc["student", "nfe_ratio"] == "4–10×"
 
 
 def quality(csv):

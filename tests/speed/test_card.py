@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from msdd import cli
+from msdd.ceilings import DEVICES, Ceilings
 from msdd.model.autoencoder import decoder_of, encoder_of
 from msdd.model.config import ModelConfig
 from msdd.speed import card, card_text, flops
-from msdd.speed.counted import count_flops
-from msdd.speed.devices import DEVICES, Ceilings
+from msdd.speed.flop_counter import count_flops
 
 PAPER = ModelConfig(256, 4, 8, 8, 768, 12, 12, 128, 32, "line")
 H100 = DEVICES["h100"]
@@ -62,7 +62,7 @@ def test_the_arithmetic_bound_on_an_h100():
     student = lines()["student", 4]
     assert student["images_per_second"] == pytest.approx(2100, rel=0.03)
     assert 0.6e-3 < student["latency_seconds"] < 1e-3
-    assert student["evaluations"] == 4 and student["parameters"] == 4 * 249_617_344
+    assert student["nfe"] == 4 and student["parameters"] == 4 * 249_617_344
 
 
 @pytest.mark.parametrize("batch", [1, 3])

@@ -9,11 +9,11 @@ import torch
 
 from msdd import cli
 from msdd.errors import MsddError
+from msdd.fast.export import export
 from msdd.flow.noise import vectors
 from msdd.model.config import ModelConfig
 from msdd.model.decoder import Decoder
 from msdd.model.encoder import Encoder
-from msdd.speed.export import export
 from msdd.tokenizers.msdd import MSDD
 
 pytestmark = pytest.mark.long

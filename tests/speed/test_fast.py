@@ -8,16 +8,16 @@ from torch._dynamo.testing import CompileCounter
 from torch._inductor import config as inductor
 
 from msdd.errors import MsddError
+from msdd.fast import tokenizer as fast_path
+from msdd.fast.fold import fold
+from msdd.fast.many_steps import pack, unpack
+from msdd.fast.one_step import OneStep
+from msdd.fast.tokenizer import Fast
 from msdd.flow.noise import vectors
-from msdd.flow.scales import scales
+from msdd.flow.scales import split_time
 from msdd.model.config import ModelConfig
 from msdd.model.decoder import Decoder
 from msdd.model.encoder import Encoder
-from msdd.speed import fast as fast_path
-from msdd.speed.fast import Fast
-from msdd.speed.fold import fold
-from msdd.speed.many_steps import pack, unpack
-from msdd.speed.one_step import OneStep
 from msdd.tokenizers.msdd import MSDD
 
 pytestmark = pytest.mark.long
@@ -49,7 +49,7 @@ def images():
     return torch.rand(5, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
-@pytest.mark.parametrize("scale", scales(3), ids=lambda scale: f"T={scale.first:.3f}")
+@pytest.mark.parametrize("scale", split_time(3), ids=lambda scale: f"T={scale.first:.3f}")
 def test_folding_is_exact(scale):
     """To rounding in float64, with fewer weights."""
     decoder = lively(Decoder(CONFIG)).double()
@@ -74,7 +74,7 @@ def test_packed_conditioning_is_unpacked():
 def test_the_same_images(name, images):
     """In batches of 2 for five images, to a few roundings of a range of 2."""
     plain = tokenizer(name)
-    fast = plain.fast(2, precision="fp32")
+    fast = Fast(plain, 2, precision="fp32")
     ids = [7, 1, 4, 0, 3]
     expected = plain.reconstruct(images, ids, seed=5)
     torch.testing.assert_close(fast.reconstruct(images, ids, seed=5), expected, atol=3e-5, rtol=0)
@@ -84,7 +84,7 @@ def test_the_same_images(name, images):
 def test_compiled_batches_of_any_size(images):
     """One graph of two images serves one, two and five."""
     plain = tokenizer("student", SHALLOW)
-    fast = plain.fast(2, precision="fp32", compiled=True)
+    fast = Fast(plain, 2, precision="fp32", compiled=True)
     assert fast.compiled
     for count in (1, 2, 5):
         expected = plain.reconstruct(images[:count])
@@ -99,7 +99,7 @@ def test_a_gpu_gets_wholes_as_graphs_without_breaks(name, images, monkeypatch):
     monkeypatch.setattr(fast_path, "options", lambda _: {"dynamic": False, "backend": counter})
     monkeypatch.setattr(Fast, "regions", lambda self: [self.encoder, self.chain])
     plain = tokenizer(name)
-    fast = plain.fast(2, precision="fp32", compiled=True)
+    fast = Fast(plain, 2, precision="fp32", compiled=True)
     graphs = counter.frame_count
     assert graphs == 2 if name == "student" else graphs >= 2
     latents = plain.encode(images).clone()
@@ -115,7 +115,7 @@ def test_without_a_compiler_it_stays_plain_and_says_so(images, monkeypatch, caps
     torch._dynamo.reset()
     plain = tokenizer("student", SHALLOW)
     with inductor.patch({"cpp.cxx": (None, str(tmp_path / "none"))}):
-        fast = plain.fast(2, precision="fp32", compiled=True)
+        fast = Fast(plain, 2, precision="fp32", compiled=True)
     assert not fast.compiled and "not compiled" in capsys.readouterr().err
     torch.testing.assert_close(
         fast.reconstruct(images), plain.reconstruct(images), atol=3e-5, rtol=0
@@ -126,10 +126,10 @@ def test_mistakes_are_told(images):
     student = tokenizer("student")
     latents = student.encode(images)
     for call, told in (
-        (lambda: student.fast(0), "batch 0"),
-        (lambda: student.fast(1, precision="fp16"), "precision fp16: fp32 or bf16"),
-        (lambda: student.fast(1, precision="fp32").decode(latents, [1, 2]), "2 ids for 5 latents"),
-        (lambda: student.fast(1, precision="fp32").decode(latents[:0]), "an empty batch"),
+        (lambda: Fast(student, 0), "batch 0"),
+        (lambda: Fast(student, 1, precision="fp16"), "precision fp16: fp32 or bf16"),
+        (lambda: Fast(student, 1, precision="fp32").decode(latents, [1, 2]), "2 ids for 5 latents"),
+        (lambda: Fast(student, 1, precision="fp32").decode(latents[:0]), "an empty batch"),
     ):
         with pytest.raises(MsddError, match=told):
             call()
@@ -138,7 +138,7 @@ def test_mistakes_are_told(images):
 def test_one_step_is_a_function_of_its_tensors(images):
     """Noise comes in as vectors: the same ones give the same images."""
     plain = tokenizer("student")
-    fast = plain.fast(5, precision="fp32")
+    fast = Fast(plain, 5, precision="fp32")
     assert isinstance(fast.chain, OneStep)
     noise = vectors(0, range(5), CONFIG.sides)
     assert torch.equal(fast.chain(fast.encode(images), noise), fast.reconstruct(images))

@@ -11,7 +11,7 @@ from msdd.model.config import ModelConfig
 from msdd.model.decoder import Decoder
 from msdd.model.encoder import Encoder
 from msdd.speed import card, flops
-from msdd.speed.counted import count_flops, launches
+from msdd.speed.flop_counter import count_flops, launches
 from msdd.tokenizers.msdd import MSDD
 
 PAPER = ModelConfig(256, 4, 8, 8, 768, 12, 12, 128, 32, "line")

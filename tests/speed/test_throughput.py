@@ -16,9 +16,9 @@ from msdd import cli
 from msdd.errors import MsddError
 from msdd.files import read_json
 from msdd.model.config import KLEncoderConfig, UViTConfig
-from msdd.params import parse
-from msdd.speed import gate, precision, stage, systems, throughput
-from msdd.speed.box import SETS, Boxes, Inputs
+from msdd.params.load import parse
+from msdd.speed import gate, precision, rounds, stage, systems
+from msdd.speed.regions import SETS, Inputs, Regions
 from msdd.tokenizers.klvae import KLVAE
 from msdd.tokenizers.llamagen import LlamaGen, LlamaGenConfig
 from msdd.tokenizers.ssdd import SSDD, Sampling, SSDDConfig
@@ -28,8 +28,8 @@ CPU = torch.device("cpu")
 SETTINGS = {
     "systems": ["student", "teacher"],
     "batches": [1, 3],
-    "boxes": ["decode", "encode", "both", "paper"],
-    "paths": ["plain", "fast"],
+    "regions": ["decode", "encode", "both", "paper"],
+    "variants": ["plain", "fast"],
     "repeats": 3,
     "precision": "fp32",
 }
@@ -38,8 +38,8 @@ SETTINGS = {
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch):
     """Figures are of no interest here: one call makes a sample."""
-    monkeypatch.setattr(throughput, "SAMPLE_SECONDS", 1e-9)
-    monkeypatch.setattr(throughput, "WARM_CALLS", 1)
+    monkeypatch.setattr(rounds, "SAMPLE_SECONDS", 1e-9)
+    monkeypatch.setattr(rounds, "WARM_CALLS", 1)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def params(tiny_params):
 
 @pytest.fixture(scope="module")
 def decodes(params, tmp_path_factory):
-    return systems.chosen(params, tmp_path_factory.mktemp("none"), CPU, random=True)
+    return systems.systems_of(params, tmp_path_factory.mktemp("none"), CPU, random=True)
 
 
 class Halves(Tokenizer):
@@ -72,7 +72,7 @@ class Halves(Tokenizer):
 
 
 def changed(decodes, **methods):
-    """The first system with other methods in its fast path."""
+    """The first system with other methods in its fast variant."""
 
     def fast(batch, compiled):
         tokenizer = decodes[0].fast(batch, compiled)
@@ -83,10 +83,12 @@ def changed(decodes, **methods):
     return [replace(decodes[0], fast=fast)]
 
 
-def test_every_system_path_box_and_batch_has_a_row(params, decodes):
-    found = throughput.measure(decodes, params.throughput, CPU)
-    names = ("system", "path", "box", "batch")
-    expected = set(product(*(SETTINGS[key] for key in ("systems", "paths", "boxes", "batches"))))
+def test_every_system_variant_region_and_batch_has_a_row(params, decodes):
+    found = rounds.measure(decodes, params.throughput, CPU)
+    names = ("system", "variant", "region", "batch")
+    expected = set(
+        product(*(SETTINGS[key] for key in ("systems", "variants", "regions", "batches")))
+    )
     assert {tuple(row[name] for name in names) for row in found["rows"]} == expected
     assert len(found["rows"]) == len(expected)
     assert len(found["gates"]) == 8 and 0 <= found["noise"] < math.inf
@@ -100,32 +102,32 @@ def test_every_system_path_box_and_batch_has_a_row(params, decodes):
 def test_rounds_take_turns_and_turn_round():
     order = []
 
-    class Job(throughput.Job):
+    class Job(rounds.TimingJob):
         def time(self, device):
             order.append(self.system)
             return 1.0
 
     jobs = [Job(name, "", "", "", "", 1, lambda: None) for name in "abc"]
-    again = throughput.rounds(jobs, 2, CPU, lambda: None)
+    again = rounds.rounds(jobs, 2, CPU, lambda: None)
     assert "".join(order) == "aabc" + "acba"
     assert len(again) == 2 and all(len(job.samples) == 2 for job in jobs)
 
 
 def test_any_tokenizer_can_be_timed(params):
-    """Its own code is its fast path, in the precision asked for; discrete latents are latents."""
+    """Its own code is its fast variant, in the precision asked for; latents may be discrete."""
     tokenizer = Halves()
     system = systems.of_tokenizer("halves", tokenizer, "fp32")
     assert system.flops == {"encode": 0, "decode": 0}
-    found = throughput.measure([system], params.throughput, CPU)
+    found = rounds.measure([system], params.throughput, CPU)
     assert len(found["rows"]) == 16
     assert {gate["encode_deviation"] for gate in found["gates"]} == {0}
     assert set(tokenizer.seen) == {1, 3}
 
 
 def test_a_first_call_of_minutes_is_a_sample_and_says_so(params, monkeypatch):
-    monkeypatch.setattr(throughput, "LONG", 0.0)
+    monkeypatch.setattr(rounds, "LONG", 0.0)
     system = systems.of_tokenizer("halves", Halves(), "fp32")
-    for row in throughput.measure([system], params.throughput, CPU)["rows"]:
+    for row in rounds.measure([system], params.throughput, CPU)["rows"]:
         assert row["cold"]
         assert row["how"] == "eager" and len(row["samples"]) == 3
 
@@ -142,14 +144,14 @@ def test_a_slow_sampler_is_gated_in_two_steps(params, monkeypatch):
             return super().decode(latents)
 
     settings = params.throughput.model_copy(
-        update={"paths": ("fast",), "boxes": ("decode",), "batches": (1,), "precision": "bf16"}
+        update={"variants": ("fast",), "regions": ("decode",), "batches": (1,), "precision": "bf16"}
     )
-    monkeypatch.setattr(systems, "counted_flops", lambda _: {"encode": 1, "decode": 1})
+    monkeypatch.setattr(systems, "coding_flops", lambda _: {"encode": 1, "decode": 1})
     monkeypatch.setattr(precision, "arithmetic", lambda *_: nullcontext())
-    found = throughput.measure([systems.of_tokenizer("slow", Slow(), "bf16")], settings, CPU)
+    found = rounds.measure([systems.of_tokenizer("slow", Slow(), "bf16")], settings, CPU)
     assert calls[:2] == [2, 2] and set(calls[2:]) == {50}
-    (admitted,) = found["gates"]
-    assert "decode_first_seconds" not in admitted and "encode_first_seconds" in admitted
+    (findings,) = found["gates"]
+    assert "decode_first_seconds" not in findings and "encode_first_seconds" in findings
 
 
 def tokenizers() -> dict[str, Tokenizer]:
@@ -168,7 +170,7 @@ def tokenizers() -> dict[str, Tokenizer]:
 
 @pytest.mark.parametrize("name", ["ssdd", "kl-vae", "llamagen"])
 def test_networks_of_other_systems_are_compiled(name, monkeypatch):
-    """Encoder and decoder, on a copy: the plain path stays as it is."""
+    """Encoder and decoder, on a copy: the plain variant stays as it is."""
     counter = CompileCounter()
     monkeypatch.setattr(precision, "options", lambda _: {"dynamic": False, "backend": counter})
     plain = tokenizers()[name]
@@ -198,18 +200,18 @@ def test_flops_that_are_counted_are_those_of_the_closed_form(decodes):
     ids=["shifted", "mixed up", "nan", "half", "the same noise for all"],
 )
 def test_a_wrong_decoder_is_not_timed(params, decodes, wrong, told):
-    settings = params.throughput.model_copy(update={"batches": (3,), "paths": ("fast",)})
+    settings = params.throughput.model_copy(update={"batches": (3,), "variants": ("fast",)})
     with pytest.raises(MsddError) as error:
-        throughput.measure(changed(decodes, decode=wrong), settings, CPU)
+        rounds.measure(changed(decodes, decode=wrong), settings, CPU)
     assert told in str(error.value) and "\n" not in str(error.value)
     assert str(error.value).startswith("throughput of student, fast decode, batch 3: ")
 
 
 def test_a_wrong_encoder_is_not_timed(params, decodes):
-    settings = params.throughput.model_copy(update={"boxes": ("decode",)})
+    settings = params.throughput.model_copy(update={"regions": ("decode",)})
     wrong = changed(decodes, encode=lambda encode: lambda images: encode(images.flip(-1)))
     with pytest.raises(MsddError, match="of student, fast encode, batch 1: deviates by"):
-        throughput.measure(wrong, settings, CPU)
+        rounds.measure(wrong, settings, CPU)
 
 
 def test_deviation_is_relative_and_counts_indices():
@@ -219,12 +221,12 @@ def test_deviation_is_relative_and_counts_indices():
 
 
 def test_inputs_and_noise_are_new_for_each_call(decodes):
-    """No call repeats the last one, and the noise is drawn inside the box."""
+    """No call repeats the last one, and the noise is drawn inside the region."""
     drawn = []
     plain = decodes[0].plain
-    boxes = Boxes(plain, plain, Inputs(16, 2, CPU))
+    regions = Regions(plain, plain, Inputs(16, 2, CPU))
     hook = plain.decoders[0].register_forward_hook(lambda _, inputs, __: drawn.append(inputs[0]))
-    call = boxes.call("decode")
+    call = regions.call("decode")
     for _ in range(SETS + 1):
         call()
     hook.remove()
@@ -241,21 +243,21 @@ def here(tmp_path, monkeypatch, tiny_params):
 
 def test_a_measurement_of_ones_own(here, capsys):
     """Options are checked like params, and what they measure lies apart from the pipeline's."""
-    options = ["--random", "--batches", "2", "--paths", "plain", "--repeats", "1"]
-    assert cli.main(["throughput", *options, "--json", "own/box.json"]) == 0
+    options = ["--random", "--batches", "2", "--variants", "plain", "--repeats", "1"]
+    assert cli.main(["throughput", *options, "--json", "own/region.json"]) == 0
     out = capsys.readouterr().out
     assert out.index("over student") < out.index("| student")  # the card stands first
-    found = read_json(here / "own/box.json")
+    found = read_json(here / "own/region.json")
     assert found["throughput"]["batches"] == [2] and found["random"]
     assert found["ceilings"]["bf16"] is None and found["ceilings"]["fp32"] > 0
     assert {"commit", "versions", "device", "threads", "before", "after"} <= found["context"].keys()
     kinds = {path.suffix for path in (here / "own").iterdir()}
-    assert kinds == {".json", ".csv", ".md", ".tex", ".png", ".svg"}
+    assert kinds == {".json", ".csv", ".html", ".md", ".tex", ".png", ".svg"}
     assert not (here / "reports").exists()
     systems = [one["system"] for one in found["systems"]]
     assert systems == ["teacher", "student", "student-finetuned"]
     assert stage.summary(found).keys() == {
-        f"{box}/{name}" for box in ("decode", "paper") for name in systems
+        f"{region}/{name}" for region in ("decode", "paper") for name in systems
     }
 
 
@@ -268,7 +270,7 @@ def test_a_measurement_of_ones_own(here, capsys):
             "options: throughput.systems has 'no'; rows of d",
         ),
         (["--json", "x.json", "--batches", "0"], "options: throughput.batches"),
-        (["--json", "x.json", "--boxes", "decod"], "options: throughput.boxes"),
+        (["--json", "x.json", "--regions", "decod"], "options: throughput.regions"),
         (["--json", "x.json", "--threads", "0"], "options: cpu_threads"),
         (["--json", "x.json", "--batches", "4", "4"], "options: throughput.batches has 4 twice"),
     ],

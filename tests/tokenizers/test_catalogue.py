@@ -20,16 +20,17 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import msdd
+from msdd.data.centre_crops import CROPS
 from msdd.errors import MsddError
-from msdd.evaluate.cropping import CROPS
 from msdd.files import digest
 from msdd.model.autoencoder import Autoencoder
 from msdd.model.config import ModelConfig
-from msdd.params import load as load_params
+from msdd.params.load import load as load_params
 from msdd.report import published
-from msdd.tokenizers import catalogue, hub
+from msdd.tokenizers import catalogue
 from msdd.tokenizers.systems import SYSTEMS, System
 from msdd.tokenizers.tokenizer import Description
+from msdd.weights import hub
 
 ROOT = Path(__file__).parents[2]
 NAMED = [name for name, system in SYSTEMS.items() if system.config]
@@ -53,7 +54,7 @@ def test_the_table_is_what_the_networks_say(name):
     module = import_module(f"msdd.tokenizers.{system.family.module}")
     with torch.device("meta"):
         tokenizer = getattr(module, system.family.kind)(system.config(module))
-    told = (system.tokens, system.dim, system.bits, system.parameters, system.evaluations)
+    told = (system.tokens, system.dim, system.bits, system.parameters, system.nfe)
     assert tokenizer.describe() == Description(*told)
     assert tokenizer.resolution == system.resolution
 
@@ -65,7 +66,7 @@ def test_the_size_of_the_papers_model():
         model = Autoencoder(config)
     system = SYSTEMS["msdd"]
     assert sum(p.numel() for p in model.parameters()) == system.parameters
-    told = (system.tokens, system.dim, system.evaluations, system.resolution)
+    told = (system.tokens, system.dim, system.nfe, system.resolution)
     assert told == (config.latents, config.latent_dim, config.scales, config.resolution)
 
 
@@ -279,9 +280,9 @@ def test_settings_of_the_decode(monkeypatch, tmp_path):
     system, state, _ = of_case("flowmo-lo", test_flowmo)
     monkeypatch.setitem(SYSTEMS, "flowmo-lo", system)
     path = write(tmp_path / "x.pth", state, lambda state: state)
-    assert msdd.load("flowmo-lo", checkpoint=path).describe().evaluations == 31
+    assert msdd.load("flowmo-lo", checkpoint=path).describe().nfe == 31
     tokenizer = msdd.load("flowmo-lo", checkpoint=path, steps=7, guidance=1)
-    assert tokenizer.describe().evaluations == 7
+    assert tokenizer.describe().nfe == 7
     with pytest.raises(MsddError, match="FlowMo has no jump to set"):
         msdd.load("flowmo-lo", checkpoint=path, jump="white")
     with pytest.raises(MsddError, match="steps is 0; it must be a number, 1 or more"):
@@ -291,7 +292,7 @@ def test_settings_of_the_decode(monkeypatch, tmp_path):
 def test_a_model_folder_is_a_tokenizer(trained):
     folder = trained / "runs/msdd/stage1"
     tokenizer = msdd.load(folder, steps=4, guidance=1.5)
-    assert tokenizer.describe().evaluations == 8
+    assert tokenizer.describe().nfe == 8
     weights = folder / "model.safetensors"
     assert tokenizer.files == {weights.name: digest(weights)}
     with pytest.raises(MsddError, match="it takes no checkpoint"):

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from msdd.errors import MsddError
-from msdd.tokenizers import checkpoint
+from msdd.weights import official
 
 STATE = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.ones(2)}
 
@@ -49,18 +49,18 @@ def same(found: dict[str, Tensor]) -> bool:
 )
 def test_the_weights_come_out_of_what_wraps_them(tmp_path, wrapped, zipped):
     path = saved(tmp_path / "x.pt", wrapped, _use_new_zipfile_serialization=zipped)
-    assert same(checkpoint.read(path))
+    assert same(official.read(path))
 
 
 def test_safetensors_are_read(tmp_path):
     save_file(STATE, tmp_path / "x.safetensors")
-    assert same(checkpoint.read(tmp_path / "x.safetensors"))
+    assert same(official.read(tmp_path / "x.safetensors"))
 
 
 def test_a_file_is_what_it_holds_not_what_it_is_called(tmp_path):
     save_file(STATE, tmp_path / "x.bin")
-    assert same(checkpoint.read(tmp_path / "x.bin"))
-    assert same(checkpoint.read(saved(tmp_path / "x.safetensors", STATE)))
+    assert same(official.read(tmp_path / "x.bin"))
+    assert same(official.read(saved(tmp_path / "x.safetensors", STATE)))
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -69,7 +69,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, zipped):
     value = {"model": STATE, "more": Code(mark)}
     path = saved(tmp_path / "x.pt", value, _use_new_zipfile_serialization=zipped)
     with pytest.raises(MsddError, match="refused: more than tensors is pickled in it") as told:
-        checkpoint.read(path)
+        official.read(path)
     assert "\n" not in str(told.value) and str(path) in str(told.value)
     assert not mark.exists()
     pickle.loads(pickle.dumps(value))
@@ -82,7 +82,7 @@ def test_a_plain_pickle_is_not_run_either(tmp_path, name, protocol):
     mark, path = tmp_path / "mark", tmp_path / name
     path.write_bytes(pickle.dumps({"a": Code(mark)}, protocol))
     with pytest.raises(MsddError, match=f"{name}: refused: "):
-        checkpoint.read(path)
+        official.read(path)
     assert not mark.exists()
 
 
@@ -119,22 +119,22 @@ def test_what_is_no_file_of_weights_is_one_line(tmp_path, name, made, told):
     path = tmp_path / name
     path.write_bytes(made(tmp_path))
     with pytest.raises(MsddError) as error:
-        checkpoint.read(path)
+        official.read(path)
     assert told in str(error.value) and str(error.value).startswith(str(path))
     assert "\n" not in str(error.value) and "weights_only" not in str(error.value)
 
 
 def test_a_folder_and_no_file_at_all(tmp_path):
     with pytest.raises(MsddError, match="is a folder; name the file in it"):
-        checkpoint.read(tmp_path)
+        official.read(tmp_path)
     with pytest.raises(MsddError, match="there is no file .*nothing.pt"):
-        checkpoint.read(tmp_path / "nothing.pt")
+        official.read(tmp_path / "nothing.pt")
 
 
 def test_a_program_is_no_checkpoint(tmp_path):
     torch.jit.script(torch.nn.Linear(2, 2)).save(tmp_path / "x.pt")
     with pytest.raises(MsddError, match="is TorchScript, a program"):
-        checkpoint.read(tmp_path / "x.pt")
+        official.read(tmp_path / "x.pt")
 
 
 @pytest.mark.parametrize(
@@ -143,4 +143,4 @@ def test_a_program_is_no_checkpoint(tmp_path):
 )
 def test_a_file_without_weights_tells_what_it_has(tmp_path, value, told):
     with pytest.raises(MsddError, match=told):
-        checkpoint.read(saved(tmp_path / "x.pt", value))
+        official.read(saved(tmp_path / "x.pt", value))

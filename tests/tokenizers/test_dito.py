@@ -14,7 +14,7 @@ from msdd.errors import MsddError
 from msdd.tokenizers.dito import SIZES, DiTo, DiToConfig, load, official_name
 from msdd.tokenizers.dito_renderer import Renderer
 from msdd.tokenizers.tokenizer import Description
-from msdd.vision import import_torchvision
+from msdd.weights.optional_imports import import_torchvision
 
 INPUTS = {"image", "noise", "x_t", "t"}
 SAMPLE = re.compile(r"sample_(\d+)(_guided)?")
@@ -120,13 +120,13 @@ def small(**settings) -> DiTo:
     return DiTo(SMALL, **{"steps": 3} | settings).eval().requires_grad_(False)
 
 
-@pytest.mark.parametrize("guidance, evaluations", [(1.0, 3), (1.5, 6)])
-def test_evaluations_are_those_of_a_decode(guidance, evaluations):
+@pytest.mark.parametrize("guidance, nfe", [(1.0, 3), (1.5, 6)])
+def test_nfe_are_those_of_a_decode(guidance, nfe):
     tokenizer = small(guidance=guidance)
     seen = conditions_seen(tokenizer.renderer)
     tokenizer.reconstruct(random_images(2, SMALL.resolution))
-    assert len(seen) == 2 * evaluations == 2 * tokenizer.describe().evaluations
-    assert sum(not context.any() for context in seen) == 2 * (evaluations - 3)
+    assert len(seen) == 2 * nfe == 2 * tokenizer.describe().nfe
+    assert sum(not context.any() for context in seen) == 2 * (nfe - 3)
 
 
 def test_latents_are_normalised_by_image():

@@ -158,14 +158,14 @@ def small(**sampling) -> FlowMo:
     return tokenizer
 
 
-@pytest.mark.parametrize("guidance, evaluations", [(1.5, 31), (1.0, 25)])
-def test_evaluations_are_those_of_a_decode(guidance, evaluations):
+@pytest.mark.parametrize("guidance, nfe", [(1.5, 31), (1.0, 25)])
+def test_nfe_are_those_of_a_decode(guidance, nfe):
     """A code's last channel is zero in the null branch alone."""
     tokenizer = small(guidance=guidance)
     seen = conditions_seen(tokenizer.decoder)
     tokenizer.reconstruct(random_images(2, SMALL.resolution))
-    assert len(seen) == 2 * evaluations == 2 * tokenizer.describe().evaluations
-    assert sum(not code[:, -1].any() for code in seen) == 2 * (evaluations - 25)
+    assert len(seen) == 2 * nfe == 2 * tokenizer.describe().nfe
+    assert sum(not code[:, -1].any() for code in seen) == 2 * (nfe - 25)
 
 
 @torch.inference_mode()

@@ -7,13 +7,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from msdd import layout
+from msdd.data.pixels import from_uint8
 from msdd.data.shards import Crops
 from msdd.errors import MsddError
-from msdd.evaluate.metrics import from_uint8
-from msdd.flow.sampler import forward_passes
-from msdd.model import store
+from msdd.flow.sampler import nfe
+from msdd.pipeline import layout
 from msdd.tokenizers.msdd import MSDD, load
+from msdd.weights import model_folder
 
 TEACHER, STUDENT = layout.stage1("msdd"), layout.assembled("msdd", "msdd-1step")
 SCALE = layout.scale("msdd", "msdd-1step", 0)
@@ -97,14 +97,14 @@ def test_the_teachers_passes_are_its_calls(trained, images, steps, guidance, pas
     tokenizer = teacher(trained, steps=steps, guidance=guidance)
     found = calls(tokenizer)
     tokenizer.reconstruct(images)
-    assert len(found) == forward_passes(tokenizer.steps, tokenizer.guidance) == passes
+    assert len(found) == nfe(tokenizer.steps, tokenizer.guidance) == passes
 
 
 def test_a_student_makes_one_pass_a_scale(trained, images):
     tokenizer = load(trained / STUDENT)
     found = calls(tokenizer)
     tokenizer.reconstruct(images)
-    assert len(found) == forward_passes(tokenizer.steps, tokenizer.guidance) == 2
+    assert len(found) == nfe(tokenizer.steps, tokenizer.guidance) == 2
 
 
 def test_a_student_is_the_teachers_encoder_and_its_own_scales(trained, images):
@@ -118,10 +118,10 @@ def test_a_student_is_the_teachers_encoder_and_its_own_scales(trained, images):
 
 
 def test_saving_and_loading_round_trip(trained, images, tmp_path):
-    kind, config = store.read_config(trained / STUDENT)
+    kind, config = model_folder.read_config(trained / STUDENT)
     state = load_file(trained / STUDENT / "model.safetensors")
-    store.save(tmp_path / "copy", kind, config, state)
-    assert store.read_config(tmp_path / "copy") == (kind, config)
+    model_folder.save(tmp_path / "copy", kind, config, state)
+    assert model_folder.read_config(tmp_path / "copy") == (kind, config)
     found = load(tmp_path / "copy").reconstruct(images)
     assert torch.equal(found, load(trained / STUDENT).reconstruct(images))
 

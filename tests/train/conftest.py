@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from msdd.train import carry_out
+from msdd.train import run_job
 
 
 @pytest.fixture
@@ -10,12 +10,12 @@ def states(monkeypatch):
     """The state of every training of the test, as it was at the end."""
     made = []
 
-    class Kept(carry_out.State):
+    class Kept(run_job.State):
         def __init__(self, *arguments):
             super().__init__(*arguments)
             made.append(self)
 
-    monkeypatch.setattr(carry_out, "State", Kept)
+    monkeypatch.setattr(run_job, "State", Kept)
     return made
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from msdd.model.discriminator import discriminator
 from msdd.train.adversary import Adversary, adaptive_weight, hinge_discriminator, hinge_generator
+from msdd.train.discriminator import discriminator
 
 
 def test_hinge_closed_forms():

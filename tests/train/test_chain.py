@@ -8,21 +8,22 @@ import torch
 from interruption import assert_equal_to_the_bit, interrupted
 from torch import nn
 
-from msdd import layout
+from msdd.commands.stages import run_stage
 from msdd.data.loader import Loader
+from msdd.data.pixels import from_uint8
 from msdd.data.shards import Crops
-from msdd.evaluate.metrics import from_uint8
 from msdd.flow.path import clean_estimate
 from msdd.flow.sampler import sample
-from msdd.flow.scales import scales
-from msdd.model.autoencoder import load_teacher
-from msdd.params import Student
+from msdd.flow.scales import split_time
+from msdd.params.schema import Student
+from msdd.pipeline import layout
 from msdd.seeds import seed_of
 from msdd.tokenizers.msdd import load
 from msdd.train import chain, objective
 from msdd.train.objective import Objective
 from msdd.train.velocities import student_velocity
-from msdd.weights import lpips_network
+from msdd.weights.model_folder import load_teacher
+from msdd.weights.pretrained import lpips_network
 
 TEACHER, START = layout.stage1("msdd"), layout.assembled("msdd", "msdd-1step")
 FINETUNED = layout.assembled("msdd", "finetuned")
@@ -129,7 +130,7 @@ def test_the_error_is_that_of_clean_images():
     """Whatever noise two chains share."""
     ends = [[torch.randn(2, 3, side, side) for side in (4, 8, 16)] for _ in range(2)]
     expected = 0
-    for scale, x, y in zip(scales(3), *ends, strict=True):
+    for scale, x, y in zip(split_time(3), *ends, strict=True):
         noise = torch.randn_like(x)
         estimates = clean_estimate(x, noise, scale), clean_estimate(y, noise, scale)
         expected += nn.functional.mse_loss(*estimates)
@@ -165,7 +166,7 @@ def test_training_changes_the_student_and_the_discriminator_alone(
         gan=(0.0, 0.1),
         discriminator="alex",
     )
-    chain.run(params, "finetuned", work)
+    run_stage(params, "chain", work, student="finetuned")
 
     trunk = noted[0].adversary.network.features.network
     originals = load_teacher(work / TEACHER), lpips_network("alex"), lpips_network("alex")
@@ -228,10 +229,10 @@ def test_a_term_of_weight_0_leaves_the_bits_as_if_it_did_not_exist(
     for network in ("lpips_network", "discriminator", "adaptive_weight"):
         monkeypatch.setattr(objective, network, lambda *_: pytest.fail("was used"))
     params = with_student(tiny_params, "finetuned", **SHORT, **NOTHING | {term: 1.0} | unused)
-    chain.run(params, "finetuned", work)
+    run_stage(params, "chain", work, student="finetuned")
     found = files(work)
     monkeypatch.setattr(chain, "losses", alone)
-    chain.run(params, "finetuned", work)
+    run_stage(params, "chain", work, student="finetuned")
     assert files(work) == found
 
 
@@ -244,7 +245,7 @@ def files(work) -> list[bytes]:
 
 def test_finetuning_begins_with_the_assembled_student(tiny_params, work, noted):
     """The image of its first step is what that student decodes from the step's noise."""
-    chain.run(with_student(tiny_params, "finetuned", **SHORT), "finetuned", work)
+    run_stage(with_student(tiny_params, "finetuned", **SHORT), "chain", work, student="finetuned")
     found, real = noted[0].seen[0]
     crops = Crops(work / layout.prepared(), "train")
     with Loader(crops, tiny_params.seed, SHORT["batch"]) as loader:
@@ -261,7 +262,9 @@ def test_a_joint_student_decodes_as_the_network_that_was_trained(
     tiny_params, work, images, states, mode
 ):
     """Its folder holds the average of the weights, at every scale."""
-    chain.run(with_student(tiny_params, "joint", mode=mode, **SHORT), "joint", work)
+    run_stage(
+        with_student(tiny_params, "joint", mode=mode, **SHORT), "chain", work, student="joint"
+    )
     student, network = load(work / layout.assembled("msdd", "joint")), states[0].network
     assert len(network) == 1 and len(student.decoders) == 2
     network.load_state_dict(states[0].ema.average)
@@ -276,13 +279,13 @@ def test_interrupted_finetuning_goes_on_to_the_same_bits(
     tiny_params, work, states, monkeypatch, capsys
 ):
     """With its adversary. Stopped in step 5 of 6; the checkpoint is of step 3."""
-    chain.run(tiny_params, "finetuned", work)
+    run_stage(tiny_params, "chain", work, student="finetuned")
     found = files(work)
     with interrupted(monkeypatch, chain, step=5):
-        chain.run(tiny_params, "finetuned", work)
+        run_stage(tiny_params, "chain", work, student="finetuned")
     assert not (work / FINETUNED).exists()
-    chain.run(tiny_params, "finetuned", work)
-    assert "finetune finetuned: goes on after 96 images" in capsys.readouterr().err
+    run_stage(tiny_params, "chain", work, student="finetuned")
+    assert "finetune finetuned: resuming after 96 images" in capsys.readouterr().err
     uninterrupted, _, resumed = states
     assert uninterrupted.adversary.state_dict()["optimiser"]["state"]
     assert_equal_to_the_bit(uninterrupted, resumed)

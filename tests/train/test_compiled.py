@@ -8,14 +8,15 @@ gradient is 0 but for rounding, each processor has a sign of its own.
 import pytest
 import torch
 
-from msdd.params import parse
-from msdd.train import distil, stage1
+from msdd.commands.stages import run_stage
+from msdd.params.load import parse
 
 pytestmark = pytest.mark.long
 
 # Of sums of up to 3 * 8 * 8 * 16 numbers in float32, some 30 in a row; rounding is 6e-8.
 TOLERANCE = 3e-5
 TEACHER = {"images": 96, "batch": 16, "learning_rate": 1e-2, "warmup": 0, "checkpoint_every": 96}
+SCALE = {"student": "msdd-1step", "scale": 0}
 ONE_STEP = {"images": 16, "batch": 16, "log_every": 16, "checkpoint_every": 16, "warmup": 0}
 
 
@@ -37,7 +38,7 @@ def params(tiny_params):
 @pytest.fixture
 def taught(params, workdir):
     """A working directory with a teacher of one block."""
-    stage1.run(params(False, 0.0), "msdd", workdir)
+    run_stage(params(False, 0.0), "train", workdir, model="msdd")
     return workdir
 
 
@@ -45,9 +46,9 @@ def test_they_learn_the_same(params, taught, states, monkeypatch, tmp_path):
     """Without an adversary first: what was compiled for that must not be taken for the other."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
     for gan in (0.0, 0.1):
-        plain = distil.run(params(False, gan), "msdd-1step", 0, taught)
+        plain = run_stage(params(False, gan), "distil", taught, **SCALE)
         torch._dynamo.reset()
-        compiled = distil.run(params(True, gan), "msdd-1step", 0, taught)
+        compiled = run_stage(params(True, gan), "distil", taught, **SCALE)
         assert plain["loss"] > 0 and ("gan" in plain) == bool(gan)
         assert compiled == pytest.approx(plain, rel=TOLERANCE)
         assert_same_gradients(*states[-2:])

@@ -3,18 +3,19 @@
 import pytest
 import torch
 
-from msdd import layout
+from msdd.commands.stages import run_stage
+from msdd.data.pixels import from_uint8
 from msdd.data.shards import Crops
 from msdd.errors import MsddError
-from msdd.evaluate.metrics import from_uint8
 from msdd.flow.path import clean_estimate, reduced, start_state
-from msdd.flow.scales import scales
-from msdd.model.autoencoder import load_teacher
+from msdd.flow.scales import split_time
 from msdd.model.decoder import Decoder
+from msdd.pipeline import layout
 from msdd.train import distil
 from msdd.train.objective import Objective
+from msdd.weights.model_folder import load_teacher
 
-every_scale = pytest.mark.parametrize("scale", scales(2), ids=["scale0", "scale1"])
+every_scale = pytest.mark.parametrize("scale", split_time(2), ids=["scale0", "scale1"])
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +90,10 @@ def test_the_error_is_that_of_clean_images(teacher, images, settings, scale):
 def test_a_weight_of_0_removes_the_cost(teacher, images, settings):
     calls = []
     teacher.decoder.register_forward_hook(lambda *_: calls.append(1))
-    losses(copied(teacher), teacher, images, scales(2)[0], settings)
+    losses(copied(teacher), teacher, images, split_time(2)[0], settings)
     assert len(calls) == 2 * settings.teacher_steps
     without = settings.model_copy(update={"mse_teacher": 0.0, "mse_real": 1.0})
-    terms = losses(copied(teacher), teacher, images, scales(2)[0], without)
+    terms = losses(copied(teacher), teacher, images, split_time(2)[0], without)
     assert len(calls) == 2 * settings.teacher_steps
     assert terms.keys() == {"loss", "mse_real"}
 
@@ -118,11 +119,11 @@ def test_distilling_leaves_the_teachers_folder_alone(trained):
     teacher = load_teacher(trained / layout.stage1("msdd"))
     for k in range(2):
         student = Decoder(teacher.config)
-        distil.store.load_into(student, trained / layout.scale("msdd", "msdd-1step", k))
+        distil.model_folder.load_into(student, trained / layout.scale("msdd", "msdd-1step", k))
         assert not torch.equal(student.head.weight, teacher.decoder.head.weight)
         assert torch.equal(student.null, teacher.decoder.null)
 
 
 def test_a_scale_that_does_not_exist_is_named(tiny_params, trained):
-    with pytest.raises(MsddError, match="msdd-1step has scales 0 to 1, not 2"):
-        distil.run(tiny_params, "msdd-1step", 2, trained)
+    with pytest.raises(MsddError, match="scale 2 of 'msdd-1step' is not in 0 to 1"):
+        run_stage(tiny_params, "distil", trained, student="msdd-1step", scale=2)

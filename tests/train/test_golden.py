@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas
 import pytest
 
-from msdd import layout
+from msdd.pipeline import layout
 
 GOLDEN = Path(__file__).with_name("golden_curves.json")
 FOLDERS = {

@@ -8,24 +8,28 @@ import torch
 from interruption import assert_equal_to_the_bit, interrupted
 from safetensors.torch import load_file, save_file
 
-from msdd import layout
+from msdd.commands.stages import run_stage
+from msdd.data.pixels import from_uint8
 from msdd.data.shards import Crops
 from msdd.errors import MsddError
 from msdd.evaluate import stage
-from msdd.evaluate.features import lpips_distance
-from msdd.evaluate.metrics import from_uint8
+from msdd.fast.tokenizer import Fast
 from msdd.files import digest, read_json
-from msdd.flow.scales import scales
-from msdd.model import store
-from msdd.model.autoencoder import Autoencoder, load_teacher
+from msdd.flow.scales import split_time
+from msdd.model.autoencoder import Autoencoder
+from msdd.model.config import ModelConfig
 from msdd.model.kl_encoder import KLEncoder, divergence, posterior
-from msdd.params import parse
-from msdd.sections import Given
+from msdd.params.load import parse
+from msdd.params.sections import Given
+from msdd.pipeline import layout
 from msdd.speed.systems import of_tokenizer
 from msdd.tokenizers.msdd import load
 from msdd.tokenizers.tokenizer import Description
-from msdd.train import assemble, chain, distil, stage1
-from msdd.weights import lpips_network
+from msdd.train import distil, stage1
+from msdd.weights import model_folder
+from msdd.weights.features import lpips_distance
+from msdd.weights.model_folder import load_teacher
+from msdd.weights.pretrained import lpips_network
 
 KL = {"width": 32, "multipliers": [1, 1, 1], "blocks": 1, "groups": 4}
 UVIT = {
@@ -43,7 +47,7 @@ ROWS = {
     "models": {
         "ssdd": {
             "model": {"scales": 1, "uvit": UVIT, **LATENTS},
-            "stage1": {**SHORT, "null_probability": 0.0},
+            "stage1": {**SHORT, "cond_drop_prob": 0.0},
         },
         "kl-msdd": {"model": LATENTS, "stage1": SHORT},
     },
@@ -81,12 +85,12 @@ def made(params, prepared, tmp_path_factory):
     """A working directory in which the rows have been trained; to be read only."""
     root = shutil.copytree(prepared, tmp_path_factory.mktemp("kl") / "work")
     for model in params.models:
-        stage1.run(params, model, root)
+        run_stage(params, "train", root, model=model)
     for student, count in (("ssdd-1step", 1), ("kl-1step", 2)):
         for k in range(count):
-            distil.run(params, student, k, root)
-        assemble.run(params, student, root)
-    chain.run(params, "kl-finetuned", root)
+            run_stage(params, "distil", root, student=student, scale=k)
+        run_stage(params, "assemble", root, student=student)
+    run_stage(params, "chain", root, student="kl-finetuned")
     return root
 
 
@@ -95,9 +99,13 @@ def images(prepared):
     return from_uint8(Crops(prepared / layout.prepared(), "held_out").batch(range(6)))
 
 
+def model_config(params, row: str) -> ModelConfig:
+    return ModelConfig.of(params.data.resolution, params.model_of(row).model_dump())
+
+
 def autoencoder(params, row: str) -> Autoencoder:
     torch.manual_seed(0)
-    return Autoencoder(stage1.model_config(params, row))
+    return Autoencoder(model_config(params, row))
 
 
 def with_stage1(params, **changes):
@@ -112,7 +120,7 @@ def test_the_velocity_is_that_of_ssdd_with_the_other_sign(params, images):
     """At one scale the state at t is (1 - t) image + t noise; latents lie row by row."""
     network, t = autoencoder(params, "ssdd"), torch.rand(6)
     latents = torch.randn(6, 16, 2)
-    found = network.decoder.velocity(images, t, scales(1)[0], latents)
+    found = network.decoder.velocity(images, t, split_time(1)[0], latents)
     grid = torch.stack([latents[:, 4 * row : 4 * row + 4] for row in range(4)], dim=1)
     assert torch.equal(found, -network.decoder.uvit(images, t, grid.permute(0, 3, 1, 2)))
 
@@ -141,7 +149,7 @@ def test_a_divergence_of_weight_0_leaves_the_bits_as_if_it_did_not_exist(
     params, workdir, monkeypatch
 ):
     monkeypatch.setattr(stage1, "divergence", lambda *_: pytest.fail("was used"))
-    stage1.run(with_stage1(params, kl=0.0), "ssdd", workdir)
+    run_stage(with_stage1(params, kl=0.0), "train", workdir, model="ssdd")
     found = [(workdir / TEACHER / file).read_bytes() for file in layout.TRAINING_FILES]
     shutil.rmtree(workdir / TEACHER)
 
@@ -151,7 +159,7 @@ def test_a_divergence_of_weight_0_leaves_the_bits_as_if_it_did_not_exist(
         return z.flatten(2).mT, {}
 
     monkeypatch.setattr(stage1, "sampled", drawn_alone)
-    stage1.run(with_stage1(params, kl=0.0), "ssdd", workdir)
+    run_stage(with_stage1(params, kl=0.0), "train", workdir, model="ssdd")
     assert found == [(workdir / TEACHER / file).read_bytes() for file in layout.TRAINING_FILES]
 
 
@@ -159,7 +167,7 @@ def test_the_encoder_learns_in_stage_1_and_is_frozen_from_then_on(params, made):
     for model in params.models:
         learnt = load_teacher(made / layout.stage1(model)).encoder.state_dict()
         torch.manual_seed(stage1.seed_of("weights", params.seed))
-        start = Autoencoder(stage1.model_config(params, model)).encoder.state_dict()
+        start = Autoencoder(model_config(params, model)).encoder.state_dict()
         assert not any(torch.equal(learnt[k], v) for k, v in start.items() if "conv_in" in k)
         for student in [s for s in params.students if params.model_row(s) == model]:
             encoder = load(made / layout.assembled(model, student)).encoder
@@ -180,12 +188,12 @@ def test_latents_are_drawn_in_stage_1_and_means_afterwards(params, made, images)
 def test_interrupted_training_goes_on_to_the_same_bits(params, workdir, made, states, monkeypatch):
     """Stopped in step 4 of 4; the checkpoint is of step 2."""
     with interrupted(monkeypatch, stage1, step=4):
-        stage1.run(params, "ssdd", workdir)
-    stage1.run(params, "ssdd", workdir)
+        run_stage(params, "train", workdir, model="ssdd")
+    run_stage(params, "train", workdir, model="ssdd")
     for file in layout.TRAINING_FILES:
         assert (workdir / TEACHER / file).read_bytes() == (made / TEACHER / file).read_bytes()
     shutil.rmtree(workdir / TEACHER)
-    stage1.run(params, "ssdd", workdir)
+    run_stage(params, "train", workdir, model="ssdd")
     assert_equal_to_the_bit(*states[1:])
 
 
@@ -193,7 +201,8 @@ def test_an_encoder_by_file_stays_as_it_is(params, made, workdir):
     """A stage-1 file, in which the decoder's tensors stand as well."""
     file = made / TEACHER / "model.safetensors"
     given = Given(file=str(file), sha256=digest(file))
-    stage1.run(with_stage1(params, encoder=given, images=32), "ssdd", workdir)
+    changed = with_stage1(params, encoder=given, images=32)
+    run_stage(changed, "train", workdir, model="ssdd")
     state, source = load_file(workdir / TEACHER / "model.safetensors"), load_file(file)
     for name, value in state.items():
         if name.startswith("encoder."):
@@ -201,7 +210,7 @@ def test_an_encoder_by_file_stays_as_it_is(params, made, workdir):
     terms = (workdir / TEACHER / "curves.csv").read_text().splitlines()[0].split(",")
     assert "scale0" in terms and "kl" not in terms
     torch.manual_seed(stage1.seed_of("weights", params.seed))
-    start = Autoencoder(stage1.model_config(params, "ssdd")).decoder.uvit.conv_in.weight
+    start = Autoencoder(model_config(params, "ssdd")).decoder.uvit.conv_in.weight
     assert not torch.equal(state["decoder.uvit.conv_in.weight"], start)
 
 
@@ -224,14 +233,14 @@ def test_an_encoder_by_file_that_cannot_be_had_trains_nothing(
     sha256 = digest(file) if change == "misfit" else "0" * 64
     changed = with_stage1(params, encoder=Given(file=str(file), sha256=sha256))
     with pytest.raises(MsddError) as error:
-        stage1.run(changed, "ssdd", workdir)
+        run_stage(changed, "train", workdir, model="ssdd")
     assert told in str(error.value) and "\n" not in str(error.value)
     assert not (workdir / TEACHER).exists()
 
 
 def test_the_null_latents_of_a_uvit_are_trained(params, images):
     network = autoencoder(params, "ssdd")
-    settings = params.stage1_of("ssdd").model_copy(update={"null_probability": 1.0})
+    settings = params.stage1_of("ssdd").model_copy(update={"cond_drop_prob": 1.0})
     stage1.losses(network, images, settings)["loss"].backward()
     assert network.decoder.null.grad.any()
 
@@ -244,7 +253,7 @@ def test_a_distilled_ssdd_maps_noise_to_its_teachers_image(params, made, images)
     student = load(made / layout.assembled("ssdd", "ssdd-1step")).decoders[0]
     objective = distil.Objective(settings, [16], 0, student.last_layer, params.seed)
     torch.manual_seed(3)
-    terms = distil.losses(student, teacher, images, scales(1)[0], settings, objective)
+    terms = distil.losses(student, teacher, images, split_time(1)[0], settings, objective)
     torch.manual_seed(3)
     noise, latents = torch.randn_like(images), posterior(teacher.encoder(images)).mean
     x, t = noise, torch.ones(6)
@@ -262,7 +271,7 @@ def test_the_rows_are_evaluated_like_any_other(params, made, tmp_path):
         stage.run(params, decode, root)
         path = layout.evaluation(*params.source(decode), decode)
         found = read_json(root / path)
-        assert (found["tokens"], found["dim"], found["forward_passes"]) == (16, 2, passes)
+        assert (found["tokens"], found["dim"], found["nfe"]) == (16, 2, passes)
         assert found.get("system") == ("SSDD" if decode == "ssdd-teacher" else None)
         with np.load(root / layout.pyramid(path)) as pictures:
             assert len(pictures) == len(found["scales"])
@@ -273,24 +282,24 @@ def test_what_a_tokenizer_says_of_itself(made, images):
     assert student.describe() == Description(16, 2, None, student.size(), 1)
     assert student.reconstruct(images).shape == images.shape
     cross = load(made / layout.assembled("kl-msdd", "kl-finetuned"))
-    assert isinstance(cross.encoder, KLEncoder) and cross.describe().evaluations == 2
-    with pytest.raises(MsddError, match="only MMDiTs have a fast path"):
-        student.fast(4)
+    assert isinstance(cross.encoder, KLEncoder) and cross.describe().nfe == 2
+    with pytest.raises(MsddError, match="only MMDiTs have a fast variant"):
+        Fast(student, 4)
     assert of_tokenizer("ssdd", student, "fp32").flops["decode"] > 0
 
 
 def test_a_shape_goes_through_its_file(params, made):
     for model in params.models:
-        kind, config = store.read_config(made / layout.stage1(model))
-        assert kind == "teacher" and config == stage1.model_config(params, model)
+        kind, config = model_folder.read_config(made / layout.stage1(model))
+        assert kind == "teacher" and config == model_config(params, model)
 
 
 def test_a_file_from_before_there_were_these_networks_is_read(tiny_params, tmp_path):
     """Without the keys."""
-    config = stage1.model_config(tiny_params, "msdd")
-    store.save(tmp_path, "teacher", config, {})
+    config = model_config(tiny_params, "msdd")
+    model_folder.save(tmp_path, "teacher", config, {})
     values = read_json(tmp_path / "config.json")
     for key in ("kl_encoder", "uvit"):
         del values["model"][key]
-    store.write_json(tmp_path / "config.json", values)
-    assert store.read_config(tmp_path) == ("teacher", config)
+    model_folder.write_json(tmp_path / "config.json", values)
+    assert model_folder.read_config(tmp_path) == ("teacher", config)

@@ -12,9 +12,10 @@ import torch
 from interruption import Interruption, assert_equal_to_the_bit, interrupted
 from torch import nn
 
-from msdd import layout
+from msdd.commands.stages import run_stage
 from msdd.errors import MsddError
-from msdd.train import distil, stage1
+from msdd.pipeline import layout
+from msdd.train import distil
 from msdd.train.ema import RAMP, Ema
 from msdd.train.loop import gradients
 from msdd.train.optimiser import learning_rate
@@ -25,7 +26,10 @@ SCALE = layout.scale("msdd", "msdd-1step", 1)
 # Trains to the middle of step 8 (batch 32, a checkpoint after 128 images) and stops there.
 CHILD = """
 import os, signal
-from msdd.params import load
+from pathlib import Path
+
+from msdd.commands.stages import run_stage
+from msdd.params.load import load
 from msdd.train import stage1
 
 losses, steps = stage1.losses, iter(range(8))
@@ -37,14 +41,14 @@ def stopping(*arguments):
     return terms
 
 stage1.losses = stopping
-stage1.run(load(), "msdd")
+run_stage(load(), "train", Path("."), model="msdd")
 """
 
 
 def distil_interrupted(monkeypatch, params, root) -> None:
     """Distil scale 1 up to the middle of step 5 of 6."""
     with interrupted(monkeypatch, distil, step=5):
-        distil.run(params, "msdd-1step", 1, root)
+        run_stage(params, "distil", root, student="msdd-1step", scale=1)
     assert not (root / SCALE / "model.safetensors").exists()
 
 
@@ -64,21 +68,21 @@ def test_killed_stage1_goes_on_to_the_same_bits(tiny_params, trained, workdir, s
         _, status = os.waitpid(child.pid, os.WUNTRACED)
         assert os.WIFSTOPPED(status), child.stderr.read().decode()
         with pytest.raises(MsddError, match=f"{FOLDER} is being made by process {child.pid} on "):
-            stage1.run(tiny_params, "msdd", workdir)
+            run_stage(tiny_params, "train", workdir, model="msdd")
     finally:
         child.send_signal(signal.SIGKILL)
         child.communicate()
     assert not (workdir / FOLDER).exists()
 
     states.clear()
-    stage1.run(tiny_params, "msdd", workdir)
-    assert "stage1 msdd: goes on after 128 images" in capsys.readouterr().err
+    run_stage(tiny_params, "train", workdir, model="msdd")
+    assert "stage1 msdd: resuming after 128 images" in capsys.readouterr().err
     assert same_files(workdir / FOLDER, trained / FOLDER)
     assert not list((workdir / "checkpoints").rglob("*.pt"))
 
     shutil.rmtree(workdir / FOLDER)
-    stage1.run(tiny_params, "msdd", workdir)
-    assert "goes on" not in capsys.readouterr().err
+    run_stage(tiny_params, "train", workdir, model="msdd")
+    assert "resuming" not in capsys.readouterr().err
     assert_equal_to_the_bit(*states)
 
 
@@ -86,11 +90,11 @@ def test_interrupted_distillation_goes_on_to_the_same_bits(
     tiny_params, trained, work, states, monkeypatch, capsys
 ):
     """Its checkpoint, after 96 images, falls between two points of the curve, at 64 and 128."""
-    distil.run(tiny_params, "msdd-1step", 1, work)
+    run_stage(tiny_params, "distil", work, student="msdd-1step", scale=1)
     shutil.rmtree(work / SCALE)
     distil_interrupted(monkeypatch, tiny_params, work)
-    distil.run(tiny_params, "msdd-1step", 1, work)
-    assert "distil msdd-1step scale1: goes on after 96 images" in capsys.readouterr().err
+    run_stage(tiny_params, "distil", work, student="msdd-1step", scale=1)
+    assert "distil msdd-1step scale1: resuming after 96 images" in capsys.readouterr().err
     uninterrupted, _, resumed = states
     assert_equal_to_the_bit(uninterrupted, resumed)
     assert same_files(work / SCALE, trained / SCALE)
@@ -105,7 +109,7 @@ def test_every_step_draws_its_own_noise(tiny_params, work, monkeypatch):
 
     monkeypatch.setattr(distil, "losses", noting)
     for k in range(2):
-        distil.run(tiny_params, "msdd-1step", k, work)
+        run_stage(tiny_params, "distil", work, student="msdd-1step", scale=k)
     assert len(seeds) == len(set(seeds)) == 12
 
 
@@ -119,10 +123,10 @@ def test_a_checkpoint_of_a_finished_training_only_needs_its_export(
         raise Interruption
 
     with monkeypatch.context() as patch, pytest.raises(Interruption):
-        patch.setattr(distil.store, "save", failing)
-        distil.run(tiny_params, "msdd-1step", 1, work)
-    distil.run(tiny_params, "msdd-1step", 1, work)
-    assert "goes on after 192 images" in capsys.readouterr().err
+        patch.setattr(distil.model_folder, "save", failing)
+        run_stage(tiny_params, "distil", work, student="msdd-1step", scale=1)
+    run_stage(tiny_params, "distil", work, student="msdd-1step", scale=1)
+    assert "resuming after 192 images" in capsys.readouterr().err
     assert same_files(work / SCALE, trained / SCALE)
 
 
@@ -132,11 +136,11 @@ def test_another_key_starts_afresh_and_says_so(
     shutil.rmtree(work / SCALE)
     distil_interrupted(monkeypatch, tiny_params, work)
     changed = with_section(tiny_params, "distil", teacher_steps=3)
-    distil.run(changed, "msdd-1step", 1, work)
+    run_stage(changed, "distil", work, student="msdd-1step", scale=1)
     told = [line for line in capsys.readouterr().err.splitlines() if "starting afresh" in line]
     assert len(told) == 1 and told[0].startswith("distil msdd-1step scale1: params, code or data")
     shutil.rmtree(work / "checkpoints")
-    distil.run(changed, "msdd-1step", 1, work)
+    run_stage(changed, "distil", work, student="msdd-1step", scale=1)
     assert_equal_to_the_bit(*states[-2:])
     assert not same_files(work / SCALE, trained / SCALE)
 
@@ -144,7 +148,7 @@ def test_another_key_starts_afresh_and_says_so(
 def test_a_loss_that_is_no_number_is_one_line(tiny_params, workdir):
     params = with_section(tiny_params, "stage1", learning_rate=1e30)
     with pytest.raises(MsddError) as error:
-        stage1.run(params, "msdd", workdir)
+        run_stage(params, "train", workdir, model="msdd")
     expected = "stage1 msdd: the loss is not a number after 64 images; a learning_rate below 1e+30"
     assert str(error.value).startswith(expected) and "\n" not in str(error.value)
     assert not (workdir / FOLDER).exists()
@@ -201,9 +205,9 @@ def test_a_weight_halves_every_half_life():
 
 
 def test_learning_rate_at_its_ends(tiny_params):
-    """Linear from one batch's share to the peak, then a cosine to `final_learning_rate` of it."""
+    """Linear from one batch's share to the peak, then a cosine to `min_lr_ratio` of it."""
     changes = {"images": 1000, "batch": 10, "warmup": 100, "learning_rate": 2.0}
-    settings = tiny_params.stage1.model_copy(update=changes | {"final_learning_rate": 0.1})
+    settings = tiny_params.stage1.model_copy(update=changes | {"min_lr_ratio": 0.1})
     rates = [learning_rate(images, settings) for images in range(0, 1001, 10)]
     assert rates[0] == pytest.approx(2 * 10 / 100)
     assert rates[50] == pytest.approx(2 * (0.1 + 0.9 * 0.5))

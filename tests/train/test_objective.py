@@ -8,7 +8,7 @@ from torch import nn
 
 from msdd.train import objective
 from msdd.train.objective import Objective, weight_at
-from msdd.weights import lpips_network
+from msdd.weights.pretrained import lpips_network
 
 SIDES = [8, 16, 32, 64]
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from msdd.train.pace import pace, step_flops
+from msdd.tracking.mfu import pace, step_flops
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-from msdd.flow.scales import scales
+from msdd.flow.scales import split_time
 from msdd.model.autoencoder import Autoencoder
 from msdd.model.config import ModelConfig
 from msdd.model.decoder import Decoder
-from msdd.train import paper_code
+from msdd.train import joint_paper_code
 from msdd.train.objective import Objective
-from msdd.weights import lpips_network
+from msdd.weights.pretrained import lpips_network
 
 CONFIG = ModelConfig(
     resolution=16,
@@ -33,9 +33,9 @@ END, START = (2 / 3, 1 / 3, 0), (1, 4 / 5, 1 / 2)  # noise levels of three scale
 @pytest.mark.parametrize("S", range(1, 6))
 def test_the_first_scale_is_the_one_whose_times_hold_u(S):
     """Ends belong to the finer scale, and every u in [0, 1) to one."""
-    for scale in scales(S):
+    for scale in split_time(S):
         inside = [scale.last + share * (scale.first - scale.last) for share in (0, 0.01, 0.5, 0.99)]
-        assert [paper_code.start_of(u, scales(S)) for u in inside] == [scale.index] * 4
+        assert [joint_paper_code.start_of(u, split_time(S)) for u in inside] == [scale.index] * 4
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def decode(velocity, x, first, normals):
     """End states of scales `first` to 2, in one step each."""
     states = []
     for i in range(first, 3):
-        x = x - velocity(x, 1.0, scales(3)[i])
+        x = x - velocity(x, 1.0, split_time(3)[i])
         states.append(x)
         if i < 2:
             e, larger = END[i], interpolate(x, scale_factor=2, mode="nearest")
@@ -128,7 +128,7 @@ def test_the_loss_against_its_restatement(networks, images, settings, seed, firs
     objective = Objective(settings, CONFIG.sides, 2, student[0].head.weight, seed=0)
     discriminator = copy.deepcopy(objective.adversary.network).requires_grad_(False)
     torch.manual_seed(seed)
-    found = paper_code.losses(student, teacher, images, settings, objective)
+    found = joint_paper_code.losses(student, teacher, images, settings, objective)
     torch.manual_seed(seed)
     begun, expected = restated(student, teacher, images, settings.guidance, discriminator)
     assert begun == first
@@ -144,7 +144,7 @@ def test_the_loss_against_its_restatement(networks, images, settings, seed, firs
 def test_gradients_reach_the_student_alone(networks, images, settings):
     teacher, student = networks
     objective = Objective(settings, CONFIG.sides, 2, student[0].head.weight, seed=0)
-    paper_code.losses(student, teacher, images, settings, objective)["loss"].backward()
+    joint_paper_code.losses(student, teacher, images, settings, objective)["loss"].backward()
     assert all(p.grad is None for p in teacher.parameters())
     assert student[0].head.weight.grad.any()
 
@@ -154,5 +154,5 @@ def test_without_weight_no_network_is_made(networks, images, settings, monkeypat
     none = settings.model_copy(update={"lpips": 0.5, "gan": 0.5})  # numbers, and 16 px
     objective = Objective(none, CONFIG.sides, 2, student[0].head.weight, seed=0)
     assert objective.lpips is None and objective.adversary is None
-    terms = paper_code.losses(student, teacher, images, none, objective)
+    terms = joint_paper_code.losses(student, teacher, images, none, objective)
     assert terms.keys() == {"loss", "mse_teacher"}

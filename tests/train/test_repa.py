@@ -7,16 +7,18 @@ import torch
 from safetensors.torch import load_file, save_file
 from test_kl_rows import ROWS, autoencoder, with_stage1
 
-from msdd import layout
+from msdd.commands.stages import run_stage
+from msdd.data.pixels import from_uint8
 from msdd.data.shards import Crops
 from msdd.errors import MsddError
-from msdd.evaluate.metrics import from_uint8
 from msdd.files import digest
-from msdd.model.discriminator import import_timm, standardised
-from msdd.params import parse
-from msdd.sections import Repa as Settings
+from msdd.params.load import parse
+from msdd.params.sections import Repa as Settings
+from msdd.pipeline import layout
 from msdd.train import stage1
 from msdd.train.repa import NAME, Repa, dinov2, patch_features
+from msdd.weights.features import standardised
+from msdd.weights.optional_imports import import_timm
 
 TIMM = import_timm("this test")
 VIT = "vit_tiny_patch16_224"
@@ -82,7 +84,7 @@ def test_what_agrees_in_direction_has_distance_0(params, settings, images):
 
 def test_a_row_is_trained_with_it_and_keeps_nothing_of_it(params, settings, prepared):
     changed = with_stage1(params, repa=settings)
-    last = stage1.run(changed, "ssdd", prepared)
+    last = run_stage(changed, "train", prepared, model="ssdd")
     assert last["repa"] > 0
     state = load_file(prepared / layout.stage1("ssdd") / "model.safetensors")
     assert state.keys() == autoencoder(params, "ssdd").state_dict().keys()

@@ -9,9 +9,10 @@ from recorded import cases
 from safetensors.torch import load_file
 
 from msdd.flow.path import authors_weight, end_state, reduced, start_state
-from msdd.flow.scales import scales
+from msdd.flow.scales import split_time
 from msdd.model.autoencoder import Autoencoder
-from msdd.train.stage1 import drop, losses, model_config
+from msdd.model.config import ModelConfig
+from msdd.train.stage1 import drop, losses
 
 
 class Perfect:
@@ -55,7 +56,7 @@ def test_a_perfect_velocity_has_no_loss(tiny_params, image, S, weight):
 
 
 def test_each_image_goes_to_one_scale_in_balanced_shares(tiny_params, image):
-    settings = tiny_params.stage1.model_copy(update={"null_probability": 0.0})
+    settings = tiny_params.stage1.model_copy(update={"cond_drop_prob": 0.0})
     network, images = Perfect(3, image), torch.arange(32.0).view(-1, 1, 1, 1).expand(-1, 3, 16, 16)
     losses(network, images, settings)
     assert [(i, len(latents)) for i, latents in network.seen] == [(0, 11), (1, 11), (2, 10)]
@@ -65,7 +66,7 @@ def test_each_image_goes_to_one_scale_in_balanced_shares(tiny_params, image):
 def test_the_loss_is_a_mean_over_images(tiny_params):
     """Shares of 11, 11 and 10: the mean over scales would count the last images for more."""
     model = tiny_params.model.model_copy(update={"scales": 3, "patch": 2})
-    config = model_config(tiny_params.model_copy(update={"model": model}), "msdd")
+    config = ModelConfig.of(16, model.model_dump())
     terms = losses(Autoencoder(config), torch.rand(32, 3, 16, 16) * 2 - 1, tiny_params.stage1)
     mean = (11 * terms["scale0"] + 11 * terms["scale1"] + 10 * terms["scale2"]) / 32
     torch.testing.assert_close(terms["loss"], mean)
@@ -73,7 +74,7 @@ def test_the_loss_is_a_mean_over_images(tiny_params):
 
 @pytest.mark.parametrize("probability", [0.0, 0.1, 1.0])
 def test_latents_are_dropped_as_a_whole_at_their_rate(tiny_params, probability):
-    settings = tiny_params.stage1.model_copy(update={"null_probability": probability})
+    settings = tiny_params.stage1.model_copy(update={"cond_drop_prob": probability})
     latents, null = torch.randn(20_000, 2, 3), torch.randn(1, 2, 3)
     torch.manual_seed(0)
     found = drop(latents, null, settings)
@@ -84,10 +85,10 @@ def test_latents_are_dropped_as_a_whole_at_their_rate(tiny_params, probability):
 
 
 def test_the_null_latents_are_trained(tiny_params):
-    network = Autoencoder(model_config(tiny_params, "msdd"))
+    network = Autoencoder(ModelConfig.of(16, tiny_params.model.model_dump()))
     torch.nn.init.normal_(network.decoder.head.weight)
     torch.nn.init.normal_(network.decoder.blocks[0].image.adaln.weight)
-    settings = tiny_params.stage1.model_copy(update={"null_probability": 1.0})
+    settings = tiny_params.stage1.model_copy(update={"cond_drop_prob": 1.0})
     losses(network, torch.rand(4, 3, 16, 16), settings)["loss"].backward()
     assert network.decoder.null.grad.any()
     assert not any(p.grad.any() for p in network.encoder.parameters() if p.grad is not None)
@@ -103,7 +104,7 @@ def test_the_authors_training_pair_and_loss(case):
     config = json.loads((case / "config.json").read_text())["config"]
     io = load_file(case / "io.safetensors")
     total = 0.0
-    for scale in scales(config["num_multiscale_stages"]):
+    for scale in split_time(config["num_multiscale_stages"]):
         x_e = reduced(io["train_image"][io["train_stage_of_image"] == scale.index], scale)
         noise = io[f"train_noise_{scale.index}"]
         t = 1 - (1000 * torch.sigmoid(io[f"train_normal_{scale.index}"])).floor() / 1000

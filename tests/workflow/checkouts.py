@@ -13,16 +13,16 @@ from pathlib import Path
 import pandas
 import yaml
 
-from msdd import layout, presets
-from msdd.files import digest, write_text
-from msdd.mistakes import read_yaml
-from msdd.params import parse
+from msdd.files import digest
+from msdd.params.load import parse
+from msdd.params.validate import read_yaml
+from msdd.pipeline import jobs, layout
 
 ROOT = Path(__file__).parents[2]
 RAW = read_yaml(ROOT / "presets/tiny.yaml")
 PARTS = ("dvc.yaml", ".dvcignore", ".dvc/config", ".dvc/.gitignore", ".dvc/plots", ".gitignore")
 PARTS += ("Makefile", "Snakefile", "msdd", "presets", "profiles", "reports/published.yaml")
-PARTS += ("reports/systems", "workflow/rules")
+PARTS += ("reports/systems", "workflow/report", "workflow/rules")
 
 ENVIRONMENT = os.environ | {
     "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
@@ -46,8 +46,9 @@ def project(folder, raw=RAW):
 
 
 def use(folder, raw):
+    """`raw` as params, and what `msdd params expand` makes of them."""
     (folder / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
-    write_text(folder / layout.rows(), presets.text(parse(raw)))
+    jobs.expand(parse(raw), folder)
 
 
 @contextmanager
@@ -121,8 +122,17 @@ def kill(engine, artefact):
     os.kill(at_work(engine, artefact, since="checkpoint.pt"), signal.SIGKILL)
 
 
-TIMED = ("*.timing.json", "throughput.*", "table[12].md", "table[12].tex", "quality_speed.*")
-SPEEDS = ("images_per_second", "speed_ratio", "at_batch", "paper_box")
+def listing(folder):
+    """Everything in a folder with its time and size, except what `.snakemake` holds."""
+    paths = (path.relative_to(folder) for path in folder.rglob("*"))
+    paths = (path for path in paths if path.parts[0] != ".snakemake")
+    status = {path: (folder / path).stat() for path in paths}
+    return {path: (one.st_mtime_ns, one.st_size) for path, one in status.items()}
+
+
+TIMED = ("*.timing.json", "throughput.*", "quality_speed.*")
+TIMED += tuple(f"table[12].{kind}" for kind in layout.TABLE_KINDS if kind != "csv")
+SPEEDS = ("images_per_second", "speed_ratio", "at_batch", "paper_region")
 
 
 def results(folder):

@@ -6,6 +6,8 @@ import checkouts
 import pytest
 from checkouts import RAW, commit, end, git, project, run, start
 
+from msdd.pipeline import layout
+
 OFTEN = {"checkpoint_every": 32}  # after every step, so that there is a middle to kill in
 PARAMS = RAW | {name: RAW[name] | OFTEN for name in ("stage1", "distil")}
 SNAKEMAKE = ("snakemake", "--cores", "2")
@@ -24,7 +26,9 @@ def runs(tmp_path_factory):
 
 
 def by_snakemake(parent):
+    """Begun with an outdated rows file, which every stage would refuse."""
     folder = project(parent / "snakemake", PARAMS)
+    (folder / layout.rows()).write_text("outdated")
     return folder, run_through_a_kill(folder, "runs/msdd/stage1", SNAKEMAKE)
 
 

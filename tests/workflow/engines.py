@@ -17,7 +17,7 @@ from snakemake.settings.types import (
     ResourceSettings,
 )
 
-from msdd import layout
+from msdd.pipeline import layout
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,7 +69,7 @@ def name(job):
         "assemble": "{student}",
         "chain": "{student}",
         "evaluate": "{decode}",
-        "reference": "{reference}",
+        "baseline": "{baseline}",
     }.get(job.rule.name)
     return f"{job.rule.name}@{row.format(**job.wildcards_dict)}" if row else job.rule.name
 

@@ -4,10 +4,11 @@ import os
 import sys
 from pathlib import Path
 
-from msdd import layout, presets, stages
 from msdd.errors import MsddError
-from msdd.fingerprint import PACKAGE
-from msdd.params import load
+from msdd.params import sections
+from msdd.params.load import load
+from msdd.pipeline import jobs, layout, stages
+from msdd.pipeline.fingerprint import PACKAGE
 
 # Every rule is one command whose output is seen live and kept. `tee -i` outlives Ctrl-C, so that a
 # training can still tell that it was interrupted. Rules that others wait for have priority 1.
@@ -23,12 +24,11 @@ except MsddError as error:
     # One line a mistake; Snakemake would tell where in this file it met the error.
     sys.exit("\n".join(f"msdd: error: {line}" for line in str(error).splitlines()))
 
-for line in presets.missing(PARAMS):
+for line in jobs.missing(PARAMS):
     print(f"msdd: {line}", file=sys.stderr)
 
-presets.expand(PARAMS)
 RAW = PARAMS.raw()
-ROWS = presets.rows(PARAMS)
+ROWS = jobs.rows(PARAMS)
 CODE = {stage: stages.fingerprint(stage)[:12] for stage in stages.STAGES}
 
 
@@ -68,10 +68,38 @@ def start_of(wildcards):
     return [f"{folder}/{file}" for folder in folders for file in layout.MODEL_FILES]
 
 
+def table(stem, title):
+    """A table as the report has it: a page to read and the values."""
+    return in_report(stem, title, "Tables", {".html": "page", ".csv": "values (CSV)"})
+
+
+def figure(stem, title):
+    """A figure as the report has it."""
+    return in_report(stem, title, "Figures", {".png": "PNG", ".svg": "SVG"})
+
+
+def in_report(stem, title, category, formats):
+    """Outputs that `snakemake --report` shows, with their caption in workflow/report."""
+    caption = f"../report/{Path(stem).name}.rst"
+
+    def shown(ending):
+        labels = {"title": title, "format": formats[ending]}
+        path = f"{stem}{ending}"
+        return report(path, caption=caption, category=category, labels=labels)
+
+    return [shown(ending) for ending in formats]
+
+
 wildcard_constraints:
     model=any_of(PARAMS.models),
     student=any_of(PARAMS.students),
     folder=any_of(["stage1", *PARAMS.students]),
     decode=any_of(PARAMS.decodes),
     k=r"\d+",
-    reference=any_of(layout.REFERENCES),
+    baseline=any_of(sections.BASELINES),
+
+
+# DVC and the stages read the rows from a file. Only a run writes it, before its first job: a dry
+# run, a report or a job that reads this file on a cluster writes nothing.
+onstart:
+    jobs.expand(PARAMS)

@@ -28,28 +28,28 @@ rule evaluate:
         "msdd evaluate {wildcards.decode} 2>&1 | tee -i {log}"
 
 
-rule reference:
+rule baseline:
     """What needs no model, measured alike: without it a PSNR says nothing."""
     input:
         "data/prepared/manifest.json",
     output:
-        "runs/reference/eval/{reference}.json",
-        "runs/reference/eval/{reference}.timing.json",
-        "runs/reference/eval/{reference}.samples.npy",
-        ".made/evaluations/runs/reference/eval/{reference}.json",
-        "provenance/runs/reference/eval/{reference}.json",
+        "runs/baseline/eval/{baseline}.json",
+        "runs/baseline/eval/{baseline}.timing.json",
+        "runs/baseline/eval/{baseline}.samples.npy",
+        ".made/evaluations/runs/baseline/eval/{baseline}.json",
+        "provenance/runs/baseline/eval/{baseline}.json",
     log:
-        "logs/reference/{reference}.log",
+        "logs/baseline/{baseline}.log",
     benchmark:
-        "benchmarks/reference/{reference}.tsv"
+        "benchmarks/baseline/{baseline}.tsv"
     threads: PARAMS.cpu_threads
     resources:
         gpu=1,
         mem_mb=8000,
         runtime="4h",
     params:
-        *tracked_by("reference"),
+        *tracked_by("baseline"),
     message:
-        "Evaluating {wildcards.reference}"
+        "Evaluating {wildcards.baseline}"
     shell:
-        "msdd reference {wildcards.reference} 2>&1 | tee -i {log}"
+        "msdd baseline {wildcards.baseline} 2>&1 | tee -i {log}"

@@ -1,6 +1,6 @@
 EVALUATIONS = [Path(job["path"]) for job in ROWS["decodes"].values()]
-REFERENCES = [layout.reference(name) for name in layout.REFERENCES]
-MEASURED = [*REFERENCES, *EVALUATIONS]
+BASELINES = [layout.baseline(name) for name in sections.BASELINES]
+MEASURED = [*BASELINES, *EVALUATIONS]
 TIMINGS = [layout.throughput(), *map(layout.timing, MEASURED)]
 # What the user has measured of other systems.
 OTHERS = sorted(layout.systems().glob("*"))
@@ -18,7 +18,8 @@ rule table1:
         MEASURED,
         TIMINGS,
     output:
-        multiext("reports/table1", ".csv", ".md", ".tex"),
+        table("reports/table1", "Table 1: tokenizers"),
+        multiext("reports/table1", ".md", ".tex"),
         "provenance/reports/table1.json",
     log:
         "logs/table1/table1.log",
@@ -42,7 +43,8 @@ rule table2:
         MEASURED,
         TIMINGS,
     output:
-        multiext("reports/table2", ".csv", ".md", ".tex"),
+        table("reports/table2", "Table 2: teachers and students"),
+        multiext("reports/table2", ".md", ".tex"),
         "provenance/reports/table2.json",
     log:
         "logs/table2/table2.log",
@@ -65,7 +67,8 @@ rule ablation:
         "data/prepared/manifest.json",
         MEASURED,
     output:
-        multiext("reports/ablation", ".csv", ".md", ".tex"),
+        table("reports/ablation", "Ablations"),
+        multiext("reports/ablation", ".md", ".tex"),
         "provenance/reports/ablation.json",
     log:
         "logs/ablation/ablation.log",
@@ -92,10 +95,10 @@ rule figures:
         [layout.pyramid(path) for path in EVALUATIONS],
         [f"{job['path']}/curves.csv" for job in TRAININGS],
     output:
-        multiext("reports/reconstructions", ".png", ".svg"),
-        multiext("reports/pyramid", ".png", ".svg"),
-        multiext("reports/quality_speed", ".png", ".svg"),
-        multiext("reports/curves", ".png", ".svg"),
+        figure("reports/reconstructions", "Reconstructions"),
+        figure("reports/pyramid", "From coarse to fine"),
+        figure("reports/quality_speed", "Quality against speed"),
+        figure("reports/curves", "Training curves"),
         "provenance/reports/figures.json",
     log:
         "logs/figures/figures.log",
@@ -110,3 +113,27 @@ rule figures:
         "Drawing figures"
     shell:
         "msdd figures 2>&1 | tee -i {log}"
+
+
+rule speed:
+    """What was timed, as a table and a figure."""
+    input:
+        "reports/throughput.json",
+    output:
+        table("reports/throughput", "Throughput"),
+        figure("reports/throughput", "Throughput"),
+        multiext("reports/throughput", ".md", ".tex"),
+        "provenance/reports/speed.json",
+    log:
+        "logs/speed/speed.log",
+    benchmark:
+        "benchmarks/speed/speed.tsv"
+    resources:
+        mem_mb=1000,
+        runtime="10m",
+    params:
+        *tracked_by("speed"),
+    message:
+        "Writing the table and the figure of throughput"
+    shell:
+        "msdd speed 2>&1 | tee -i {log}"

@@ -4,7 +4,7 @@ rule throughput:
         "data/prepared/manifest.json",
         MEASURED,
     output:
-        multiext("reports/throughput", ".json", ".csv", ".md", ".tex", ".png", ".svg"),
+        "reports/throughput.json",
         "provenance/reports/throughput.json",
     log:
         "logs/throughput/throughput.log",

@@ -1,0 +1,38 @@
+"""Options that several commands have."""
+
+import argparse
+import os
+from pathlib import Path
+
+STEPS = "default: as published; of a teacher's folder one a scale"
+GUIDANCE = "default: as published; of a teacher's folder none"
+
+
+def add_preset(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--preset", metavar="P", help="of presets/; default: the params file")
+
+
+def params_file(args: argparse.Namespace) -> Path:
+    """The preset that was chosen, or the params file."""
+    from msdd.params import presets
+
+    if args.preset is None:
+        return args.params
+    return presets.find(args.preset, args.params.parent / presets.FOLDER)
+
+
+def json_file(text: str) -> Path:
+    """A file that can be written; said before an hour of measuring, not after."""
+    path = Path(text)
+    if path.suffix != ".json" or path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: name a file that ends with .json")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{text}: nothing can be written below {folder}")
+    return path
+
+
+def positive(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value

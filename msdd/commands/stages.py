@@ -1,0 +1,148 @@
+"""The stages of the pipeline as commands: each reads the params and calls one function."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msdd.errors import MsddError
+
+if TYPE_CHECKING:
+    from msdd.params.schema import Params
+
+ROOT = Path(".")
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    for name, (call, described, *rows) in COMMANDS.items():
+        command = commands.add_parser(name, help=described, description=described)
+        for row in rows:
+            command.add_argument(row.lower(), metavar=row, type=int if row == "SCALE" else str)
+        command.set_defaults(call=call)
+
+
+def params_of(args: argparse.Namespace) -> "Params":
+    """The params, and as many threads as they say: before torch is imported, which reads these."""
+    from msdd.params.load import load
+    from msdd.pipeline import jobs
+
+    params = load(args.params)
+    jobs.check_rows(params, ROOT)
+    for library in ("OMP", "MKL", "OPENBLAS"):
+        os.environ[f"{library}_NUM_THREADS"] = str(params.cpu_threads)
+    return params
+
+
+def task_command(name: str) -> Callable[[argparse.Namespace], None]:
+    """The command of a stage whose module runs a task, with the arguments as wildcards."""
+
+    def call(args: argparse.Namespace) -> None:
+        given = vars(args)
+        wildcards = {row: given[row] for row in ("model", "student", "scale") if row in given}
+        run_stage(params_of(args), name, ROOT, **wildcards)
+
+    return call
+
+
+def run_stage(params: "Params", name: str, root: Path, **wildcards: Any) -> dict[str, Any]:
+    """Resolve the job of a stage and run it below `root`; returns what the stage reports.
+
+    Raises MsddError for wildcards that name no row before torch is imported.
+    """
+    from msdd.pipeline.stages import STAGES
+    from msdd.pipeline.task import resolve
+
+    task = resolve(params, name, root, **wildcards)
+    return import_module(STAGES[name].module).run(task, root)
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    params = params_of(args)
+    params.source(args.decode)
+    from msdd.evaluate import stage
+
+    stage.run(params, args.decode, ROOT)
+
+
+def baseline(args: argparse.Namespace) -> None:
+    from msdd.params.sections import BASELINES
+
+    if args.name not in BASELINES:
+        raise MsddError(f"no baseline '{args.name}'; known: {', '.join(BASELINES)}")
+    params = params_of(args)
+    from msdd.evaluate import stage
+
+    stage.run_baseline(params, args.name, ROOT)
+
+
+def report(name: str) -> Callable[[argparse.Namespace], None]:
+    """The command of a report, from the module of its name."""
+
+    def call(args: argparse.Namespace) -> None:
+        params = params_of(args)
+        import_module(f"msdd.report.{name}").run(params, ROOT)
+
+    return call
+
+
+def track(args: argparse.Namespace) -> None:
+    """What cannot be delivered waits, which is no error."""
+    from msdd.tracking import delivery
+
+    try:
+        print(delivery.deliver(ROOT, patient=True))
+    except MsddError as error:
+        print(f"msdd: {error}", file=sys.stderr)
+
+
+def fingerprint(args: argparse.Namespace) -> None:
+    from msdd.pipeline.stages import STAGES, fingerprint
+
+    if args.stage not in STAGES:
+        raise MsddError(f"no stage '{args.stage}'; known: {', '.join(STAGES)}")
+    print(fingerprint(args.stage))
+
+
+def code(args: argparse.Namespace) -> None:
+    from msdd.pipeline.stages import write_fingerprints
+
+    write_fingerprints(ROOT)
+
+
+COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], *tuple[str, ...]]] = {
+    "prepare": (task_command("prepare"), "cut the photographs into crops"),
+    "train": (task_command("train"), "stage 1: train a row of `models`", "MODEL"),
+    "distil": (
+        task_command("distil"),
+        "stage 2: distil one scale of a row of `students`",
+        "STUDENT",
+        "SCALE",
+    ),
+    "chain": (
+        task_command("chain"),
+        "stage 2: train a student of another mode as a whole",
+        "STUDENT",
+    ),
+    "assemble": (task_command("assemble"), "put a student's scales together", "STUDENT"),
+    "baseline": (baseline, "measure mean-colour or bicubic", "NAME"),
+    "table1": (
+        report("table1"),
+        "write reports/table1.{csv,html,md,tex}: tokenizers, published and measured",
+    ),
+    "table2": (report("table2"), "write reports/table2.{csv,html,md,tex}: teachers and students"),
+    "ablation": (
+        report("ablation"),
+        "write reports/ablation.{csv,html,md,tex}: one comparison a row",
+    ),
+    "figures": (report("figures"), "draw reconstructions, pyramid, quality against speed, curves"),
+    "speed": (
+        report("speed"),
+        "write reports/throughput.{csv,html,md,tex,png,svg} from what `msdd throughput` has timed",
+    ),
+    "track": (track, "deliver to MLflow what is not there yet"),
+    "code": (code, "write .code/<stage>, the digest of every stage's code"),
+    "fingerprint": (fingerprint, "print the digest of a stage's code", "STAGE"),
+}

@@ -1,0 +1,208 @@
+"""What an evaluation has measured so far: numbers of every image, and sums of features.
+
+A tally grows batch by batch and takes in the states of others. Its memory is that of the sums, plus
+a few numbers an image; and however batches are dealt to processes, it ends with the same bits.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from msdd.data.pixels import from_uint8
+from msdd.evaluate.columns import Column, Features, columns, features, sampled
+from msdd.evaluate.networks import Instruments
+from msdd.evaluate.protocols import Protocol
+from msdd.metrics.frechet import Moments
+from msdd.metrics.intervals import psnr
+from msdd.metrics.kid import Sample
+from msdd.metrics.pixel import squared_error, ssim
+from msdd.metrics.quantisation import Views
+
+FEATURE_BATCH = 8  # on a CPU larger batches of the feature network are slower
+
+
+class Sums(nn.Module):
+    """The moments of features, and for KID a sample of them."""
+
+    def __init__(self, dimensions: int, sampled: bool, device: torch.device) -> None:
+        super().__init__()
+        self.moments = Moments(dimensions, device)
+        self.sample = Sample(dimensions) if sampled else None
+
+    def update(self, names: Sequence[str], features: Tensor) -> None:
+        """Add features (B, D) of the images of these names."""
+        self.moments.update(features)
+        if self.sample is not None:
+            self.sample.update(names, features)
+
+    def merge(self, other: "Sums") -> None:
+        self.moments.merge(other.moments)
+        if self.sample is not None:
+            self.sample.merge(other.sample)
+
+
+class Measured(NamedTuple):
+    """Of images of one size: their places in the set and names, numbers of each by column, features
+    of the first of them, and pixels of an image, in all channels."""
+
+    ids: Sequence[int]
+    names: Sequence[str]
+    values: dict[str, list[float]]
+    features: list[tuple[Features, Tensor]]
+    pixels: int
+
+
+def exactly() -> AbstractContextManager:
+    """On a GPU, float32 convolutions in float32 and always by the same algorithm."""
+    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+
+
+class Tally:
+    """Grows by `update`, whose batches must be the same however they are dealt to processes.
+
+    protocols:   what is measured, all on the same crops
+    instruments: their networks
+    errors:      the column of squared errors by which images are told apart
+    known:       features that need not be taken, because their statistics are known
+    """
+
+    def __init__(
+        self,
+        protocols: Mapping[str, Protocol],
+        instruments: Instruments,
+        known: Iterable[Features] = (),
+    ) -> None:
+        self.instruments = instruments
+        wanted = {column for p in protocols.values() for column in columns(p).values()}
+        wanted = {column for column in wanted if column.kind not in instruments.missing}
+        if not any(column.kind == "squared_error" for column in wanted):
+            wanted.add(Column("squared_error", "none"))  # to tell good images from bad ones
+        self.columns = sorted(wanted, key=str)
+        self.errors = next(str(c) for c in self.columns if c.kind == "squared_error")
+        sides = {side for p in protocols.values() for side in features(p) or ()}
+        self.features = sorted(sides - set(known), key=str)
+        self.sampled = sampled(protocols.values())
+        self.ids: list[int] = []
+        self.pixels: list[int] = []
+        # Python's numbers: small tensors that live on would hold the heap of large ones apart
+        self.values: dict[str, list[float]] = {str(column): [] for column in self.columns}
+        self.sums: dict[str, Sums] = {}
+
+    def update(self, *batch) -> None:
+        """Add images, given as to `measured`."""
+        self.add(self.measured(*batch))
+
+    @torch.inference_mode()
+    def measured(
+        self,
+        ids: Sequence[int],
+        names: Sequence[str],
+        originals: Tensor,
+        reconstructions: Tensor,
+    ) -> Measured:
+        """Of a batch of images (B, 3, H, W): originals uint8, reconstructions too, or floats in
+        [-1, 1]. `ids`, ascending, are the places of the images in the whole set.
+
+        Nothing is added yet, so that whatever stops this leaves the tally whole.
+        """
+        views = Views(originals, reconstructions)
+        with exactly():
+            values = {str(c): value.tolist() for c, value in self.numbers(views).items()}
+            found = [
+                (wanted, self.seen(wanted, images))
+                for wanted in self.features
+                if len(images := self.first_of(wanted, ids, views))
+            ]
+        return Measured(ids, names, values, found, originals[0].numel())
+
+    @torch.inference_mode()
+    def add(self, measured: Measured) -> None:
+        for column, values in measured.values.items():
+            self.values[column] += values
+        for wanted, found in measured.features:
+            if str(wanted) not in self.sums:
+                self.sums[str(wanted)] = self.new_sums(wanted, found.shape[1])
+            self.sums[str(wanted)].update(measured.names[: len(found)], found)
+        self.ids += measured.ids
+        self.pixels += [measured.pixels] * len(measured.ids)
+
+    def numbers(self, views: Views) -> dict[Column, Tensor]:
+        found, by_net = {}, {}
+        for column in self.columns:
+            if column.kind == "squared_error":
+                found[column] = squared_error(*views.unit(column.levels))
+            elif column.kind == "ssim":
+                found[column] = ssim(*views.unit(column.levels), float(column.variant))
+            elif column.kind == "dreamsim":
+                found[column] = self.instruments.dreamsim.distance(*views.pair(column.levels))
+            else:
+                by_net.setdefault(column.variant, []).append(column)
+        for net, same in by_net.items():
+            pairs = [views.pair(column.levels) for column in same]
+            found |= zip(same, self.instruments.lpips[net].distances(pairs), strict=True)
+        return found
+
+    def first_of(self, wanted: Features, ids: Sequence[int], views: Views) -> Tensor:
+        """The images of a side that are among the first so many of the set."""
+        count = sum(wanted.first is None or i < wanted.first for i in ids)  # ids ascend
+        return views.side(wanted.side, wanted.levels)[:count]
+
+    def seen(self, wanted: Features, images: Tensor) -> Tensor:
+        """Features (B, D) of images."""
+        network = self.instruments.features[wanted.network, wanted.resize]
+        floats = from_uint8(images) if images.dtype == torch.uint8 else images
+        size = len(floats) if floats.is_cuda else FEATURE_BATCH
+        return torch.cat([network(part) for part in floats.split(size)])
+
+    def new_sums(self, wanted: Features, dimensions: int) -> Sums:
+        return Sums(dimensions, wanted in self.sampled, self.instruments.device)
+
+    def last_psnr(self) -> float:
+        """Of the last images, their errors pooled: for the eye."""
+        return float(psnr(np.mean(self.values[self.errors][-64:])))
+
+    def sorted_values(self) -> dict[str, Tensor]:
+        """Columns (N,) in the order of the ids, and `pixels`."""
+        order = torch.tensor(self.ids).argsort()
+        found = {key: doubles(values)[order] for key, values in self.values.items()}
+        return found | {"pixels": torch.tensor(self.pixels)[order]}
+
+    def state(self) -> dict[str, Tensor]:
+        """All of it as flat tensors; none if there are no images."""
+        if not self.ids:
+            return {}
+        state = {"ids": torch.tensor(self.ids), "pixels": torch.tensor(self.pixels)}
+        state |= {f"values/{key}": doubles(values) for key, values in self.values.items()}
+        for key, sums in self.sums.items():
+            state |= {f"sums/{key}/{name}": x for name, x in sums.state_dict().items()}
+        return state
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Add what a `state` holds."""
+        if not state:
+            return
+        self.ids += state["ids"].tolist()
+        self.pixels += state["pixels"].tolist()
+        for key, values in self.values.items():
+            values += state[f"values/{key}"].tolist()
+        for wanted in self.features:
+            prefix = f"sums/{wanted}/"
+            parts = {k.removeprefix(prefix): x for k, x in state.items() if k.startswith(prefix)}
+            if parts:
+                self.load_sums(wanted, parts)
+
+    def load_sums(self, wanted: Features, parts: Mapping[str, Tensor]) -> None:
+        sums = self.new_sums(wanted, len(parts["moments.sum"]))
+        sums.load_state_dict(parts)
+        if str(wanted) in self.sums:
+            self.sums[str(wanted)].merge(sums)
+        else:
+            self.sums[str(wanted)] = sums
+
+
+def doubles(values: Sequence[float]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)

@@ -1,0 +1,67 @@
+"""What protocols need of a batch: numbers of each image, and features of both sides."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from msdd.evaluate.protocols import Protocol
+from msdd.metrics.quantisation import level_table
+
+
+@dataclass(frozen=True)
+class Column:
+    """One number an image. What several protocols need is one column."""
+
+    kind: str
+    levels: str
+    variant: str = ""  # LPIPS's trunk, SSIM's range
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.levels} {self.variant}".rstrip()
+
+
+def columns(protocol: Protocol) -> dict[str, Column]:
+    """The columns of a protocol by the names of their figures."""
+    found = {}
+    if protocol.psnr:
+        found["psnr"] = Column("squared_error", protocol.psnr.levels)
+    if protocol.ssim:
+        found["ssim"] = Column("ssim", protocol.ssim.levels, str(protocol.ssim.range))
+    if protocol.lpips:
+        for net in protocol.lpips.nets:
+            found[f"lpips_{net}"] = Column("lpips", protocol.lpips.levels, net)
+    if protocol.dreamsim:
+        found["dreamsim"] = Column("dreamsim", protocol.dreamsim.levels)
+    return found
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of one side, `real` or `made`, of the first so many images."""
+
+    side: str
+    network: str
+    resize: str
+    levels: str
+    first: int | None
+
+    def __str__(self) -> str:
+        return f"{self.side} {self.network} {self.resize} {self.levels} {self.first or 'all'}"
+
+
+def features(protocol: Protocol) -> tuple[Features, Features] | None:
+    """Those of the originals and of the reconstructions.
+
+    Originals are the same under all rules that keep their levels.
+    """
+    fid = protocol.fid
+    if fid is None:
+        return None
+    resize = fid.resize if fid.features == "inception" else ""
+    made = Features("made", fid.features, resize, fid.levels, fid.first)
+    levels = "none" if level_table(fid.levels) is None else fid.levels
+    return replace(made, side="real", levels=levels), made
+
+
+def sampled(protocols: Iterable[Protocol]) -> set[Features]:
+    """The features of which KID needs a sample."""
+    return {side for protocol in protocols if protocol.kid for side in features(protocol) or ()}

@@ -1,0 +1,148 @@
+"""Two reports of the same images side by side: paired differences, which tell rows apart."""
+
+from collections.abc import Iterable, Mapping
+from itertools import zip_longest
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from msdd.errors import MsddError
+from msdd.evaluate.protocols import Protocol
+from msdd.evaluate.summary import groups, weighted
+from msdd.evaluate.text import NAMES, aligned
+from msdd.files import read_json
+from msdd.metrics.intervals import paired, paired_pooled_psnr
+
+Difference = tuple[float, float | None, float | None]  # with both ends, if it has an interval
+OF_ENTRIES = ("protocol", "preparation", "per_image")
+
+
+class Other(NamedTuple):
+    """The report of another run, and its file."""
+
+    path: Path
+    report: dict
+
+
+def read(path: Path) -> Other:
+    """A JSON file of `msdd evaluate`; MsddError if it is none."""
+    try:
+        report = read_json(path)
+        report["names"], report["digest"]
+        for entry in report["protocols"].values():
+            [entry[key] for key in OF_ENTRIES]
+    except KeyError as error:
+        raise MsddError(
+            f"--against {path} has no {error}: it is no file of `evaluate --json`, or an old one, "
+            "which that command writes anew"
+        ) from error
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise MsddError(f"--against {path} is no JSON file of `msdd evaluate`: {error}") from error
+    return Other(path, report)
+
+
+def check(report: Mapping, other: Other) -> None:
+    """MsddError unless both are of the same originals, and share a protocol with the same rules and
+    the same preparation of the originals. `report` needs no figures for that."""
+    check_names(report["names"], other)
+    if other.report["digest"] != report["digest"]:
+        raise MsddError(f"--against {other.path} is of other originals, though of the same names")
+    if shared(report, other.report):
+        return
+    lines = [
+        f"--against {other.path} has no protocol of {', '.join(report['protocols'])} with the same "
+        "rules, on the same crops"
+    ]
+    for name, entry in report["protocols"].items():
+        there = other.report["protocols"].get(name, entry)["preparation"]
+        if there != entry["preparation"]:
+            lines.append(f"{name} is of {there} there, and of {entry['preparation']} here")
+    raise MsddError("\n".join(lines))
+
+
+def check_names(names: list[str], other: Other) -> None:
+    theirs = other.report["names"]
+    if theirs == names:
+        return
+    pairs = zip_longest(theirs, names)
+    first = next(there or here for there, here in pairs if there != here)
+    raise MsddError(
+        f"--against {other.path} has {len(theirs)} images, this run {len(names)}; "
+        f"the first that differs: {first}"
+    )
+
+
+def shared(report: Mapping, other: Mapping) -> list[str]:
+    """Names of the protocols whose rules and whose originals are the same in both."""
+    theirs = other["protocols"]
+    keys = ("protocol", "preparation")
+    return [
+        name
+        for name, entry in report["protocols"].items()
+        if name in theirs and all(theirs[name][key] == entry[key] for key in keys)
+    ]
+
+
+def compared(report: dict, other: Other) -> str:
+    """Figures of `report` less those of `other`, with 95 % intervals over images, for the protocols
+    that both have; a line each, as `check` has let them through."""
+    rows = []
+    for name in shared(report, other.report):
+        sides = (side["protocols"][name] for side in (report, other.report))
+        for figure, found in differences(*sides).items():
+            rows.append([name, NAMES[figure], *told(*found)])
+    return "\n".join(
+        [
+            f"less {other.path}, image by image:",
+            *aligned(rows),
+            "* the interval leaves out 0. Distances (FD, KID) have no values of images, so no "
+            "paired interval.",
+        ]
+    )
+
+
+def told(difference: float, low: float | None, high: float | None) -> Iterable[str]:
+    if low is None:
+        return (f"{difference:+.4f}", "", "")
+    star = "" if low <= 0 <= high else "*"
+    return (f"{difference:+.4f}", f"[{low:+.4f}, {high:+.4f}]", star)
+
+
+def differences(entry: dict, other: dict) -> dict[str, Difference]:
+    """By figure. The distances have no values of images, so they are left out."""
+    protocol = Protocol.model_validate(entry["protocol"], strict=False)
+    sides = (entry["per_image"], other["per_image"])
+    found = {
+        name: mean_of(*(column(side[name]) for side in sides))
+        for name in entry["per_image"]
+        if name in other["per_image"]
+    }
+    if protocol.psnr and protocol.psnr.pool != 1:
+        ends = (errors(side["psnr"]) for side in sides)
+        found["psnr"] = pooled(protocol.psnr.pool, *ends, np.array(entry.get("pixels")))
+    return found
+
+
+def mean_of(a: np.ndarray, b: np.ndarray) -> Difference:
+    """Of a - b; without an interval if there are fewer than 2, or if one is infinite."""
+    difference, low, high = paired(a, b)
+    known = len(a) >= 2 and np.isfinite(difference)
+    return (difference, low, high) if known else (difference, None, None)
+
+
+def pooled(pool: int | str, a: np.ndarray, b: np.ndarray, pixels: np.ndarray) -> Difference:
+    """Difference of the PSNRs that `msdd.evaluate.summary` makes of these squared errors."""
+    if pool == "all":
+        return paired_pooled_psnr(weighted(a, pixels), weighted(b, pixels))
+    return mean_of(groups(a, pool), groups(b, pool))
+
+
+def column(values: list) -> np.ndarray:
+    """Infinite PSNRs stand as null."""
+    return np.array([np.inf if value is None else value for value in values])
+
+
+def errors(decibels: list) -> np.ndarray:
+    """Mean squared errors of PSNRs."""
+    return 10 ** (-column(decibels) / 10)

@@ -1,0 +1,194 @@
+"""Statistics of a reference set's features: kept between runs, and exchanged with pytorch_fid."""
+
+import hashlib
+import json
+import zipfile
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from msdd import files
+from msdd.errors import MsddError
+from msdd.metrics.frechet import Moments
+from msdd.metrics.kid import Sample
+from msdd.pipeline.fingerprint import closure_digest
+from msdd.weights import pretrained
+
+
+@dataclass(frozen=True)
+class Identity:
+    """All that decides the features of a set.
+
+    images:      digest of the set's images, as `images_digest` makes one
+    preparation: what happens to an image before the network: crop, size, kernel, rounding
+    features:    name of the network
+    weights:     digest of its weights
+    resize:      how the network resizes, where it has a choice
+    """
+
+    images: str | None
+    preparation: str
+    features: str
+    weights: str
+    resize: str | None = None
+
+    @property
+    def key(self) -> str:
+        """A digest of all of it, and of the code that makes features of images."""
+        code = [closure_digest(f"msdd.evaluate.{name}") for name in ("sources", "accumulator")]
+        whole = json.dumps([asdict(self), code], sort_keys=True)
+        return hashlib.sha256(whole.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Mean (D,) and covariance (D, D) in float64 of a set's features.
+
+    count, the number of images, and identity are None in files of other programs, which do not
+    tell. features (n, D) are those of a `Sample`, for KID, and may be missing.
+    """
+
+    mean: Tensor
+    covariance: Tensor
+    count: int | None = None
+    identity: Identity | None = None
+    features: Tensor | None = None
+
+    @classmethod
+    def of(cls, identity: Identity, moments: Moments, sample: Sample | None = None) -> "Reference":
+        features = sample.features if sample else None
+        return cls(moments.mean.cpu(), moments.covariance.cpu(), moments.count, identity, features)
+
+
+def identity(
+    images: str | None, preparation: str, network: str, resize: str | None = None
+) -> Identity:
+    """Of images seen through `msdd.weights.pretrained.feature_network(network, resize=resize)`."""
+    return Identity(images, preparation, network, pretrained.SOURCES[network].digest, resize)
+
+
+def images_digest(named: tuple[tuple[str, Path], ...]) -> str:
+    """SHA-256 over the names in the set and the contents of these files, in this order.
+
+    The names tell which images KID takes its sample of.
+    """
+    sha = hashlib.sha256()
+    for name, path in named:
+        sha.update(f"{name} {digest_at(path, path.stat().st_mtime_ns)}\n".encode())
+    return sha.hexdigest()
+
+
+@cache
+def digest_at(path: Path, _changed: int) -> str:
+    """Of a file as it is since that time: every file is read once in a process."""
+    return files.digest(path)
+
+
+def write(path: Path, reference: Reference) -> None:
+    """As .npz: `mu` and `sigma` as pytorch_fid reads them, `about` and `features` besides."""
+    about = {"count": reference.count, "identity": None}
+    if reference.identity:
+        about["identity"] = asdict(reference.identity)
+    arrays = {"mu": reference.mean.cpu().numpy(), "sigma": reference.covariance.cpu().numpy()}
+    if reference.features is not None:
+        arrays["features"] = reference.features.cpu().numpy()
+    with files.atomic(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays, about=json.dumps(about))
+
+
+def read(path: Path, expected: Identity | None = None) -> Reference:
+    """A file of `write` or of pytorch_fid; runs no code of the file's.
+
+    expected: what the statistics must be of, as far as the file tells; its fields that are None are
+    not compared.
+    MsddError for a file that is not readable, holds no statistics, or those of something else.
+    """
+    check_archive(path)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files if name in NAMES}
+        about = json.loads(str(arrays.get("about", "{}")))
+        arrays |= {name: arrays[name].astype(np.float64) for name in NAMES[:2] if name in arrays}
+        found = Identity(**about["identity"]) if about.get("identity") else None
+    except Exception as error:  # every damage has its own exception
+        raise MsddError(f"{path} is not a readable .npz file of statistics: {error}") from error
+    check_arrays(arrays, path)
+    if expected and found:
+        check_identity(found, expected, path)
+    mean, covariance = (torch.from_numpy(arrays[name]) for name in NAMES[:2])
+    features = torch.from_numpy(arrays["features"]) if "features" in arrays else None
+    return Reference(mean, covariance, about.get("count"), found, features)
+
+
+NAMES = ("mu", "sigma", "about", "features")
+NEGATIVE = 1e-4  # of the largest eigenvalue: what the rounding of sigma to float32 stays far below
+
+
+def check_archive(path: Path) -> None:
+    """NumPy takes any other file for a pickle, and says so."""
+    try:
+        with open(path, "rb") as file:
+            whole = zipfile.is_zipfile(file)
+    except OSError as error:
+        raise MsddError(f"{path} cannot be read: {error.strerror}") from error
+    if not whole:
+        raise MsddError(f"{path} is no .npz file, or only a part of one")
+
+
+def check_arrays(arrays: dict[str, np.ndarray], path: Path) -> None:
+    """MsddError unless mu and sigma are the moments of some features."""
+    mean, covariance = (arrays[name].shape if name in arrays else None for name in NAMES[:2])
+    if mean is None or len(mean) != 1 or covariance != mean * 2:
+        raise MsddError(
+            f"{path} holds no statistics: it needs mu (D,) and sigma (D, D), as pytorch_fid writes "
+            f"them, and has {mean} and {covariance}"
+        )
+    for name in ("mu", "sigma", "features"):
+        if name in arrays and not np.isfinite(arrays[name]).all():
+            raise MsddError(f"{path} holds no statistics: its {name} contains NaN or infinity")
+    check_covariance(arrays["sigma"], path)
+
+
+def check_covariance(sigma: np.ndarray, path: Path) -> None:
+    """MsddError unless it is symmetric and without eigenvalues below 0, but for rounding."""
+    if not np.allclose(sigma, sigma.T, rtol=1e-5, atol=1e-6 * np.abs(sigma).max()):
+        raise MsddError(f"{path}: its sigma is no covariance, for it is not symmetric")
+    values = np.linalg.eigvalsh(sigma)
+    if values[0] < -NEGATIVE * np.abs(values).max():
+        raise MsddError(
+            f"{path}: its sigma is no covariance: it has the eigenvalue {values[0]:.3g}"
+        )
+
+
+def check_identity(found: Identity, expected: Identity, path: Path) -> None:
+    for name, wanted in asdict(expected).items():
+        given = getattr(found, name)
+        if wanted is not None and given != wanted:
+            raise MsddError(
+                f"{path} has statistics of {name} '{given}' where this evaluation has '{wanted}': "
+                "delete it or leave it out, and they are computed anew"
+            )
+
+
+def find(wanted: Identity) -> Reference | None:
+    """The statistics that an earlier run kept of the very same set, if any.
+
+    A damaged file counts as none: the run takes the statistics again and replaces it.
+    """
+    try:
+        return read(cached(wanted), wanted)
+    except MsddError:
+        return None
+
+
+def keep(reference: Reference) -> None:
+    """For later runs; named for all that decides them, so they never go stale."""
+    write(cached(reference.identity), reference)
+
+
+def cached(wanted: Identity) -> Path:
+    return pretrained.cache_folder().with_name("statistics") / f"{wanted.key}.npz"

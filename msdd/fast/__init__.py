@@ -1,0 +1,1 @@
+"""Decoding fast: times folded into weights, the whole chain as one function, compiled, exported."""

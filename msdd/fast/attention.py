@@ -1,0 +1,43 @@
+"""Which implementation of attention is fastest for a shape: measured, since it differs by device,
+length and precision."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from msdd.device import seconds
+from msdd.model.config import ModelConfig
+
+CANDIDATES = [
+    SDPBackend.CUDNN_ATTENTION,
+    SDPBackend.FLASH_ATTENTION,
+    SDPBackend.EFFICIENT_ATTENTION,
+    SDPBackend.MATH,
+]
+ROUNDS = 5
+CALLS = {"cuda": 20, "cpu": 1}  # in a row: one alone would show how long a GPU takes to start it
+
+
+def fastest(config: ModelConfig, side: int, batch: int, like: Tensor) -> SDPBackend:
+    """The best back end for the joint attention of a scale, as `like` in type and place."""
+    length = config.latents + (side // config.patch) ** 2
+    shape = (batch, config.heads, length, config.width // config.heads)
+    q, k, v = torch.randn(3, *shape, dtype=like.dtype, device=like.device).unbind()
+    times = {backend: measured(backend, q, k, v) for backend in CANDIDATES}
+    return min(times, key=times.get)
+
+
+@torch.inference_mode()
+def measured(backend: SDPBackend, q: Tensor, k: Tensor, v: Tensor) -> float:
+    """Seconds of the fastest of a few calls; infinite where the back end cannot serve."""
+    try:
+        with sdpa_kernel(backend):
+            return min(
+                seconds(
+                    lambda: F.scaled_dot_product_attention(q, k, v), q.device, CALLS[q.device.type]
+                )
+                for _ in range(ROUNDS + 1)
+            )
+    except RuntimeError:
+        return float("inf")

@@ -1,0 +1,1 @@
+"""Pure mathematics of image quality: PSNR, SSIM, LPIPS, Fréchet and kernel distances, intervals."""

@@ -1,0 +1,124 @@
+"""LPIPS and DreamSim of whole batches, without computing anything twice."""
+
+import importlib.util
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from msdd.data.pixels import from_uint8
+from msdd.weights.features import enlarge
+from msdd.weights.pretrained import folders, lpips_network
+
+# What DreamSim's package looks for before it downloads anything.
+DREAMSIM_FILES = (
+    "dino_vitb16_pretrain.pth",
+    "open_clip_vitb16_pretrain.pth.tar",
+    "clip_vitb16_pretrain.pth.tar",
+    "ensemble_lora",
+)
+CPU_PIXELS, GPU_PIXELS = 2**19, 2**22  # of the images that a trunk sees at once: bounds memory
+
+
+class Lpips:
+    """LPIPS v0.1 (Zhang et al. 2018), the distances of `lpips.LPIPS`.
+
+    On a CPU the trunk's weights are brought into oneDNN's layout once, not at every call.
+    """
+
+    def __init__(self, net: str, device: torch.device) -> None:
+        network = lpips_network(net, device)
+        self.onednn = device.type == "cpu" and torch.backends.mkldnn.is_available()
+        self.pixels = CPU_PIXELS if device.type == "cpu" else GPU_PIXELS
+        slices = [getattr(network.net, f"slice{k + 1}") for k in range(network.L)]
+        self.slices = [prepacked(part) if self.onednn else part for part in slices]
+        self.heads = [network.lins[k].model[-1].weight.flatten(1) for k in range(network.L)]
+        self.shift, self.scale = network.scaling_layer.shift, network.scaling_layer.scale
+
+    @torch.inference_mode()
+    def distances(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
+        """LPIPS (B,) of each pair (original, reconstruction), uint8 or floats in [-1, 1].
+
+        All are (B, 3, H, W). An original that stands in several pairs goes through the trunk once.
+        Sides under 64 px are enlarged to 64 as in `msdd.weights.features.lpips_distance`.
+        """
+        count, _, height, width = pairs[0][0].shape
+        size = max(1, self.pixels // (height * width))
+        chunks = [self.of_chunk(pairs, slice(k, k + size)) for k in range(0, count, size)]
+        return [torch.cat(parts) for parts in zip(*chunks, strict=True)]
+
+    def of_chunk(self, pairs: Sequence[tuple[Tensor, Tensor]], rows: slice) -> list[Tensor]:
+        originals = {id(original): original for original, _ in pairs}
+        units = {key: self.units(original[rows]) for key, original in originals.items()}
+        return [self.distance(units[id(a)], self.units(b[rows])) for a, b in pairs]
+
+    def units(self, images: Tensor) -> list[Tensor]:
+        """Activations of every slice as vectors of unit length (B, C, positions)."""
+        images = from_uint8(images) if images.dtype == torch.uint8 else images.float()
+        x, found = enlarge(images).sub(self.shift).div_(self.scale), []
+        x = x.to_mkldnn() if self.onednn else x
+        for part in self.slices:
+            x = part(x)
+            vectors = (x.to_dense() if self.onednn else x).flatten(2)
+            lengths = vectors.square().sum(1, keepdim=True).sqrt_()
+            found.append(vectors.div_(lengths.add_(1e-10)))
+        return found
+
+    def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
+        """From unit vectors; those of the reconstructions, `b`, are overwritten."""
+        layers = zip(self.heads, a, b, strict=True)
+        return sum((head @ y.sub_(x).square_()).mean((1, 2)) for head, x, y in layers).double()
+
+
+def prepacked(part: nn.Module) -> nn.Module:
+    """With weights in oneDNN's layout; takes and gives tensors of `to_mkldnn`."""
+    with warnings.catch_warnings(action="ignore"):  # of the older API that this module is made with
+        from torch.utils.mkldnn import to_mkldnn
+
+        return to_mkldnn(part)
+
+
+class DreamSim:
+    """DreamSim (Fu et al. 2023) of its own package, on images as they are, not resized to 224 px.
+
+    That is how SSDD's code calls it, which also pads sides to powers of two with black.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        from dreamsim import dreamsim
+
+        folder = str(dreamsim_folder())
+        self.network, _ = dreamsim(pretrained=True, device=device, cache_dir=folder)
+
+    @torch.inference_mode()
+    def distance(self, original: Tensor, reconstruction: Tensor) -> Tensor:
+        """(B,) of images (B, 3, H, W), uint8 or floats in [-1, 1]."""
+        return self.network(padded(original), padded(reconstruction)).flatten().double()
+
+
+def padded(images: Tensor) -> Tensor:
+    """Floats in [0, 1] with sides that are powers of two."""
+    unit = images.float() / 255 if images.dtype == torch.uint8 else (images.float() + 1) / 2
+    below, right = ((1 << (side - 1).bit_length()) - side for side in images.shape[-2:])
+    return F.pad(unit, (0, right, 0, below))
+
+
+def dreamsim_folder() -> Path | None:
+    """The folder `dreamsim` in one of `msdd.weights.pretrained.folders` that has all its files."""
+    candidates = (folder / "dreamsim" for folder in folders())
+    return next((f for f in candidates if all((f / n).exists() for n in DREAMSIM_FILES)), None)
+
+
+def without_dreamsim() -> str | None:
+    """Why DreamSim cannot be measured here; None if it can."""
+    if importlib.util.find_spec("dreamsim") is None:
+        return "the package dreamsim is not installed"
+    if dreamsim_folder() is None:
+        return (
+            f"its weights are not here: put {', '.join(DREAMSIM_FILES)} of its download into "
+            + ", or into ".join(str(folder / "dreamsim") for folder in folders())
+        )
+    return None

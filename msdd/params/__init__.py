@@ -1,0 +1,1 @@
+"""What an experiment is: the params file, its checks, presets and the lookup of its rows."""

@@ -1,0 +1,238 @@
+"""What no single key of a params file shows: sizes that do not fit, rows that do not exist."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from msdd.model.config import GROUPS, ModelConfig, near_square
+from msdd.params.schema import Params
+from msdd.params.sections import BASELINES
+from msdd.tokenizers.systems import SYSTEMS
+
+RESERVED = re.compile(r"stage1|eval|baseline|scale\d+")  # folders beside the rows' own
+
+
+def cross_checks(params: Params) -> list[str]:
+    """One line for every mistake, without the file's name."""
+    return [
+        *_names(params),
+        *_data(params),
+        *(line for row in params.models for line in _model(params, row)),
+        *(line for row in params.students for line in _student(params, row)),
+        *(line for row in params.decodes for line in _decode(params, row)),
+        *(line for row in params.ablations for line in _ablation(params, row)),
+        *_throughput(params),
+    ]
+
+
+def _names(params: Params) -> Iterator[str]:
+    tables = {"models": params.models, "students": params.students, "decodes": params.decodes}
+    taken: dict[str, str] = {}
+    for table, rows in tables.items():
+        for row in rows:
+            if RESERVED.fullmatch(row):
+                yield f"{table}.{row}: the name '{row}' is reserved for a folder; choose another"
+            if row in taken:
+                yield f"{table}.{row}: {taken[row]} has a row of that name already"
+            taken[row] = table
+
+
+def _data(params: Params) -> Iterator[str]:
+    data, evaluate = params.data, params.evaluate
+    if data.crop_side[0] > data.crop_side[1]:
+        yield f"data.crop_side is {list(data.crop_side)}; the smaller side stands first"
+    if evaluate.images and evaluate.images > data.held_out_crops:
+        yield (
+            f"evaluate.images is {evaluate.images}, more than data.held_out_crops "
+            f"{data.held_out_crops}"
+        )
+
+
+def _model(params: Params, row: str) -> Iterator[str]:
+    """Sizes of the merged row; every message names the values that do not fit."""
+    model, resolution = params.model_of(row), params.data.resolution
+    unit = model.patch * 2 ** (model.scales - 1)
+    if resolution % unit:
+        yield (
+            f"models.{row}: data.resolution {resolution} is no multiple of {unit} = patch "
+            f"{model.patch} x 2^(scales {model.scales} - 1), so the coarsest scale has no whole "
+            "number of patches"
+        )
+    if resolution % model.encoder_patch:
+        yield (
+            f"models.{row}: data.resolution {resolution} is no multiple of encoder_patch "
+            f"{model.encoder_patch}"
+        )
+    if model.width % (4 * model.heads):
+        yield (
+            f"models.{row}: width {model.width} / heads {model.heads} is no multiple of 4, which "
+            "positions in two dimensions need"
+        )
+    yield from _kl_encoder(f"models.{row}", model, resolution)
+    yield from _uvit(f"models.{row}", model, resolution)
+    training = params.stage1_of(row)
+    for key in ("batch", "microbatch"):
+        if (value := getattr(training, key)) and value < model.scales:
+            yield f"models.{row}: {key} {value} is less than scales {model.scales}"
+    yield from _repa(f"models.{row}", model, training.repa)
+    yield from _training(params, f"models.{row}", training)
+
+
+def _repa(name: str, model: Any, repa: Any) -> Iterator[str]:
+    if repa and not model.uvit:
+        yield f"{name}: repa reads the middle of a uvit, which this model has not"
+    elif repa and repa.block > model.uvit.depth:
+        yield f"{name}: repa.block is {repa.block}, and uvit.depth {model.uvit.depth}"
+
+
+def _kl_encoder(name: str, model: Any, resolution: int) -> Iterator[str]:
+    """One latent token for each position of its last level, and whole groups of its norms."""
+    encoder = model.kl_encoder
+    if encoder is None:
+        return
+    factor = 2 ** (len(encoder.multipliers) - 1)
+    if resolution % factor or (resolution // factor) ** 2 != model.latents:
+        yield (
+            f"{name}: latents is {model.latents}; kl_encoder makes one for each position of "
+            f"data.resolution {resolution} / {factor}, {(resolution // factor) ** 2} in all"
+        )
+    if encoder.width % GROUPS:
+        yield f"{name}: kl_encoder.width {encoder.width} is no multiple of {GROUPS}"
+    yield from _groups(f"{name}: kl_encoder", encoder.groups)
+
+
+def _groups(name: str, groups: int) -> Iterator[str]:
+    if GROUPS % groups:
+        yield f"{name}.groups {groups} does not divide {GROUPS}, which divides every width"
+
+
+def _uvit(name: str, model: Any, resolution: int) -> Iterator[str]:
+    """Whole levels, a grid that holds a window and whole latents, whole attention heads."""
+    if model.uvit is None:
+        return
+    shape = ModelConfig.of(resolution, model.model_dump()).uvit
+    if model.scales != 1:
+        yield f"{name}: scales is {model.scales}; a uvit decodes at 1"
+    if resolution % shape.factor or resolution < shape.min_side:
+        yield (
+            f"{name}: data.resolution {resolution} must be a multiple of {shape.factor} for uvit, "
+            f"which halves it {len(shape.multipliers) - 1} times, and at least {shape.min_side} "
+            f"for window {shape.window}"
+        )
+    elif any((resolution // shape.factor) % side for side in near_square(model.latents)):
+        grid = "x".join(map(str, near_square(model.latents)))
+        yield (
+            f"{name}: latents {model.latents} lie on a grid of {grid}, which does not divide "
+            f"uvit's of {resolution // shape.factor}x{resolution // shape.factor}"
+        )
+    if shape.widths[-1] % shape.heads:
+        yield f"{name}: uvit.heads {shape.heads} does not divide its width {shape.widths[-1]}"
+    yield from _groups(f"{name}: uvit", shape.groups)
+
+
+def _training(params: Params, name: str, training: Any) -> Iterator[str]:
+    batch = training.batch
+    for key in ("images", "log_every", "checkpoint_every"):
+        if (value := getattr(training, key)) % batch:
+            yield f"{name}: {key} {value} is no multiple of batch {batch}"
+    if training.microbatch and batch % training.microbatch:
+        yield f"{name}: batch {batch} is no multiple of microbatch {training.microbatch}"
+    if batch > params.data.train_crops:
+        yield f"{name}: batch {batch} is more than data.train_crops {params.data.train_crops}"
+
+
+def _student(params: Params, row: str) -> Iterator[str]:
+    model = params.model_row(row)
+    if model not in params.models:
+        yield f"students.{row}.model is '{model}'; rows of models: {', '.join(params.models)}"
+        return
+    distil, scales = params.distil_of(row), params.model_of(model).scales
+    for key in ("guidance", "lpips", "gan"):
+        yield from _per_scale(f"students.{row}: {key}", getattr(distil, key), scales)
+    yield from _start(params, row, distil.mode)
+    yield from _weights(f"students.{row}", distil)
+    if distil.mse_teacher or distil.lpips_to == "teacher":
+        yield from _guided(f"students.{row}: guidance", distil.guidance, params.stage1_of(model))
+    yield from _training(params, f"students.{row}", distil)
+
+
+def _start(params: Params, row: str, mode: str) -> Iterator[str]:
+    """Finetuning begins with a per-scale student of the same model; nothing else begins so."""
+    start, name = params.students[row].start, f"students.{row}.start"
+    model = params.model_row(row)
+    known = [
+        other
+        for other in params.students
+        if params.model_row(other) == model and params.distil_of(other).mode == "per_scale"
+    ]
+    if mode == "finetune" and start not in known:
+        yield f"{name} is '{start}'; per-scale students of {model}: {', '.join(known) or 'none'}"
+    if mode != "finetune" and start is not None:
+        yield f"{name} is '{start}', but mode is {mode}; only finetune begins with another student"
+
+
+def _weights(name: str, distil: Any) -> Iterator[str]:
+    """Something must be learned from an image at every scale, before an adversary is balanced."""
+    if distil.mode == "joint_paper_code" and distil.lpips_to != "real":
+        yield f"{name}: lpips_to is {distil.lpips_to}; joint_paper_code compares to real images"
+    if distil.mode == "joint_paper_code" and (distil.mse_real or not distil.mse_teacher):
+        yield f"{name}: mode joint_paper_code needs mse_teacher above 0 and has no mse_real"
+    elif not (distil.mse_teacher or distil.mse_real):
+        yield f"{name}: mse_teacher and mse_real are both 0; one of them must be above"
+
+
+def _decode(params: Params, row: str) -> Iterator[str]:
+    decode, name = params.decodes[row], f"decodes.{row}"
+    if decode.of in params.students:
+        for key in ("steps", "guidance"):
+            if getattr(decode, key) is not None:
+                yield f"{name}.{key}: a student takes one step per scale; leave it out"
+    elif decode.of in params.models:
+        yield from _teacher(name, decode, params.model_of(decode.of).scales)
+        yield from _guided(f"{name}.guidance", decode.guidance, params.stage1_of(decode.of))
+    else:
+        known = ", ".join([*params.models, *params.students])
+        yield f"{name}.of is '{decode.of}'; rows of models and students: {known}"
+
+
+def _teacher(name: str, decode: Any, scales: int) -> Iterator[str]:
+    if decode.steps is None:
+        yield f"{name}.steps is missing; it must be the steps over all {scales} scales, or a list"
+    elif isinstance(decode.steps, int) and decode.steps < scales:
+        yield f"{name}.steps is {decode.steps}; {scales} scales need at least {scales} steps"
+    yield from _per_scale(f"{name}.steps", decode.steps, scales)
+    yield from _per_scale(f"{name}.guidance", decode.guidance, scales)
+
+
+def _guided(key: str, guidance: Any, training: Any) -> Iterator[str]:
+    """Guidance asks the model what it makes without latents."""
+    values = guidance if isinstance(guidance, tuple) else (guidance or 1,)
+    if not training.cond_drop_prob and any(value != 1 for value in values):
+        yield f"{key} must be 1: cond_drop_prob is 0, so the model always had latents"
+
+
+def _per_scale(key: str, value: Any, scales: int) -> Iterator[str]:
+    if isinstance(value, tuple) and len(value) != scales:
+        yield f"{key} is a list of {len(value)}; the model has {scales} scales"
+
+
+def _ablation(params: Params, row: str) -> Iterator[str]:
+    known = {"of": [*params.decodes], "against": [*params.decodes, *BASELINES]}
+    for key, names in known.items():
+        if (name := getattr(params.ablations[row], key)) not in names:
+            yield f"ablations.{row}.{key} is '{name}'; known: {', '.join(names)}"
+
+
+def _throughput(params: Params) -> Iterator[str]:
+    """Nothing twice: it would be timed twice and shown once."""
+    known = ", ".join(params.decodes) or "none"
+    for name in params.timed():
+        if name not in params.decodes and (name not in SYSTEMS or not SYSTEMS[name].config):
+            yield (
+                f"throughput.systems has '{name}'; rows of decodes: {known}; other systems: "
+                "`msdd tokenizers` lists them"
+            )
+    lists = {key: getattr(params.throughput, key) for key in ("batches", "regions", "variants")}
+    for key, values in {"systems": params.timed(), **lists}.items():
+        for value in {value for value in values if values.count(value) > 1}:
+            yield f"throughput.{key} has {value} twice; once is enough"

@@ -1,0 +1,27 @@
+"""From a params file to checked `Params`: the one edge where mistakes are told."""
+
+from pathlib import Path
+from typing import Any
+
+from msdd.errors import MsddError
+from msdd.params.checks import cross_checks
+from msdd.params.schema import Params
+from msdd.params.validate import read_yaml, validate
+
+
+def load(path: str | Path = "params.yaml") -> Params:
+    """Read and check a params file.
+
+    Raises:
+        MsddError: a line for every mistake, naming the key, what was given and what is allowed.
+    """
+    return parse(read_yaml(path), str(path))
+
+
+def parse(raw: Any, name: str = "params") -> Params:
+    """Check plain values as `load` does; `name` stands in front of every mistake."""
+    params = validate(Params, raw, name)
+    mistakes = cross_checks(params)
+    if mistakes:
+        raise MsddError("\n".join(f"{name}: {mistake}" for mistake in mistakes))
+    return params

@@ -1,0 +1,133 @@
+"""The jobs of a params file as flat tables, and what is derived from them.
+
+A row of params may need several jobs. DVC reads the tables from `workflow/rows.yaml`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from msdd.errors import MsddError
+from msdd.files import write_text
+from msdd.params.schema import Params
+from msdd.params.sections import BASELINES
+from msdd.pipeline import layout, receipts
+
+TRAINED = ("models", "scales", "chains")
+TABLES = ("models", "students", "decodes", "ablations")
+HEADER = "# Written by `msdd params expand` from params.yaml; do not edit.\n"
+
+
+def rows(params: Params) -> dict[str, dict[str, Any]]:
+    """Flat tables of jobs with the folders or files they make.
+
+    `scales` and `students` hold students that are assembled from denoisers of single scales,
+    `chains` those that are trained as a whole. Rows are ragged, since a student has as many scales
+    as its model, and `foreach` does not nest. `order` is that of the rows, which DVC does not see
+    in a table.
+    """
+    chains = [row for row in params.students if params.distil_of(row).mode != "per_scale"]
+    assembled = [row for row in params.students if row not in chains]
+    return {
+        "models": {row: {"path": str(layout.stage1(row))} for row in params.models},
+        "scales": dict(job for row in assembled for job in _scales(params, row)),
+        "students": {row: _student(params, row) for row in assembled},
+        "chains": {row: _chain(params, row) for row in chains},
+        "decodes": {row: _decode(params, row) for row in params.decodes},
+        "order": {table: list(getattr(params, table)) for table in TABLES},
+    }
+
+
+def _scales(params: Params, student: str) -> list[tuple[str, dict[str, Any]]]:
+    model = params.model_row(student)
+    return [
+        (f"{student}-scale{k}", _scale(model, student, k))
+        for k in range(params.model_of(model).scales)
+    ]
+
+
+def _scale(model: str, student: str, k: int) -> dict[str, Any]:
+    path = str(layout.scale(model, student, k))
+    return {"model": model, "student": student, "scale": k, "path": path}
+
+
+def _student(params: Params, student: str) -> dict[str, Any]:
+    model = params.model_row(student)
+    scales = params.model_of(model).scales
+    return {"model": model, "scales": scales, "path": str(layout.assembled(model, student))}
+
+
+def _chain(params: Params, student: str) -> dict[str, Any]:
+    """`start` is the folder whose decoders are trained on: another student's or the teacher's."""
+    model, start = params.model_row(student), params.students[student].start
+    begun = layout.assembled(model, start) if start else layout.stage1(model)
+    return {"model": model, "start": str(begun), "path": str(layout.assembled(model, student))}
+
+
+def _decode(params: Params, decode: str) -> dict[str, Any]:
+    model, student = params.source(decode)
+    path = layout.evaluation(model, student, decode)
+    return {"model": model, "of": str(path.parent.parent), "path": str(path)}
+
+
+def expand(params: Params, root: Path = Path(".")) -> bool:
+    """Write the tables of jobs below `root` where they differ; True if they did.
+
+    Receipts of rows that are gone are hidden from DVC.
+    """
+    path = root / layout.rows()
+    receipts.hide(wanted_receipts(params), root)
+    if agrees(params, path):
+        return False
+    write_text(path, text(params))
+    return True
+
+
+def agrees(params: Params, path: Path) -> bool:
+    """Whether `path` holds the tables of jobs of these params."""
+    return path.exists() and path.read_text(encoding="utf-8") == text(params)
+
+
+def check_rows(params: Params, root: Path = Path(".")) -> None:
+    """DVC reads its jobs from the rows file: MsddError if one is there that is outdated."""
+    path = root / layout.rows()
+    if path.exists() and not agrees(params, path):
+        raise MsddError(f"{layout.rows()} is outdated: run `msdd params expand`, or `make repro`")
+
+
+def text(params: Params) -> str:
+    return HEADER + yaml.safe_dump({"rows": rows(params)}, sort_keys=False, width=100)
+
+
+def wanted_receipts(params: Params) -> list[Path]:
+    """The receipts of all jobs of the rows."""
+    tables = rows(params)
+    trained = [job["path"] for name in TRAINED for job in tables[name].values()]
+    measured = [job["path"] for job in tables["decodes"].values()]
+    measured += [str(layout.baseline(name)) for name in BASELINES]
+    kinds = {"trainings": trained, "evaluations": measured}
+    return [layout.receipt(kind, Path(path)) for kind, paths in kinds.items() for path in paths]
+
+
+def plan(params: Params) -> list[str]:
+    """The rows, the number of jobs and the images to train, in a few lines."""
+    tables = rows(params)
+    stage1 = sum(params.stage1_of(row).images for row in params.models)
+    trained = [job["student"] for job in tables["scales"].values()] + list(tables["chains"])
+    distil = sum(params.distil_of(student).images for student in trained)
+    names = {table: list(getattr(params, table)) for table in TABLES}
+    lines = [f"{table}: {', '.join(rows) or 'none'}" for table, rows in names.items()]
+    jobs = sum(len(table) for name, table in tables.items() if name != "order")
+    jobs += len(BASELINES) + 1 + len(layout.REPORTS)
+    return [*lines, f"jobs: {jobs}", f"images: {stage1:,} in stage 1, {distil:,} in distillation"]
+
+
+def missing(params: Params, root: Path = Path(".")) -> list[str]:
+    """One line for each folder of photographs that is not there yet; the plan holds without it."""
+    folders = {key: getattr(params.data, key) for key in ("photographs", "held_out")}
+    return [
+        f"data.{key}: there is no folder {folder}; `prepare` cannot run before it is there"
+        for key, folder in folders.items()
+        if folder not in (None, "embedded") and not (root / folder).is_dir()
+    ]

@@ -1,0 +1,130 @@
+"""Where everything lies: one small function for every path, relative to the working directory.
+
+The workflow's rules write the same paths as patterns, for readability; a test holds them together.
+"""
+
+from pathlib import Path
+
+RUNS = Path("runs")
+RECEIPTS = Path(".made")
+RECORDS = Path("provenance")
+MODEL_FILES = ("config.json", "model.safetensors")
+TRAINING_FILES = (*MODEL_FILES, "curves.csv")
+TABLES = ("table1", "table2", "ablation")
+TABLE_KINDS = ("csv", "html", "md", "tex")
+FIGURES = ("reconstructions", "pyramid", "quality_speed", "curves")
+REPORTS = (*TABLES, "figures", "throughput", "speed")  # each made by the stage of its name
+
+
+def prepared() -> Path:
+    """The folder of shards; its `manifest.json` stands for the whole."""
+    return Path("data/prepared")
+
+
+def stage1(model: str) -> Path:
+    """The folder of a model after stage 1: encoder and teacher."""
+    return RUNS / model / "stage1"
+
+
+def scale(model: str, student: str, k: int) -> Path:
+    """The folder of a student's denoiser of scale `k` (0 is the coarsest)."""
+    return RUNS / model / student / f"scale{k}"
+
+
+def assembled(model: str, student: str) -> Path:
+    """The folder of a whole student."""
+    return RUNS / model / student
+
+
+def evaluation(model: str, student: str | None, decode: str) -> Path:
+    """The metrics of a decode, beside the model that decodes."""
+    folder = stage1(model) if student is None else assembled(model, student)
+    return folder / "eval" / f"{decode}.json"
+
+
+def baseline(name: str) -> Path:
+    """The metrics of one of `BASELINES`, which need no model."""
+    return RUNS / "baseline" / "eval" / f"{name}.json"
+
+
+def timing(evaluation: Path) -> Path:
+    """Decode time and provenance beside an evaluation: no reproducible bytes."""
+    return evaluation.with_suffix(".timing.json")
+
+
+def samples(evaluation: Path) -> Path:
+    """The first reconstructions beside an evaluation: uint8 (K, H, W, 3)."""
+    return evaluation.with_suffix(".samples.npy")
+
+
+def pyramid(evaluation: Path) -> Path:
+    """Clean estimates of the first images at every scale, `scale<k>`: uint8 (K, side, side, 3)."""
+    return evaluation.with_suffix(".pyramid.npz")
+
+
+def checkpoint(artefact: Path) -> Path:
+    """Checkpoint, lock and running log of what will become `artefact` (relative, too).
+
+    Both workflow engines delete declared outputs before a retry, so this is none.
+    """
+    return Path("checkpoints") / artefact
+
+
+def receipt(kind: str, artefact: Path) -> Path:
+    """Digests of what a job made: `trainings` of a folder, `evaluations` of a metrics file."""
+    return RECEIPTS / kind / artefact
+
+
+def provenance(artefact: Path) -> Path:
+    """The record of the job that made `artefact`, a file or a folder: no reproducible bytes."""
+    return RECORDS / artefact.with_suffix(".json")
+
+
+def code(stage: str) -> Path:
+    """The digest of a stage's code."""
+    return Path(".code") / stage
+
+
+def table(name: str, kind: str) -> Path:
+    """One of `TABLES` as one of `TABLE_KINDS`."""
+    return Path("reports") / f"{name}.{kind}"
+
+
+def figure(name: str, kind: str) -> Path:
+    """One of `FIGURES` as `png` or `svg`."""
+    return Path("reports") / f"{name}.{kind}"
+
+
+def throughput() -> Path:
+    """What was timed, with its circumstances: no reproducible bytes."""
+    return Path("reports/throughput.json")
+
+
+def report(name: str) -> list[Path]:
+    """All files of one of `REPORTS`; `speed` renders what `throughput` has measured."""
+    if name == "throughput":
+        return [throughput()]
+    stem = {"figures": None, "speed": "throughput"}.get(name, name)
+    tables = [table(stem, kind) for kind in TABLE_KINDS if stem]
+    pictures = {"figures": FIGURES, "speed": ("throughput",)}.get(name, ())
+    return tables + [figure(one, kind) for one in pictures for kind in ("png", "svg")]
+
+
+def systems() -> Path:
+    """The folder of what was measured of other systems, `<name>.json`: the user's, no output."""
+    return Path("reports/systems")
+
+
+def systems_timed() -> Path:
+    """The speed of other systems, in the form of `throughput`."""
+    return systems() / "throughput.json"
+
+
+def published() -> Path:
+    """The papers' own figures, written by hand: part of the repository, no output."""
+    return Path("reports/published.yaml")
+
+
+def rows() -> Path:
+    """The flat tables of jobs derived from the params."""
+    return Path("workflow/rows.yaml")

@@ -1,0 +1,81 @@
+"""File locks: one process an artefact, and queues for caches and databases.
+
+filelock takes the lock from the kernel (`flock`), so it ends with the process that holds it, even
+one that was killed, and a waiter whose file was deleted queues again for the new one. What stands
+in the file only says who holds it; filelock leaves a native lock's file empty, so that is ours.
+"""
+
+import errno
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import datetime
+from pathlib import Path
+
+from filelock import AcquireReturnProxy, FileLock, Timeout
+
+from msdd.errors import MsddError
+
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}  # of a file system
+
+
+@contextmanager
+def hold(path: str | Path) -> Iterator[None]:
+    """Hold the lock file `path` (`checkpoints/<artefact>/lock`) for the block.
+
+    Whoever holds it may delete the file together with its folder. Raises `MsddError`, naming the
+    holder, if another process has it.
+    """
+    held = _acquire(path, blocking=False)
+    if held is None:
+        raise MsddError(
+            f"{Path(path).parent} is being made by {_holder(Path(path))}; wait for it or stop it"
+        )
+    with held:
+        yield
+
+
+@contextmanager
+def wait(path: str | Path) -> Iterator[None]:
+    """Hold the lock file `path` for the block, after everybody who has it now."""
+    with _acquire(path, blocking=True):
+        yield
+
+
+@contextmanager
+def attempt(path: str | Path) -> Iterator[bool]:
+    """Hold the lock file `path` for the block if it is free; yields whether it was."""
+    held = _acquire(path, blocking=False)
+    with held or nullcontext():
+        yield held is not None
+
+
+def _acquire(path: str | Path, blocking: bool) -> AcquireReturnProxy | None:
+    """The lock, released when its `with` ends; None if it is taken and `blocking` is False."""
+    # Without the fallback, which is a file that outlives a killed process.
+    lock = FileLock(path, blocking=blocking, fallback_to_soft=False, on_acquired=_sign)
+    try:
+        return lock.acquire()
+    except Timeout:
+        return None
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        raise MsddError(f"{path}: this file system gives no locks ({error.strerror})") from None
+
+
+def _sign(descriptor: int) -> None:
+    now = datetime.now().astimezone().isoformat(" ", "seconds")
+    holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+
+
+def _holder(path: Path) -> str:
+    try:
+        holder = json.loads(path.read_text())
+        return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
+    except (OSError, ValueError, KeyError):
+        return "another process"  # it has not signed yet

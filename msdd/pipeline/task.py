@@ -1,0 +1,168 @@
+"""One job, resolved once: the command makes it; the stage, the tracker and the record read it."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msdd.errors import MsddError
+from msdd.files import digest
+from msdd.pipeline import layout
+from msdd.pipeline.stages import fingerprint, tracked
+
+if TYPE_CHECKING:
+    from msdd.params.schema import Params
+    from msdd.params.sections import Data, Distil, Model, Stage1
+
+MANIFEST = layout.prepared() / "manifest.json"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One job of a stage, and everything that decides its result.
+
+    stage:     a key of `msdd.pipeline.stages.STAGES`.
+    wildcards: what names the job, by the names in the stage's keys; of a distillation also `scale`.
+    model:     the row of `models` that is trained, distilled or decoded; None where there is none.
+    student:   the row of `students`, likewise.
+    start:     the row of `students` that finetuning begins with.
+    seed, cpu_threads, data: as the params file has them.
+    networks:  the section `model`, as it holds for the row `model`.
+    stage1:    the section of that name, as it holds for the row `model`.
+    distil:    the section of that name, as it holds for the row `student`.
+    params:    what the stage depends on, by dotted key, as it holds for the rows; plain values.
+    code:      the fingerprint of the stage's code.
+    inputs:    SHA-256 of the files that the job reads, by path relative to the working directory.
+    """
+
+    stage: str
+    wildcards: dict[str, Any]
+    model: str | None
+    student: str | None
+    start: str | None
+    seed: int
+    cpu_threads: int
+    data: "Data"
+    networks: "Model | None"
+    stage1: "Stage1 | None"
+    distil: "Distil | None"
+    params: dict[str, Any]
+    code: str
+    inputs: dict[str, str]
+
+    @property
+    def row(self) -> str:
+        """The row that the tracker files the job under; `baseline` or `reports` for none."""
+        return self.student or self.model or ("baseline" if self.stage == "baseline" else "reports")
+
+    @property
+    def row_params(self) -> dict[str, Any]:
+        """The settings of the rows as plain values, section by section."""
+        sections = {
+            "data": self.data,
+            "model": self.networks,
+            "stage1": self.stage1,
+            "distil": self.distil,
+        }
+        plain = {name: part.model_dump(mode="json") for name, part in sections.items() if part}
+        return {"seed": self.seed, "cpu_threads": self.cpu_threads, **plain}
+
+    def record(self) -> dict[str, Any]:
+        """What decides the result, and nothing else: ready for JSON."""
+        names = ("stage", "wildcards", "params", "code", "inputs")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def key(self) -> str:
+        """`record` as one digest: a checkpoint with another key belongs to another result."""
+        values = list(self.record().values())
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def resolve(
+    params: "Params",
+    stage: str,
+    root: Path = Path("."),
+    inputs: Iterable[Path] | None = None,
+    **wildcards: Any,
+) -> Task:
+    """The job of a stage. Imports no torch.
+
+    inputs:    the files that it reads, relative to `root`; by default those of a stage that makes
+               data, models or evaluations. Missing files are left out: the stage reports them.
+    wildcards: `model`, `student`, `student` and `scale`, `decode` or `baseline`.
+
+    Raises MsddError for a row or scale that does not exist, and for a student whose mode belongs to
+    another stage.
+    """
+    model, student = _rows(params, wildcards)
+    _check(params, stage, model, student, wildcards)
+    task = Task(
+        stage=stage,
+        wildcards=wildcards,
+        model=model,
+        student=student,
+        start=params.students[student].start if student else None,
+        seed=params.seed,
+        cpu_threads=params.cpu_threads,
+        data=params.data,
+        networks=params.model_of(model) if model else None,
+        stage1=params.stage1_of(model) if model else None,
+        distil=params.distil_of(student) if student else None,
+        params={},
+        code=fingerprint(stage),
+        inputs={},
+    )
+    paths = _inputs(task) if inputs is None else inputs
+    digests = {str(path): digest(root / path) for path in paths if (root / path).exists()}
+    return replace(task, params=_tracked(params, task), inputs=digests)
+
+
+def _rows(params: "Params", wildcards: dict[str, Any]) -> tuple[str | None, str | None]:
+    """The rows of `models` and of `students` behind a job."""
+    if "decode" in wildcards:
+        return params.source(wildcards["decode"])
+    student = wildcards.get("student")
+    return (params.model_row(student) if student else wildcards.get("model")), student
+
+
+def _check(
+    params: "Params", stage: str, model: str | None, student: str | None, wildcards: dict[str, Any]
+) -> None:
+    if stage == "distil":
+        scale, count = wildcards["scale"], params.model_of(model).scales
+        if scale not in range(count):
+            raise MsddError(f"scale {scale} of '{student}' is not in 0 to {count - 1}")
+    if stage == "chain" and params.distil_of(student).mode == "per_scale":
+        raise MsddError(f"'{student}' is per_scale: use `msdd distil` and `msdd assemble`")
+
+
+def _inputs(task: Task) -> list[Path]:
+    """The files that a stage reads, besides those that the params name with their digests."""
+    if task.stage == "prepare":
+        return []
+    if task.stage in ("train", "baseline"):
+        return [MANIFEST]
+    folders = [layout.stage1(task.model)]
+    if task.stage == "assemble":
+        scales = range(task.networks.scales)
+        folders += [layout.scale(task.model, task.student, k) for k in scales]
+        return _model_files(folders)
+    if task.stage == "chain" and task.distil.mode == "finetune":
+        folders.append(layout.assembled(task.model, task.start))
+    if task.stage == "evaluate" and task.student:
+        folders = [layout.assembled(task.model, task.student)]
+    return [*_model_files(folders), MANIFEST]
+
+
+def _model_files(folders: Iterable[Path]) -> list[Path]:
+    return [folder / file for folder in folders for file in layout.MODEL_FILES]
+
+
+def _tracked(params: "Params", task: Task) -> dict[str, Any]:
+    """The tracked params with what the rows say in place of the defaults."""
+    decodes = {name: decode.model_dump(mode="json") for name, decode in params.decodes.items()}
+    values = params.raw() | task.row_params | {"decodes": decodes}
+    return tracked(task.stage, values, **task.wildcards)

@@ -1,0 +1,181 @@
+"""Other systems in Table 1: what was evaluated and what was timed of them here, by name.
+
+Speed comes from `reports/systems/throughput.json` (`make table1-speed`), quality from files that
+`msdd evaluate --tokenizer NAME ... --json reports/systems/NAME.json` has written.
+"""
+
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+from msdd.errors import MsddError
+from msdd.files import read_json
+from msdd.pipeline import layout
+from msdd.report import timings
+from msdd.report.metric_columns import metrics, speed
+from msdd.report.notes import commits, regions
+from msdd.report.published import Published, latent
+from msdd.tokenizers.systems import MSDD, SYSTEMS, System
+
+GROUP = "Other systems at their published sizes, measured here"
+NOWHERE = "not measured here"
+
+
+def files(root: Path) -> list[Path]:
+    """All that lies in the folder of other systems, relative to `root`."""
+    return [path.relative_to(root) for path in sorted((root / layout.systems()).glob("*"))]
+
+
+def evaluated(root: Path) -> list[Path]:
+    """The files of evaluations, relative to `root`. MsddError for one that is named otherwise."""
+    found = [path for path in files(root) if path.suffix == ".json"]
+    found = [path for path in found if path != layout.systems_timed()]
+    for path in found:
+        if path.stem not in SYSTEMS:
+            raise MsddError(f"{path} is named like no system; `msdd tokenizers` lists the names")
+    return found
+
+
+def rows(known: Published, root: Path) -> Iterator[dict]:
+    """A row for each system that was measured, and one for each published row of which none was."""
+    document = timings.read(root, layout.systems_timed()) or {"rows": [], "systems": []}
+    quality = {path.stem: path for path in evaluated(root)}
+    named = [(name, system) for name, system in SYSTEMS.items() if system.family is not MSDD]
+    for _, alike in groupby(named, key=lambda pair: pair[1].row):
+        alike = list(alike)
+        found = [
+            _of_system(system, known)
+            | {"decode": name}
+            | _measured(quality.get(name), timings.timing(document, name), root)
+            for name, system in alike
+        ]
+        yield from [row for row in found if row["source"] == "here"] or [_nowhere(found)]
+    for about in document["systems"]:
+        if about["system"] not in SYSTEMS:
+            timing = timings.timing(document, about["system"])
+            yield _of_decode(about) | _measured(None, timing, root)
+
+
+def _of_system(system: System, known: Published) -> dict:
+    return {
+        "group": GROUP,
+        "system": system.family.title,
+        "tokens": system.tokens,
+        "dim": system.dim,
+        "latent": latent(system.tokens, system.dim, known.systems[system.row].code),
+        "nfe": system.nfe,
+        "parameters": system.parameters,
+    }
+
+
+def _of_decode(about: dict) -> dict:
+    """A row of `decodes` that was timed beside them, at the size of its params."""
+    return {
+        "group": GROUP,
+        "decode": f"{about['system']}, {about['resolution']} px",
+        "system": "MSDD",
+        "tokens": about["tokens"],
+        "dim": about["dim"],
+        "latent": f"{about['tokens']} × {about['dim']}",
+        "nfe": about["nfe"],
+        "parameters": about["parameters"],
+    }
+
+
+def _measured(path: Path | None, timing: dict | None, root: Path) -> dict:
+    files = [file.as_posix() for file in (path, timing and layout.systems_timed()) if file]
+    return {
+        **(_quality(root / path) if path else {}),
+        **speed({"timing": timing or {}}),
+        "source": "here" if files else NOWHERE,
+        "file": ", ".join(files) or None,
+    }
+
+
+def _quality(path: Path) -> dict:
+    """Figures of one protocol."""
+    report = read_json(path)
+    if "description" not in report:
+        raise MsddError(f"{path}: no report of `msdd evaluate --tokenizer`; take it away")
+    if report["tokenizer"] != path.stem:
+        raise MsddError(
+            f"{path} holds figures of {report['tokenizer']}; name it {report['tokenizer']}.json"
+        )
+    name = _protocol(report)
+    return {
+        "nfe": report["description"]["nfe"],
+        "protocol": name,
+        **metrics({"metrics": report["protocols"][name]["figures"]}),
+    }
+
+
+def _protocol(report: dict) -> str:
+    """`primary`, or else the first that there is."""
+    return "primary" if "primary" in report["protocols"] else next(iter(report["protocols"]))
+
+
+def _weights(report: dict) -> str:
+    """Files with the first digits of their digests."""
+    files = report.get("weights", {}).items()
+    return ", ".join(f"{name} ({digest[:12]})" for name, digest in files) or "unknown"
+
+
+def notes(root: Path, known: Published) -> list[str]:
+    """What stands behind these rows."""
+    document = timings.read(root, layout.systems_timed())
+    told = [*_of_timing(document), *_ratios(document, known)] if document else []
+    for path in evaluated(root):
+        report = read_json(root / path)
+        origin = report["provenance"]
+        told.append(
+            f"{path.stem}: {report['images']} images at {report['resolution']} px by protocol "
+            f"{_protocol(report)}; weights {_weights(report)}; on {origin['device']}. "
+            f"All figures are in {path.as_posix()}. {commits([origin])}"
+        )
+    return told
+
+
+def _of_timing(document: dict) -> Iterator[str]:
+    timed = _timings(document).values()
+    weights = "random weights, on which speed does not depend" if document["random"] else "theirs"
+    yield (
+        "Other systems' images/s: decoding alone, all in one run, timed at their published sizes "
+        f"on {regions([{'timing': timing} for timing in timed])}; weights: {weights}. They come "
+        f"from {layout.systems_timed().as_posix()}. {commits([document['context']])}"
+    )
+
+
+def _timings(document: dict) -> dict[str, dict]:
+    """Of every system whose decoding was timed."""
+    found = {one["system"]: timings.timing(document, one["system"]) for one in document["systems"]}
+    return {name: timing for name, timing in found.items() if timing}
+
+
+def _ratios(document: dict, known: Published) -> Iterator[str]:
+    """How many times as fast a decoder of ours is, and in the paper."""
+    speeds = {name: one["images_per_second"] for name, one in _timings(document).items()}
+    ours = next((name for name in speeds if name not in SYSTEMS), None)
+    published = known.systems["msdd-stage-2"].images_per_second.value
+    told = [
+        f"{name} {speeds[ours] / speed:.3g}×{_in_paper(name, published, known)}"
+        for name, speed in speeds.items()
+        if ours and name in SYSTEMS
+    ]
+    if told:
+        yield (
+            f"Images/s of {ours} over those of other systems: {', '.join(told)}. In brackets the "
+            "ratio of what the MSDD paper gives for its distilled decoder and for them."
+        )
+
+
+def _in_paper(name: str, ours: float, known: Published) -> str:
+    theirs = known.systems[SYSTEMS[name].row].figures().get("images_per_second")
+    return f" ({ours / theirs.value:.3g}×)" if theirs else ""
+
+
+def _nowhere(found: list[dict]) -> dict:
+    """One row that stands for all."""
+    if len(found) == 1:
+        return found[0]
+    same = {key: found[0][key] for key in ("group", "system", "source")}
+    return same | {"decode": f"{len(found)} variants"}

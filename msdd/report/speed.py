@@ -1,0 +1,264 @@
+"""Throughput as a table and a figure: what was timed in one run, beside what arithmetic allows."""
+
+from itertools import cycle
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, StrMethodFormatter
+
+from msdd.errors import MsddError
+from msdd.params.schema import Params
+from msdd.pipeline import layout, provenance
+from msdd.pipeline.task import resolve
+from msdd.report import timings
+from msdd.report.notes import commits
+from msdd.report.style import COLOURS, GREY, SMALL, save_as, styled, wrapped
+from msdd.report.table import Column, Table, write
+
+FIELDS = (
+    *("system", "variant", "precision", "nfe", "parameters", "gflop"),
+    *("images_per_second", "images_per_second_low", "images_per_second_high", "batch"),
+    *("latency_ms", "encode", "both", "paper", "paper_batch", "memory_mb", "mfu"),
+    *("speed_up", "by_flops", "times", "times_by_flops", "file"),
+)
+WHOLE = ("nfe", "parameters", "batch", "paper_batch")
+SIZE = (7.5, 4.8)  # inches
+LINES = {"compiled": (0, (6, 1, 1, 1)), "fast": "-", "plain": (0, (1, 1.5))}
+FILLS = {"compiled": "full", "fast": "left", "plain": "none"}  # for one batch, without a line
+MARKERS = "oDs^vPX"  # one more than colours, so that pairs repeat late
+
+
+def run(params: Params, root: Path = Path(".")) -> None:
+    """Write `reports/throughput.{csv,html,md,tex,png,svg}` from `reports/throughput.json`.
+
+    Raises MsddError if nothing was timed yet.
+    """
+    source, made = layout.throughput(), layout.report("speed")
+    document = timings.read(root)
+    if document is None:
+        raise MsddError(f"{source} is missing: run `msdd throughput` first")
+    task = resolve(params, "speed", root, [source])
+    with provenance.recorded(task, Path("reports/speed"), made, root):
+        render(document, root / source)
+
+
+def render(document: dict, path: Path) -> None:
+    """Write the table and the figure of a document of timings beside its file, `path`."""
+    stem = path.with_suffix("")
+    write(stem, table(document, path.name))
+    save_as(draw(document), stem)
+
+
+def table(document: dict, source: str) -> Table:
+    """A line for every variant of every system; `source` is the document's file."""
+    lines = dict.fromkeys((row["system"], row["variant"]) for row in document["rows"])
+    rows = [_line(document, system, variant) | {"file": source} for system, variant in lines]
+    frame = pd.DataFrame(rows, columns=FIELDS).astype(dict.fromkeys(WHOLE, "Int64"))
+    slowest = frame["images_per_second"].min()
+    columns = [column for column in _columns(document, slowest) if frame[column.name].notna().any()]
+    return Table(frame, columns, _caption(document), _notes(document), None, "file")
+
+
+def _line(document: dict, name: str, variant: str) -> dict:
+    """The cells of one variant of a system."""
+    system = next(one for one in document["systems"] if one["system"] == name)
+    region = {
+        region: timings.rows(document, name, region, variant)
+        for region in document["throughput"]["regions"]
+    }
+    decode, paper = region.get("decode", []), timings.paper(region.get("paper", []))
+    some = next(row for rows in region.values() for row in rows)
+    alone = timings.at(decode, 1)
+    return {
+        "system": name,
+        "variant": variant,
+        "precision": some["precision"],
+        "nfe": system["nfe"],
+        "parameters": system["parameters"],
+        "gflop": system["flops"]["decode"] / 1e9,
+        **_decoding(document, system, timings.best(decode)),
+        "latency_ms": alone and 1e3 * alone["seconds"],
+        "encode": _speed(timings.best(region.get("encode", []))),
+        "both": _speed(timings.best(region.get("both", []))),
+        "paper": _speed(paper),
+        "paper_batch": paper and paper["batch"],
+    }
+
+
+def _decoding(document: dict, system: dict, row: dict | None) -> dict:
+    """Speed of decoding in `row`, the best batch size, and its ratio to the first system's."""
+    if row is None:
+        return {}
+    first = document["systems"][0]
+    reference = timings.best(timings.rows(document, first["system"], "decode"))
+    cost, memory = system["flops"]["decode"], row["memory_bytes"]
+    ceiling = document["ceilings"][row["precision"]]
+    speed_up = row["images_per_second"] / reference["images_per_second"]
+    by_flops = first["flops"]["decode"] / cost
+    return {
+        "images_per_second": row["images_per_second"],
+        "images_per_second_low": row["batch"] / row["seconds_high"],
+        "images_per_second_high": row["batch"] / row["seconds_low"],
+        "batch": row["batch"],
+        "memory_mb": memory and memory / 1e6,
+        "mfu": ceiling and 100 * cost * row["images_per_second"] / ceiling,
+        "speed_up": speed_up,
+        "by_flops": by_flops,
+        "times": _times(speed_up),
+        "times_by_flops": _times(by_flops),
+    }
+
+
+def _times(ratio: float) -> str:
+    """`24.3×`, or `1/24.3×` for a ratio below 1."""
+    return f"{ratio:.3g}×" if ratio >= 0.995 else f"1/{1 / ratio:.3g}×"
+
+
+def _speed(row: dict | None) -> float | None:
+    return row and row["images_per_second"]
+
+
+def _columns(document: dict, slowest: float) -> list[Column]:
+    first = document["systems"][0]["system"] if document["systems"] else "–"
+    digits = 4 if slowest < 0.1 else 2
+    return [
+        Column("system", "system"),
+        Column("variant", "variant"),
+        Column("precision", "precision"),
+        Column("nfe", "passes\n(NFE)", 0),
+        Column("gflop", "GFLOP", 2),
+        Column("images_per_second", "decode\nimages/s", digits, interval=True),
+        Column("batch", "at\nbatch", 0),
+        Column("latency_ms", "one image\n(ms)", 1),
+        Column("encode", "encode\nimages/s", 1),
+        Column("both", "both\nimages/s", 1),
+        Column("paper", "paper region\nimages/s", 1),
+        Column("memory_mb", "memory\n(MB)", 0),
+        Column("mfu", "MFU\n(%)", 1),
+        Column("times", f"speed-up\nover {first}"),
+        Column("times_by_flops", "by\nFLOPs"),
+    ]
+
+
+def _caption(document: dict) -> str:
+    origin = document["context"]
+    threads = f"{origin['threads']} thread{'s' * (origin['threads'] != 1)}"
+    return f"Throughput on {origin['device']}, {threads}, all in one run."
+
+
+def _notes(document: dict) -> list[str]:
+    settings, ceilings, origin = (document[key] for key in ("throughput", "ceilings", "context"))
+    batches = ", ".join(map(str, settings["batches"]))
+    weights = "random weights, on which speed does not depend" if document["random"] else "trained"
+    return [
+        "decode: latents on the device to images on the device, with the drawing of noise. encode: "
+        "images on the device to latents. both: encode, then decode. paper region: both, with the "
+        "originals' copies on the host and to the device, at batch "
+        f"{timings.PAPER_BATCH} where that was timed, else at the best batch.",
+        f"Every row is at the best of batches {batches}. Speeds are medians over "
+        f"{settings['repeats']} rounds, in which all systems take turns after a warm-up; brackets "
+        f"are quartiles.{_cold(document)} One system was timed twice a round and its two medians "
+        f"differed by {_percent(document['noise'])}: smaller differences are noise.",
+        "Variants: plain is eager in fp32; fast and compiled are made for speed, and their images "
+        f"were compared with the plain variant's before they were timed. {_ways(document)}",
+        "GFLOP: matrix products that decode one image. MFU: their rate, as a share of the rate "
+        f"that a large product reached here in the same run ({_rates(ceilings)}).",
+        f"Weights: {weights}. Load average: {origin['before']['load_average']:.1f} before, "
+        f"{origin['after']['load_average']:.1f} after.",
+        commits([origin]),
+    ]
+
+
+def _cold(document: dict) -> str:
+    """The systems that were too slow for a warm-up, as a sentence; empty if there are none."""
+    cold = dict.fromkeys(row["system"] for row in document["rows"] if row["cold"])
+    note = f" A first call that takes minutes counts, without a warm-up: {', '.join(cold)}."
+    return note if cold else ""
+
+
+def _ways(document: dict) -> str:
+    """How the variants made for speed ran: compiled, folded or eager, and for which systems."""
+    ways: dict[str, list[str]] = {}
+    for row in document["rows"]:
+        known = ways.setdefault(f"{row['variant']} is {row['how']}", [])
+        if row["variant"] != "plain" and row["system"] not in known:
+            known.append(row["system"])
+    return " ".join(f"{way}: {', '.join(found)}." for way, found in ways.items() if found)
+
+
+def _percent(noise: float | None) -> str:
+    return "–" if noise is None else f"{noise:.1%}"
+
+
+def _rates(ceilings: dict) -> str:
+    rates = {name: ceilings[name] for name in ("bf16", "fp32") if ceilings[name]}
+    return ", ".join(f"{rate / 1e12:.4g} TFLOP/s in {name}" for name, rate in rates.items())
+
+
+def draw(document: dict) -> Figure:
+    """Images/s of decoding over the batch size: a line for every variant of every system.
+
+    Dashes at the right edge show the speed that its arithmetic allows.
+    """
+    with styled():
+        figure = Figure(SIZE, facecolor="white")
+        axes = figure.add_axes((0.085, 0.215, 0.615, 0.735))
+        _axes(axes, document["throughput"]["batches"])
+        pairs = zip(cycle(COLOURS), cycle(MARKERS), strict=False)
+        for system, (colour, marker) in zip(document["systems"], pairs, strict=False):
+            for variant, style in LINES.items():
+                rows = timings.rows(document, system["system"], "decode", variant)
+                if rows:
+                    looks = {"marker": marker, "fillstyle": FILLS[variant]}
+                    _curve(axes, rows, color=colour, linestyle=style, **looks)
+                    _bound(axes, document, system, rows[0]["precision"], colour)
+        if axes.has_data():
+            axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1), fontsize=8, labelcolor=GREY)
+        foot = wrapped(_foot(document), SIZE[0] * 0.95)
+        figure.text(0.02, 0.02, foot, color=GREY, size=SMALL)
+    return figure
+
+
+def _axes(axes: Axes, batches: list[int]) -> None:
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlim(min(batches) / 1.3, max(batches) * 1.3)
+    axes.set_xlabel("batch size")
+    axes.set_ylabel("images/s, decoding")
+    axes.xaxis.set_major_locator(FixedLocator(sorted(batches)))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
+        axis.set_minor_locator(FixedLocator([]))
+
+
+def _curve(axes: Axes, rows: list[dict], **looks: object) -> None:
+    """The medians, with their quartiles as bars."""
+    rows = sorted(rows, key=lambda row: row["batch"])
+    batch, speed = ([row[name] for row in rows] for name in ("batch", "images_per_second"))
+    below = [y - row["batch"] / row["seconds_high"] for y, row in zip(speed, rows, strict=True)]
+    above = [row["batch"] / row["seconds_low"] - y for y, row in zip(speed, rows, strict=True)]
+    label = f"{rows[0]['system']}, {rows[0]['variant']}"
+    style = {"markersize": 5, "linewidth": 1.4, "elinewidth": 1, "label": label}
+    axes.errorbar(batch, speed, yerr=(below, above), **style, **looks)
+
+
+def _bound(axes: Axes, document: dict, system: dict, precision: str, colour: str) -> None:
+    """Images/s at the rate that a large product reached, at the right edge."""
+    rate = document["ceilings"][precision]
+    if rate:
+        bound = rate / system["flops"]["decode"]
+        axes.axhline(bound, xmin=0.94, color=colour, linestyle=(0, (3, 1)), linewidth=1)
+
+
+def _foot(document: dict) -> str:
+    origin, settings = document["context"], document["throughput"]
+    return (
+        f"Medians and quartiles of {settings['repeats']} rounds, all in turns, on "
+        f"{origin['device']}, threads: {origin['threads']}. fast and compiled in "
+        f"{settings['precision']}, plain in fp32. At batch 1 each image waits for the one before. "
+        "Dashes at the right: the speed at an MFU of 100 %."
+    )

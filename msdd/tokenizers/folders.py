@@ -1,0 +1,200 @@
+"""Folders of images through a tokenizer: to latents, back from them, or both at once.
+
+Latents are a safetensors file an image, with one tensor, `latents`, and no axis for the batch.
+What comes out is named like what went in, but for its ending.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save as serialise
+from torch import Tensor
+
+from msdd.data.centre_crops import CROPS
+from msdd.data.image_folder import ahead, by_stem, stacked
+from msdd.data.photographs import read_photograph
+from msdd.data.pixels import check_finite, from_uint8, to_uint8
+from msdd.errors import MsddError
+from msdd.files import atomic
+from msdd.pipeline.progress import Progress
+from msdd.seeds import seed_of
+from msdd.tokenizers.tokenizer import Tokenizer
+
+LATENTS = ".safetensors"
+TOLD = 20  # unreadable files that are named one by one
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How an image becomes what a tokenizer takes: a square of `side` from its centre, reduced as
+    `crop` says (`msdd.data.centre_crops`)."""
+
+    crop: str
+    side: int
+
+    def __call__(self, path: Path) -> np.ndarray:
+        return np.asarray(CROPS[self.crop](Image.fromarray(read_photograph(path)), self.side))
+
+    def __str__(self) -> str:
+        kernel = {"adm": "box means, then bicubic"}.get(self.crop, self.crop)
+        return f"centre square of {self.side} x {self.side} px, resized by {kernel}"
+
+
+def encode(tokenizer: Tokenizer, source: Path, target: Path, cut: Cut, batch: int) -> None:
+    """Every image below `source` to latents at the same place below `target`."""
+    images = by_stem(source, "IN_DIR")
+    told = {"files": json.dumps(dict(tokenizer.files)), "cut": str(cut)}
+
+    def write(names: Sequence[str], crops: Sequence[np.ndarray]) -> None:
+        latents = tokenizer.encode(from_uint8(stacked(crops)).to(tokenizer.device))
+        check_finite(latents, list(names))
+        for name, z in zip(names, latents.cpu(), strict=True):
+            with atomic(target / f"{name}{LATENTS}") as temporary:
+                temporary.write_bytes(serialise({"latents": z.contiguous()}, told))
+
+    tokenizer.check_sides(torch.empty(0, 3, cut.side, cut.side))
+    through("encode", images, cut, write, batch)
+
+
+def decode(tokenizer: Tokenizer, source: Path, target: Path, seed: int, batch: int) -> None:
+    """All latents below `source` to images at the same place below `target`, as PNG files."""
+    files = {stem(path, source): path for path in sorted(source.rglob(f"*{LATENTS}"))}
+    wanted = Latents(tokenizer)
+
+    def write(names: Sequence[str], latents: Sequence[Tensor]) -> None:
+        for part in alike(names, latents):
+            names, some = zip(*part, strict=True)
+            save(target, names, tokenizer.decode(torch.stack(some), ids(names), seed))
+
+    through("decode", files, wanted.read, write, batch)
+
+
+def reconstruct(
+    tokenizer: Tokenizer, source: Path, target: Path, cut: Cut, seed: int, batch: int
+) -> None:
+    """Every image below `source`, encoded and decoded, to the same place below `target`, as PNG."""
+    check_apart(source, target)
+
+    def write(names: Sequence[str], crops: Sequence[np.ndarray]) -> None:
+        images = from_uint8(stacked(crops)).to(tokenizer.device)
+        save(target, names, tokenizer.reconstruct(images, ids(names), seed))
+
+    tokenizer.check_sides(torch.empty(0, 3, cut.side, cut.side))
+    through("reconstruct", by_stem(source, "IN_DIR"), cut, write, batch)
+
+
+def through(
+    label: str,
+    files: dict[str, Path],
+    read: Callable[[Path], object],
+    write: Callable[[Sequence[str], Sequence], None],
+    batch: int,
+) -> None:
+    """`read` every file and `write` what was read, batch by batch; the next one is read meanwhile.
+
+    Files that cannot be read are left out. At the end MsddError names them.
+    """
+    if not files:
+        raise MsddError(f"IN_DIR holds nothing to {label}")
+    names, bad = list(files), []
+
+    def attempt(i: int) -> object:
+        try:
+            return read(files[names[i]])
+        except MsddError as error:
+            return error
+
+    starts = range(0, len(names), batch)
+    with Progress(label, len(names)) as progress:
+        for places, found in ahead(attempt, (range(len(names))[k : k + batch] for k in starts)):
+            bad += [item for item in found if isinstance(item, MsddError)]
+            pairs = zip((names[i] for i in places), found, strict=True)
+            if good := [pair for pair in pairs if not isinstance(pair[1], MsddError)]:
+                write(*zip(*good, strict=True))
+            progress.update(places[-1] + 1)
+    if bad:
+        raise left_out(bad, len(names))
+
+
+def left_out(bad: Sequence[MsddError], count: int) -> MsddError:
+    lines = [str(error) for error in bad[:TOLD]]
+    more = f", {len(bad) - TOLD} of them unnamed above" if len(bad) > TOLD else ""
+    return MsddError("\n".join([*lines, f"{len(bad)} of {count} files were left out{more}"]))
+
+
+class Latents:
+    """What latents a tokenizer takes, as it shows on a black image."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.name, self.codes = type(tokenizer).__name__, tokenizer.codes
+        self.weights, self.told = set(tokenizer.files.values()), False
+        black = -torch.ones(1, 3, *[tokenizer.resolution] * 2)
+        self.sample = tokenizer.encode(black)[0].cpu()
+        self.any_size = tokenizer.multiple is not None
+
+    def read(self, path: Path) -> Tensor:
+        """The latents in a file. MsddError if they are not for this tokenizer."""
+        try:
+            with safe_open(path, "pt") as file:
+                latents, about = file.get_tensor("latents"), file.metadata() or {}
+        except Exception as error:  # no such key, no such file, damaged
+            raise MsddError(f"{path}: cannot be read as latents ({error})") from error
+        if not self.fit(latents):
+            raise MsddError(
+                f"{path}: {list(latents.shape)} of {latents.dtype} are not latents of {self.name}, "
+                f"which has {list(self.sample.shape)} of {self.sample.dtype} for an image"
+            )
+        self.compare(path, set(json.loads(about.get("files", "{}")).values()))
+        return latents.to(self.sample.dtype)
+
+    def compare(self, path: Path, weights: set[str]) -> None:
+        """Say once that latents were made by other weights, if both sides tell theirs."""
+        if not self.told and weights and self.weights and weights != self.weights:
+            self.told = True
+            print(f"msdd: {path} was encoded by other weights than decode it", file=sys.stderr)
+
+    def fit(self, latents: Tensor) -> bool:
+        size = slice(-2 if self.any_size else None)
+        return (
+            latents.is_floating_point() == self.sample.is_floating_point()
+            and latents.ndim == self.sample.ndim
+            and latents.shape[size] == self.sample.shape[size]
+            and (not self.codes or (latents.min() >= 0 and latents.max() < self.codes))
+        )
+
+
+def alike(names: Sequence[str], latents: Sequence[Tensor]) -> Iterator[Iterator]:
+    """Pairs of name and latents, in runs of one shape: they may be of images of several sizes."""
+    pairs = zip(names, latents, strict=True)
+    return (part for _, part in groupby(pairs, key=lambda pair: pair[1].shape))
+
+
+def ids(names: Sequence[str]) -> list[int]:
+    """What the noise of images depends on: their names, not on their neighbours."""
+    return [seed_of("image", name) for name in names]
+
+
+def save(target: Path, names: Sequence[str], images: Tensor) -> None:
+    """Images (B, 3, H, W) in [-1, 1] as PNG files, rounded to 8 bits. MsddError for NaN."""
+    check_finite(images, list(names))
+    for name, pixels in zip(names, to_uint8(images).permute(0, 2, 3, 1).cpu().numpy(), strict=True):
+        with atomic(target / f"{name}.png") as temporary:
+            Image.fromarray(pixels).save(temporary, "PNG")
+
+
+def stem(path: Path, folder: Path) -> str:
+    return PurePosixPath(path.relative_to(folder)).with_suffix("").as_posix()
+
+
+def check_apart(source: Path, target: Path) -> None:
+    """Outputs among the inputs would replace some of them, and be inputs of the next run."""
+    if target.resolve().is_relative_to(source.resolve()):
+        raise MsddError(f"OUT_DIR {target} lies in IN_DIR {source}; name a folder apart from it")

@@ -1,0 +1,1 @@
+"""What stages tell MLflow: spooled to disk by a run, delivered by another process."""

@@ -1,0 +1,32 @@
+"""An encoder that is not trained here: its weights come from a file and stay as they are."""
+
+from pathlib import Path
+
+from torch import nn
+
+from msdd.errors import MsddError
+from msdd.files import digest
+from msdd.params.sections import Given
+from msdd.weights import model_folder
+from msdd.weights.strict import load_strict
+
+PREFIX = "encoder."
+
+
+def give(encoder: nn.Module, given: Given, root: Path) -> None:
+    """Put the weights of `given.file` (relative to `root`) into the encoder and freeze it.
+
+    Its tensors `encoder.*` count: those of a stage-1 folder, or of SSDD's published files.
+    Raises MsddError for a file that is not there, has another digest, or does not fit.
+    """
+    path = root / given.file
+    if not path.exists():
+        raise MsddError(f"stage1.encoder.file: there is no {path}")
+    if (found := digest(path)) != given.sha256:
+        raise MsddError(f"stage1.encoder.sha256 is {given.sha256}, but {path} has {found}")
+    state = model_folder.read(path)
+    own = {name.removeprefix(PREFIX): state[name] for name in state if name.startswith(PREFIX)}
+    try:
+        load_strict(encoder, own)
+    except MsddError as error:
+        raise MsddError(f"stage1.encoder.file {path}: {error}") from error

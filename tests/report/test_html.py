@@ -1,0 +1,53 @@
+"""The tables as HTML pages: the cells of the Markdown, whatever characters are in them."""
+
+import re
+from html import unescape
+
+import finished_pipeline as pipeline
+import pytest
+
+from msdd.pipeline import layout
+from msdd.report import ablation, table1, table2
+
+
+@pytest.fixture
+def folder(finished):
+    """The folder of all tables; the device's name is a hard one."""
+    params, root = finished
+    path = layout.evaluation("msdd", None, "teacher")
+    pipeline.timing(root, path, 20.0, device="a GPU & more <b>{x}</b>")
+    for stage in (table1, table2, ablation):
+        stage.run(params, root)
+    return root / "reports"
+
+
+@pytest.mark.parametrize("name", layout.TABLES)
+def test_a_page_has_the_cells_of_the_markdown(folder, name):
+    page, markdown = (
+        (folder / f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("html", "md")
+    )
+    lines = re.findall(r"<tr>(<td.*)</tr>", page)
+    cells = [[text(cell) for cell in re.findall(r"<td.*?>(.*?)</td>", line)] for line in lines]
+    assert cells and cells == list(rows(markdown))
+
+
+def text(cell):
+    """What a browser shows of a cell."""
+    return unescape(re.sub(r"<[^>]*>", "", cell))
+
+
+def rows(markdown):
+    """The cells of the lines of Markdown tables, without headings and groups."""
+    lines = [line for line in markdown.splitlines() if line.startswith("|")]
+    for line in lines:
+        parts = [
+            re.sub(r"</?sup>", "", part.strip()) for part in re.split(r"(?<!\\)\|", line)[1:-1]
+        ]
+        heading = set(line) <= set("|-: ") or parts[0].startswith("**")
+        if not heading and "metrics file" not in line:
+            yield [part.replace(r"\|", "|") for part in parts]
+
+
+def test_notes_are_escaped(folder):
+    page = (folder / "table2.html").read_text(encoding="utf-8")
+    assert "a GPU &amp; more &lt;b&gt;{x}&lt;/b&gt;" in page

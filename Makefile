@@ -64,8 +64,9 @@ known:
 	@dvc status --quiet || { echo "make: dvc status shows what is not done yet; Snakemake was told nothing"; exit 1; }
 	snakemake --quiet all --touch -F --cores 1
 
+# The files of tests are dealt to a process a core. By hand, `pytest tests/x` runs in one process.
 test: setup
-	pytest
+	pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 lint: setup
 	ruff check .

@@ -6,8 +6,22 @@ import pytest
 
 # Stages under test would each start a delivery in the background.
 os.environ.setdefault("MSDD_TRACKING", "off")
+# Torch reads it when it is imported, here and in processes that tests start. The number of threads
+# changes the last bits of sums; and each of several processes would take every core.
+os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 TINY = Path(__file__).parents[1] / "presets/tiny.yaml"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Long tests first; each file in one process, and so all that need the engines' `runs`."""
+    for item in items:
+        needs_runs = "runs" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("runs" if needs_runs else item.path.stem))
+        if needs_runs:
+            item.add_marker(pytest.mark.long)
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from msdd.model.decoder import Decoder
 from msdd.model.encoder import Encoder
 from msdd.tokenizers.msdd import MSDD
 
+pytestmark = pytest.mark.long
 CONFIG = ModelConfig(16, 2, 4, 4, 32, 1, 4, 4, 8, "grid")
 COUNTS = (1, 3)  # other than the two images it was traced with
 

@@ -20,6 +20,7 @@ from msdd.model.decoder import Decoder
 from msdd.model.encoder import Encoder
 from msdd.tokenizers.msdd import MSDD
 
+pytestmark = pytest.mark.long
 CONFIG = ModelConfig(16, 2, 4, 4, 32, 2, 4, 4, 8, "grid")
 SHALLOW = replace(CONFIG, depth=1)  # compiled in half the time
 DECODES = {

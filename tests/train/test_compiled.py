@@ -11,6 +11,8 @@ import torch
 from msdd.commands.stages import run_stage
 from msdd.params.load import parse
 
+pytestmark = pytest.mark.long
+
 # Of sums of up to 3 * 8 * 8 * 16 numbers in float32, some 30 in a row; rounding is 6e-8.
 TOLERANCE = 3e-5
 TEACHER = {"images": 96, "batch": 16, "learning_rate": 1e-2, "warmup": 0, "checkpoint_every": 96}

@@ -13,22 +13,15 @@ PARAMS = RAW | {name: RAW[name] | OFTEN for name in ("stage1", "distil")}
 SNAKEMAKE = ("snakemake", "--cores", "2")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def started(request, tmp_path_factory):
-    """Both engines run from the start, beside the tests that do not need what they make."""
-    if not any("runs" in item.fixturenames for item in request.session.items):
-        return {}
-    parent, pool = tmp_path_factory.mktemp("runs"), ThreadPoolExecutor()
-    request.addfinalizer(pool.shutdown)
-    return {engine: pool.submit(run, parent) for engine, run in BY.items()}
-
-
 @pytest.fixture(scope="session")
-def runs(started):
+def runs(tmp_path_factory):
     """By engine: the folder, and what was told after a stage had been killed under it.
 
-    DVC ran in a fresh clone; its lock file is committed there.
+    Both run at once. DVC ran in a fresh clone; its lock file is committed there.
     """
+    parent = tmp_path_factory.mktemp("runs")
+    with ThreadPoolExecutor() as pool:
+        started = {engine: pool.submit(run, parent) for engine, run in BY.items()}
     return {engine: done.result() for engine, done in started.items()}
 
 

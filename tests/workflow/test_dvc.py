@@ -17,6 +17,7 @@ from msdd.params.load import parse
 from msdd.params.validate import read_yaml
 from msdd.pipeline import fingerprint, jobs, layout, stages
 
+pytestmark = pytest.mark.long
 PRESETS = sorted(path.stem for path in (ROOT / "presets").glob("*.yaml"))
 
 

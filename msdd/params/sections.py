@@ -36,13 +36,13 @@ class Data(Section):
     """What the photographs are and how crops are cut from them."""
 
     photographs: str = Field(
-        description="`embedded` for the five photographs that the packages bring, or a folder of "
-        "images",
+        description="`embedded` for seven photographs of scikit-image and scikit-learn, five of "
+        "them to train on; or a folder of images",
         min_length=1,
     )
     held_out: str | None = Field(
-        description="folder of images to evaluate on; null: `held_out_fraction` of the "
-        "photographs (of the embedded ones rocket and flower)"
+        description="folder of images to evaluate on; null: a `held_out_fraction` of the "
+        "photographs, or the two embedded ones that are not trained on (rocket and flower)"
     )
     held_out_fraction: Decay = Field(
         description="share of the photographs that is held out for evaluation"

@@ -1,4 +1,4 @@
-"""Fingerprints: code counts where it is imported; comments, docstrings and layout never do."""
+"""Fingerprints: code counts where it is imported; comments, docstrings, texts of errors do not."""
 
 import shutil
 from pathlib import Path
@@ -79,14 +79,79 @@ def test_data_of_a_module_counts(package):
     assert digests(package)[0] == before[0] and digests(package)[1] != before[1]
 
 
-def test_a_change_of_the_real_sampler(tmp_path):
-    shutil.copytree(fingerprint.PACKAGE, tmp_path / "msdd")
-    sampler = tmp_path / "msdd/flow/sampler.py"
-    modules = {name: STAGES[name].module for name in ("prepare", "train", "distil", "evaluate")}
-    before = {n: fingerprint.closure_digest(m, tmp_path / "msdd") for n, m in modules.items()}
-    sampler.write_text(sampler.read_text() + "\nEXTRA = 1\n")
-    after = {n: fingerprint.closure_digest(m, tmp_path / "msdd") for n, m in modules.items()}
-    assert {n for n in modules if before[n] != after[n]} == {"distil", "evaluate"}
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory):
+    """A copy of the real package, to edit, and the digest of every module behind a stage."""
+    package = tmp_path_factory.mktemp("copied") / "msdd"
+    shutil.copytree(fingerprint.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    return package, real_digests(package)
+
+
+def real_digests(package):
+    modules = {stage.module for stage in STAGES.values()}
+    return {module: fingerprint.closure_digest(module, package) for module in modules}
+
+
+def stale(copied, file, old, new):
+    """The stages that are no longer up to date when a text in a file of the package is replaced."""
+    package, before = copied
+    text = (package / file).read_text()
+    assert old in text
+    (package / file).write_text(text.replace(old, new, 1))
+    after = real_digests(package)
+    (package / file).write_text(text)
+    return {name for name in STAGES if before[STAGES[name].module] != after[STAGES[name].module]}
+
+
+TRAININGS, EVALUATIONS = {"train", "distil", "chain"}, {"evaluate", "baseline"}
+WEIGHTS = {*TRAININGS, *EVALUATIONS, "throughput"}  # what loads pretrained weights
+DECODING = {"distil", "chain", *EVALUATIONS, "throughput"}
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "expected"),
+    [
+        ("report/style.py", "#0072b2", "#0000ff", {"speed", "figures"}),
+        ("report/table1.py", "figures that others published", "published", {"table1"}),
+        ("report/speed.py", "MFU\\n(%)", "of the peak", {"speed"}),
+        ("speed/card_text.py", "over student", "over", set()),
+        ("fast/many_steps.py", "return torch.lerp(", "return 1 * torch.lerp(", {"throughput"}),
+        ("fast/fold.py", "gate[:, None] *", "2 * gate[:, None] *", {"throughput"}),
+        ("fast/attention.py", "ROUNDS = 5", "ROUNDS = 6", {"throughput"}),
+        ("train/discriminator.py", "SLOPE = 0.2", "SLOPE = 0.1", {"distil", "chain"}),
+        ("weights/pretrained.py", "' is unknown; choose", "': choose", set()),
+        ("weights/model_folder.py", "no model here", "nothing here", set()),
+        ("tracking/run.py", "def open_run(", "EXTRA = 1\n\n\ndef open_run(", set()),
+        ("params/checks.py", "twice; once is enough", "twice", set()),
+        ("pipeline/layout.py", 'Path("provenance")', 'Path("records")', set()),
+        ("commands/throughput.py", "time decodes", "measure decodes", set()),
+        ("cli.py", "Multi-scale diffusion", "Diffusion", set()),
+        ("flow/sampler.py", "1 if g == 1 else 2", "2", DECODING),
+        ("train/loop.py", "return means", "return dict(means)", TRAININGS),
+        ("speed/rounds.py", "LONG = 60.0", "LONG = 30.0", {"throughput"}),
+        ("weights/pretrained.py", "if net not in TRUNKS:", "if not net:", WEIGHTS),
+    ],
+)
+def test_an_edit_makes_stale_what_it_can_change_and_nothing_else(copied, file, old, new, expected):
+    assert stale(copied, file, old, new) == expected
+
+
+@pytest.mark.parametrize(
+    ("code", "counts"),
+    [
+        ("if x > 1:\n    raise ValueError(f'{x} is too large') from None", False),
+        ("if x > 2:\n    raise ValueError('x')", True),
+        ("if x > 1:\n    raise KeyError('x')", True),
+        ("if x > 1:\n    pass", True),
+    ],
+    ids=["text", "condition", "type", "no error"],
+)
+def test_of_an_error_only_the_text_does_not_count(package, code, counts):
+    path = package / "flow/sampler.py"
+    path.write_text("if x > 1:\n    raise ValueError('x')")
+    before = digests(package)
+    path.write_text(code)
+    assert (digests(package) != before) == counts
 
 
 def test_no_stage_depends_on_what_cannot_change_it():

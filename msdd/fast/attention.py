@@ -1,5 +1,5 @@
-"""Which implementation of attention is fastest for a shape: measured, since it differs by device,
-length and precision."""
+"""The fastest implementation of attention for a shape: measured here, because it depends on the
+device, the length and the precision."""
 
 import torch
 import torch.nn.functional as F
@@ -16,21 +16,24 @@ CANDIDATES = [
     SDPBackend.MATH,
 ]
 ROUNDS = 5
-CALLS = {"cuda": 20, "cpu": 1}  # in a row: one alone would show how long a GPU takes to start it
+CALLS = {"cuda": 20, "cpu": 1}  # in a row: a single one on a GPU would show its launch alone
 
 
 def fastest(config: ModelConfig, side: int, batch: int, like: Tensor) -> SDPBackend:
-    """The best back end for the joint attention of a scale, as `like` in type and place."""
+    """The fastest back end for the joint attention of a scale of `side` pixels, at this batch size.
+
+    Measured in the dtype and on the device of `like`.
+    """
     length = config.latents + (side // config.patch) ** 2
     shape = (batch, config.heads, length, config.width // config.heads)
     q, k, v = torch.randn(3, *shape, dtype=like.dtype, device=like.device).unbind()
-    times = {backend: measured(backend, q, k, v) for backend in CANDIDATES}
+    times = {backend: attention_seconds(backend, q, k, v) for backend in CANDIDATES}
     return min(times, key=times.get)
 
 
 @torch.inference_mode()
-def measured(backend: SDPBackend, q: Tensor, k: Tensor, v: Tensor) -> float:
-    """Seconds of the fastest of a few calls; infinite where the back end cannot serve."""
+def attention_seconds(backend: SDPBackend, q: Tensor, k: Tensor, v: Tensor) -> float:
+    """Seconds of the fastest of a few calls; infinity where the back end does not support them."""
     try:
         with sdpa_kernel(backend):
             return min(

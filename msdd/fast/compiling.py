@@ -1,4 +1,4 @@
-"""How networks are compiled, and the copies of tokenizers that are."""
+"""Options of torch.compile, and copies of networks that can be compiled alone."""
 
 import copy
 import os
@@ -12,14 +12,16 @@ SPECIALISATIONS = 256  # every model, scale and batch is a graph of its own
 
 
 def options(cuda_graphs: bool = False) -> dict[str, object]:
-    """Of torch.compile: graphs of one size each. What was compiled is kept among msdd's caches for
-    the next time."""
+    """Options of torch.compile: static shapes and, if asked, CUDA graphs.
+
+    Sets torch's limit of graphs to 256, and the cache of compiled code to msdd's cache folder.
+    """
     config.recompile_limit = max(config.recompile_limit, SPECIALISATIONS)
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder().parent / "compiled"))
     return {"dynamic": False, **({"mode": "reduce-overhead"} if cuda_graphs else {})}
 
 
-def sharing(module: nn.Module) -> nn.Module:
-    """A copy that may be cast, moved and compiled alone; until then its weights take no memory."""
+def shared_copy(module: nn.Module) -> nn.Module:
+    """A copy that can be cast, moved and compiled alone; until then both share their weights."""
     own = {id(p): nn.Parameter(p.data, requires_grad=False) for p in module.parameters()}
     return copy.deepcopy(module, own)

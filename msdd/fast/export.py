@@ -1,7 +1,7 @@
 """The one-step decoder as a file that other programs run: torch.export and ONNX.
 
-Its inputs are `latents` (B, M, dim) and `noise` (B, sum of 3 side^2, unit normals), both float32,
-its output is `images` (B, 3, R, R) in [-1, 1]; B is free.
+Its inputs are `latents` (B, M, dim) and `noise` (B, sum of 3 side^2, unit normals), both float32;
+its output is `images` (B, 3, R, R) in [-1, 1]. The batch size B is free.
 """
 
 import warnings
@@ -25,7 +25,7 @@ OPSET = 20
 def export(tokenizer: MSDD, path: Path) -> None:
     """Write the decoder of a student to a `.pt2` (torch.export) or `.onnx` file.
 
-    MsddError for another suffix, or a tokenizer that takes more than one step a scale.
+    Raises MsddError for another suffix, a U-ViT, and for guidance or more than one step at a scale.
     """
     writers = {".pt2": write_pt2, ".onnx": write_onnx}
     if path.suffix not in writers:
@@ -41,7 +41,7 @@ def export(tokenizer: MSDD, path: Path) -> None:
 
 
 def example(tokenizer: MSDD) -> tuple[Tensor, Tensor]:
-    """Latents and noise of two images: a batch of one would be taken for fixed."""
+    """Latents and noise of two images: torch would take a batch of one for a fixed size."""
     config = tokenizer.config
     return torch.randn(2, config.latents, config.latent_dim), vectors(0, range(2), config.sides)
 

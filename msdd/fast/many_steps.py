@@ -1,7 +1,7 @@
-"""A teacher's decode with the care that a student gets: a fair ratio needs a fast teacher.
+"""A teacher's decode, optimised like a student's: a fair speed-up needs a fast teacher.
 
-What the times of all steps do to the network is computed once, and both branches of a guided step
-are one batch.
+The conditioning on the times of all steps is computed once, and both branches of a guided step are
+one batch.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,11 @@ from msdd.model.mmdit import Modulation
 
 
 class ManySteps(nn.Module):
-    """Latents and noise to images, as `OneStep`, in `steps` per scale with `guidance` per scale."""
+    """Latents (B, M, dim) and noise (B, sum of 3 side^2) to images (B, 3, R, R) in [-1, 1].
+
+    `decoders`, `steps`, `guidance` and `backends` (of attention) have one value for each scale;
+    guidance 1 means none. `correlation` is that of the noise at jumps between scales.
+    """
 
     def __init__(
         self,
@@ -41,7 +45,7 @@ class ManySteps(nn.Module):
         ]
 
     def compile(self, **options: object) -> None:
-        """Compile one evaluation of each scale; all of them in one graph would take minutes."""
+        """Compile one evaluation for each scale; one graph of all steps would take minutes."""
         self.evaluations = [torch.compile(part, **options) for part in self.evaluations]
 
     def forward(self, latents: Tensor, noise: Tensor) -> Tensor:
@@ -68,7 +72,10 @@ def evaluate(
     latents: Tensor,
     row: Tensor,
 ) -> Tensor:
-    """The guided velocity, float32, at the time of a row (1, rows, width) of `table`."""
+    """The guided velocity (B, 3, side, side), float32, of the state `x` of the same shape.
+
+    row: the row (1, rows, width) of `table` of the step's time.
+    """
     at, x = unpack(row.to(latents), len(decoder.blocks)), x.to(latents)
     with sdpa_kernel(backend):
         if guidance == 1:
@@ -80,19 +87,19 @@ def evaluate(
 
 @torch.no_grad()
 def table(decoder: Decoder, scale: Scale, steps: int) -> Tensor:
-    """What the times of all steps inside a scale do to the network, (steps, rows, width)."""
+    """The packed conditioning on the times of all steps inside a scale, (steps, rows, width)."""
     t = 1 - torch.arange(steps, device=decoder.head.weight.device) / steps
     return pack(decoder.conditioning(scale.time(t)))
 
 
 def pack(at: Conditioning) -> Tensor:
-    """Shifts, scales and gates in one tensor (B, rows, width), the output's last."""
+    """All shifts, scales and gates in one tensor (B, rows, width); those of the output are last."""
     parts = [part for pair in at.blocks for m in pair for part in m if part is not None]
     return torch.cat([*parts, *at.output], dim=1)
 
 
 def unpack(rows: Tensor, depth: int) -> Conditioning:
-    """Inverse of `pack`: six parts a stream, two for the last latents."""
+    """Inverse of `pack`: six parts for each stream, two for the latents of the last block."""
     parts = iter(rows.split(1, dim=1))
     counts = [(6, 6)] * (depth - 1) + [(2, 6)]
     blocks = [tuple(Modulation(*(next(parts) for _ in range(n))) for n in pair) for pair in counts]

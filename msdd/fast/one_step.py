@@ -1,4 +1,4 @@
-"""A student's whole decode as one function of tensors: what is compiled, captured and exported."""
+"""A student's whole decode as one function of tensors, to be compiled, captured and exported."""
 
 from collections.abc import Sequence
 
@@ -15,8 +15,11 @@ from msdd.model.decoder import Decoder
 class OneStep(nn.Module):
     """Latents (B, M, dim) and noise (B, sum of 3 side^2) to images (B, 3, R, R) in [-1, 1].
 
-    One evaluation a scale, without guidance; each scale's time is folded into its weights. The
-    state is float32 whatever the weights are. backends: of attention, one for each scale.
+    There is one evaluation for each scale, without guidance; each scale's time is folded into its
+    weights. The state is float32, whatever the dtype of the weights.
+
+    decoders, backends: one for each scale; back ends are those of attention. correlation: of the
+    noise at jumps between scales.
     """
 
     def __init__(

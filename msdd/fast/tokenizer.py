@@ -1,4 +1,4 @@
-"""Decoding at the speed of the arithmetic: `Fast(load(folder), batch=64)`."""
+"""An MSDD tokenizer made fast for one batch size: `Fast(load(folder), batch=64)`."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from torch._inductor.exc import GPUTooOldForTriton, InductorError, TritonMissing
 from msdd.device import check_bf16, clock
 from msdd.errors import MsddError
 from msdd.fast.attention import fastest
-from msdd.fast.compiling import options, sharing
+from msdd.fast.compiling import options, shared_copy
 from msdd.fast.fold import freeze
 from msdd.fast.many_steps import ManySteps
 from msdd.fast.one_step import OneStep
@@ -27,8 +27,8 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 class Fast(Tokenizer):
     """An MSDD tokenizer made ready for one batch size, device and precision.
 
-    It makes the same images up to the rounding of its precision. Other batches are cut, and
-    filled up where a compiled graph needs its own size.
+    It makes the same images as the tokenizer, up to the rounding of its precision. Larger batches
+    are split; where a compiled graph needs its own size, smaller ones are padded.
 
     batch:     images in one call of the networks.
     precision: `fp32`, `bf16`, or None for whichever is faster here; the sampler stays in fp32.
@@ -58,37 +58,38 @@ class Fast(Tokenizer):
             check_bf16(device)
         self.config, self.resolution = tokenizer.config, tokenizer.resolution
         self.batch, self.described = batch, tokenizer.describe()
-        self.encoder = self.cast(sharing(tokenizer.encoder).to(device))
-        self.chain = self.cast(static(tokenizer, batch, device, DTYPES[self.precision]))
+        self.encoder = self.cast(shared_copy(tokenizer.encoder).to(device))
+        self.chain = self.cast(decode_module(tokenizer, batch, device, DTYPES[self.precision]))
         self.compiled = False
         if compiled or (compiled is None and device.type == "cuda"):
             self.build()
 
     def cast(self, module: nn.Module) -> nn.Module:
-        """With weights in the precision; tables stay in fp32."""
+        """The module, frozen, with parameters in the precision; buffers stay in fp32."""
         for p in freeze(module).parameters():
             p.data = p.data.to(DTYPES[self.precision])
         return module
 
     def build(self) -> None:
-        """Compile by running once; where no compiler can be had, say so and leave things plain."""
-        regions = self.regions()
-        for module in regions:
+        """Compile, and run a few batches; without a working compiler say so and stay eager."""
+        modules = self.compiled_modules()
+        for module in modules:
             module.compile(fullgraph=True, **options(self.device.type == "cuda"))
         self.compiled = True
         try:
             for _ in range(CALLS):
                 self.reconstruct(torch.zeros(self.batch, 3, *[self.resolution] * 2))
         except (InductorError, TritonMissing, GPUTooOldForTriton) as error:
-            for module in regions:
+            for module in modules:
                 module.compile(backend="eager")
             self.compiled = False
             tell_once(str(error).strip().splitlines()[0])
 
-    def regions(self) -> list[nn.Module]:
-        """What is compiled: on a GPU encoder and decode as wholes, which CUDA graphs need.
+    def compiled_modules(self) -> list[nn.Module]:
+        """The modules to compile.
 
-        On a processor their blocks, which are all alike: seconds, where wholes take minutes.
+        On a GPU these are the encoder and the whole decode, as CUDA graphs need. On a processor
+        they are all blocks: since blocks are alike this takes seconds, and wholes take minutes.
         """
         wholes = [self.encoder, self.chain]
         if self.device.type == "cuda":
@@ -97,18 +98,18 @@ class Fast(Tokenizer):
 
     @property
     def how(self) -> str:
-        """What it came to: compiled, or its times made constant and no more."""
+        """`compiled`, or `folded`: eager, with what its times do made constant."""
         return "compiled" if self.compiled else "folded"
 
     def describe(self) -> Description:
-        """As the tokenizer that it comes from, whose weights these are."""
+        """The description of the tokenizer that it comes from."""
         return self.described
 
     @torch.inference_mode()
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3, R, R) in [-1, 1] to latents (B, M, dim), float32."""
         self.check_sides(images)
-        images = images.to(self.encoder.head.weight, copy=True)  # see `decode`
+        images = images.to(self.encoder.head.weight, copy=True)  # why: see `decode`
         return self.in_batches(self.encoder, images).float()
 
     @torch.inference_mode()
@@ -118,24 +119,29 @@ class Fast(Tokenizer):
         if len(ids) != len(latents):
             raise MsddError(f"{len(ids)} ids for {len(latents)} latents; name one for each")
         noise = vectors(seed, ids, self.config.sides, self.device)
-        # Tensors made outside inference mode would be compiled for once more.
+        # A tensor from outside inference mode would cause another compilation: copy it.
         return self.in_batches(self.chain, latents.to(self.device, copy=True), noise)
 
     def in_batches(self, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-        """The function of all rows, `batch` at a time; the last rows are filled up and cut off."""
+        """The function of all rows of the inputs, `batch` at a time.
+
+        If compiled, the last batch is padded with copies of its last row, which are cut off again.
+        """
         if not (rows := len(inputs[0])):
             raise MsddError("an empty batch: at least one image is coded at once")
         missing = -rows % self.batch if self.compiled else 0
         if missing:
             inputs = tuple(torch.cat([x, x[-1:].expand(missing, *x.shape[1:])]) for x in inputs)
         parts = zip(*(x.split(self.batch) for x in inputs), strict=True)
-        # A CUDA graph writes its next result over the last one.
+        # A CUDA graph overwrites its last result with the next one.
         return torch.cat([function(*part).clone() for part in parts])[:rows]
 
 
-def static(tokenizer: MSDD, batch: int, device: torch.device, dtype: torch.dtype) -> nn.Module:
-    """The decode as a function of latents and noise, without what its times make constant."""
-    config, decoders = tokenizer.config, sharing(tokenizer.decoders).to(device)
+def decode_module(
+    tokenizer: MSDD, batch: int, device: torch.device, dtype: torch.dtype
+) -> nn.Module:
+    """The whole decode as a module of latents and noise; what depends on its times is constant."""
+    config, decoders = tokenizer.config, shared_copy(tokenizer.decoders).to(device)
     like = torch.empty(0, dtype=dtype, device=device)
     steps, guidance = tokenizer.steps, tokenizer.guidance
     rows = [batch * (1 if g == 1 else 2) for g in guidance]  # both branches are one batch
@@ -147,11 +153,15 @@ def static(tokenizer: MSDD, batch: int, device: torch.device, dtype: torch.dtype
 
 @cache
 def tell_once(reason: str) -> None:
+    """Print why decoding is not compiled, once for each reason."""
     print(f"msdd: decoding is not compiled: {reason}", file=sys.stderr)
 
 
 def preferred_precision(device: torch.device, width: int) -> str:
-    """bf16 where the device computes in it, and faster; that differs among processors."""
+    """`bf16` where the device computes in it and it is faster, else `fp32`.
+
+    On a GPU bf16 is taken to be faster; on a processor a short trial of both decides.
+    """
     try:
         check_bf16(device)
     except MsddError:
@@ -163,11 +173,11 @@ def preferred_precision(device: torch.device, width: int) -> str:
 
 @torch.inference_mode()
 def seconds_of(dtype: torch.dtype, width: int) -> float:
-    """Of a linear layer on a CPU, the fastest of a few."""
+    """Least seconds of a few calls of a linear layer (width to 4 width, 256 rows) on a CPU."""
     layer, x = nn.Linear(width, 4 * width, dtype=dtype), torch.randn(256, width).to(dtype)
-    found = []
+    times = []
     for _ in range(5):
         started = clock(x.device)
         layer(x)
-        found.append(clock(x.device) - started)
-    return min(found)
+        times.append(clock(x.device) - started)
+    return min(times)

@@ -1,7 +1,8 @@
-"""A digest of the code that a module runs: comments and docstrings do not count, nor other modules.
+"""A digest of the code that a module runs, with all it imports of the package.
 
-Workflow engines see the text of a command, not the package behind it. They carry this digest
-instead, so that a change of the sampler repeats what samples, and a comment repeats nothing.
+Comments, docstrings, layout and the texts of errors do not count. Workflow engines see the text of
+a command, not the package behind it. They carry this digest instead, so that an edit of the sampler
+repeats what samples, and a comment repeats nothing.
 """
 
 import ast
@@ -11,15 +12,15 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 
-# Rooms that can change no result: they tell, guard or name. Params are tracked by value.
+# Rooms that change no result: they report, guard or name. Params are tracked by value.
 OUTSIDE = ("msdd.params", "msdd.pipeline", "msdd.tracking", "msdd.commands", "msdd.cli")
 
 
 def closure_digest(module: str, package: Path = PACKAGE) -> str:
     """SHA-256 over the syntax trees of `module` and all it imports, at any depth, of the package.
 
-    A module's data, the YAML file of its name, counts too, and so do imports inside functions.
-    What `importlib` loads by a computed name is not seen.
+    The YAML file with a module's name, its data, counts too, and so do imports inside functions.
+    What `importlib` loads by a computed name does not count.
 
     Args:
         module: dotted name, e.g. `msdd.train.stage1`.
@@ -48,12 +49,12 @@ def closure(module: str, package: Path = PACKAGE) -> set[str]:
 
 
 def is_outside(name: str) -> bool:
-    """Whether a module is the package's front door, or in a room that changes no result."""
+    """Whether `name` is the package's `__init__` or lies in one of `OUTSIDE`."""
     return name == "msdd" or any(f"{name}.".startswith(f"{room}.") for room in OUTSIDE)
 
 
 def _imports(module: str, package: Path) -> Iterator[str]:
-    """What a module imports of the package, and the packages it lies in (importing runs them)."""
+    """Modules that `module` imports, with the packages around them, which run as well."""
     file = _file(module, package)
     yield from _with_parents(module)
     for node in ast.walk(_tree(file)):
@@ -93,20 +94,25 @@ def _exists(name: str, package: Path) -> bool:
 
 
 def _bare_code(file: Path) -> str:
-    """The code without comments, docstrings and layout; stable where `ast.dump` is not."""
+    """The code without comments, docstrings, layout and texts of errors.
+
+    `ast.unparse` is stable across versions of Python where `ast.dump` is not.
+    """
     return ast.unparse(_WithoutTexts().visit(_tree(file)))
 
 
 class _WithoutTexts(ast.NodeTransformer):
-    """Drops statements that are only a text, docstrings of attributes too, and what is raised: the
-    words of an error change no result."""
+    """Drops statements that are only a text, and what an error is raised with.
+
+    The words of an error change no result. Its type stays, because `except` may choose by it.
+    """
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:  # noqa: N802 (the name ast calls)
         is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
         return None if is_text else node
 
     def visit_Raise(self, node: ast.Raise) -> ast.Raise:  # noqa: N802
-        return ast.Raise()
+        return ast.Raise(node.exc.func if isinstance(node.exc, ast.Call) else node.exc)
 
 
 def _tree(file: Path) -> ast.Module:

@@ -1,4 +1,4 @@
-"""Training curves: one panel for stage 1, one for each student."""
+"""Training curves: a panel for stage 1, and one for each student."""
 
 import csv
 import math
@@ -19,14 +19,14 @@ MOST_COLUMNS = 3
 
 
 def draw(params: Params, root: Path) -> int:
-    """Write `reports/curves.{png,svg}` from every `curves.csv` there is; returns their number."""
+    """Write `reports/curves.{png,svg}` from all `curves.csv` that exist; returns their number."""
     panels = {title: lines for title, lines in _panels(params, root).items() if lines}
     save(figure(panels, _foot(params, root)), root, "curves")
     return sum(map(len, panels.values()))
 
 
 def files(params: Params) -> list[Path]:
-    """Where the curves of all trainings lie."""
+    """The `curves.csv` of all trainings, existing or not."""
     folders = [layout.stage1(model) for model in params.models]
     for student in params.students:
         folders += _folders(params, student, Path()).values()
@@ -34,7 +34,7 @@ def files(params: Params) -> list[Path]:
 
 
 def _panels(params: Params, root: Path) -> dict[str, dict[str, Curve]]:
-    """Title of a panel to its curves by name."""
+    """The curves of each panel by name, under the panel's title."""
     stage1 = {model: root / layout.stage1(model) for model in params.models}
     students = {f"Student {row}": _folders(params, row, root) for row in params.students}
     return {title: _curves(folders) for title, folders in {"Stage 1": stage1, **students}.items()}
@@ -63,14 +63,14 @@ def _curves(folders: dict[str, Path]) -> dict[str, Curve]:
 
 
 def read(path: Path) -> Curve:
-    """Images seen and the loss there."""
+    """Images seen, and the loss at each of these counts."""
     with open(path, newline="") as file:
         points = list(csv.DictReader(file))
     return [int(point["images"]) for point in points], [float(point["loss"]) for point in points]
 
 
 def figure(panels: dict[str, dict[str, Curve]], foot: str) -> Figure:
-    """A panel for each title, losses on a logarithmic axis of its own."""
+    """A panel for each title, each with its own logarithmic axis of losses."""
     columns = max(1, min(MOST_COLUMNS, len(panels)))
     rows = max(1, math.ceil(len(panels) / columns))
     with styled():
@@ -95,7 +95,7 @@ def _panel(axes: Axes, title: str, lines: dict[str, Curve]) -> None:
 
 
 def _log_axis(axes: Axes) -> None:
-    """A logarithmic axis that writes 0.3, not 3 x 10^-1, and stays readable within one decade."""
+    """A logarithmic axis with labels like 0.3, not 3 x 10^-1, readable within one decade too."""
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5), numticks=12))
     axes.yaxis.set_major_formatter(ScalarFormatter())

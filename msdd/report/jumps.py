@@ -1,22 +1,22 @@
-"""What the jumps between scales added in real decodes, beside what theory says of them."""
+"""The noise that jumps between scales added in real decodes, beside its theory."""
 
 import pandas as pd
 
 from msdd.flow.correlation import CORRELATIONS
 from msdd.report.table import Column, Table
 
-CAPTION = "Noise of real states right after each jump between scales, the true signal taken off."
+CAPTION = "Noise of real states (less the true signal) right after each jump between scales."
 NOTES = (
-    "variance: relative to the level s squared of the scale's start; training has 1.",
-    "correlation: between neighbours inside a 2x2 block; training has 0, which a jump with "
-    "noise of correlation -1/3 (white) keeps; with +1/3 (paper_code) it is 1/2.",
-    "What a decoder got wrong at the scale before, and what guidance did to it, counts as noise "
-    "that is equal inside each block: it moves both away from theory.",
+    "variance: relative to s squared, the noise level where the scale starts; 1 in training.",
+    "correlation: between neighbours inside a 2x2 block; 0 in training. A jump with noise of "
+    "correlation -1/3 (white) keeps it at 0, with +1/3 (paper_code) it becomes 1/2.",
+    "Errors of the decoder at the scale before, and effects of guidance on it, count as noise that "
+    "is equal inside each block: they move both numbers away from theory.",
 )
 
 
 def tables(results: list[dict]) -> list[Table]:
-    """One table of all decodes that tell of their jumps; none if there are none."""
+    """One table of all decodes with noise of jumps in their evaluation; empty if there are none."""
     rows = [_row(result, jump) for result in results for jump in result.get("jump_noise", [])]
     if not rows:
         return []
@@ -34,7 +34,8 @@ def tables(results: list[dict]) -> list[Table]:
 
 
 def _row(result: dict, jump: dict) -> dict:
-    """a^2 e^2 + b^2 r over s^2 is (1 + 3 r) / 4 for block noise of correlation r."""
+    """The cells of one jump. In theory (a^2 e^2 + b^2 r) / s^2 = (1 + 3 r) / 4 for block noise of
+    correlation r."""
     return {
         "part": "jump",
         "decode": result["decode"],

@@ -1,4 +1,4 @@
-"""The columns that every table of measured decodes has."""
+"""Columns of metrics and speed that all tables of measured decodes share."""
 
 import pandas as pd
 
@@ -8,7 +8,7 @@ FEATURES = {"efficientnet_lite0": "EffNetLite0", "inception": "Inception"}
 
 
 def metrics(result: dict) -> dict[str, float]:
-    """The means, each with `_low` and `_high` of its interval, and the distances."""
+    """The metrics of an evaluation as cells: means with `_low` and `_high`, and distances."""
     flat = {}
     for name, value in sorted(result["metrics"].items(), key=lambda item: _place(item[0])):
         if isinstance(value, dict):
@@ -28,7 +28,10 @@ def _place(name: str) -> tuple[int, str]:
 
 
 def speed(result: dict) -> dict[str, object]:
-    """Of a decode's timing: it changes from run to run, so its columns stand last."""
+    """The timing of a decode as cells, None where there is none.
+
+    It changes from run to run, so its columns are the last ones.
+    """
     timing = result["timing"]
     return {
         "images_per_second": timing.get("images_per_second"),
@@ -40,14 +43,14 @@ def speed(result: dict) -> dict[str, object]:
 
 
 def metric_columns(frame: pd.DataFrame) -> dict[str, Column]:
-    """A column for SSIM, each LPIPS and each distance of the frame, in its order."""
+    """A column for SSIM, each LPIPS and each distance of a frame, in the frame's order."""
     metrics = [name for name in frame if name.startswith(("ssim", "lpips", "fd_"))]
     shown = [name for name in metrics if not name.endswith(("_low", "_high", "_marks"))]
     return {name: metric_column(name) for name in shown}
 
 
 def metric_column(name: str) -> Column:
-    """How a metric is shown; a distance is named for the features it was taken on."""
+    """The column of SSIM, an LPIPS or a Fréchet distance, which is named after its features."""
     kind, _, variant = name.partition("_")
     if kind == "fd":  # only Inception features under their own protocol may be called rFID
         return Column(name, f"FD-\n{FEATURES.get(variant, variant)} ↓", 1)
@@ -56,7 +59,7 @@ def metric_column(name: str) -> Column:
     return Column(name, "SSIM ↑", 3)
 
 
-def listed(values: list | None, short: bool = False) -> str | None:
-    """`8/16/32`; if `short`, one number where all scales have the same."""
+def per_scale(values: list | None, short: bool = False) -> str | None:
+    """The values of all scales as `8/16/32`; if `short`, one number where all are equal."""
     texts = [f"{value:g}" for value in values or []]
     return "/".join(texts[:1] if short and len(set(texts)) == 1 else texts) or None

@@ -1,10 +1,10 @@
-"""Sentences that tables and figures share: what was measured on, with what, and how far it goes."""
+"""Sentences that tables and figures share: images, intervals, timings, commits."""
 
 from pathlib import Path
 
 from msdd.report.results import photographs
 
-FEW = 30  # photographs; with fewer, figures speak of these and not of photographs in general
+FEW = 30  # photographs; results on fewer say little about photographs in general
 
 
 def crops(results: list[dict], root: Path) -> str:
@@ -13,18 +13,20 @@ def crops(results: list[dict], root: Path) -> str:
 
 
 def held_out(root: Path) -> str:
+    """`2 held-out photographs`."""
     count = photographs(root, "held_out")
     return f"{count} held-out photograph{'s' * (count != 1)}"
 
 
 def few(root: Path, split: str = "held_out") -> str:
-    """A warning, with a space before it, where the photographs are few; else nothing."""
+    """A warning, with a space before it, if the photographs of a split are few; else empty."""
     if photographs(root, split) >= FEW:
         return ""
     return " So few photographs say little about others."
 
 
 def intervals(results: list[dict], root: Path) -> str:
+    """What the brackets in a table are, and what they do not cover."""
     return (
         f"Decodes are measured on {crops(results, root)}; brackets are 95 % bootstrap "
         f"intervals over the crops and say nothing about other photographs.{few(root)}"
@@ -32,38 +34,38 @@ def intervals(results: list[dict], root: Path) -> str:
 
 
 def regions(results: list[dict]) -> str:
-    """Where and how the decodes were timed."""
+    """Devices, threads, variants, precisions and batches of all timings, joined by semicolons."""
     timings = [result["timing"] for result in results if result["timing"]]
-    found = {
+    texts = {
         f"{timing['device']}, {timing['threads']} thread{'s' * (timing['threads'] != 1)}, "
-        f"{_path(timing)}{timing['precision']}, batch {timing['batch']}"
+        f"{_variant(timing)}{timing['precision']}, batch {timing['batch']}"
         for timing in timings
     }
-    return "; ".join(sorted(found))
+    return "; ".join(sorted(texts))
 
 
-def _path(timing: dict) -> str:
-    """Which of two variants of a decode was timed in turns with others."""
+def _variant(timing: dict) -> str:
+    """`fast variant, ` of a decode that was timed in turns with others; else empty."""
     return f"{timing['variant']} variant, " if "variant" in timing else ""
 
 
 def speed(results: list[dict]) -> list[str]:
-    """What the columns of speed are, and the commit; or that nothing was timed."""
+    """What the columns of speed mean and which commit they are of, or that nothing was timed."""
     if not any(result["timing"] for result in results):
         return ["Nothing was timed."]
     return [
-        f"Decodes' images/s: decoding alone, timed on {regions(results)}. Speed and ratio vary "
-        "from run to run; all other columns repeat to the byte. They come from "
-        "reports/throughput.json, where decodes take turns and each counts at its best batch, "
-        "else from the .timing.json beside a metrics file.",
+        f"Decodes' images/s: decoding alone, timed on {regions(results)}. Speed and its ratio vary "
+        "from run to run; all other columns repeat to the byte. Speeds come from "
+        "reports/throughput.json, where decodes take turns and each counts at its best batch; if "
+        "a decode is not in it, from the .timing.json beside its metrics file.",
         commits([result["timing"]["provenance"] for result in results if result["timing"]]),
-        "In MLflow the figures of a metrics file stand in the run `<row>/evaluate/<decode>`, below "
-        "the row of params.yaml that decodes.",
+        "In MLflow the metrics of a decode are in the run `<row>/evaluate/<decode>`, below the run "
+        "of its model or student.",
     ]
 
 
 def commits(origins: list[dict]) -> str:
-    """The code behind what has this provenance."""
+    """The commits of these provenances, as a sentence."""
     return f"Commit: {', '.join(sorted(set(map(_commit, origins))))}."
 
 

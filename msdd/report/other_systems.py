@@ -1,7 +1,7 @@
-"""Other systems in Table 1: what was evaluated and what was timed of them here, by name.
+"""Other systems in Table 1: the evaluations and timings of them that were made here, by name.
 
-Speed comes from `reports/systems/throughput.json` (`make table1-speed`), quality from files that
-`msdd evaluate --tokenizer NAME ... --json reports/systems/NAME.json` has written.
+Speed comes from `reports/systems/throughput.json` (`make table1-speed`), quality from the files of
+`msdd evaluate --tokenizer NAME ... --json reports/systems/NAME.json`.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ NOWHERE = "not measured here"
 
 
 def files(root: Path) -> list[Path]:
-    """All that lies in the folder of other systems, relative to `root`."""
+    """All files in the folder of other systems, relative to `root`."""
     return [path.relative_to(root) for path in sorted((root / layout.systems()).glob("*"))]
 
 
@@ -37,7 +37,7 @@ def evaluated(root: Path) -> list[Path]:
 
 
 def rows(known: Published, root: Path) -> Iterator[dict]:
-    """A row for each system that was measured, and one for each published row of which none was."""
+    """A row for each measured system, and one for each published row without a measured system."""
     document = timings.read(root, layout.systems_timed()) or {"rows": [], "systems": []}
     quality = {path.stem: path for path in evaluated(root)}
     named = [(name, system) for name, system in SYSTEMS.items() if system.family is not MSDD]
@@ -121,7 +121,7 @@ def _weights(report: dict) -> str:
 
 
 def notes(root: Path, known: Published) -> list[str]:
-    """What stands behind these rows."""
+    """Images, weights, devices and commits behind these rows."""
     document = timings.read(root, layout.systems_timed())
     told = [*_of_timing(document), *_ratios(document, known)] if document else []
     for path in evaluated(root):
@@ -146,13 +146,13 @@ def _of_timing(document: dict) -> Iterator[str]:
 
 
 def _timings(document: dict) -> dict[str, dict]:
-    """Of every system whose decoding was timed."""
+    """The timing of every system whose decoding was timed, by name."""
     found = {one["system"]: timings.timing(document, one["system"]) for one in document["systems"]}
     return {name: timing for name, timing in found.items() if timing}
 
 
 def _ratios(document: dict, known: Published) -> Iterator[str]:
-    """How many times as fast a decoder of ours is, and in the paper."""
+    """Speed-ups of our decoder over the other systems, here and in the paper, as a sentence."""
     speeds = {name: one["images_per_second"] for name, one in _timings(document).items()}
     ours = next((name for name in speeds if name not in SYSTEMS), None)
     published = known.systems["msdd-stage-2"].images_per_second.value

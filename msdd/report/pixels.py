@@ -1,4 +1,4 @@
-"""Sheets of small images, in which every pixel becomes a whole number of pixels."""
+"""Sheets of small images, each enlarged by a whole factor."""
 
 import math
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ Label = tuple[str, str]  # in bold, and in grey below it
 class Sheet:
     """Rows of uint8 images (H, W, 3), each enlarged by nearest neighbour to the same square.
 
-    The largest side must be a multiple of every other. names: beside each row. heads: over each
-    column; a bold one begins a block of columns, over which it may reach.
+    The largest side must be a multiple of all others. names: beside the rows. heads: over the
+    columns; a bold one begins a block of columns and may extend over it.
     """
 
     rows: Sequence[Sequence[np.ndarray]]
@@ -92,7 +92,7 @@ class _Page:
         self.figure.text(x / self.width, 1 - y / self.height, text, **style)
 
     def label(self, x: float, y: float, label: Label) -> None:
-        """The bold line ends and the grey one begins at y; one alone stands around it."""
+        """The bold line ends and the grey one begins at y; a bold one alone is centred there."""
         bold, grey = label
         self.text(x, y, bold, va="bottom" if grey else "center", weight="bold")
         self.text(x, y + 2, grey, va="top", color=GREY, size=8)
@@ -107,5 +107,5 @@ class _Page:
 
 
 def spread(count: int, most: int = COLUMNS) -> np.ndarray:
-    """Which of `count` samples are shown: some, evenly; crops are shuffled on disk anyway."""
+    """Indices of at most `most` of `count` samples, evenly spaced."""
     return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))

@@ -1,4 +1,4 @@
-"""The papers' own figures: `reports/published.yaml`, written by hand and checked on reading."""
+"""Numbers from papers: `reports/published.yaml`, written by hand and checked on reading."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 class PublishedMetric(Section):
-    """A published number, where it stands, and what keeps it from being compared."""
+    """A published number, its source, and what makes it incomparable."""
 
     value: float = Field(description="as published")
     source: str = Field(description="row of `sources`")
@@ -23,7 +23,7 @@ class PublishedMetric(Section):
 
 
 class PublishedSystem(Section):
-    """What is published of one system; a figure that is not published is left out."""
+    """The published numbers of one system; those that are not published are left out."""
 
     system: str = Field(description="its name")
     variant: str = Field("", description="which of its models, or whose figures")

@@ -1,4 +1,4 @@
-"""From coarse to fine: what a teacher and a student think the clean image is at every scale."""
+"""From coarse to fine: the clean image as a teacher and a student estimate it at every scale."""
 
 from pathlib import Path
 
@@ -19,9 +19,9 @@ def draw(results: list[dict], root: Path) -> int:
     shown = [result for kind in (TEACHERS, STUDENTS) for result in first(results, kind, root)]
     pyramids = [_estimates(result, root) for result in shown]
     count = min((len(scales[0]) for scales in pyramids), default=len(results[0]["ids"]))
-    which = spread(count, ROWS)
-    columns = [scale[which] for scales in pyramids for scale in scales]
-    columns.append(originals(results, root, which))
+    samples = spread(count, ROWS)
+    columns = [scale[samples] for scales in pyramids for scale in scales]
+    columns.append(originals(results, root, samples))
     heads = [head for result in shown for head in _heads(result)]
     heads.append(("original", f"{len(columns[-1][0])} px"))
     rows = list(zip(*columns, strict=True))
@@ -30,7 +30,7 @@ def draw(results: list[dict], root: Path) -> int:
 
 
 def first(results: list[dict], kind: str, root: Path) -> list[dict]:
-    """The first of a kind that decodes over several scales, else the first; none without files."""
+    """The first decode of a kind with a pyramid file, over several scales if there is one."""
     found = [one for one in results if group(one) == kind and _file(one, root).exists()]
     return sorted(found, key=lambda result: len(result["scales"]) == 1)[:1]
 
@@ -40,13 +40,13 @@ def _file(result: dict, root: Path) -> Path:
 
 
 def _estimates(result: dict, root: Path) -> list[np.ndarray]:
-    """Coarsest first, uint8 (K, side, side, 3) each."""
+    """The estimates at each scale, coarsest first, uint8 (K, side, side, 3)."""
     with np.load(_file(result, root)) as file:
         return [file[f"scale{k}"] for k in range(len(result["scales"]))]
 
 
 def _heads(result: dict) -> list[Label]:
-    """The name over the first column, the side over each."""
+    """Column heads: the decode's name over its first column, the side in pixels over each."""
     names = [result["decode"], *[""] * len(result["scales"])]
     return [(name, f"{side} px") for name, side in zip(names, result["scales"], strict=False)]
 

@@ -36,7 +36,7 @@ def draw(results: list[dict], root: Path) -> int:
 
 
 def _axes(axes: Axes, lines: list[dict], points: list[dict]) -> None:
-    """Limits first: labels are placed by where points come to stand."""
+    """Set scales and limits; this comes first, because labels are placed by their points."""
     psnr = [result["metrics"]["psnr"] for result in lines + points]
     low, high = min(one["low"] for one in psnr), max(one["high"] for one in psnr)
     speeds = [_speed(result) for result in points] or [1]
@@ -69,7 +69,7 @@ def _points(axes: Axes, points: list[dict]) -> None:
 
 
 def _labels(axes: Axes, points: list[dict]) -> None:
-    """Beside each point the first free place; the one with least in it if none is free."""
+    """Write each label at the first free place beside its point, else at the least crowded one."""
     unit = axes.figure.dpi / 72
     where = [(_speed(result), result["metrics"]["psnr"]["mean"]) for result in points]
     spots = [tuple(spot / unit) for spot in axes.transData.transform(where)] if where else []
@@ -85,7 +85,7 @@ def _labels(axes: Axes, points: list[dict]) -> None:
 
 
 def places(x: float, y: float, width: float) -> list[Box]:
-    """Where a label of a point may stand, the best first: beside, below, above, farther off."""
+    """Places for the label of a point, best first: beside, below, above, farther away (points)."""
     lefts = (x + AWAY, x - AWAY - width)
     shifts = (0.0, -HEIGHT, HEIGHT, -2 * HEIGHT, 2 * HEIGHT, -3 * HEIGHT, 3 * HEIGHT)
     half = HEIGHT / 2

@@ -23,7 +23,7 @@ def draw(results: list[dict], root: Path) -> int:
 
 
 def originals(results: list[dict], root: Path, columns: np.ndarray) -> np.ndarray:
-    """The crops behind those samples, uint8 (N, H, W, 3): samples are in the order of ids."""
+    """The crops of those samples, uint8 (N, H, W, 3); samples are in the order of ids."""
     ids = np.sort(results[0]["ids"])[columns]
     crops = Crops(root / layout.prepared(), "held_out").batch(ids)
     return crops.numpy().transpose(0, 2, 3, 1)
@@ -35,7 +35,7 @@ def _samples(root: Path, result: dict) -> np.ndarray:
 
 
 def _cost(result: dict) -> str:
-    """The mean PSNR over all crops, and what it cost."""
+    """The mean PSNR over all crops, and the number of passes (NFE)."""
     passes = result.get("nfe") or 0
     count = f" · {passes} pass{'es' * (passes > 1)}" if passes else ""
     return f"{result['metrics']['psnr']['mean']:.2f} dB{count}"

@@ -1,4 +1,4 @@
-"""How the figures look: quiet axes, colours that colour-blind readers can tell apart."""
+"""The style of all figures: quiet axes, and colours that colour-blind readers can tell apart."""
 
 import textwrap
 from pathlib import Path
@@ -11,9 +11,9 @@ from msdd.pipeline import layout
 
 INK, GREY, LIGHT = "#222222", "#777777", "#dddddd"
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]  # Okabe and Ito
-SMALL = 7.5  # points, for what stands below a figure
+SMALL = 7.5  # points, of the text below a figure
 RC = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so figures are the same everywhere
+    "font.family": "DejaVu Sans",  # is part of matplotlib, so figures are the same everywhere
     "font.size": 9,
     "text.color": INK,
     "axes.edgecolor": GREY,
@@ -31,7 +31,7 @@ RC = {
     "xtick.color": GREY,
     "ytick.color": GREY,
     "legend.frameon": False,
-    "svg.hashsalt": "msdd",  # else an SVG has other names in it each time
+    "svg.hashsalt": "msdd",  # else the names inside an SVG differ each time
 }
 
 
@@ -46,7 +46,7 @@ def save(figure: Figure, root: Path, name: str, dpi: int = 150) -> None:
 
 
 def save_as(figure: Figure, stem: Path, dpi: int = 150) -> None:
-    """Write `<stem>.png` and `<stem>.svg`, with nothing in them that changes each time."""
+    """Write `<stem>.png` and `<stem>.svg`, without dates, so that equal figures are equal files."""
     metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
     with styled():
         for kind, empty in metadata.items():
@@ -55,5 +55,5 @@ def save_as(figure: Figure, stem: Path, dpi: int = 150) -> None:
 
 
 def wrapped(text: str, inches: float) -> str:
-    """Lines of small letters that fit into a width."""
+    """The text in lines of `SMALL` letters that fit into a width in inches."""
     return textwrap.fill(text, max(20, int(inches * 72 / (0.52 * SMALL))))

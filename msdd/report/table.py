@@ -41,10 +41,13 @@ ul { max-width: 60em; margin-bottom: 3em; }
 class Column:
     """How a column of the frame is shown.
 
-    name: of the column in the frame. title: over the column; LaTeX breaks its lines. digits: after
-    the point; None for text. interval: whether `<name>_low` and `<name>_high` stand beside it,
-    where a row has them. marks: whether `<name>_marks` has letters of notes. unit: behind the
-    number. width: of a text that LaTeX breaks into lines.
+    name:     of the column in the frame.
+    title:    over the column; LaTeX breaks its lines.
+    digits:   after the decimal point; None for text.
+    interval: show `<name>_low` and `<name>_high` too, where a row has them.
+    marks:    show the letters of notes in `<name>_marks`.
+    unit:     after the number.
+    width:    of a column of text that LaTeX breaks into lines.
     """
 
     name: str
@@ -80,7 +83,7 @@ class Column:
 
     @property
     def spec(self) -> str:
-        """How LaTeX sets it."""
+        """The column's specification in a LaTeX `tabular`."""
         if self.width:
             return rf">{{\raggedright\arraybackslash}}p{{{self.width}}}"
         return "l" if self.digits is None else "r"
@@ -91,13 +94,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A frame with one row a line of the table.
+    """A frame, of which each row is a line of the table.
 
-    columns: what is shown, in order; the CSV holds all columns of the frame in full precision.
-    group: column of the frame whose value stands over the rows that share it; None for no groups.
-    notes: sentences below the table, plain text.
-    sources: column with the file each row comes from. Markdown and HTML show it, LaTeX has it as
-    comments.
+    columns: shown in this order; the CSV has all columns of the frame in full precision.
+    notes:   sentences below the table, plain text.
+    group:   column of the frame whose value is a heading over rows that share it, or None.
+    sources: column with the file that a row comes from; shown in Markdown and HTML, a comment
+             in LaTeX.
     """
 
     frame: pd.DataFrame
@@ -185,9 +188,9 @@ class Table:
 
 
 def write(stem: str | Path, *tables: Table) -> None:
-    """Write `<stem>.csv`, `.html`, `.md` and `.tex`: the tables one below the other.
+    """Write `<stem>.csv`, `.html`, `.md` and `.tex`, with the tables one below the other.
 
-    The CSV has the rows of all; where a table lacks a column of another, its cells are empty.
+    The CSV has the rows of all tables; cells of columns that a table does not have are empty.
     """
     stem = Path(stem)
     frame = tables[0].frame if len(tables) == 1 else pd.concat([one.frame for one in tables])
@@ -243,7 +246,7 @@ def _stacked(column: Column) -> str:
 
 
 def _tex_cell(column: Column, row: pd.Series) -> str:
-    """The interval of a figure in smaller letters, the letters of its notes raised."""
+    """A cell with its interval in smaller letters and its notes' letters as superscript."""
     figure, bracket, rest = column.cell(row).partition(" [")
     mark = column.mark(row)
     text = escape(figure) + (rf"\textsuperscript{{{mark}}}" if mark else "")

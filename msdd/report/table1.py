@@ -1,8 +1,8 @@
-"""Table 1: tokenizers as published, and what was measured here, never one in place of the other.
+"""Table 1: tokenizers as published, and as measured here, never one in place of the other.
 
-Published figures come from `reports/published.yaml`, measured ones from files of evaluations and of
-timings. They stand in groups of their own, and the distances in columns of their own: a published
-rFID beside a distance on other features, or on other images, would compare nothing.
+Published numbers come from `reports/published.yaml`, measured ones from files of evaluations and
+timings. They are in separate groups, and distances in separate columns: a published rFID does not
+compare with a distance on other features or other images.
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ PAPER_REGION = Column("paper_region", "paper region\nimages/s", 2)
 REGION_NOTE = (
     "paper region: encoding, decoding and copies from the host, as the code of MSDD times them."
 )
-OWN = "MSDD"  # what this project's models are; other systems name themselves
+OWN = "MSDD"  # the system of this project's models; other evaluations name theirs
 PUBLISHED = "Published: ImageNet val at 256 px, unless a note says otherwise"
 WHOLE = ("tokens", "dim", "nfe", "parameters")
 CAPTION = (

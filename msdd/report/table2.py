@@ -13,7 +13,7 @@ from msdd.metrics.intervals import paired
 from msdd.params.schema import Params
 from msdd.pipeline import layout
 from msdd.report import notes
-from msdd.report.metric_columns import listed, metric_columns, metrics, speed
+from msdd.report.metric_columns import metric_columns, metrics, per_scale, speed
 from msdd.report.results import STUDENTS, TEACHERS, group, read, recorded, timing_files, training
 from msdd.report.table import Column, Table, write
 
@@ -49,9 +49,9 @@ def _row(result: dict, results: list[dict], params: Params) -> dict:
         "decode": result["decode"],
         "model": result.get("model"),
         "training": training(result, params),
-        "scales": listed(result.get("scales")),
-        "steps": listed(result.get("steps")),
-        "guidance": listed(result.get("guidance"), short=True),
+        "scales": per_scale(result.get("scales")),
+        "steps": per_scale(result.get("steps")),
+        "guidance": per_scale(result.get("guidance"), short=True),
         "nfe": result.get("nfe") or None,
         "images": result["images"],
         "protocol": result["protocol"],

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from msdd.device import arithmetic
-from msdd.fast.compiling import options, sharing
+from msdd.fast.compiling import options, shared_copy
 from msdd.tokenizers.tokenizer import Description, Tokenizer
 
 
@@ -20,7 +20,7 @@ class InPrecision(Tokenizer):
         self.tokenizer, self.precision, self.compiled = tokenizer, precision, compiled
         self.resolution, self.multiple = tokenizer.resolution, tokenizer.multiple
         if compiled:
-            self.tokenizer = sharing(tokenizer)
+            self.tokenizer = shared_copy(tokenizer)
             self.tokenizer.compile_networks(**options(self.device.type == "cuda"))
 
     @property

@@ -38,7 +38,7 @@ STARTS = {
 def read(path: Path) -> StateDict:
     """The weights in an official file. MsddError, in one line, if there are none to be had."""
     check(path)
-    loaded = tensors(path) if is_safetensors(path) else unpickled(path)
+    loaded = tensors(path) if is_safetensors(path) else unpickle(path)
     for keys in WRAPPINGS:
         found = inner(loaded, keys)
         if is_state_dict(found):
@@ -82,7 +82,7 @@ def tensors(path: Path) -> StateDict:
         raise unreadable(path, error) from error
 
 
-def unpickled(path: Path) -> object:
+def unpickle(path: Path) -> object:
     """Tensors and plain values. A training's arguments are let in, as LlamaGen's files have them:
     argparse.Namespace is but names and values."""
     try:

@@ -133,7 +133,7 @@ def lpips_network(net: str, device: str | torch.device = "cpu") -> nn.Module:
     weights |= network.scaling_layer.state_dict(prefix="scaling_layer.")
     state = {name: weights[official_name(name)] for name in network.state_dict()}
     network.load_state_dict(state, assign=True)
-    return frozen(network, device)
+    return freeze(network, device)
 
 
 def official_name(name: str) -> str:
@@ -154,13 +154,13 @@ def feature_network(
     if name not in FEATURES:
         raise MsddError(f"features '{name}' are unknown; choose from {', '.join(FEATURES)}")
     if resize is None:
-        return frozen(FEATURES[name](tensors(name)), device)
+        return freeze(FEATURES[name](tensors(name)), device)
     if name != "inception" or resize not in RESIZES:
         raise MsddError(f"{name}: no resize '{resize}'; inception has {', '.join(RESIZES)}")
-    return frozen(Inception(tensors(name), resize), device)
+    return freeze(Inception(tensors(name), resize), device)
 
 
-def frozen(network: nn.Module, device: str | torch.device) -> nn.Module:
+def freeze(network: nn.Module, device: str | torch.device) -> nn.Module:
     """In eval mode and without gradients of its own; in the layout that convolutions prefer."""
     network = network.eval().requires_grad_(False)
     return network.to(device, memory_format=torch.channels_last)

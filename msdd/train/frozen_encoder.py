@@ -7,7 +7,7 @@ from torch import nn
 from msdd.errors import MsddError
 from msdd.files import digest
 from msdd.params.sections import Given
-from msdd.weights import model_folder
+from msdd.weights import official
 from msdd.weights.strict import load_strict
 
 PREFIX = "encoder."
@@ -24,7 +24,7 @@ def load_frozen_encoder(encoder: nn.Module, given: Given, root: Path) -> None:
         raise MsddError(f"stage1.encoder.file: there is no {path}")
     if (found := digest(path)) != given.sha256:
         raise MsddError(f"stage1.encoder.sha256 is {given.sha256}, but {path} has {found}")
-    state = model_folder.read(path)
+    state = official.read(path)
     own = {name.removeprefix(PREFIX): state[name] for name in state if name.startswith(PREFIX)}
     try:
         load_strict(encoder, own)

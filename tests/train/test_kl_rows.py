@@ -283,7 +283,7 @@ def test_what_a_tokenizer_says_of_itself(made, images):
     assert student.reconstruct(images).shape == images.shape
     cross = load(made / layout.assembled("kl-msdd", "kl-finetuned"))
     assert isinstance(cross.encoder, KLEncoder) and cross.describe().nfe == 2
-    with pytest.raises(MsddError, match="only MMDiTs have a fast path"):
+    with pytest.raises(MsddError, match="only MMDiTs have a fast variant"):
         Fast(student, 4)
     assert of_tokenizer("ssdd", student, "fp32").flops["decode"] > 0
 

@@ -122,7 +122,7 @@ def test_tampered_file_is_refused(no_cache, monkeypatch):
 def test_damaged_file_is_refused(no_cache, monkeypatch):
     (no_cache / "alexnet.safetensors").write_bytes(b"half a file")
     monkeypatch.setenv("MSDD_WEIGHTS", str(no_cache))
-    with pytest.raises(MsddError, match="alexnet.safetensors is not a readable"):
+    with pytest.raises(MsddError, match="alexnet.safetensors: cannot be read as weights"):
         pretrained.tensors("alexnet")
 
 

@@ -49,7 +49,7 @@ def weights(name: str) -> dict:
 
     system = SYSTEMS[name]
     addresses = [f"{hub.PREFIX}{system.repository}/{file}" for file in system.files]
-    here = [str(path) for path in hub.present(name, system.repository, system.files) or ()]
+    here = [str(path) for path in hub.find_local(name, system.repository, system.files) or ()]
     if system.vae is None:
         return {"weights": addresses, "here": here}
     vae = weights(system.vae)

@@ -186,7 +186,7 @@ def settle(
 def accept(split: Split, job: Job, digest: str) -> None:
     name = job.photograph.name
     if name in split.refused or split.digests.setdefault(name, digest) != digest:
-        raise changed(job)
+        raise change_error(job)
     split.made[name] = job.stop
     split.done += len(job.slots)
 
@@ -194,12 +194,12 @@ def accept(split: Split, job: Job, digest: str) -> None:
 def refuse(split: Split, job: Job, error: PhotographError) -> None:
     name = job.photograph.name
     if name in split.made:
-        raise changed(job)
+        raise change_error(job)
     split.refused.setdefault(name, (error.kind, error.reason))  # the error itself holds the file
     split.free.append(job.slots)
 
 
-def changed(job: Job) -> MsddError:
+def change_error(job: Job) -> MsddError:
     return MsddError(f"{job.photograph.path} changed while it was read: run `msdd prepare` again")
 
 

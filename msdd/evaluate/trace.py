@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from msdd.flow.jump import block_noise, carried, jump
-from msdd.flow.path import clean_estimate, reduced, up
+from msdd.flow.jump import block_noise, carry_noise, jump
+from msdd.flow.path import clean_estimate, downsample, up
 from msdd.flow.scales import split_time
 from msdd.tokenizers.msdd import MSDD
 
@@ -23,9 +23,9 @@ def trace(
     for before, scale in zip(scales, scales[1:], strict=False):
         fresh = block_noise(normals[scale.index], tokenizer.correlation)
         start = jump(states[before.index], fresh, before.end)
-        signal = (1 - scale.start) * up(reduced(images, before))
+        signal = (1 - scale.start) * up(downsample(images, before))
         jumps.append({"scale": scale.index, **jump_noise(start - signal, scale.start)})
-        noise = carried(noise, fresh)
+        noise = carry_noise(noise, fresh)
         estimates.append(clean_estimate(states[scale.index], noise, scale))
     return estimates, jumps
 

@@ -36,7 +36,7 @@ def jump(x: Tensor, noise: Tensor, end: float) -> Tensor:
     return (up(x) + 3**0.5 * end * noise) / (1 + end)
 
 
-def carried(noise: Tensor, fresh: Tensor) -> Tensor:
+def carry_noise(noise: Tensor, fresh: Tensor) -> Tensor:
     """The unit noise in the state after a jump, Up(n)/2 + (sqrt(3)/2) n', (B, C, 2H, 2W).
 
     noise: n (B, C, H, W), the unit noise in the state before; fresh: n' (B, C, 2H, 2W).

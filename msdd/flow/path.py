@@ -25,7 +25,7 @@ def down(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 2)
 
 
-def reduced(x: Tensor, scale: Scale) -> Tensor:
+def downsample(x: Tensor, scale: Scale) -> Tensor:
     """x_e: the clean image x (B, C, H, W) at the scale's resolution, (B, C, H/f, W/f).
 
     f is the scale's factor. Means over f x f blocks are what repeated `down` gives, in one pass.
@@ -33,7 +33,7 @@ def reduced(x: Tensor, scale: Scale) -> Tensor:
     return x if scale.factor == 1 else F.avg_pool2d(x, scale.factor)
 
 
-def blurred(x: Tensor) -> Tensor:
+def blur(x: Tensor) -> Tensor:
     """Up(Down(x)) of x (B, C, H, W): the part of x that the scale before already contains."""
     return up(down(x))
 
@@ -45,7 +45,7 @@ def start_state(x_e: Tensor, noise: Tensor, scale: Scale) -> Tensor:
     """
     if scale.index == 0:
         return noise
-    return torch.lerp(blurred(x_e), noise, scale.start)
+    return torch.lerp(blur(x_e), noise, scale.start)
 
 
 def end_state(x_e: Tensor, noise: Tensor, scale: Scale) -> Tensor:

@@ -47,7 +47,9 @@ def nfe(steps: Sequence[int], guidance: Sequence[float]) -> int:
     return sum(n * (1 if g == 1 else 2) for n, g in zip(steps, guidance, strict=True))
 
 
-def guided(velocity: Velocity, x: Tensor, t: float, scale: Scale, guidance: float) -> Tensor:
+def guided_velocity(
+    velocity: Velocity, x: Tensor, t: float, scale: Scale, guidance: float
+) -> Tensor:
     """Classifier-free guidance: v_null + g (v - v_null), (B, 3, H, W).
 
     Guidance 1 never evaluates the null branch.
@@ -62,7 +64,7 @@ def euler(velocity: Velocity, x: Tensor, scale: Scale, steps: int, guidance: flo
     Takes `steps` equal Euler steps of the local time from 1 to 0.
     """
     for i in range(steps):
-        x = x - guided(velocity, x, 1 - i / steps, scale, guidance) / steps
+        x = x - guided_velocity(velocity, x, 1 - i / steps, scale, guidance) / steps
     return x
 
 

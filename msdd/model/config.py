@@ -106,10 +106,14 @@ class ModelConfig:
 
     @classmethod
     def from_json(cls, values: dict, where: str) -> "ModelConfig":
+        """From the values of the file `where`. Raises MsddError if a key is missing or unknown."""
         try:
             return cls.of(values["resolution"], values)
         except (KeyError, TypeError) as error:
-            raise MsddError(f"{where}: not a model's configuration ({error})") from error
+            raise MsddError(
+                f"{where}: not a configuration of this version of msdd ({error}); train the model "
+                "again, or load it with the version that wrote it"
+            ) from error
 
 
 def _shape(name: str, values: dict) -> KLEncoderConfig | UViTConfig:

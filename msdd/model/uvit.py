@@ -36,7 +36,7 @@ SIZES = {
 }
 
 
-def published(size: str, latent_dim: int) -> UViTConfig:
+def published_config(size: str, latent_dim: int) -> UViTConfig:
     """The shape of a published size (XS to G) for latents of so many channels."""
     channels, depth, heads, multipliers = SIZES[size]
     return UViTConfig(latent_dim, channels, multipliers, depth, heads)

@@ -39,7 +39,7 @@ def tokenizer(
     name:       a row of `SYSTEMS`, a model folder of this project (`runs/<model>/<student>`), or a
                 folder of diffusers with an AutoencoderKL.
     checkpoint: of a system: its file, or `hf://owner/repository/file`. What was put on this machine
-                before (`hub.present`) needs no naming.
+                before (`hub.find_local`) needs no naming.
     steps, guidance, jump: of the decode, other than published; a model folder makes one unguided
                 step a scale unless told otherwise, and takes a list with one entry a scale too.
     run_code:   allows to open Cosmos's TorchScript files, which runs code that stands in them.
@@ -95,7 +95,7 @@ def needed(name: str, system: System, of: str | None = None) -> list[Path]:
 
     of: the system whose decoder works on these; its checkpoint is another.
     """
-    if found := hub.present(name, system.repository, system.files):
+    if found := hub.find_local(name, system.repository, system.files):
         return found
     if system.config is None:
         raise MsddError(f"'{name}' has no released weights; name the folder of a trained model")

@@ -40,9 +40,9 @@ class SSDDConfig:
 def published(encoder: str, size: str) -> SSDDConfig:
     """The system of an encoder (f8c4, f16c4, f16c16, f32c64 or sdvae) and a decoder's size."""
     if encoder == "sdvae":
-        return SSDDConfig(klvae.PUBLISHED, uvit.published(size, latent_dim=4))
+        return SSDDConfig(klvae.PUBLISHED, uvit.published_config(size, latent_dim=4))
     shape = ENCODERS[encoder]
-    return SSDDConfig(shape, uvit.published(size, shape.latent_dim))
+    return SSDDConfig(shape, uvit.published_config(size, shape.latent_dim))
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,10 @@
-"""How fast a training went: images, arithmetic, and the share of what the device can do at most."""
+"""How fast a training went: images and FLOPs per second, and MFU, its share of the machine's rate.
 
+MFU (model FLOPs utilisation) divides by the FLOP/s that large matrix products reach on this
+machine, which is measured, not by those of a data sheet.
+"""
+
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import torch
@@ -9,46 +14,54 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from msdd import ceilings
 from msdd.device import arithmetic
-from msdd.train.job import Job
 
-WORTH = 30  # seconds; to measure the device takes one or two, too many beside a short training
+MIN_SECONDS = 30  # measuring the machine takes one or two, too many beside a shorter training
 
 
 @dataclass(frozen=True)
-class Pace:
-    """share: of the FLOP/s that large products reach here, in the training's precision."""
+class TrainingSpeed:
+    """mfu: FLOP/s as a share of what large products reach here in the training's precision."""
 
     images_per_second: float
     flops_per_second: float
-    share: float
+    mfu: float
 
     def __str__(self) -> str:
         rate = f"{self.images_per_second:,.3g} images/s, {self.flops_per_second / 1e12:.3g} TFLOP/s"
-        return f"{rate}, {self.share:.0%} of what large products reach here"
+        return f"{rate}, {self.mfu:.0%} of what large products reach here (MFU)"
 
     def json(self) -> dict[str, float]:
+        """The three numbers by their names."""
         return asdict(self)
 
 
-def pace(job: Job, images: Tensor, trained: int, seconds: float) -> Pace:
-    """Of a training of `trained` images that is over: one more pass, on `images`, is counted."""
+def training_speed(
+    loss: Callable[[Tensor], Tensor], images: Tensor, precision: str, trained: int, seconds: float
+) -> TrainingSpeed:
+    """The speed of a training that took `seconds` for `trained` images.
+
+    loss:      from images (B, 3, R, R) to the scalar that is minimised; called once, with a
+               backward pass that leaves gradients behind.
+    images:    a batch to count the FLOPs of an image on; it decides the device that is measured.
+    precision: `fp32` or `bf16`, of the training's arithmetic.
+    """
     rate = trained / seconds
-    flops = rate * step_flops(job, images) / len(images)
-    reached = ceilings.measure(images.device, job.settings.precision)
-    return Pace(rate, flops, flops / reached.rate(job.settings.precision))
+    flops = rate * step_flops(loss, images, precision) / len(images)
+    reached = ceilings.measure(images.device, precision).rate(precision)
+    return TrainingSpeed(rate, flops, flops / reached)
 
 
-def step_flops(job: Job, images: Tensor) -> int:
-    """FLOPs of the passes through all networks, forward and back, for a batch; not compiled and
-    with attention as two products, or the counter would not see them all. The discriminator's own
-    step is left out."""
+def step_flops(loss: Callable[[Tensor], Tensor], images: Tensor, precision: str) -> int:
+    """FLOPs of one forward and backward pass of a loss for a batch of images (B, 3, R, R).
+
+    Neither compiled nor with fused attention: the counter does not see into those. The step of a
+    discriminator is not part of it. Gradients are left behind.
+    """
     with (
         sdpa_kernel(SDPBackend.MATH),
         FlopCounterMode(display=False) as counter,
         torch.compiler.set_stance("force_eager"),
-        arithmetic(job.settings.precision, images.device),
+        arithmetic(precision, images.device),
     ):
-        loss = job.losses(images)["loss"]
-        loss.backward()
-    job.network.zero_grad(set_to_none=True)
+        loss(images).backward()
     return counter.get_total_flops()

@@ -1,19 +1,22 @@
-"""Losses of the adversarial game between a student and a discriminator."""
+"""Losses of the adversarial game between a student and a discriminator, and its training."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-FLOOR = 1e-4  # keeps the adaptive weight finite; VQGAN's
+FLOOR = 1e-4  # keeps the adaptive weight finite; as in VQGAN's code
 
 
 def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """(mean relu(1 - real) + mean relu(1 + fake)) / 2 of logits of any shape."""
+    """The discriminator's hinge loss, (mean relu(1 - real) + mean relu(1 + fake)) / 2.
+
+    real, fake: logits of any shape, high for what it takes for real.
+    """
     return 0.5 * (F.relu(1 - real).mean() + F.relu(1 + fake).mean())
 
 
 def hinge_generator(fake: Tensor) -> Tensor:
-    """-mean of the logits of generated images."""
+    """The generator's hinge loss, minus the mean of the logits of generated images."""
     return -fake.mean()
 
 
@@ -26,9 +29,9 @@ def adaptive_weight(
     """The factor that makes the adversarial gradient as large as that of the other losses.
 
     ||d reconstruction_loss|| / (||d adversarial_loss|| + 1e-4), both with respect to
-    `last_layer_weight`, at most `maximum`; a scalar without gradient (VQGAN, Esser et al. 2021).
-    Both graphs are kept. A vanishing adversarial gradient so gives 1e4 times the reconstruction's,
-    up to `maximum`.
+    `last_layer_weight`, at most `maximum`; a scalar without gradient (VQGAN, Esser et al. 2021,
+    equation 7). Where the adversarial gradient vanishes it is 1e4 times the norm of the other, at
+    most `maximum`. Both graphs are retained.
     """
     norms = [
         torch.autograd.grad(loss, last_layer_weight, retain_graph=True)[0].norm()
@@ -38,9 +41,10 @@ def adaptive_weight(
 
 
 class Adversary:
-    """A discriminator in training: it judges a step's images, then learns from them.
+    """A discriminator in training: it judges the images of a step, then learns from them.
 
-    Its rate follows the student's schedule, from `learning_rate` at the peak.
+    learning_rate: at the peak of the student's schedule, which its own follows.
+    betas:         decay rates of Adam's two averages.
     """
 
     def __init__(
@@ -54,13 +58,19 @@ class Adversary:
         self.seen: list[tuple[Tensor, Tensor]] = []
 
     def judge(self, fake: Tensor, real: Tensor) -> Tensor:
-        """The student's hinge loss on its images (B, 3, H, W); both sets are kept for `step`."""
+        """The student's hinge loss, a scalar, on its images (B, 3, H, W) in [-1, 1].
+
+        Both sets of images are kept for `step`.
+        """
         self.seen.append((fake.detach(), real))
-        self.network.requires_grad_(False)  # the student's backward has no business there
+        self.network.requires_grad_(False)  # the student's backward pass leaves no gradient here
         return hinge_generator(self.network(fake))
 
     def step(self, rate: float) -> Tensor:
-        """One update on the images judged since the last, at `rate` times the peak; the loss."""
+        """Update the discriminator on the images judged since the last step; returns its loss.
+
+        rate: of the peak learning rate, in [0, 1].
+        """
         for group in self.optimiser.param_groups:
             group["lr"] = rate * self.learning_rate
         self.network.requires_grad_(True)

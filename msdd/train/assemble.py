@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from safetensors.torch import load_file
-
 from msdd.pipeline import layout
 from msdd.pipeline.provenance import recorded
 from msdd.pipeline.task import Task
@@ -21,10 +19,10 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, int]:
     scales = [layout.scale(model, student, k) for k in range(config.scales)]
     made = [folder / file for file in layout.MODEL_FILES]
     with recorded(task, folder, made, root):
-        teacher = load_file(root / source / "model.safetensors")
+        teacher = model_folder.read(root / source)
         state = {name: value for name, value in teacher.items() if name.startswith("encoder.")}
         for k, scale in enumerate(scales):
-            decoder = load_file(root / scale / "model.safetensors")
+            decoder = model_folder.read(root / scale)
             state |= {f"decoders.{k}.{name}": value for name, value in decoder.items()}
         model_folder.save(root / folder, "student", config, state)
     return {"scales": config.scales}

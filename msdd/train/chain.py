@@ -1,7 +1,8 @@
-"""Stage 2 through the chain: students that learn from what they meet when they decode.
+"""Stage 2 through the chain of scales: students train on the states that they decode from.
 
-`joint` trains one decoder for all scales from pure noise; `finetune` goes on with the per-scale
-denoisers of another student. Both decode in one step per scale with the gradient through all of it.
+`joint` trains one decoder for all scales from pure noise; `finetune` continues with the per-scale
+denoisers of another student. Both decode in one step per scale, and the gradient passes through the
+whole chain.
 """
 
 from pathlib import Path
@@ -66,11 +67,16 @@ def decoders(task: Task, teacher: Autoencoder, root: Path) -> nn.ModuleList:
 
 
 def export(folder: Path, state: dict[str, Tensor], trained: int, teacher: Autoencoder) -> None:
-    """A student's folder: the frozen encoder, and for each scale one of the `trained` decoders."""
+    """Write a student's folder: the teacher's encoder, and a decoder for each scale.
+
+    state: the weights of `trained` decoders, `<k>.<name>`; scale i gets decoder i % trained.
+    """
     encoder = {f"encoder.{name}": value for name, value in teacher.encoder.state_dict().items()}
     parts = [name.split(".", 1) for name in state]
     decoders = {
-        f"decoders.{k}.{name}": state[f"{part}.{name}"].clone()  # the file takes no shared memory
+        f"decoders.{k}.{name}": state[
+            f"{part}.{name}"
+        ].clone()  # safetensors refuses tensors that share memory
         for k in range(teacher.config.scales)
         for part, name in parts
         if int(part) == k % trained
@@ -85,17 +91,17 @@ def losses(
     settings: Distil,
     objective: Objective,
 ) -> dict[str, Tensor]:
-    """Terms of the loss of a one-step chain for images (B, 3, R, R).
+    """Terms of the loss of a one-step chain, as scalars by name.
 
-    `mse_teacher` sums over scales the squared error of end states to those of the teacher's guided
-    chain from the same noise, each divided by (1 - e)^2; the other terms look at the last image.
+    images: (B, 3, R, R) in [-1, 1]. `mse_teacher` is `chain_error` to the end states of the
+    teacher's guided chain from the same noise; the other terms compare the last image.
     """
     sides = teacher.config.sides
     latents = encode(teacher, images)
     normals = draw_noise(images, sides)
     states = one_step_chain(network, latents, normals)
     errors, made = {}, None
-    if objective.taught:
+    if objective.needs_teacher:
         steps = [settings.teacher_steps] * len(sides)
         guidance = per_scale(settings.guidance, len(sides))
         with torch.no_grad():
@@ -109,6 +115,9 @@ def losses(
 
 
 def chain_error(states: list[Tensor], targets: list[Tensor]) -> Tensor:
-    """Sum over scales of the squared error of end states, as one of clean images."""
+    """Sum over scales of the squared error of end states, each divided by (1 - e)^2, a scalar.
+
+    The division makes it an error of clean images, so that every scale counts alike.
+    """
     pairs = zip(split_time(len(states)), states, targets, strict=True)
     return sum((x - y).square().mean() / (1 - scale.end) ** 2 for scale, x, y in pairs)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from msdd.errors import MsddError
 from msdd.weights import pretrained
-from msdd.weights.features import enlarge, standardised
+from msdd.weights.features import enlarge, standardise
 from msdd.weights.optional_imports import import_timm
 
 SLOPE = 0.2  # of LeakyReLU
@@ -168,7 +168,7 @@ class DinoFeatures:
 
     def __call__(self, images: Tensor) -> list[Tensor]:
         images = crop_or_resize(images.float(), DINO_SIDE)
-        tokens = self.network.patch_embed(standardised(images))
+        tokens = self.network.patch_embed(standardise(images))
         start = self.network.cls_token.expand(len(tokens), -1, -1)
         tokens = torch.cat([start, tokens], dim=1) + self.network.pos_embed
         seen = [tokens]
@@ -231,4 +231,4 @@ def dino_network(device: str | torch.device = "cpu") -> nn.Module:
     with torch.device("meta"):
         network = timm.create_model(DINO, num_classes=0)
     network.load_state_dict(state, assign=True)
-    return pretrained.frozen(network, device)
+    return pretrained.freeze(network, device)

@@ -1,4 +1,4 @@
-"""Stage 2, per scale: a student makes in one evaluation what the teacher makes in several."""
+"""Stage 2, per scale: a student learns to do in one evaluation what the teacher does in several."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from msdd.data.shards import Crops
 from msdd.device import prepare_device
 from msdd.errors import MsddError
-from msdd.flow.path import clean_estimate, reduced, start_state
+from msdd.flow.path import clean_estimate, downsample, start_state
 from msdd.flow.sampler import euler, per_scale
 from msdd.flow.scales import Scale, split_time
 from msdd.model.autoencoder import Autoencoder, decoder_of
@@ -69,19 +69,21 @@ def losses(
     settings: Distil,
     objective: Objective,
 ) -> dict[str, Tensor]:
-    """Terms of the loss of a one-step denoiser X_s -> X_e for images (B, 3, R, R).
+    """Terms of the loss of a one-step denoiser X_s -> X_e, as scalars by name.
 
-    The squared error to the teacher's end state is divided by (1 - e)^2, so that it is one of
-    clean images and a weight means the same at every scale.
+    images: (B, 3, R, R) in [-1, 1]. `mse_teacher` is the squared error to the teacher's end state
+    divided by (1 - e)^2, which makes it an error of clean images, so that a weight means the same
+    at every scale; `mse_real` is the squared error to the real images; the others are those of
+    `Objective`.
     """
-    x_e = reduced(images, scale)
+    x_e = downsample(images, scale)
     noise = torch.randn_like(x_e)
     X_s = start_state(x_e, noise, scale)
     latents = encode(teacher, images)
     X_e = X_s - network.velocity(X_s, 1.0, scale, latents)
     clean = clean_estimate(X_e, noise, scale)
     errors, made = {}, None
-    if objective.taught:
+    if objective.needs_teacher:
         target = teach(teacher, latents, X_s, scale, settings)
         made = clean_estimate(target, noise, scale)
     if settings.mse_teacher:
@@ -95,7 +97,7 @@ def losses(
 def teach(
     teacher: Autoencoder, latents: Tensor, X_s: Tensor, scale: Scale, settings: Distil
 ) -> Tensor:
-    """The guided teacher's end state from X_s, after its steps inside the scale."""
+    """The guided teacher's end state X_e (B, 3, side, side), after its steps from X_s."""
     guidance = per_scale(settings.guidance, teacher.config.scales)[scale.index]
     velocity = teacher_velocity(teacher, latents)
     return euler(velocity, X_s, scale, settings.teacher_steps, guidance)

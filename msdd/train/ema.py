@@ -3,13 +3,16 @@
 import torch
 from torch import Tensor, nn
 
-# The half-life grows with the images seen until it reaches its value, so that the average
-# forgets the random start (EDM2).
+# The half-life is this share of the images seen until it reaches its value, so that the average
+# forgets the random start (EDM2, Karras et al. 2024).
 RAMP = 0.05
 
 
 class Ema:
-    """Average of a module's parameters; every exported weight comes from here."""
+    """Exponential moving average of a module's parameters; this is what a training exports.
+
+    half_life: in images. Raises ValueError for a module with buffers, which would not be averaged.
+    """
 
     def __init__(self, module: nn.Module, half_life: int) -> None:
         self.half_life = half_life
@@ -20,7 +23,10 @@ class Ema:
 
     @torch.no_grad()
     def update(self, images: int, batch: int) -> None:
-        """One step of `batch` images, after `images` in all; a weight halves every half-life."""
+        """Average in the parameters after a step of `batch` images, `images` in all.
+
+        avg <- keep avg + (1 - keep) parameters, with keep = 2^(-batch / half-life).
+        """
         half_life = min(self.half_life, RAMP * images)
         keep = 0.5 ** (batch / half_life)
         torch._foreach_lerp_(

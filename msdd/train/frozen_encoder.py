@@ -1,4 +1,4 @@
-"""An encoder that is not trained here: its weights come from a file and stay as they are."""
+"""An encoder that is not trained: its weights come from a file and stay frozen."""
 
 from pathlib import Path
 
@@ -7,24 +7,24 @@ from torch import nn
 from msdd.errors import MsddError
 from msdd.files import digest
 from msdd.params.sections import Given
-from msdd.weights import model_folder
+from msdd.weights import official
 from msdd.weights.strict import load_strict
 
 PREFIX = "encoder."
 
 
-def give(encoder: nn.Module, given: Given, root: Path) -> None:
-    """Put the weights of `given.file` (relative to `root`) into the encoder and freeze it.
+def load_frozen_encoder(encoder: nn.Module, given: Given, root: Path) -> None:
+    """Load the weights of `given.file` (relative to `root`) into the encoder and freeze it.
 
-    Its tensors `encoder.*` count: those of a stage-1 folder, or of SSDD's published files.
-    Raises MsddError for a file that is not there, has another digest, or does not fit.
+    Of the file, a stage-1 model or a published file of SSDD, the tensors `encoder.*` are used.
+    Raises MsddError if the file is missing, has another digest or does not fit.
     """
     path = root / given.file
     if not path.exists():
         raise MsddError(f"stage1.encoder.file: there is no {path}")
     if (found := digest(path)) != given.sha256:
         raise MsddError(f"stage1.encoder.sha256 is {given.sha256}, but {path} has {found}")
-    state = model_folder.read(path)
+    state = official.read(path)
     own = {name.removeprefix(PREFIX): state[name] for name in state if name.startswith(PREFIX)}
     try:
         load_strict(encoder, own)

@@ -1,14 +1,14 @@
-"""The joint distillation of the authors' released code, step by step, as an ablation.
+"""The joint distillation of the authors' released code, as an ablation.
 
-It differs from `chain`: the teacher starts from the student's own image, renoised to a random
-level, and also takes one step per scale; the noise between scales has correlation +1/3.
+It differs from `chain` in three ways: the teacher starts from the student's own image, renoised to
+a random level; it too takes one step per scale; the noise between scales has correlation +1/3.
 """
 
 import torch
 from torch import Tensor, nn
 
 from msdd.flow.correlation import CORRELATIONS
-from msdd.flow.path import reduced
+from msdd.flow.path import downsample
 from msdd.flow.sampler import chain, per_scale
 from msdd.flow.scales import Scale, split_time
 from msdd.model.autoencoder import Autoencoder
@@ -17,7 +17,7 @@ from msdd.train.adversary import adaptive_weight
 from msdd.train.objective import Objective
 from msdd.train.velocities import draw_noise, encode, one_step_chain, teacher_velocity
 
-FACTOR = 2.5  # of everything but the adversary
+FACTOR = 2.5  # of all terms except the adversary's
 
 
 def losses(
@@ -27,11 +27,12 @@ def losses(
     settings: Distil,
     objective: Objective,
 ) -> dict[str, Tensor]:
-    """L = w g + 2.5 (c r + p_w p) for images (B, 3, R, R).
+    """Terms of the loss L = w g + 2.5 (c r + p_w p), as scalars by name.
 
-    r sums, over the scales from a random one on, the squared error of the student's end states to
-    the teacher's; c = 1 / (1 + u) for the level u that its image was renoised to; p is LPIPS to
-    the real image; w makes the gradient of g as large as that of r + p_w p.
+    images: (B, 3, R, R) in [-1, 1]. r is the sum, over the scales from a random one to the last, of
+    the squared error of the student's end states to the teacher's; c = 1 / (1 + u) with u the level
+    that the student's image was renoised to; p is LPIPS to the real images, with weight p_w; g is
+    the adversary's loss, and w makes its gradient as large as that of r + p_w p.
     """
     scales = split_time(teacher.config.scales)
     ones = [1] * len(scales)
@@ -41,7 +42,7 @@ def losses(
     u = torch.rand(()).item()
     first = start_of(u, scales)
     with torch.no_grad():
-        small = reduced(student[-1], scales[first])
+        small = downsample(student[-1], scales[first])
         x = torch.lerp(small, torch.randn_like(small), u)
         fresh = [torch.randn_like(normal) for normal in normals[first + 1 :]]
         guidance = per_scale(settings.guidance, len(scales))
@@ -59,14 +60,14 @@ def losses(
 
 
 def start_of(u: float, scales: tuple[Scale, ...]) -> int:
-    """The scale whose share of the global time T holds u."""
+    """The index of the scale whose part of the global time T contains u in [0, 1)."""
     return next(scale.index for scale in scales if u >= scale.last)
 
 
 def weigh(
     r: Tensor, c: float, image: Tensor, real: Tensor, settings: Distil, objective: Objective
 ) -> dict[str, Tensor]:
-    """The sum of the weighted terms; one of weight 0 is left out."""
+    """The terms of `losses` and their weighted sum; terms of weight 0 are left out."""
     terms = {"mse_teacher": r, **objective.perceptual(image, real)}
     perceptual = objective.lpips_weight * terms.get("lpips", 0.0)
     loss = FACTOR * (settings.mse_teacher * c * r + perceptual)

@@ -21,11 +21,11 @@ from msdd.train.state import State
 
 
 def train(job: Job, state: State, crops: Crops, checkpoint: Path, run: Run) -> None:
-    """Train `job.network` to `settings.images`, from wherever `state` stands.
+    """Train `job.network` from the images that `state` has seen to `job.settings.images`.
 
-    The step after n images depends only on the state and (seed, n): a training that was
-    interrupted ends bit for bit where an uninterrupted one ends. Raises MsddError when the loss is
-    no longer a number.
+    The step after n images depends only on the state and (seed, n), so a training that was
+    interrupted ends with the same bits as one that was not. Raises MsddError when the loss is not
+    a finite number.
     """
     settings, device = job.settings, next(state.network.parameters()).device
     seed = job.task.seed
@@ -57,8 +57,10 @@ def train(job: Job, state: State, crops: Crops, checkpoint: Path, run: Run) -> N
 
 
 def gradients(job: Job, images: Tensor) -> dict[str, Tensor]:
-    """The terms of the loss on a batch, without gradient; that of the loss is added up in the
-    network's parameters, pass by pass."""
+    """The terms of the loss for images (B, 3, R, R), averaged over the batch, without gradient.
+
+    The gradient of the loss is added to that of the network's parameters, one microbatch at a time.
+    """
     means: dict[str, Tensor] = {}
     for part in images.split(job.settings.microbatch or len(images)):
         share = len(part) / len(images)
@@ -71,9 +73,9 @@ def gradients(job: Job, images: Tensor) -> dict[str, Tensor]:
 
 
 def step(state: State, settings: Optimisation) -> float:
-    """One update of weights and average from the gradients, which are cleared.
+    """Update the weights and their average from the gradients, and clear these.
 
-    Returns the learning rate as a share of its peak.
+    Returns the learning rate of the step as a share of its peak.
     """
     rate = learning_rate(state.images, settings)
     for group in state.optimiser.param_groups:
@@ -87,7 +89,10 @@ def step(state: State, settings: Optimisation) -> float:
 
 
 def averages(state: State, job: Job) -> dict[str, float]:
-    """The mean of each term since the last point of the curve; the one place that waits."""
+    """The mean of each term since the last point of the curve.
+
+    Raises MsddError unless all are finite. Only here does the processor wait for the device.
+    """
     since = state.curve[-1]["images"] if state.curve else 0
     steps = (state.images - since) // job.settings.batch
     point = {term: total.item() / steps for term, total in state.sums.items()}
@@ -100,4 +105,5 @@ def averages(state: State, job: Job) -> dict[str, float]:
 
 
 def latest(state: State) -> dict[str, float]:
+    """The loss at the last point of the curve, for the progress line; {} before the first."""
     return {"loss": state.curve[-1]["loss"]} if state.curve else {}

@@ -1,4 +1,4 @@
-"""The losses that all students share: LPIPS and the adversary, beside their squared errors."""
+"""The losses that all students share: squared errors, LPIPS and the adversary."""
 
 from collections.abc import Sequence
 
@@ -13,23 +13,30 @@ from msdd.train.discriminator import discriminator
 from msdd.weights.features import lpips_distance
 from msdd.weights.pretrained import lpips_network
 
-# Below this side a perceptual network sees little more than its own enlargement, so a weight that
-# is one number is taken for 0 there; a list with one weight per scale is taken as it stands.
+# Smaller images are enlarged so much before a perceptual network that a weight given as one number
+# counts as 0 for them; a list with one weight per scale is used as it is.
 MIN_SIDE = 32
 
 
 def weight_at(weight: float | Sequence[float], sides: Sequence[int], scale: int) -> float:
-    """The weight of LPIPS or of the adversary at a scale of a model with these sides."""
+    """The weight of LPIPS or of the adversary at a scale, from the params.
+
+    weight: a number, which counts as 0 at sides under 32 px, or a list with one for each scale.
+    sides:  of the images at every scale, in pixels, coarsest first.
+    """
     if not isinstance(weight, Sequence) and sides[scale] < MIN_SIDE:
         return 0.0
     return per_scale(weight, len(sides))[scale]
 
 
 class Objective:
-    """Sums weighted terms for one kind of images; a term of weight 0 is never computed.
+    """The weighted sum of a student's terms at one scale; a term of weight 0 is never computed.
 
-    sides, scale: image side at every scale, and the scale whose images are judged.
-    layer: weight of the student's last layer, which balances the adversary's gradient.
+    settings: of the distillation; they hold the weights.
+    sides:    of the images at every scale, in pixels, coarsest first.
+    scale:    the index of the scale whose images LPIPS and the adversary see.
+    layer:    weight of the student's last layer, at which the adversary's gradient is balanced.
+    seed:     of the discriminator's weights.
     """
 
     def __init__(
@@ -49,17 +56,19 @@ class Objective:
         return Adversary(network, rate, self.settings.betas)
 
     @property
-    def taught(self) -> bool:
-        """Whether a term compares to what the teacher makes."""
+    def needs_teacher(self) -> bool:
+        """Whether a term compares with the teacher's images, so that they have to be made."""
         to_teacher = self.lpips_weight and self.settings.lpips_to == "teacher"
         return bool(self.settings.mse_teacher or to_teacher)
 
     def __call__(
         self, errors: dict[str, Tensor], images: Tensor, real: Tensor, made: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """All terms and `loss`: errors by the name of their weight, images (B, 3, H, W) judged.
+        """All terms and `loss`, their weighted sum, as scalars by name.
 
-        made: the teacher's images, if they are `taught`.
+        errors: squared errors by the name of their weight (`mse_teacher`, `mse_real`).
+        images: the student's (B, 3, H, W) in [-1, 1]; real: the real ones.
+        made:   the teacher's, if `needs_teacher`.
         """
         terms = errors | self.perceptual(images, real if self.settings.lpips_to == "real" else made)
         loss = sum(getattr(self.settings, name) * error for name, error in errors.items())
@@ -72,7 +81,7 @@ class Objective:
         return {"loss": loss, **terms}
 
     def perceptual(self, images: Tensor, others: Tensor) -> dict[str, Tensor]:
-        """LPIPS between images and others, if it has a weight."""
+        """The mean LPIPS of images and others (B, 3, H, W), as `lpips`; {} without a weight."""
         if self.lpips is None:
             return {}
         return {"lpips": lpips_distance(self.lpips, images, others).mean()}

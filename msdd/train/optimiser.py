@@ -9,7 +9,7 @@ from msdd.params.sections import Optimisation
 
 
 def optimiser(network: nn.Module, settings: Optimisation) -> torch.optim.AdamW:
-    """AdamW over all parameters; only matrices and kernels of convolutions decay."""
+    """AdamW over all parameters; weight decay applies to matrices and convolution kernels only."""
     decaying = [p for p in network.parameters() if p.ndim in (2, 4)]
     others = [p for p in network.parameters() if p.ndim not in (2, 4)]
     groups = [
@@ -20,9 +20,10 @@ def optimiser(network: nn.Module, settings: Optimisation) -> torch.optim.AdamW:
 
 
 def learning_rate(images: int, settings: Optimisation) -> float:
-    """Rate of the step that begins after `images`: linear warm-up times a cosine to the end.
+    """The learning rate of the step that begins after `images`: linear warm-up times a cosine.
 
-    The cosine falls from `learning_rate` to `min_lr_ratio` times that over the training.
+    The cosine falls from `settings.learning_rate` to `settings.min_lr_ratio` times that over the
+    whole training.
     """
     warm = min(1.0, (images + settings.batch) / settings.warmup) if settings.warmup else 1.0
     cosine = 0.5 + 0.5 * math.cos(math.pi * images / settings.images)

@@ -1,7 +1,7 @@
-"""REPA (Yu et al. 2024), which SSDD trains with: the decoder learns to tell what DINOv2 sees.
+"""REPA (Yu et al. 2024), which SSDD trains with: the decoder learns to predict DINOv2's features.
 
-An MLP reads DINOv2's features of the clean image out of the noisy image's, in the middle of the
-U-ViT. It learns with the networks and is forgotten after the training.
+An MLP predicts DINOv2's features of the clean image from what a block in the middle of the U-ViT
+computes of the noisy one. It is trained with the networks and not exported.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from msdd.files import digest
 from msdd.model.uvit import UViT
 from msdd.params.sections import Repa as Settings
 from msdd.weights import official
-from msdd.weights.features import standardised
+from msdd.weights.features import standardise
 from msdd.weights.optional_imports import import_timm
 from msdd.weights.strict import load_strict
 
@@ -23,44 +23,50 @@ NAME = "repa"  # of the MLP among the networks that are trained
 
 
 class Repa(nn.Module):
-    """The MLP; it keeps what the `block`-th block of the U-ViT's middle put out last.
+    """The MLP on the last output of a transformer block of the U-ViT.
 
-    seeing: DINOv2 by timm, frozen; not a part of this module.
+    block:    number of the block in the U-ViT's middle, from 1.
+    teacher:  DINOv2 by timm, frozen; not a part of this module.
     """
 
-    def __init__(self, uvit: UViT, block: int, seeing: nn.Module) -> None:
+    def __init__(self, uvit: UViT, block: int, teacher: nn.Module) -> None:
         super().__init__()
         middle = uvit.mid_block
-        width, wanted = middle.proj_in.out_features, seeing.embed_dim
-        self.mlp = nn.Sequential(nn.Linear(width, wanted), nn.SiLU(), nn.Linear(wanted, wanted))
-        self.features = lambda images, grid: patch_features(seeing, images, grid)
+        width, target = middle.proj_in.out_features, teacher.embed_dim
+        self.mlp = nn.Sequential(nn.Linear(width, target), nn.SiLU(), nn.Linear(target, target))
+        self.features = lambda images, grid: patch_features(teacher, images, grid)
         middle.transformer_blocks[block - 1].register_forward_hook(self.keep)
 
-    def keep(self, block: nn.Module, inputs: tuple, tokens: Tensor) -> None:
-        self.kept = tokens
+    def keep(self, block: nn.Module, inputs: tuple, output: Tensor) -> None:
+        self.tokens = output
 
     def forward(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
-        """1 - cosine (B,) between the MLP of what was kept and the features of images (B, 3, R, R).
+        """1 - cosine (B,), averaged over positions, between the prediction and DINOv2's features.
 
-        grid: rows and columns of the U-ViT's middle, which DINOv2 is given images for.
+        images: the clean images (B, 3, R, R) of the last forward pass of the U-ViT.
+        grid:   rows and columns of the U-ViT's middle; images are resized to as many patches.
         """
-        told, seen = self.mlp(self.kept), self.features(images, grid)
-        return 1 - F.cosine_similarity(told.float(), seen, dim=-1).mean(1)
+        predicted, target = self.mlp(self.tokens), self.features(images, grid)
+        return 1 - F.cosine_similarity(predicted.float(), target, dim=-1).mean(1)
 
 
 @torch.no_grad()
 def patch_features(network: nn.Module, images: Tensor, grid: tuple[int, int]) -> Tensor:
-    """DINOv2's features (B, rows columns, width) of images (B, 3, H, W) in [-1, 1], one a patch."""
+    """DINOv2's features (B, rows * columns, width) of images (B, 3, H, W) in [-1, 1].
+
+    grid: rows and columns of patches; the images are resized to them, bicubic and antialiased.
+    """
     patch = network.patch_embed.patch_size
     size = [count * side for count, side in zip(grid, patch, strict=True)]
     images = F.interpolate(images.float(), size, mode="bicubic", antialias=True)
-    return network.forward_features(standardised(images))[:, network.num_prefix_tokens :].float()
+    return network.forward_features(standardise(images))[:, network.num_prefix_tokens :].float()
 
 
 def dinov2(settings: Settings, root: Path) -> nn.Module:
-    """The network of timm's name with the weights of the file, for images of any size; frozen.
+    """The network of timm's name with the weights of a file, for images of any size; frozen.
 
-    Raises MsddError if the file is not there, has another digest or does not fit the name.
+    settings.file is relative to `root`. Raises MsddError if the file is missing, has another digest
+    or does not fit, and if timm is missing or does not know the name.
     """
     path = root / settings.file
     state = official.read(path)

@@ -1,4 +1,4 @@
-"""What every training does around the loop: lock, resume, train, put the result in place."""
+"""What every training does around the loop: lock, resume, train, write the result."""
 
 import csv
 import sys
@@ -18,7 +18,7 @@ from msdd.model.uvit import UViT
 from msdd.pipeline import layout, receipts
 from msdd.pipeline.lock import hold
 from msdd.pipeline.provenance import pieces, recorded
-from msdd.tracking.mfu import WORTH, pace
+from msdd.tracking.mfu import MIN_SECONDS, training_speed
 from msdd.tracking.run import open_run
 from msdd.train.job import Job
 from msdd.train.loop import train
@@ -26,7 +26,11 @@ from msdd.train.state import State
 
 
 def carry_out(job: Job, crops: Crops, root: Path) -> dict[str, float]:
-    """Train, from a checkpoint if there is one, and put the result in place; the last losses."""
+    """Train, from a checkpoint if there is one, and write the result below `root`.
+
+    Returns the last losses by term. Raises MsddError if another process makes the same folder, and
+    when the loss is not a number.
+    """
     aside = root / layout.checkpoint(job.folder)
     made = [job.folder / file for file in layout.TRAINING_FILES]
     receipt = layout.receipt("trainings", job.folder)
@@ -44,11 +48,11 @@ def carry_out(job: Job, crops: Crops, root: Path) -> dict[str, float]:
             before, started = state.images, time.monotonic()
             train(job, state, crops, checkpoint, run)
             seconds = time.monotonic() - started
-            put_in_place(job, state, root / job.folder)
-            if seconds > WORTH:
-                found = tell_pace(job, crops, state.images - before, seconds)
-                run.log(state.images, {f"pace/{name}": value for name, value in found.items()})
-                record["pace"] = found
+            write_result(job, state, root / job.folder)
+            if seconds > MIN_SECONDS:
+                speed = report_speed(job, crops, state.images - before, seconds)
+                run.log(state.images, {f"speed/{name}": value for name, value in speed.items()})
+                record["speed"] = speed
             receipts.write("trainings", job.folder, made, root)
             for file in made:
                 run.file(root / file)
@@ -57,8 +61,8 @@ def carry_out(job: Job, crops: Crops, root: Path) -> dict[str, float]:
     return state.curve[-1]
 
 
-def put_in_place(job: Job, state: State, folder: Path) -> None:
-    """Write the averaged weights and the curve, each file as a whole."""
+def write_result(job: Job, state: State, folder: Path) -> None:
+    """Write the averaged weights and `curves.csv`, each file as a whole."""
     job.export(folder, state.ema.average)
     with atomic(folder / "curves.csv") as temporary, open(temporary, "w", newline="") as file:
         table = csv.DictWriter(file, state.curve[0], lineterminator="\n")
@@ -66,28 +70,37 @@ def put_in_place(job: Job, state: State, folder: Path) -> None:
         table.writerows(state.curve)
 
 
-def tell_pace(job: Job, crops: Crops, trained: int, seconds: float) -> dict[str, float]:
-    """The pace, told; a device whose memory the training has filled tells none."""
+def report_speed(job: Job, crops: Crops, trained: int, seconds: float) -> dict[str, float]:
+    """Print the speed of a training and return it; {} where memory for another pass is missing."""
     device = next(job.network.parameters()).device
     count = job.settings.microbatch or job.settings.batch
     images = from_uint8(crops.batch(np.arange(count) % len(crops))).to(device)
     try:
-        found = pace(job, images, trained, seconds)
+        speed = training_speed(
+            lambda batch: job.losses(batch)["loss"],
+            images,
+            job.settings.precision,
+            trained,
+            seconds,
+        )
     except torch.OutOfMemoryError:
-        print(f"{job.name}: no memory is left to count what a step costs", file=sys.stderr)
+        print(f"{job.name}: not enough memory to count the FLOPs of a step", file=sys.stderr)
         return {}
-    print(f"{job.name}: {found}", file=sys.stderr)
-    return found.json()
+    finally:
+        job.network.zero_grad(set_to_none=True)
+    print(f"{job.name}: {speed}", file=sys.stderr)
+    return speed.json()
 
 
 def compile_networks(job: Job) -> None:
-    """Compile what trains and its teacher in place, if the settings ask for it.
+    """Compile the trained network and its teacher in place, if the settings ask for it.
 
-    Of an MMDiT its blocks, which are all alike: wholes run no faster and compile for minutes.
+    Of an MMDiT only the blocks are compiled: they are all alike, and a whole network runs no faster
+    and compiles for minutes.
     """
     if not job.settings.compile:
         return
-    if job.adversary:  # its weight asks for gradients of a graph that is used again
+    if job.adversary:  # its adaptive weight takes gradients of a graph that is used again
         torch._functorch.config.donated_buffer = False
     for whole in filter(None, (job.network, job.teacher)):
         for part in whole.modules():
@@ -96,14 +109,17 @@ def compile_networks(job: Job) -> None:
 
 
 def resume(state: State, checkpoint: Path, job: Job) -> bool:
-    """Continue from the checkpoint and say so; say also why one is left unused."""
-    found = state.resume(checkpoint, job.key)
-    if found:
+    """Load the checkpoint into the state, if it belongs to this job; whether it does.
+
+    Prints what was resumed, or why an existing checkpoint was not used.
+    """
+    resumed = state.resume(checkpoint, job.key)
+    if resumed:
         print(f"{job.name}: resuming after {state.images:,} images", file=sys.stderr)
-    elif found is False:
+    elif resumed is False:
         print(
             f"{job.name}: params, code or data have changed since {checkpoint} was written; "
             "starting afresh",
             file=sys.stderr,
         )
-    return bool(found)
+    return bool(resumed)

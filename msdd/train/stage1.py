@@ -1,6 +1,7 @@
 """Stage 1: encoder and decoder learn flow matching together (paper section 3).
 
-A KL encoder learns with its decoder like any other; one that is given stays as it is.
+A KL encoder is trained with its decoder, as the encoder with registers is; an encoder that comes
+from a file stays frozen.
 """
 
 from pathlib import Path
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from msdd.data.shards import Crops
 from msdd.device import prepare_device
-from msdd.flow.path import authors_weight, end_state, reduced, start_state
+from msdd.flow.path import authors_weight, downsample, end_state, start_state
 from msdd.flow.scales import Scale, split_time
 from msdd.model.autoencoder import Autoencoder, tokens
 from msdd.model.config import ModelConfig
@@ -19,7 +20,7 @@ from msdd.params.sections import Stage1
 from msdd.pipeline import layout
 from msdd.pipeline.task import Task
 from msdd.seeds import seed_of
-from msdd.train.frozen_encoder import give
+from msdd.train.frozen_encoder import load_frozen_encoder
 from msdd.train.job import Job
 from msdd.train.repa import NAME as REPA
 from msdd.train.repa import Repa, dinov2
@@ -41,10 +42,10 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
     torch.manual_seed(seed_of("weights", task.seed))
     network = Autoencoder(config)
     if settings.encoder:
-        give(network.encoder, settings.encoder, root)
+        load_frozen_encoder(network.encoder, settings.encoder, root)
     if settings.repa:
-        seeing = dinov2(settings.repa, root).to(device)
-        network.add_module(REPA, Repa(network.decoder.uvit, settings.repa.block, seeing))
+        teacher = dinov2(settings.repa, root).to(device)
+        network.add_module(REPA, Repa(network.decoder.uvit, settings.repa.block, teacher))
     network.to(device)
     lpips = lpips_network(settings.lpips_net, device) if settings.lpips else None
     job = Job(
@@ -61,21 +62,24 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
 
 
 def result(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What is trained but for REPA's MLP."""
+    """The weights of a stage-1 model: all that is trained except REPA's MLP."""
     return {name: state[name] for name in state if not name.startswith(f"{REPA}.")}
 
 
 def losses(
     network: Autoencoder, images: Tensor, settings: Stage1, lpips: nn.Module | None = None
 ) -> dict[str, Tensor]:
-    """Terms of the loss for images (B, 3, R, R): each image goes to one scale, in equal shares.
+    """Terms of the loss for images (B, 3, R, R) in [-1, 1], as scalars by name (paper section 3).
 
-    `loss` is the mean over images of the squared velocity error, plus `settings.lpips` times
-    the mean LPIPS of the clean images at the last scale, plus `settings.kl` times the mean
-    divergence in nats of a KL encoder's posteriors, from which latents are then drawn, plus
-    REPA's distance with its weight.
+    Each image is used at one scale, in equal shares of the batch. `scale<k>` is the mean squared
+    velocity error at a scale. `loss` is the sum of: the mean over images of that error, times
+    the weight over noise levels; `settings.lpips` times the mean LPIPS of the clean images at the
+    last scale; `settings.kl` times the mean divergence in nats of a KL encoder's posteriors, from
+    which the latents are then drawn; and REPA's distance times its weight.
+
+    lpips: from `msdd.weights.pretrained.lpips_network`; None where its weight is 0.
     """
-    latents, terms = sampled(network, images, settings)
+    latents, terms = draw_latents(network, images, settings)
     latents = drop(latents, network.decoder.null, settings)
     scales = split_time(network.config.scales)
     shares = zip(
@@ -83,7 +87,7 @@ def losses(
     )
     total = settings.kl * terms.get("kl", torch.zeros((), device=images.device))
     for scale, share, context in shares:
-        x_e = reduced(share, scale)
+        x_e = downsample(share, scale)
         t = torch.sigmoid(settings.logit_mean + torch.randn(len(share), device=images.device))
         error, X_e = velocity_error(network, x_e, t, scale, context)
         weight = authors_weight(t) if settings.loss_weight == "authors" else 1.0
@@ -99,23 +103,30 @@ def losses(
     return {"loss": total, **terms}
 
 
-def sampled(
+def draw_latents(
     network: Autoencoder, images: Tensor, settings: Stage1
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Latents (B, latents, latent_dim) to learn with, and the term `kl` if it has a weight."""
-    found = network.encoder(images).float()
+    """Latents (B, latents, latent_dim) of images, and the term `kl` if it has a weight.
+
+    Those of a KL encoder are drawn from its posteriors.
+    """
+    output = network.encoder(images).float()
     if not isinstance(network.encoder, KLEncoder):
-        return found, {}
-    of = posterior(found)
+        return output, {}
+    gaussian = posterior(output)
     learnt = settings.kl and not settings.encoder
-    terms = {"kl": divergence(of).mean()} if learnt else {}
-    return tokens(draw(of, torch.randn_like(of.mean))), terms
+    terms = {"kl": divergence(gaussian).mean()} if learnt else {}
+    return tokens(draw(gaussian, torch.randn_like(gaussian.mean))), terms
 
 
 def velocity_error(
     network: Autoencoder, x_e: Tensor, t: Tensor, scale: Scale, latents: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Squared error (B,) of v at local times t (B,), and the end state X_t - t v it implies."""
+    """Squared velocity error (B,) at a scale, and the end state X_t - t v that v implies.
+
+    x_e: clean images (B, 3, side, side) at the scale's resolution; t: local times (B,) in [0, 1].
+    The error is the mean over pixels of (v - (X_s - X_e))^2 (paper section 3).
+    """
     noise = torch.randn_like(x_e)
     X_s, X_e = start_state(x_e, noise, scale), end_state(x_e, noise, scale)
     X_t = torch.lerp(X_e, X_s, t[:, None, None, None])
@@ -124,6 +135,10 @@ def velocity_error(
 
 
 def drop(latents: Tensor, null: Tensor, settings: Stage1) -> Tensor:
-    """Replace the latents of single images by the null latents, for classifier-free guidance."""
+    """Latents (B, latents, latent_dim), those of random images replaced by the null latents.
+
+    An image's latents are replaced with probability `settings.cond_drop_prob`, so that the decoder
+    also learns the velocity without latents, which classifier-free guidance needs.
+    """
     dropped = torch.rand(len(latents), 1, 1, device=latents.device) < settings.cond_drop_prob
     return torch.where(dropped, null, latents)

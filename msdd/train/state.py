@@ -1,4 +1,4 @@
-"""Everything of a training that has state, and its checkpoint."""
+"""The state of a training, and its checkpoint."""
 
 import io
 from pathlib import Path
@@ -16,9 +16,10 @@ from msdd.train.optimiser import optimiser
 class State:
     """Weights, their average, the optimiser, the adversary, the images seen and the curve so far.
 
-    sums: of each term of the loss since the last point of the curve, which may lie between two
-    checkpoints.
-    Random numbers have none: they are seeded anew before each step from the images seen.
+    curve: a point every `log_every` images: `images` and the mean of each term since the last.
+    sums:  of each term since the last point, because a checkpoint may lie between two points.
+
+    Random numbers are no part of it: each step seeds them anew from the images seen.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class State:
         self.sums: dict[str, Tensor] = {}
 
     def save(self, path: Path, key: str) -> None:
-        """Write the checkpoint under the stage's key, as a whole or not at all."""
+        """Write the checkpoint with the key of its task, as a whole or not at all."""
         content = {
             "key": key,
             "network": self.network.state_dict(),
@@ -49,7 +50,10 @@ class State:
             temporary.write_bytes(buffer.getbuffer())
 
     def resume(self, path: Path, key: str) -> bool | None:
-        """Go on from a checkpoint with this key; None if there is none, False if it has another."""
+        """Load the checkpoint at `path` and return True, if it has this key.
+
+        Returns None if there is none, False if it has another key: it belongs to another result.
+        """
         if not path.exists():
             return None
         content = torch.load(path, map_location="cpu", weights_only=True)

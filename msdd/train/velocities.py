@@ -1,4 +1,4 @@
-"""Teacher and student as the sampler sees them: velocities of a state, given an image's latents."""
+"""Teacher and student as the sampler calls them: velocities of states, given latents of images."""
 
 from collections.abc import Sequence
 
@@ -14,12 +14,12 @@ from msdd.model.autoencoder import Autoencoder
 
 @torch.no_grad()
 def encode(teacher: Autoencoder, images: Tensor) -> Tensor:
-    """Latents (B, latents, latent_dim) of images; the encoder stays as stage 1 left it."""
+    """Latents (B, latents, latent_dim) of images (B, 3, R, R), by the teacher's frozen encoder."""
     return autoencoder.encode(teacher.encoder, images)
 
 
 def teacher_velocity(teacher: Autoencoder, latents: Tensor) -> Velocity:
-    """With latents and, for guidance, without."""
+    """The teacher's velocity, with latents (B, latents, latent_dim) or, for guidance, without."""
 
     def velocity(x: Tensor, t: float, scale: Scale, conditional: bool) -> Tensor:
         return teacher.decoder.velocity(x, t, scale, latents if conditional else None)
@@ -28,7 +28,10 @@ def teacher_velocity(teacher: Autoencoder, latents: Tensor) -> Velocity:
 
 
 def student_velocity(network: nn.ModuleList, latents: Tensor) -> Velocity:
-    """One decoder for all scales, or one for each; never without latents."""
+    """The students' velocity, always with latents (B, latents, latent_dim).
+
+    network: one decoder for all scales, or one for each.
+    """
 
     def velocity(x: Tensor, t: float, scale: Scale, conditional: bool) -> Tensor:
         return network[scale.index % len(network)].velocity(x, t, scale, latents)
@@ -37,7 +40,7 @@ def student_velocity(network: nn.ModuleList, latents: Tensor) -> Velocity:
 
 
 def draw_noise(images: Tensor, sides: Sequence[int]) -> list[Tensor]:
-    """Fresh unit normals for as many images at each side."""
+    """Unit normals (B, 3, side, side) for each of the sides, from torch's global generator."""
     return [torch.randn(len(images), 3, side, side, device=images.device) for side in sides]
 
 
@@ -47,6 +50,9 @@ def one_step_chain(
     normals: Sequence[Tensor],
     correlation: float = CORRELATIONS["white"],
 ) -> list[Tensor]:
-    """The students' end states of all scales, one step each, with the gradient through them all."""
+    """The students' end states (B, 3, side, side) of all scales, after one step in each.
+
+    The gradient passes through the whole chain. normals, correlation: as for `flow.sampler.sample`.
+    """
     ones = [1] * len(normals)
     return sample(student_velocity(network, latents), normals, ones, ones, correlation)

@@ -135,7 +135,7 @@ def stretch(images: Tensor, dim: int) -> Tensor:
     return a + (b - a) * share
 
 
-def standardised(images: Tensor) -> Tensor:
+def standardise(images: Tensor) -> Tensor:
     """Images in [-1, 1] as networks of ImageNet take them: mean 0 and deviation 1 over it."""
     mean = torch.tensor([0.485, 0.456, 0.406], device=images.device)[:, None, None]
     deviation = torch.tensor([0.229, 0.224, 0.225], device=images.device)[:, None, None]

@@ -23,7 +23,7 @@ def locate(checkpoint: str | Path, files: Sequence[str]) -> list[Path]:
                 repository or one of them stands for all.
     """
     if str(checkpoint).startswith("hf:/"):
-        repository, revision, file = _parsed(str(checkpoint))
+        repository, revision, file = _parse(str(checkpoint))
         names = files if file is None or file in files else [file]
         if not names:
             raise MsddError(f"{checkpoint}: name the file as well: hf://owner/repository/file")
@@ -35,7 +35,7 @@ def locate(checkpoint: str | Path, files: Sequence[str]) -> list[Path]:
     return [path]
 
 
-def _parsed(address: str) -> tuple[str, str | None, str | None]:
+def _parse(address: str) -> tuple[str, str | None, str | None]:
     if not (found := ADDRESS.fullmatch(address)):
         raise MsddError(f"{address}: not of the form hf://owner/repository/file")
     return found.groups()
@@ -44,7 +44,7 @@ def _parsed(address: str) -> tuple[str, str | None, str | None]:
 def fetch(repository: str, file: str, revision: str | None = None) -> Path:
     """A file of the Hub, from its cache on this machine if it is there. MsddError if it cannot be
     had."""
-    if path := cached(repository, file, revision):
+    if path := cached_file(repository, file, revision):
         return path
     from huggingface_hub import hf_hub_download
     from huggingface_hub.utils import logging
@@ -60,7 +60,7 @@ def fetch(repository: str, file: str, revision: str | None = None) -> Path:
         ) from error
 
 
-def cached(repository: str, file: str, revision: str | None = None) -> Path | None:
+def cached_file(repository: str, file: str, revision: str | None = None) -> Path | None:
     """The file in the cache of the Hub's client."""
     from huggingface_hub import try_to_load_from_cache
 
@@ -68,7 +68,7 @@ def cached(repository: str, file: str, revision: str | None = None) -> Path | No
     return Path(found) if isinstance(found, str) else None
 
 
-def present(name: str, repository: str, files: Sequence[str]) -> list[Path] | None:
+def find_local(name: str, repository: str, files: Sequence[str]) -> list[Path] | None:
     """The files of a system that are on this machine already; None unless all are.
 
     They are looked for in `<folder>/<name>/`, the folder being what MSDD_WEIGHTS names or the
@@ -78,7 +78,7 @@ def present(name: str, repository: str, files: Sequence[str]) -> list[Path] | No
         found = [folder / name / file for file in files]
         if files and all(path.is_file() for path in found):
             return found
-    found = [cached(repository, file) for file in files]
+    found = [cached_file(repository, file) for file in files]
     return found if found and all(found) else None
 
 

@@ -1,7 +1,8 @@
-"""State dicts out of the files that authors release. No code in a file is ever run.
+"""State dicts out of files, official ones and our own: every file of weights is opened here.
 
-Files are `.safetensors`, or pickles of `torch.save`, of which only tensors and plain values are
-read. TorchScript, which is code, is the business of `cosmos_archives` alone.
+No code in a file is ever run. Files are `.safetensors`, or pickles of `torch.save`, of which only
+tensors and plain values are read. Other formats have one reader each: TorchScript, which is code,
+`msdd.tokenizers.cosmos_archives`; numpy arrays in a package, `msdd.weights.packages`.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from msdd.errors import MsddError
 
 StateDict = dict[str, Tensor]
 
-# Where official files hold the weights that are evaluated; the first that is there counts.
+# Where official files hold the weights that are evaluated; the first that exists is used.
 WRAPPINGS = (
     ("model_ema_state_dict",),  # FlowMo
     ("ema",),  # LlamaGen, where training kept an average
@@ -36,19 +37,22 @@ STARTS = {
 
 
 def read(path: Path) -> StateDict:
-    """The weights in an official file. MsddError, in one line, if there are none to be had."""
+    """The weights in a file by name, on the CPU; of a training's file those that are evaluated.
+
+    Raises MsddError, in one line, if the file is missing, damaged, refused or holds no weights.
+    """
     check(path)
-    loaded = tensors(path) if is_safetensors(path) else unpickled(path)
+    loaded = tensors(path) if is_safetensors(path) else unpickle(path)
     for keys in WRAPPINGS:
         found = inner(loaded, keys)
         if is_state_dict(found):
             return found
     has = ", ".join(map(str, loaded)) if isinstance(loaded, Mapping) else type(loaded).__name__
-    raise MsddError(f"{path}: holds no state dict of a system that is known here, but {has[:200]}")
+    raise MsddError(f"{path}: holds no state dict, but {has[:200]}")
 
 
 def check(path: Path) -> None:
-    """What is no file of weights for everyone to see."""
+    """Raise MsddError for what is plainly no file of weights: a folder, a web page, half a file."""
     if path.is_dir():
         raise MsddError(f"{path} is a folder; name the file in it that holds the weights")
     if not path.is_file():
@@ -69,22 +73,27 @@ def beginning(path: Path) -> bytes:
 
 
 def is_safetensors(path: Path) -> bool:
-    """By content where it tells, since files are renamed: JSON stands behind eight bytes of length,
-    while pickles and archives have marks of their own."""
+    """Whether a file is in that format, by content where possible, because files get renamed.
+
+    JSON follows eight bytes of length; pickles and archives begin with marks of their own.
+    """
     start = beginning(path)
     return start[8:9] == b"{" or (path.suffix == ".safetensors" and not start.startswith(PICKLED))
 
 
 def tensors(path: Path) -> StateDict:
+    """The tensors of a safetensors file. Raises MsddError if it is damaged."""
     try:
         return load_file(path)
     except Exception as error:  # SafetensorError, and those of the file system
         raise unreadable(path, error) from error
 
 
-def unpickled(path: Path) -> object:
-    """Tensors and plain values. A training's arguments are let in, as LlamaGen's files have them:
-    argparse.Namespace is but names and values."""
+def unpickle(path: Path) -> object:
+    """Tensors and plain values of a file of `torch.save`. Raises MsddError for anything else in it.
+
+    argparse.Namespace, the arguments of a training in LlamaGen's files, is only names and values.
+    """
     try:
         with (
             warnings.catch_warnings(action="ignore"),
@@ -100,7 +109,7 @@ def unpickled(path: Path) -> object:
 
 
 def unreadable(path: Path, error: Exception) -> MsddError:
-    """The same in one line, without the advice to run whatever the file says."""
+    """The error in one line, without torch's advice to run whatever the file contains."""
     text = " ".join(str(error).split())
     if "TorchScript" in text:
         return MsddError(f"{path}: is TorchScript, a program; only state dicts are read")
@@ -119,13 +128,14 @@ def unreadable(path: Path, error: Exception) -> MsddError:
 
 
 def inner(loaded: object, keys: tuple[str, ...]) -> object:
-    """What lies under these keys, one in the other; None if one is not there."""
+    """The value under nested keys; None if one is missing."""
     for key in keys:
         loaded = loaded.get(key) if isinstance(loaded, Mapping) else None
     return loaded
 
 
 def is_state_dict(found: object) -> bool:
+    """Whether a value is a mapping that contains tensors and nothing else."""
     return (
         isinstance(found, Mapping)
         and len(found) > 0

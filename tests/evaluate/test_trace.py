@@ -5,7 +5,7 @@ import torch
 
 from msdd.evaluate.trace import jump_noise, trace
 from msdd.flow.jump import block_noise, jump
-from msdd.flow.path import end_state, reduced, start_state, up
+from msdd.flow.path import downsample, end_state, start_state, up
 from msdd.flow.scales import split_time
 from msdd.model.config import ModelConfig
 from msdd.model.encoder import Encoder
@@ -22,7 +22,7 @@ class Knowing(torch.nn.Module):
         self.config, self.images = config, images
 
     def velocity(self, x, t, scale, latents):
-        x_e = reduced(self.images, scale)
+        x_e = downsample(self.images, scale)
         X_e, X_s = (end(x_e, torch.zeros_like(x_e), scale) for end in (end_state, start_state))
         noise = (x - torch.lerp(X_e, X_s, t)) / ((1 - t) * scale.end + t * scale.start)
         return X_s - X_e + (scale.start - scale.end) * noise
@@ -43,7 +43,7 @@ def decode(S: int, steps: int, rule: str):
 def test_clean_estimates_are_the_reduced_images(S, steps, rule):
     images, estimates, _ = decode(S, steps, rule)
     for scale, estimate in zip(split_time(S), estimates, strict=True):
-        torch.testing.assert_close(estimate, reduced(images, scale), atol=2e-5, rtol=0)
+        torch.testing.assert_close(estimate, downsample(images, scale), atol=2e-5, rtol=0)
 
 
 @pytest.mark.parametrize("rule", AFTER)

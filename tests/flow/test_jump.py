@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from msdd.flow.correlation import CORRELATIONS
-from msdd.flow.jump import block_noise, carried, jump
+from msdd.flow.jump import block_noise, carry_noise, jump
 from msdd.flow.path import end_state, start_state, up
 from msdd.flow.scales import split_time
 
@@ -64,7 +64,7 @@ def test_the_jump_lands_on_the_path_with_the_carried_noise(before, after, rule):
     x, n = drawn(2, 3, 4, 4, seed=1), drawn(2, 3, 4, 4, seed=2)
     fresh = block_noise(drawn(2, 3, 8, 8, seed=3), CORRELATIONS[rule])
     found = jump(end_state(x, n, before), fresh, before.end)
-    exact(found, start_state(up(x), carried(n, fresh), after))
+    exact(found, start_state(up(x), carry_noise(n, fresh), after))
 
 
 @every_jump
@@ -88,7 +88,7 @@ def test_carried_noise_is_white_over_a_whole_chain():
     """Three jumps on: unit variance, and no correlation at any shift within reach of a block."""
     noise = drawn(1, 1, 64, 64, seed=6)
     for side in (128, 256, 512):
-        noise = carried(noise, block_noise(drawn(1, 1, side, side, seed=side)))
+        noise = carry_noise(noise, block_noise(drawn(1, 1, side, side, seed=side)))
     autocorrelation = torch.fft.ifft2(torch.fft.fft2(noise).abs() ** 2).real[0, 0] / noise.numel()
     expected = torch.zeros(16, 16, dtype=torch.float64)
     expected[0, 0] = 1

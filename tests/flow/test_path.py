@@ -7,11 +7,11 @@ import torch
 
 from msdd.flow.path import (
     authors_weight,
-    blurred,
+    blur,
     clean_estimate,
     down,
+    downsample,
     end_state,
-    reduced,
     start_state,
     up,
 )
@@ -48,10 +48,10 @@ def test_a_start_shows_what_the_previous_scale_has_ended_with(S):
     image = torch.randn(2, 3, 32, 32, dtype=torch.float64)
     x = image
     for previous, scale in reversed(list(zip(split_time(S), split_time(S)[1:], strict=False))):
-        exact(reduced(image, scale), x)
-        exact(blurred(x), up(reduced(image, previous)))
+        exact(downsample(image, scale), x)
+        exact(blur(x), up(downsample(image, previous)))
         x = down(x)
-    exact(reduced(image, split_time(S)[0]), x)
+    exact(downsample(image, split_time(S)[0]), x)
 
 
 def test_up_repeats_and_down_averages():

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from msdd.flow.correlation import CORRELATIONS
-from msdd.flow.jump import block_noise, carried
+from msdd.flow.jump import block_noise, carry_noise
 from msdd.flow.noise import image_noise
-from msdd.flow.path import end_state, reduced, start_state
+from msdd.flow.path import downsample, end_state, start_state
 from msdd.flow.sampler import euler, nfe, per_scale, sample, split_steps
 from msdd.flow.scales import split_time
 
@@ -95,7 +95,7 @@ def test_the_exact_velocity_of_one_image_reproduces_it(S, steps, rule):
     image = torch.rand(2, 3, 4 << (S - 1), 4 << (S - 1), dtype=torch.float64) * 2 - 1
 
     def velocity(x, t, scale, conditional):
-        x_e = reduced(image, scale)
+        x_e = downsample(image, scale)
         X_e, X_s = (end(x_e, torch.zeros_like(x_e), scale) for end in (end_state, start_state))
         noise = (x - torch.lerp(X_e, X_s, t)) / ((1 - t) * scale.end + t * scale.start)
         return X_s - X_e + (scale.start - scale.end) * noise
@@ -104,7 +104,7 @@ def test_the_exact_velocity_of_one_image_reproduces_it(S, steps, rule):
     states = sample(velocity, drawn, [steps] * S, [1] * S, CORRELATIONS[rule])
     for scale, normal, state in zip(split_time(S), drawn, states, strict=True):
         fresh = block_noise(normal, CORRELATIONS[rule])
-        noise = normal if noise is None else carried(noise, fresh)
-        expected = end_state(reduced(image, scale), noise, scale)
+        noise = normal if noise is None else carry_noise(noise, fresh)
+        expected = end_state(downsample(image, scale), noise, scale)
         torch.testing.assert_close(state, expected, atol=1e-12, rtol=0)
     torch.testing.assert_close(states[-1], image, atol=1e-12, rtol=0)

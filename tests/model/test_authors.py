@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from msdd.errors import MsddError
 from msdd.flow.jump import jump
-from msdd.flow.path import authors_weight, end_state, reduced, start_state
+from msdd.flow.path import authors_weight, downsample, end_state, start_state
 from msdd.flow.sampler import euler
 from msdd.flow.scales import split_time
 from msdd.model.config import ModelConfig
@@ -101,7 +101,7 @@ def test_training_loss(case):
     latents, total = encoder(io["train_image"]), 0.0
     for scale in split_time(decoder.config.scales):
         chosen = io["train_stage_of_image"] == scale.index
-        x_e, noise = reduced(io["train_image"][chosen], scale), io[f"train_noise_{scale.index}"]
+        x_e, noise = downsample(io["train_image"][chosen], scale), io[f"train_noise_{scale.index}"]
         t = 1 - (1000 * torch.sigmoid(io[f"train_normal_{scale.index}"])).floor() / 1000
         X_s, X_e = start_state(x_e, noise, scale), end_state(x_e, noise, scale)
         X_t = torch.lerp(X_e, X_s, t[:, None, None, None])

@@ -7,7 +7,7 @@ from msdd.commands.stages import run_stage
 from msdd.data.pixels import from_uint8
 from msdd.data.shards import Crops
 from msdd.errors import MsddError
-from msdd.flow.path import clean_estimate, reduced, start_state
+from msdd.flow.path import clean_estimate, downsample, start_state
 from msdd.flow.scales import split_time
 from msdd.model.decoder import Decoder
 from msdd.pipeline import layout
@@ -70,7 +70,7 @@ def test_the_error_is_that_of_clean_images(teacher, images, settings, scale):
     terms = losses(student, teacher, images, scale, settings)
 
     torch.manual_seed(1)
-    x_e = reduced(images, scale)
+    x_e = downsample(images, scale)
     noise = torch.randn_like(x_e)
     X_s = x = start_state(x_e, noise, scale)
     latents, guidance = teacher.encoder(images), settings.guidance[scale.index]

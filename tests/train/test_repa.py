@@ -17,7 +17,7 @@ from msdd.params.sections import Repa as Settings
 from msdd.pipeline import layout
 from msdd.train import stage1
 from msdd.train.repa import NAME, Repa, dinov2, patch_features
-from msdd.weights.features import standardised
+from msdd.weights.features import standardise
 from msdd.weights.optional_imports import import_timm
 
 TIMM = import_timm("this test")
@@ -56,7 +56,7 @@ def test_features_are_timms_of_the_image_enlarged_to_a_patch_a_position(settings
     network = dinov2(settings, HERE)
     found = patch_features(network, images, (14, 14))
     large = torch.nn.functional.interpolate(images, (224, 224), mode="bicubic", antialias=True)
-    expected = network.forward_features(standardised(large))[:, 1:]
+    expected = network.forward_features(standardise(large))[:, 1:]
     torch.testing.assert_close(found, expected)
     assert patch_features(network, images, (8, 6)).shape == (4, 48, 192)
 
@@ -76,9 +76,9 @@ def test_the_networks_learn_up_to_the_block_and_dinov2_does_not(params, settings
 def test_what_agrees_in_direction_has_distance_0(params, settings, images):
     network = with_repa(params, settings)
     seen = patch_features(dinov2(settings, HERE), images, (8, 8))
-    network.repa.kept, network.repa.mlp = 3 * seen, torch.nn.Identity()
+    network.repa.tokens, network.repa.mlp = 3 * seen, torch.nn.Identity()
     torch.testing.assert_close(network.repa(images, (8, 8)), torch.zeros(4), atol=1e-6, rtol=0)
-    network.repa.kept = -seen
+    network.repa.tokens = -seen
     torch.testing.assert_close(network.repa(images, (8, 8)), torch.full((4,), 2.0))
 
 

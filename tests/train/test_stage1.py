@@ -8,7 +8,7 @@ import torch
 from recorded import cases
 from safetensors.torch import load_file
 
-from msdd.flow.path import authors_weight, end_state, reduced, start_state
+from msdd.flow.path import authors_weight, downsample, end_state, start_state
 from msdd.flow.scales import split_time
 from msdd.model.autoencoder import Autoencoder
 from msdd.model.config import ModelConfig
@@ -32,7 +32,7 @@ class Perfect:
     def velocity(self, X_t, t, scale, latents):
         self.seen.append((scale.index, latents.flatten()))
         t = t[:, None, None, None]
-        x_e = reduced(self.image, scale)
+        x_e = downsample(self.image, scale)
         X_e = end_state(x_e, torch.zeros_like(x_e), scale)
         X_s = start_state(x_e, torch.zeros_like(x_e), scale)
         noise = (X_t - torch.lerp(X_e, X_s, t)) / ((1 - t) * scale.end + t * scale.start)
@@ -105,7 +105,7 @@ def test_the_authors_training_pair_and_loss(case):
     io = load_file(case / "io.safetensors")
     total = 0.0
     for scale in split_time(config["num_multiscale_stages"]):
-        x_e = reduced(io["train_image"][io["train_stage_of_image"] == scale.index], scale)
+        x_e = downsample(io["train_image"][io["train_stage_of_image"] == scale.index], scale)
         noise = io[f"train_noise_{scale.index}"]
         t = 1 - (1000 * torch.sigmoid(io[f"train_normal_{scale.index}"])).floor() / 1000
         X_s, X_e = start_state(x_e, noise, scale), end_state(x_e, noise, scale)

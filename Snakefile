@@ -4,7 +4,7 @@
 #                         `-> evaluate(decode) of the teacher      `-> evaluate(decode)
 #                                  reference(name), evaluate -> throughput -> tables, figures
 #
-# Its jobs are the rows of params.yaml; its paths are those of msdd/layout.py.
+# Its jobs are the rows of params.yaml; its paths are those of msdd/pipeline/layout.py.
 from snakemake.utils import min_version
 
 min_version("9.19")

@@ -59,7 +59,7 @@ def _read(root: Path, path: Path, document: dict | None) -> dict:
 def existing(root: Path, path: Path) -> Path:
     """Where `path` is below `root`; a clear error if it is not."""
     if not (root / path).exists():
-        raise MsddError(f"{path} is missing: run `msdd evaluate` or `msdd reference` first")
+        raise MsddError(f"{path} is missing: run `msdd evaluate` or `msdd baseline` first")
     return root / path
 
 

@@ -195,7 +195,7 @@ def measured(args: argparse.Namespace, protocols: dict, settings, team) -> dict 
 
     if args.originals:
         return report.folders(args.originals, args.reconstructions, protocols, settings, team)
-    image_folder.several(args.images, "--images")  # before any weights are loaded
+    image_folder.at_least_two(args.images, "--images")  # before any weights are loaded
     decoding = named.Decoding(args.seed, args.precision, args.steps, args.guidance)
     of = (args.tokenizer, args.checkpoint, settings.device)
     what = named.opened(*of, decoding, args.resolution, args.run_code)

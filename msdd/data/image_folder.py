@@ -1,7 +1,6 @@
 """Folders of images: which there are, and their pixels read ahead of need."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
@@ -10,12 +9,14 @@ import torch
 from torch import Tensor
 
 from msdd.data.photographs import EXTENSIONS, image_names
+from msdd.data.prefetch import prefetch
 from msdd.errors import MsddError
 
 READERS = 8  # threads that decode image files
 
 
-def existing(folder: Path, option: str) -> Path:
+def check_folder(folder: Path, option: str) -> Path:
+    """The folder; MsddError naming the option if there is none."""
     if not folder.is_dir():
         raise MsddError(f"{option}: there is no folder {folder}")
     return folder
@@ -23,45 +24,38 @@ def existing(folder: Path, option: str) -> Path:
 
 def by_stem(folder: Path, option: str) -> dict[str, Path]:
     """Images below a folder by their path below it without the ending; MsddError for none."""
-    found: dict[str, Path] = {}
-    for name in sorted(image_names(existing(folder, option))):
+    paths: dict[str, Path] = {}
+    for name in sorted(image_names(check_folder(folder, option))):
         stem = PurePosixPath(name).with_suffix("").as_posix()
-        if stem in found:
-            raise MsddError(f"{option}: {found[stem]} and {folder / name} have the same name")
-        found[stem] = folder / name
-    if not found:
+        if stem in paths:
+            raise MsddError(f"{option}: {paths[stem]} and {folder / name} have the same name")
+        paths[stem] = folder / name
+    if not paths:
         known = ", ".join(sorted(extension[1:] for extension in EXTENSIONS))
         raise MsddError(f"{option}: no image below the folder {folder} (looked for {known})")
-    return found
+    return paths
 
 
-def several(folder: Path, option: str) -> dict[str, Path]:
+def at_least_two(folder: Path, option: str) -> dict[str, Path]:
     """`by_stem` of at least 2 images, without which nothing has an interval or a covariance."""
-    found = by_stem(folder, option)
-    if len(found) < 2:
-        raise MsddError(f"{option}: an evaluation needs at least 2 images, not {len(found)}")
-    return found
+    paths = by_stem(folder, option)
+    if len(paths) < 2:
+        raise MsddError(f"{option}: an evaluation needs at least 2 images, not {len(paths)}")
+    return paths
 
 
-def ahead(read: Callable[[int], object], ranges: Iterable[range]) -> Iterator[tuple[list, list]]:
-    """Ids of each range, and what `read` gives for them; the next range is read meanwhile."""
-    waiting: deque[tuple[list, list]] = deque()
+def read_ahead(
+    read: Callable[[int], object], ranges: Iterable[Sequence[int]]
+) -> Iterator[tuple[list[int], list]]:
+    """Places of each range, and what `read` gives for them; the next range is read meanwhile."""
     pool = ThreadPoolExecutor(READERS)
     try:
-        for ids in map(list, ranges):
-            waiting.append((ids, [pool.submit(read, i) for i in ids]))
-            if len(waiting) > 1:
-                yield settled(*waiting.popleft())
-        while waiting:
-            yield settled(*waiting.popleft())
+        for pairs in prefetch(lambda i: (i, read(i)), ranges, pool, depth=1):
+            yield [i for i, _ in pairs], [result for _, result in pairs]
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def settled(ids: list, futures: list) -> tuple[list, list]:
-    return ids, [future.result() for future in futures]
-
-
-def stacked(images: Iterable[np.ndarray]) -> Tensor:
+def stack(images: Iterable[np.ndarray]) -> Tensor:
     """uint8 (H, W, 3) to (B, 3, H, W)."""
     return torch.from_numpy(np.stack(list(images))).permute(0, 3, 1, 2).contiguous()

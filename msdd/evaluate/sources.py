@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from msdd.data.centre_crops import CROPS
-from msdd.data.image_folder import ahead, several, stacked
+from msdd.data.image_folder import at_least_two, read_ahead, stack
 from msdd.data.photographs import read_photograph
 from msdd.data.pixels import check_finite, from_uint8
 from msdd.errors import MsddError
@@ -37,7 +37,7 @@ class Folders:
     preparation = "images as they are"  # before their features are taken
 
     def __init__(self, originals: Path, reconstructions: Path) -> None:
-        sides = [several(originals, "--originals"), several(reconstructions, "--reconstructions")]
+        sides = [at_least_two(originals, "--originals"), at_least_two(reconstructions, "--reconstructions")]
         check_same(*sides, originals, reconstructions)
         self.names = sorted(sides[0])
         self.paths, self.others = ([side[name] for name in self.names] for side in sides)
@@ -48,7 +48,7 @@ class Folders:
 
     def batches(self, ranges: Iterable[range]) -> Iterator[list[Batch]]:
         """For every range of places its images, a batch for each size."""
-        for ids, pairs in ahead(self.read, ranges):
+        for ids, pairs in read_ahead(self.read, ranges):
             yield [batch_of(some) for some in same_size(ids, pairs)]
 
     def read(self, i: int) -> tuple[np.ndarray, np.ndarray]:
@@ -74,7 +74,7 @@ class Cropped:
     def __init__(
         self, folder: Path, crop: str, side: int, reconstruct: Reconstruct, device: torch.device
     ) -> None:
-        found = several(folder, "--images")
+        found = at_least_two(folder, "--images")
         self.names = sorted(found)
         self.paths = [found[name] for name in self.names]
         self.crop, self.side, self.reconstruct, self.device = CROPS[crop], side, reconstruct, device
@@ -86,8 +86,8 @@ class Cropped:
 
     def batches(self, ranges: Iterable[range]) -> Iterator[list[Batch]]:
         """For every range of places its images in one batch."""
-        for ids, crops in ahead(self.read, ranges):
-            originals = stacked(crops).to(self.device)
+        for ids, crops in read_ahead(self.read, ranges):
+            originals = stack(crops).to(self.device)
             yield [Batch(ids, originals, self.reconstructed(originals, ids))]
 
     def read(self, i: int) -> np.ndarray:
@@ -126,4 +126,4 @@ def same_size(ids: list[int], pairs: list[tuple]) -> list[dict[int, tuple]]:
 
 
 def batch_of(pairs: dict[int, tuple]) -> Batch:
-    return Batch(list(pairs), *map(stacked, zip(*pairs.values(), strict=True)))
+    return Batch(list(pairs), *map(stack, zip(*pairs.values(), strict=True)))

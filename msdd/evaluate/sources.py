@@ -37,7 +37,10 @@ class Folders:
     preparation = "images as they are"  # before their features are taken
 
     def __init__(self, originals: Path, reconstructions: Path) -> None:
-        sides = [at_least_two(originals, "--originals"), at_least_two(reconstructions, "--reconstructions")]
+        sides = [
+            at_least_two(originals, "--originals"),
+            at_least_two(reconstructions, "--reconstructions"),
+        ]
         check_same(*sides, originals, reconstructions)
         self.names = sorted(sides[0])
         self.paths, self.others = ([side[name] for name in self.names] for side in sides)

@@ -112,9 +112,9 @@ def through(
         except MsddError as error:
             return error
 
-    starts = range(0, len(names), batch)
+    ranges = (range(len(names))[k : k + batch] for k in range(0, len(names), batch))
     with Progress(label, len(names)) as progress:
-        for places, found in read_ahead(attempt, (range(len(names))[k : k + batch] for k in starts)):
+        for places, found in read_ahead(attempt, ranges):
             bad += [item for item in found if isinstance(item, MsddError)]
             pairs = zip((names[i] for i in places), found, strict=True)
             if good := [pair for pair in pairs if not isinstance(pair[1], MsddError)]:

@@ -134,22 +134,22 @@ class Tally:
         found, by_net = {}, {}
         for column in self.columns:
             if column.kind == "squared_error":
-                found[column] = squared_error(*views.unit(column.levels))
+                found[column] = squared_error(*views.unit(column.quantisation))
             elif column.kind == "ssim":
-                found[column] = ssim(*views.unit(column.levels), float(column.variant))
+                found[column] = ssim(*views.unit(column.quantisation), float(column.variant))
             elif column.kind == "dreamsim":
-                found[column] = self.instruments.dreamsim.distance(*views.pair(column.levels))
+                found[column] = self.instruments.dreamsim.distance(*views.pair(column.quantisation))
             else:
                 by_net.setdefault(column.variant, []).append(column)
         for net, same in by_net.items():
-            pairs = [views.pair(column.levels) for column in same]
+            pairs = [views.pair(column.quantisation) for column in same]
             found |= zip(same, self.instruments.lpips[net].distances(pairs), strict=True)
         return found
 
     def first_of(self, wanted: Features, ids: Sequence[int], views: Views) -> Tensor:
         """The images of a side that are among the first so many of the set."""
         count = sum(wanted.first is None or i < wanted.first for i in ids)  # ids ascend
-        return views.side(wanted.side, wanted.levels)[:count]
+        return views.side(wanted.side, wanted.quantisation)[:count]
 
     def seen(self, wanted: Features, images: Tensor) -> Tensor:
         """Features (B, D) of images."""

@@ -19,7 +19,7 @@ def originals(protocols: Iterable[Protocol]) -> set[Features]:
 
 def identity(real: Features, images: str | None, preparation: str | None) -> Identity:
     """What decides these features; `images` is the digest of the files."""
-    rule = preparation and f"{preparation}, levels {real.levels}"
+    rule = preparation and f"{preparation}, quantisation {real.quantisation}"
     return reference_statistics.identity(images, rule, real.network, real.resize or None)
 
 

@@ -15,7 +15,7 @@ NAMES = {
     "fd_efficientnet_lite0": "FD-EffNetLite0 ↓",
     "kd_efficientnet_lite0": "KD-EffNetLite0 ×1000 ↓",
 }
-LEVELS = {
+QUANTISATION = {
     "round": "rounded to 8 bits",
     "truncate": "truncated to 8 bits",
     "truncate64": "truncated to 8 bits (originals normalised in float64)",
@@ -132,4 +132,4 @@ def pool(images: int | str) -> str:
 
 
 def of(metric, of_files: bool) -> str:
-    return "" if of_files else f", {LEVELS[metric.levels]}"
+    return "" if of_files else f", {QUANTISATION[metric.quantisation]}"

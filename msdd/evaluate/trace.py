@@ -18,9 +18,9 @@ def trace(
     """Clean estimates of images (B, 3, R, R) at every scale, and `jump_noise` after every jump."""
     normals = tokenizer.normals(ids, seed)
     states = tokenizer.states(tokenizer.encode(images), normals)
-    levels, noise = scales(len(states)), normals[0]
-    estimates, jumps = [clean_estimate(states[0], noise, levels[0])], []
-    for before, scale in zip(levels, levels[1:], strict=False):
+    chain, noise = scales(len(states)), normals[0]
+    estimates, jumps = [clean_estimate(states[0], noise, chain[0])], []
+    for before, scale in zip(chain, chain[1:], strict=False):
         fresh = block_noise(normals[scale.index], tokenizer.correlation)
         start = jump(states[before.index], fresh, before.end)
         signal = (1 - scale.start) * up(reduced(images, before))

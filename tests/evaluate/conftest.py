@@ -16,8 +16,11 @@ from msdd.evaluate import protocols, reference_statistics
 from msdd.weights import pretrained
 
 TWO_CROPS = """
-first: { crop: adm, fid: { levels: shift, features: efficientnet-lite0 } }
-second: { crop: lanczos, psnr: { levels: none, pool: 1 }, ssim: { levels: round, range: 2 } }
+first: { crop: adm, fid: { quantisation: shift, features: efficientnet-lite0 } }
+second:
+  crop: lanczos
+  psnr: { quantisation: none, pool: 1 }
+  ssim: { quantisation: round, range: 2 }
 """
 
 

@@ -24,7 +24,7 @@ def test_pooling_more_lowers_psnr(photographs, tmp_path):
     file = tmp_path / "pools.yaml"
     file.write_text(
         "\n".join(
-            f"{name}: {{ crop: adm, psnr: {{ levels: round, pool: {pool} }} }}"
+            f"{name}: {{ crop: adm, psnr: {{ quantisation: round, pool: {pool} }} }}"
             for name, pool in {"image": 1, "five": 5, "three": 3, "all": "all"}.items()
         )
     )
@@ -92,7 +92,7 @@ def test_statistics_of_the_originals_are_kept_exported_and_read(photographs, tmp
     assert first == found
     assert given["protocols"] == first["protocols"] and given["reference"] == str(file)
     with pytest.raises(
-        MsddError, match="statistics of preparation 'bilinear crop of 64 px, levels"
+        MsddError, match="statistics of preparation 'bilinear crop of 64 px, quantisation"
     ):
         evaluated(photographs, small(["msdd"]), reference=file)
     np.savez(file, mu=np.zeros(2048), sigma=np.eye(2048))

@@ -1,7 +1,9 @@
-"""Folders of images: which there are, and their pixels read ahead of need."""
+"""Folders of images: which there are, their digest, and their pixels read ahead of need."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -11,6 +13,7 @@ from torch import Tensor
 from msdd.data.photographs import EXTENSIONS, image_names
 from msdd.data.prefetch import prefetch
 from msdd.errors import MsddError
+from msdd.files import digest
 
 READERS = 8  # threads that decode image files
 
@@ -54,6 +57,23 @@ def read_ahead(
             yield [i for i, _ in pairs], [result for _, result in pairs]
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def images_digest(named: tuple[tuple[str, Path], ...]) -> str:
+    """SHA-256 over the names in the set and the contents of these files, in this order.
+
+    The names tell which images KID takes its sample of.
+    """
+    sha = hashlib.sha256()
+    for name, path in named:
+        sha.update(f"{name} {_digest_at(path, path.stat().st_mtime_ns)}\n".encode())
+    return sha.hexdigest()
+
+
+@cache
+def _digest_at(path: Path, _changed: int) -> str:
+    """Of a file as it is since that time: every file is read once in a process."""
+    return digest(path)
 
 
 def stack(images: Iterable[np.ndarray]) -> Tensor:

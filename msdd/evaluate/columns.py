@@ -20,18 +20,18 @@ class Column:
 
 
 def columns(protocol: Protocol) -> dict[str, Column]:
-    """The columns of a protocol by the names of their figures."""
-    found = {}
+    """The columns of a protocol by the names of its metrics."""
+    by_name = {}
     if protocol.psnr:
-        found["psnr"] = Column("squared_error", protocol.psnr.quantisation)
+        by_name["psnr"] = Column("squared_error", protocol.psnr.quantisation)
     if protocol.ssim:
-        found["ssim"] = Column("ssim", protocol.ssim.quantisation, str(protocol.ssim.range))
+        by_name["ssim"] = Column("ssim", protocol.ssim.quantisation, str(protocol.ssim.range))
     if protocol.lpips:
         for net in protocol.lpips.nets:
-            found[f"lpips_{net}"] = Column("lpips", protocol.lpips.quantisation, net)
+            by_name[f"lpips_{net}"] = Column("lpips", protocol.lpips.quantisation, net)
     if protocol.dreamsim:
-        found["dreamsim"] = Column("dreamsim", protocol.dreamsim.quantisation)
-    return found
+        by_name["dreamsim"] = Column("dreamsim", protocol.dreamsim.quantisation)
+    return by_name
 
 
 @dataclass(frozen=True)

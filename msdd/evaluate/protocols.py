@@ -1,4 +1,4 @@
-"""Protocols: how a paper turns images and reconstructions into its figures, as data.
+"""Protocols: how a paper turns images and reconstructions into its metrics, as data.
 
 The built-in ones stand in `protocols.yaml` beside this file, each fact with its source.
 """
@@ -64,7 +64,7 @@ class Fid(Section):
 
     @property
     def name(self) -> str:
-        """Key of the figure."""
+        """Key of the metric."""
         return f"fd_{self.features.replace('-', '_')}"
 
 
@@ -130,7 +130,7 @@ def load(names: Iterable[str]) -> dict[str, Protocol]:
 
 
 def check_new(own: Iterable[str], path: str, taken: Iterable[str]) -> None:
-    """A figure carries its protocol's name, which must tell what it is."""
+    """A metric carries its protocol's name, which must tell what it is."""
     if twice := sorted(set(own) & set(taken)):
         raise MsddError(f"{path}: the name {twice[0]} is taken by another protocol; choose another")
 

@@ -55,7 +55,9 @@ def own_cache(tmp_path_factory) -> Iterator[None]:
     """Statistics of reference sets are kept apart from the user's."""
     folder = tmp_path_factory.mktemp("statistics")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reference_statistics, "cached", lambda wanted: folder / f"{wanted.key}.npz")
+        patch.setattr(
+            reference_statistics, "cache_path", lambda wanted: folder / f"{wanted.key}.npz"
+        )
         yield
 
 

@@ -116,7 +116,7 @@ def all_seven(photographs) -> dict:
 
 @pytest.mark.parametrize("name", REFERENCES)
 def test_a_protocol_is_what_the_papers_code_does(photographs, all_seven, name):
-    figures = all_seven["protocols"][name]["figures"]
+    figures = all_seven["protocols"][name]["metrics"]
     found = {k: v["mean"] if isinstance(v, dict) else v for k, v in figures.items()}
     expected = slow_figures(photographs, name)
     if distance := expected.pop("fd_efficientnet_lite0", None):
@@ -125,5 +125,5 @@ def test_a_protocol_is_what_the_papers_code_does(photographs, all_seven, name):
 
 
 def test_dreamsim_is_told_to_be_missing(all_seven):
-    assert "dreamsim" not in all_seven["protocols"]["ssdd"]["figures"]
+    assert "dreamsim" not in all_seven["protocols"]["ssdd"]["metrics"]
     assert all_seven["missing"]["dreamsim"].startswith(("the package", "its weights"))

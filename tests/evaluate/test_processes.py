@@ -11,7 +11,7 @@ from faded import SIDE, SUBJECT, evaluated
 
 from msdd.errors import MsddError
 from msdd.evaluate import distributed
-from msdd.evaluate.named import Subject
+from msdd.evaluate.sources import Subject
 
 pytestmark = pytest.mark.usefixtures("own_cache", "one_thread")
 

@@ -8,7 +8,7 @@ import torch
 
 from msdd.data.shards import Crops
 from msdd.errors import MsddError
-from msdd.evaluate.measure import measure
+from msdd.evaluate.sources import Prepared
 from msdd.evaluate.stage import run, run_baseline
 from msdd.files import read_json
 from msdd.params.schema import Params
@@ -38,7 +38,7 @@ def test_mean_colour_is_what_numpy_says(params, workdir):
     metrics = run_baseline(params, "mean-colour", workdir)
     images = held_out(workdir)
     flat = images.mean((1, 2), keepdims=True).round()
-    found = read_json(workdir / layout.baseline("mean-colour"))
+    found = read_json(workdir / layout.baseline("mean-colour"))["protocols"]["primary"]
     assert found["per_image"]["psnr"] == pytest.approx(decibels(images, flat), abs=1e-6)
     assert metrics["psnr"]["mean"] == pytest.approx(np.mean(found["per_image"]["psnr"]))
     assert metrics["psnr"]["low"] < metrics["psnr"]["mean"] < metrics["psnr"]["high"]
@@ -55,9 +55,12 @@ def test_an_evaluation_says_what_was_measured_and_repeats_its_bytes(params, trai
     expected = {"decode": "teacher", "of": "msdd", "student": None, "protocol": "primary"}
     expected |= {"steps": [2, 2], "guidance": [1.5, 1.5], "nfe": 8, "scales": [8, 16]}
     assert expected.items() <= found.items()
-    assert found["metrics"] == metrics and found["ids"] == list(range(IMAGES))
+    primary = found["protocols"]["primary"]
+    assert primary["metrics"] == metrics and found["names"] == list(map(str, range(IMAGES)))
     decoded = np.load(layout.samples(path)).astype(np.float64)
-    assert found["per_image"]["psnr"] == pytest.approx(decibels(held_out(root), decoded), abs=1e-9)
+    assert primary["per_image"]["psnr"] == pytest.approx(
+        decibels(held_out(root), decoded), abs=1e-9
+    )
     assert {"seconds", "device", "batch", "provenance"} <= read_json(layout.timing(path)).keys()
     run(params, "teacher", root)
     assert path.read_bytes() == first
@@ -72,9 +75,9 @@ class Broken(MeanColour):
 
 def test_a_reconstruction_that_is_no_number_names_its_image(params, prepared):
     crops = Crops(prepared / layout.prepared(), "held_out")
-    settings = params.evaluate.model_copy(update={"batch": IMAGES})
+    source = Prepared(crops, IMAGES, Broken(16), "key", 0, "fp32", torch.device("cpu"))
     with pytest.raises(MsddError, match="image 5 contains nan"):
-        measure("broken", Broken(16), crops, settings, 0, torch.device("cpu"))
+        list(source.batches([range(IMAGES)]))
 
 
 def test_an_unknown_baseline_is_named(params, prepared):

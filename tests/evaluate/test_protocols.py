@@ -1,9 +1,13 @@
 """Protocols as data: the built-in ones, a user's, and what is wrong with a file."""
 
+from typing import get_args
+
 import pytest
 
 from msdd.errors import MsddError
 from msdd.evaluate.protocols import builtin, load
+from msdd.params import sections
+from msdd.params.checks import WITHOUT_PSNR
 
 NAMES = {"primary", "msdd", "llamagen", "ssdd", "flowmo", "dito", "titok"}
 
@@ -14,6 +18,12 @@ def test_every_fact_of_the_built_in_ones_has_its_source():
     for name, protocol in found.items():
         facts = protocol.model_dump(exclude_none=True, exclude={"sources", "kid"}).keys()
         assert name == "primary" or {*facts, "quantisation", "reference"} <= protocol.sources.keys()
+
+
+def test_params_name_all_built_in_ones_and_know_which_have_no_psnr():
+    assert set(get_args(sections.Protocol)) == NAMES
+    without = {name for name, protocol in load(builtin()).items() if protocol.psnr is None}
+    assert set(WITHOUT_PSNR) == without
 
 
 def test_a_few_lines_make_a_protocol(tmp_path):

@@ -9,7 +9,7 @@ from msdd.commands.options import GUIDANCE, STEPS, positive
 from msdd.errors import MsddError
 
 DESCRIPTION = """Measure a row of `decodes`; or reconstructions in a folder against originals of
-the same names; or any tokenizer on a folder of images. Figures follow the protocols of papers:
+the same names; or any tokenizer on a folder of images. Metrics follow the protocols of papers:
 docs/protocols.md. Under torchrun the images are split over processes, with the same result."""
 EXAMPLE = "example: msdd evaluate --originals crops --reconstructions theirs --protocol primary"
 
@@ -17,6 +17,7 @@ EXAMPLE = "example: msdd evaluate --originals crops --reconstructions theirs --p
 # Options of those that are named: of `msdd tokenizers` or a folder; of any tokenizer; of all.
 OF_SYSTEMS = ("checkpoint", "run_code", "steps", "guidance")
 OF_TOKENIZERS = ("resolution", "seed", "precision")
+PROVENANCE = ("commit", "dirty", "versions", "device")
 HOW = ("protocol", "features", "reference", "export_reference", "json", "against", "work", "batch")
 
 
@@ -89,7 +90,7 @@ def add_how(group: argparse._ArgumentGroup) -> None:
         "--export-reference", type=Path, metavar="FILE", help="write those of the originals"
     )
     group.add_argument(
-        "--json", type=Path, metavar="FILE", help="write all figures, image by image"
+        "--json", type=Path, metavar="FILE", help="write all metrics, image by image"
     )
     group.add_argument(
         "--against", type=Path, metavar="FILE", help="compare with the JSON file of another run"
@@ -138,25 +139,24 @@ def check_options(args: argparse.Namespace, kind: str) -> None:
 
 
 def evaluate(args: argparse.Namespace) -> None:
-    """Measure, and report from the first process."""
-    from msdd.evaluate import compare, distributed, report
+    """Measure, and print and write the report in the first process."""
+    from msdd.evaluate import compare, distributed
 
-    protocols = chosen(args)
+    protocols = choose_protocols(args)
     check_paths(args)
     other = compare.read(args.against) if args.against else None
     device = distributed.device(args.device)
     team = distributed.join()
-    files = (args.work, args.reference, args.export_reference)
     try:
-        report = measured(args, protocols, report.Settings(args.batch, device, *files, other), team)
+        report = measure(args, protocols, other, device, team)
     except KeyboardInterrupt as stop:
         if args.work:  # which has kept what was measured
             raise
         raise KeyboardInterrupt("nothing is kept; with --work DIR it would go on") from stop
-    if report:
-        tell(report, args)
-    if report and other:
-        print(compare.compared(report, other))
+    if team.rank == 0:
+        publish(report, args)
+    if team.rank == 0 and other:
+        print(compare.comparison(report, other))
 
 
 def check_paths(args: argparse.Namespace) -> None:
@@ -168,41 +168,71 @@ def check_paths(args: argparse.Namespace) -> None:
         raise MsddError(f"--work {args.work} is a file; name a folder")
 
 
-def chosen(args: argparse.Namespace) -> dict:
+def choose_protocols(args: argparse.Namespace) -> dict:
     from msdd.evaluate import protocols
 
     names = args.protocol or ["primary"]
     alone = ([name] if name != "all" else protocols.builtin() for name in names)
-    found = protocols.load(list(dict.fromkeys(chain.from_iterable(alone))))
-    return with_features(found, args.features) if args.features else found
+    chosen = protocols.load(list(dict.fromkeys(chain.from_iterable(alone))))
+    return with_features(chosen, args.features) if args.features else chosen
 
 
 def with_features(protocols: dict, features: str) -> dict:
-    """Those that still measure something, the others being told; MsddError if none does."""
+    """Those that still measure something, the others being named; MsddError if none does."""
     changed = {name: p.with_features(features) for name, p in protocols.items()}
     idle = ", ".join(name for name, p in changed.items() if not p.measures)
-    told = f"with --features {features}, nothing is left to measure of {idle}"
+    nothing = f"with --features {features}, nothing is left to measure of {idle}"
     if not any(p.measures for p in changed.values()):
-        raise MsddError(f"{told}; name another protocol too, or leave it out")
+        raise MsddError(f"{nothing}; name another protocol too, or leave it out")
     if idle:
-        print(f"{told}: left out", file=sys.stderr)
+        print(f"{nothing}: left out", file=sys.stderr)
     return {name: p for name, p in changed.items() if p.measures}
 
 
-def measured(args: argparse.Namespace, protocols: dict, settings, team) -> dict | None:
+def measure(args: argparse.Namespace, protocols: dict, other, device, team) -> dict:
+    """The report; complete in the first process, where it is compared with `other` beforehand."""
+    from msdd.evaluate import compare, reference_statistics, report
+
+    evaluation = evaluation_of(args, protocols, device)
+    settings = report.Settings(
+        args.batch,
+        device,
+        work=args.work,
+        pictures=args.work is not None,
+        reference=args.reference,
+        export=args.export_reference,
+    )
+    reference_statistics.check_options(evaluation.protocols, args.reference, args.export_reference)
+    document = {} if team.rank else report.opening(evaluation, settings) | origin()
+    if other and team.rank == 0:
+        compare.check(document, other)
+    report.measure(evaluation, document, settings, team)
+    return document
+
+
+def origin() -> dict:
+    """What a repeated run has in common."""
+    from msdd.pipeline.environment import context
+
+    here = context()
+    return {"provenance": {name: here[name] for name in PROVENANCE}}
+
+
+def evaluation_of(args: argparse.Namespace, protocols: dict, device):
     from msdd.data import image_folder
-    from msdd.evaluate import named, report
+    from msdd.evaluate import named, passes
 
     if args.originals:
-        return report.folders(args.originals, args.reconstructions, protocols, settings, team)
-    image_folder.several(args.images, "--images")  # before any weights are loaded
+        return passes.of_folders(args.originals, args.reconstructions, protocols)
+    image_folder.at_least_two(args.images, "--images")  # before any weights are loaded
     decoding = named.Decoding(args.seed, args.precision, args.steps, args.guidance)
-    of = (args.tokenizer, args.checkpoint, settings.device)
-    what = named.opened(*of, decoding, args.resolution, args.run_code)
-    return report.tokenizer(what, args.images, protocols, settings, team)
+    subject = named.open_subject(
+        args.tokenizer, args.checkpoint, device, decoding, args.resolution, args.run_code
+    )
+    return passes.of_tokenizer(subject, args.images, protocols, device)
 
 
-def tell(report: dict, args: argparse.Namespace) -> None:
+def publish(report: dict, args: argparse.Namespace) -> None:
     """Print the table, write the JSON file."""
     from msdd.evaluate.text import notes, table
     from msdd.files import write_json

@@ -1,8 +1,9 @@
-"""Folders of images: which there are, and their pixels read ahead of need."""
+"""Folders of images: which there are, their digest, and their pixels read ahead of need."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -10,12 +11,15 @@ import torch
 from torch import Tensor
 
 from msdd.data.photographs import EXTENSIONS, image_names
+from msdd.data.prefetch import prefetch
 from msdd.errors import MsddError
+from msdd.files import digest
 
 READERS = 8  # threads that decode image files
 
 
-def existing(folder: Path, option: str) -> Path:
+def check_folder(folder: Path, option: str) -> Path:
+    """The folder; MsddError naming the option if there is none."""
     if not folder.is_dir():
         raise MsddError(f"{option}: there is no folder {folder}")
     return folder
@@ -23,45 +27,55 @@ def existing(folder: Path, option: str) -> Path:
 
 def by_stem(folder: Path, option: str) -> dict[str, Path]:
     """Images below a folder by their path below it without the ending; MsddError for none."""
-    found: dict[str, Path] = {}
-    for name in sorted(image_names(existing(folder, option))):
+    paths: dict[str, Path] = {}
+    for name in sorted(image_names(check_folder(folder, option))):
         stem = PurePosixPath(name).with_suffix("").as_posix()
-        if stem in found:
-            raise MsddError(f"{option}: {found[stem]} and {folder / name} have the same name")
-        found[stem] = folder / name
-    if not found:
+        if stem in paths:
+            raise MsddError(f"{option}: {paths[stem]} and {folder / name} have the same name")
+        paths[stem] = folder / name
+    if not paths:
         known = ", ".join(sorted(extension[1:] for extension in EXTENSIONS))
         raise MsddError(f"{option}: no image below the folder {folder} (looked for {known})")
-    return found
+    return paths
 
 
-def several(folder: Path, option: str) -> dict[str, Path]:
+def at_least_two(folder: Path, option: str) -> dict[str, Path]:
     """`by_stem` of at least 2 images, without which nothing has an interval or a covariance."""
-    found = by_stem(folder, option)
-    if len(found) < 2:
-        raise MsddError(f"{option}: an evaluation needs at least 2 images, not {len(found)}")
-    return found
+    paths = by_stem(folder, option)
+    if len(paths) < 2:
+        raise MsddError(f"{option}: an evaluation needs at least 2 images, not {len(paths)}")
+    return paths
 
 
-def ahead(read: Callable[[int], object], ranges: Iterable[range]) -> Iterator[tuple[list, list]]:
-    """Ids of each range, and what `read` gives for them; the next range is read meanwhile."""
-    waiting: deque[tuple[list, list]] = deque()
+def read_ahead(
+    read: Callable[[int], object], ranges: Iterable[Sequence[int]]
+) -> Iterator[tuple[list[int], list]]:
+    """Places of each range, and what `read` gives for them; the next range is read meanwhile."""
     pool = ThreadPoolExecutor(READERS)
     try:
-        for ids in map(list, ranges):
-            waiting.append((ids, [pool.submit(read, i) for i in ids]))
-            if len(waiting) > 1:
-                yield settled(*waiting.popleft())
-        while waiting:
-            yield settled(*waiting.popleft())
+        for pairs in prefetch(lambda i: (i, read(i)), ranges, pool, depth=1):
+            yield [i for i, _ in pairs], [result for _, result in pairs]
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def settled(ids: list, futures: list) -> tuple[list, list]:
-    return ids, [future.result() for future in futures]
+def images_digest(named: tuple[tuple[str, Path], ...]) -> str:
+    """SHA-256 over the names in the set and the contents of these files, in this order.
+
+    The names tell which images KID takes its sample of.
+    """
+    sha = hashlib.sha256()
+    for name, path in named:
+        sha.update(f"{name} {_digest_at(path, path.stat().st_mtime_ns)}\n".encode())
+    return sha.hexdigest()
 
 
-def stacked(images: Iterable[np.ndarray]) -> Tensor:
+@cache
+def _digest_at(path: Path, _changed: int) -> str:
+    """Of a file as it is since that time: every file is read once in a process."""
+    return digest(path)
+
+
+def stack(images: Iterable[np.ndarray]) -> Tensor:
     """uint8 (H, W, 3) to (B, 3, H, W)."""
     return torch.from_numpy(np.stack(list(images))).permute(0, 3, 1, 2).contiguous()

@@ -1,7 +1,6 @@
 """The stream of training images: a function of the seed and of how many images were seen."""
 
 import itertools
-from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -9,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from msdd.data.prefetch import prefetch
 from msdd.data.shards import Crops
 from msdd.seeds import generator
 
@@ -68,11 +68,8 @@ class Loader:
         self.thread = ThreadPoolExecutor(1, "loader")
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
-        starts = itertools.count(self.start, self.batch)
-        ahead = deque(self.thread.submit(self.load, next(starts)) for _ in range(AHEAD))
-        while True:
-            batch = ahead.popleft().result()
-            ahead.append(self.thread.submit(self.load, next(starts)))
+        starts = ([start] for start in itertools.count(self.start, self.batch))
+        for [batch] in prefetch(self.load, starts, self.thread, AHEAD):
             yield batch
 
     def load(self, start: int) -> tuple[torch.Tensor, np.ndarray]:

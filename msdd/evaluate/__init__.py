@@ -1,1 +1,1 @@
-"""One road from images and reconstructions to the figures of every protocol."""
+"""One road from images and reconstructions to the metrics of every protocol."""

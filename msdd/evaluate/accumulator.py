@@ -1,7 +1,8 @@
 """What an evaluation has measured so far: numbers of every image, and sums of features.
 
-A tally grows batch by batch and takes in the states of others. Its memory is that of the sums, plus
-a few numbers an image; and however batches are dealt to processes, it ends with the same bits.
+An accumulator grows batch by batch and takes in the states of others. Its memory is that of the
+sums, plus a few numbers an image; and however batches are dealt to processes, it ends with the same
+bits.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from msdd.data.pixels import from_uint8
 from msdd.evaluate.columns import Column, Features, columns, features, sampled
-from msdd.evaluate.networks import Instruments
+from msdd.evaluate.networks import Networks
 from msdd.evaluate.protocols import Protocol
 from msdd.metrics.frechet import Moments
 from msdd.metrics.intervals import psnr
@@ -45,7 +46,7 @@ class Sums(nn.Module):
             self.sample.merge(other.sample)
 
 
-class Measured(NamedTuple):
+class Measurement(NamedTuple):
     """Of images of one size: their places in the set and names, numbers of each by column, features
     of the first of them, and pixels of an image, in all channels."""
 
@@ -56,16 +57,16 @@ class Measured(NamedTuple):
     pixels: int
 
 
-def exactly() -> AbstractContextManager:
+def exact_convolutions() -> AbstractContextManager:
     """On a GPU, float32 convolutions in float32 and always by the same algorithm."""
     return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
 
 
-class Tally:
+class Accumulator:
     """Grows by `update`, whose batches must be the same however they are dealt to processes.
 
     protocols:   what is measured, all on the same crops
-    instruments: their networks
+    networks: their networks
     errors:      the column of squared errors by which images are told apart
     known:       features that need not be taken, because their statistics are known
     """
@@ -73,12 +74,12 @@ class Tally:
     def __init__(
         self,
         protocols: Mapping[str, Protocol],
-        instruments: Instruments,
+        networks: Networks,
         known: Iterable[Features] = (),
     ) -> None:
-        self.instruments = instruments
+        self.networks = networks
         wanted = {column for p in protocols.values() for column in columns(p).values()}
-        wanted = {column for column in wanted if column.kind not in instruments.missing}
+        wanted = {column for column in wanted if column.kind not in networks.missing}
         if not any(column.kind == "squared_error" for column in wanted):
             wanted.add(Column("squared_error", "none"))  # to tell good images from bad ones
         self.columns = sorted(wanted, key=str)
@@ -93,73 +94,73 @@ class Tally:
         self.sums: dict[str, Sums] = {}
 
     def update(self, *batch) -> None:
-        """Add images, given as to `measured`."""
-        self.add(self.measured(*batch))
+        """Add images, given as to `measure`."""
+        self.add(self.measure(*batch))
 
     @torch.inference_mode()
-    def measured(
+    def measure(
         self,
         ids: Sequence[int],
         names: Sequence[str],
         originals: Tensor,
         reconstructions: Tensor,
-    ) -> Measured:
+    ) -> Measurement:
         """Of a batch of images (B, 3, H, W): originals uint8, reconstructions too, or floats in
         [-1, 1]. `ids`, ascending, are the places of the images in the whole set.
 
-        Nothing is added yet, so that whatever stops this leaves the tally whole.
+        Nothing is added yet, so that whatever stops this leaves the accumulator whole.
         """
         views = Views(originals, reconstructions)
-        with exactly():
+        with exact_convolutions():
             values = {str(c): value.tolist() for c, value in self.numbers(views).items()}
-            found = [
-                (wanted, self.seen(wanted, images))
+            features = [
+                (wanted, self.features_of(wanted, images))
                 for wanted in self.features
                 if len(images := self.first_of(wanted, ids, views))
             ]
-        return Measured(ids, names, values, found, originals[0].numel())
+        return Measurement(ids, names, values, features, originals[0].numel())
 
     @torch.inference_mode()
-    def add(self, measured: Measured) -> None:
-        for column, values in measured.values.items():
+    def add(self, measurement: Measurement) -> None:
+        for column, values in measurement.values.items():
             self.values[column] += values
-        for wanted, found in measured.features:
+        for wanted, rows in measurement.features:
             if str(wanted) not in self.sums:
-                self.sums[str(wanted)] = self.new_sums(wanted, found.shape[1])
-            self.sums[str(wanted)].update(measured.names[: len(found)], found)
-        self.ids += measured.ids
-        self.pixels += [measured.pixels] * len(measured.ids)
+                self.sums[str(wanted)] = self.new_sums(wanted, rows.shape[1])
+            self.sums[str(wanted)].update(measurement.names[: len(rows)], rows)
+        self.ids += measurement.ids
+        self.pixels += [measurement.pixels] * len(measurement.ids)
 
     def numbers(self, views: Views) -> dict[Column, Tensor]:
-        found, by_net = {}, {}
+        numbers, by_net = {}, {}
         for column in self.columns:
             if column.kind == "squared_error":
-                found[column] = squared_error(*views.unit(column.levels))
+                numbers[column] = squared_error(*views.unit(column.quantisation))
             elif column.kind == "ssim":
-                found[column] = ssim(*views.unit(column.levels), float(column.variant))
+                numbers[column] = ssim(*views.unit(column.quantisation), float(column.variant))
             elif column.kind == "dreamsim":
-                found[column] = self.instruments.dreamsim.distance(*views.pair(column.levels))
+                numbers[column] = self.networks.dreamsim.distance(*views.pair(column.quantisation))
             else:
                 by_net.setdefault(column.variant, []).append(column)
         for net, same in by_net.items():
-            pairs = [views.pair(column.levels) for column in same]
-            found |= zip(same, self.instruments.lpips[net].distances(pairs), strict=True)
-        return found
+            pairs = [views.pair(column.quantisation) for column in same]
+            numbers |= zip(same, self.networks.lpips[net].distances(pairs), strict=True)
+        return numbers
 
     def first_of(self, wanted: Features, ids: Sequence[int], views: Views) -> Tensor:
         """The images of a side that are among the first so many of the set."""
         count = sum(wanted.first is None or i < wanted.first for i in ids)  # ids ascend
-        return views.side(wanted.side, wanted.levels)[:count]
+        return views.side(wanted.side, wanted.quantisation)[:count]
 
-    def seen(self, wanted: Features, images: Tensor) -> Tensor:
+    def features_of(self, wanted: Features, images: Tensor) -> Tensor:
         """Features (B, D) of images."""
-        network = self.instruments.features[wanted.network, wanted.resize]
+        network = self.networks.features[wanted.network, wanted.resize]
         floats = from_uint8(images) if images.dtype == torch.uint8 else images
         size = len(floats) if floats.is_cuda else FEATURE_BATCH
         return torch.cat([network(part) for part in floats.split(size)])
 
     def new_sums(self, wanted: Features, dimensions: int) -> Sums:
-        return Sums(dimensions, wanted in self.sampled, self.instruments.device)
+        return Sums(dimensions, wanted in self.sampled, self.networks.device)
 
     def last_psnr(self) -> float:
         """Of the last images, their errors pooled: for the eye."""
@@ -168,8 +169,8 @@ class Tally:
     def sorted_values(self) -> dict[str, Tensor]:
         """Columns (N,) in the order of the ids, and `pixels`."""
         order = torch.tensor(self.ids).argsort()
-        found = {key: doubles(values)[order] for key, values in self.values.items()}
-        return found | {"pixels": torch.tensor(self.pixels)[order]}
+        columns = {key: doubles(values)[order] for key, values in self.values.items()}
+        return columns | {"pixels": torch.tensor(self.pixels)[order]}
 
     def state(self) -> dict[str, Tensor]:
         """All of it as flat tensors; none if there are no images."""

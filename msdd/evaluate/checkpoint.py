@@ -1,4 +1,4 @@
-"""The state of an evaluation on disk, so that a later run goes on where one was stopped."""
+"""The state of an evaluation on disk, so that a later run continues where one was stopped."""
 
 import json
 import sys
@@ -9,13 +9,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from msdd.evaluate.accumulator import Tally
+from msdd.evaluate.accumulator import Accumulator
 from msdd.files import atomic
 
 SAVE_SECONDS = 60  # between two saved states
 
 
-class Store:
+class Checkpoint:
     """A folder with a file for each process.
 
     key: everything that decides the result. The folder is named for it below the given one, so that
@@ -25,40 +25,40 @@ class Store:
     def __init__(self, folder: Path, key: str) -> None:
         self.folder, self.key = folder / key[:12], key
 
-    def save(self, rank: int, tally: Tally) -> None:
-        features = json.dumps([str(wanted) for wanted in tally.features])
-        if state := tally.state():
+    def save(self, rank: int, accumulator: Accumulator) -> None:
+        features = json.dumps([str(wanted) for wanted in accumulator.features])
+        if state := accumulator.state():
             with atomic(self.path(rank)) as temporary:
                 tensors = {name: tensor.contiguous() for name, tensor in state.items()}
                 save_file(tensors, temporary, metadata={"key": self.key, "features": features})
 
-    def resume(self, tally: Tally) -> None:
-        """Give a tally all that is saved, and leave it as the one state.
+    def resume(self, accumulator: Accumulator) -> None:
+        """Give an accumulator all that is saved, and leave it as the one state.
 
         For the first process, before the others begin. A run may stop between the two steps, so a
         state whose images have been seen is left out.
         """
-        states = sorted(self.states(tally), key=lambda state: len(state["ids"]), reverse=True)
+        states = sorted(self.states(accumulator), key=lambda state: len(state["ids"]), reverse=True)
         for state in states:
-            if not set(state["ids"].tolist()) & set(tally.ids):
-                tally.load(state)
+            if not set(state["ids"].tolist()) & set(accumulator.ids):
+                accumulator.load(state)
         if len(states) > 1:
-            self.save(0, tally)
+            self.save(0, accumulator)
             for path in self.paths():
                 if path != self.path(0):
                     path.unlink()
 
-    def states(self, tally: Tally) -> list[dict[str, Tensor]]:
-        """Those that hold all the features of the tally; no others are left in the folder."""
-        wanted, found = {str(features) for features in tally.features}, []
+    def states(self, accumulator: Accumulator) -> list[dict[str, Tensor]]:
+        """Those that hold all the features of the accumulator; no others are left in the folder."""
+        wanted, states = {str(features) for features in accumulator.features}, []
         for path in self.paths():
             about = metadata(path)
             if about.get("key") == self.key and wanted <= set(json.loads(about["features"])):
-                found.append(load_file(path))
+                states.append(load_file(path))
             else:
                 print(f"{path} is damaged or lacks features: it is made anew", file=sys.stderr)
                 path.unlink()
-        return found
+        return states
 
     def paths(self) -> list[Path]:
         return sorted(self.folder.glob("process*.safetensors"))
@@ -67,27 +67,27 @@ class Store:
         return self.folder / f"process{rank}.safetensors"
 
 
-class Saving:
-    """Saves a tally that grows: now and then, and at the end, however it comes."""
+class Checkpointer:
+    """Saves an accumulator that grows: now and then, and at the end, however it comes."""
 
-    def __init__(self, store: Store | None, rank: int, tally: Tally) -> None:
-        self.store, self.rank, self.tally = store, rank, tally
-        self.saved, self.at = len(tally.ids), time.monotonic()
+    def __init__(self, checkpoint: Checkpoint | None, rank: int, accumulator: Accumulator) -> None:
+        self.checkpoint, self.rank, self.accumulator = checkpoint, rank, accumulator
+        self.saved, self.at = len(accumulator.ids), time.monotonic()
 
-    def __enter__(self) -> "Saving":
+    def __enter__(self) -> "Checkpointer":
         return self
 
     def __exit__(self, *_) -> None:
         self.save()
 
-    def now_and_then(self) -> None:
+    def save_if_due(self) -> None:
         if time.monotonic() - self.at >= SAVE_SECONDS:
             self.save()
 
     def save(self) -> None:
-        if self.store and len(self.tally.ids) > self.saved:
-            self.store.save(self.rank, self.tally)
-        self.saved, self.at = len(self.tally.ids), time.monotonic()
+        if self.checkpoint and len(self.accumulator.ids) > self.saved:
+            self.checkpoint.save(self.rank, self.accumulator)
+        self.saved, self.at = len(self.accumulator.ids), time.monotonic()
 
 
 def metadata(path: Path) -> dict[str, str]:

@@ -12,26 +12,26 @@ class Column:
     """One number an image. What several protocols need is one column."""
 
     kind: str
-    levels: str
+    quantisation: str
     variant: str = ""  # LPIPS's trunk, SSIM's range
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.levels} {self.variant}".rstrip()
+        return f"{self.kind} {self.quantisation} {self.variant}".rstrip()
 
 
 def columns(protocol: Protocol) -> dict[str, Column]:
-    """The columns of a protocol by the names of their figures."""
-    found = {}
+    """The columns of a protocol by the names of its metrics."""
+    by_name = {}
     if protocol.psnr:
-        found["psnr"] = Column("squared_error", protocol.psnr.levels)
+        by_name["psnr"] = Column("squared_error", protocol.psnr.quantisation)
     if protocol.ssim:
-        found["ssim"] = Column("ssim", protocol.ssim.levels, str(protocol.ssim.range))
+        by_name["ssim"] = Column("ssim", protocol.ssim.quantisation, str(protocol.ssim.range))
     if protocol.lpips:
         for net in protocol.lpips.nets:
-            found[f"lpips_{net}"] = Column("lpips", protocol.lpips.levels, net)
+            by_name[f"lpips_{net}"] = Column("lpips", protocol.lpips.quantisation, net)
     if protocol.dreamsim:
-        found["dreamsim"] = Column("dreamsim", protocol.dreamsim.levels)
-    return found
+        by_name["dreamsim"] = Column("dreamsim", protocol.dreamsim.quantisation)
+    return by_name
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class Features:
     side: str
     network: str
     resize: str
-    levels: str
+    quantisation: str
     first: int | None
 
     def __str__(self) -> str:
-        return f"{self.side} {self.network} {self.resize} {self.levels} {self.first or 'all'}"
+        return f"{self.side} {self.network} {self.resize} {self.quantisation} {self.first or 'all'}"
 
 
 def features(protocol: Protocol) -> tuple[Features, Features] | None:
@@ -57,9 +57,9 @@ def features(protocol: Protocol) -> tuple[Features, Features] | None:
     if fid is None:
         return None
     resize = fid.resize if fid.features == "inception" else ""
-    made = Features("made", fid.features, resize, fid.levels, fid.first)
-    levels = "none" if level_table(fid.levels) is None else fid.levels
-    return replace(made, side="real", levels=levels), made
+    made = Features("made", fid.features, resize, fid.quantisation, fid.first)
+    kept = "none" if level_table(fid.quantisation) is None else fid.quantisation
+    return replace(made, side="real", quantisation=kept), made
 
 
 def sampled(protocols: Iterable[Protocol]) -> set[Features]:

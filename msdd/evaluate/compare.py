@@ -9,12 +9,11 @@ import numpy as np
 
 from msdd.errors import MsddError
 from msdd.evaluate.protocols import Protocol
-from msdd.evaluate.summary import groups, weighted
 from msdd.evaluate.text import NAMES, aligned
 from msdd.files import read_json
-from msdd.metrics.intervals import paired, paired_pooled_psnr
+from msdd.metrics.intervals import MaybeInterval, mean_difference
+from msdd.metrics.pooling import pooled_difference
 
-Difference = tuple[float, float | None, float | None]  # with both ends, if it has an interval
 OF_ENTRIES = ("protocol", "preparation", "per_image")
 
 
@@ -44,7 +43,7 @@ def read(path: Path) -> Other:
 
 def check(report: Mapping, other: Other) -> None:
     """MsddError unless both are of the same originals, and share a protocol with the same rules and
-    the same preparation of the originals. `report` needs no figures for that."""
+    the same preparation of the originals. `report` needs no metrics for that."""
     check_names(report["names"], other)
     if other.report["digest"] != report["digest"]:
         raise MsddError(f"--against {other.path} is of other originals, though of the same names")
@@ -84,14 +83,14 @@ def shared(report: Mapping, other: Mapping) -> list[str]:
     ]
 
 
-def compared(report: dict, other: Other) -> str:
-    """Figures of `report` less those of `other`, with 95 % intervals over images, for the protocols
+def comparison(report: dict, other: Other) -> str:
+    """Metrics of `report` less those of `other`, with 95 % intervals over images, for the protocols
     that both have; a line each, as `check` has let them through."""
     rows = []
     for name in shared(report, other.report):
         sides = (side["protocols"][name] for side in (report, other.report))
-        for figure, found in differences(*sides).items():
-            rows.append([name, NAMES[figure], *told(*found)])
+        for metric, difference in differences(*sides).items():
+            rows.append([name, NAMES[metric], *cells(*difference)])
     return "\n".join(
         [
             f"less {other.path}, image by image:",
@@ -102,40 +101,28 @@ def compared(report: dict, other: Other) -> str:
     )
 
 
-def told(difference: float, low: float | None, high: float | None) -> Iterable[str]:
+def cells(difference: float, low: float | None, high: float | None) -> Iterable[str]:
     if low is None:
         return (f"{difference:+.4f}", "", "")
     star = "" if low <= 0 <= high else "*"
     return (f"{difference:+.4f}", f"[{low:+.4f}, {high:+.4f}]", star)
 
 
-def differences(entry: dict, other: dict) -> dict[str, Difference]:
-    """By figure. The distances have no values of images, so they are left out."""
+def differences(entry: dict, other: dict) -> dict[str, MaybeInterval]:
+    """By metric. The distances have no values of images, so they are left out."""
     protocol = Protocol.model_validate(entry["protocol"], strict=False)
     sides = (entry["per_image"], other["per_image"])
-    found = {
-        name: mean_of(*(column(side[name]) for side in sides))
+    by_name = {
+        name: mean_difference(*(column(side[name]) for side in sides))
         for name in entry["per_image"]
         if name in other["per_image"]
     }
     if protocol.psnr and protocol.psnr.pool != 1:
         ends = (errors(side["psnr"]) for side in sides)
-        found["psnr"] = pooled(protocol.psnr.pool, *ends, np.array(entry.get("pixels")))
-    return found
-
-
-def mean_of(a: np.ndarray, b: np.ndarray) -> Difference:
-    """Of a - b; without an interval if there are fewer than 2, or if one is infinite."""
-    difference, low, high = paired(a, b)
-    known = len(a) >= 2 and np.isfinite(difference)
-    return (difference, low, high) if known else (difference, None, None)
-
-
-def pooled(pool: int | str, a: np.ndarray, b: np.ndarray, pixels: np.ndarray) -> Difference:
-    """Difference of the PSNRs that `msdd.evaluate.summary` makes of these squared errors."""
-    if pool == "all":
-        return paired_pooled_psnr(weighted(a, pixels), weighted(b, pixels))
-    return mean_of(groups(a, pool), groups(b, pool))
+        by_name["psnr"] = pooled_difference(
+            protocol.psnr.pool, *ends, np.array(entry.get("pixels"))
+        )
+    return by_name
 
 
 def column(values: list) -> np.ndarray:

@@ -27,13 +27,13 @@ class Team(NamedTuple):
             dist.broadcast_object_list(box, src=0)
         return box[0]
 
-    def hand_in(self, value: Any) -> None:
+    def send(self, value: Any) -> None:
         """Give a value to the first process, which waits for it in `collect`."""
         with together():
             dist.send_object_list([value], dst=0)
 
     def collect(self) -> Iterator[Any]:
-        """What the others hand in, one after another, so that one is in memory at a time."""
+        """What the others send, one after another, so that one is in memory at a time."""
         for rank in range(1, self.size):
             box = [None]
             with together():
@@ -65,9 +65,9 @@ def device(name: str | None) -> torch.device:
         local = int(os.environ.get("LOCAL_RANK", 0))
         name = f"cuda:{local % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
     try:
-        found = torch.device(name)
-        torch.empty(0, device=found)
+        chosen = torch.device(name)
+        torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise MsddError(f"--device {name} cannot be used: {reason}") from error
-    return found
+    return chosen

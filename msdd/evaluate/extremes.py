@@ -10,44 +10,50 @@ from PIL import Image
 from torch import Tensor
 
 from msdd.data.pixels import to_uint8
-from msdd.evaluate.accumulator import Tally
-from msdd.evaluate.loop import Source, split
-from msdd.evaluate.sources import Batch
+from msdd.evaluate.accumulator import Accumulator
+from msdd.evaluate.passes import Pass
+from msdd.evaluate.sources import Batch, Source, split
 from msdd.files import atomic
 from msdd.metrics.intervals import psnr
 from msdd.pipeline.progress import Progress
 
 
-def places(tally: Tally) -> dict[str, int]:
+def places(accumulator: Accumulator) -> dict[str, int]:
     """Where the `worst`, the `median` and the `best` image stand in the set."""
-    order = tally.sorted_values()[tally.errors].argsort(descending=True, stable=True).tolist()
+    order = (
+        accumulator.sorted_values()[accumulator.errors]
+        .argsort(descending=True, stable=True)
+        .tolist()
+    )
     return {"worst": order[0], "median": order[len(order) // 2], "best": order[-1]}
 
 
-def told(tally: Tally, names: Sequence[str]) -> dict[str, dict[str, object]]:
+def describe(accumulator: Accumulator, names: Sequence[str]) -> dict[str, dict[str, object]]:
     """Name and PSNR of each; the PSNR is None for an image that is reproduced exactly."""
-    values = psnr(tally.sorted_values()[tally.errors].numpy())
+    values = psnr(accumulator.sorted_values()[accumulator.errors].numpy())
     return {
         word: {"name": names[i], "psnr": float(values[i]) if np.isfinite(values[i]) else None}
-        for word, i in places(tally).items()
+        for word, i in places(accumulator).items()
     }
 
 
-def save(source: Source, tally: Tally, batch: int, folder: Path, label: str) -> None:
+def save(part: Pass, accumulator: Accumulator, batch: int, folder: Path) -> None:
     """Each as a PNG file named for what it is, its original on the left, unless they are there."""
+    label = f"pictures of {part.name}"
     print(f"{label}: {folder}", file=sys.stderr)
-    files = {word: folder / f"{word}.png" for word in places(tally)}
+    files = {word: folder / f"{word}.png" for word in places(accumulator)}
     if all(path.is_file() for path in files.values()):
         return
-    for i, originals, made in again(source, sorted(set(places(tally).values())), batch, label):
+    wanted = sorted(set(places(accumulator).values()))
+    for i, originals, made in reconstruct_again(part.source, wanted, batch, label):
         made = made if made.dtype == torch.uint8 else to_uint8(made)
         both = torch.cat([originals.cpu(), made.cpu()], 2).permute(1, 2, 0).numpy()
-        for word in (word for word, place in places(tally).items() if place == i):
+        for word in (word for word, place in places(accumulator).items() if place == i):
             with atomic(files[word]) as temporary:
                 Image.fromarray(both).save(temporary, "PNG")
 
 
-def again(
+def reconstruct_again(
     source: Source, wanted: Sequence[int], batch: int, label: str
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """The images at these places, original and reconstruction (3, H, W).
@@ -58,10 +64,10 @@ def again(
     with Progress(label, len(ranges), unit="batches") as progress:
         for done, batches in enumerate(source.batches(iter(ranges)), start=1):
             for one in batches:
-                yield from of_batch(one, wanted)
+                yield from images_at(one, wanted)
             progress.update(done)
 
 
-def of_batch(batch: Batch, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor, Tensor]]:
+def images_at(batch: Batch, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor, Tensor]]:
     rows = zip(*batch, strict=True)
     yield from ((i, original, made) for i, original, made in rows if i in wanted)

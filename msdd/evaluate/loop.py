@@ -5,93 +5,71 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Protocol
 
 from msdd.errors import MsddError
-from msdd.evaluate.accumulator import Measured, Tally
-from msdd.evaluate.checkpoint import Saving, Store
+from msdd.evaluate.accumulator import Accumulator, Measurement
+from msdd.evaluate.checkpoint import Checkpoint, Checkpointer
 from msdd.evaluate.distributed import Team
-from msdd.evaluate.sources import Batch
+from msdd.evaluate.sources import Batch, Source, split
 from msdd.metrics.pixel import WINDOW
 from msdd.pipeline.progress import Progress
 
 
-class Source(Protocol):
-    """Images by name, in batches of originals and reconstructions.
-
-    paths:       the originals' files
-    preparation: what is done to originals before their features are taken
-    """
-
-    names: list[str]
-    paths: list[Path]
-    preparation: str
-
-    def files(self) -> list[Path]: ...
-    def batches(self, ranges: Iterator[range]) -> Iterator[list[Batch]]: ...
-
-
 def measure(
     source: Source,
-    tally: Tally,
+    accumulator: Accumulator,
     batch: int,
     label: str = "evaluate",
     team: Team | None = None,
-    store: Store | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> bool:
-    """Fill the tally with all images of the source; True in the process that has them all.
+    """Fill the accumulator with all images of the source; True in the process that has them all.
 
     Batches are the same ranges of places however many processes there are, and however often the
     work was stopped: so is the result.
     """
     team = team or Team()
-    if store and team.rank == 0:
-        store.resume(tally)
-        if tally.ids:
-            count = f"{len(tally.ids):,} of {len(source.names):,} images"
-            print(f"{label} goes on after {count}", file=sys.stderr)
-    done = set(team.share(tally.ids))
+    if checkpoint and team.rank == 0:
+        checkpoint.resume(accumulator)
+        if accumulator.ids:
+            count = f"{len(accumulator.ids):,} of {len(source.names):,} images"
+            print(f"{label}: resuming after {count}", file=sys.stderr)
+    done = set(team.share(accumulator.ids))
     ranges = [part for part in split(len(source.names), batch) if part[0] not in done]
-    take(source, tally, ranges[team.rank :: team.size], label, team, store)
+    measure_ranges(source, accumulator, ranges[team.rank :: team.size], label, team, checkpoint)
     if team.rank:
-        team.hand_in(tally.state())
+        team.send(accumulator.state())
         return False
     for state in team.collect():
-        tally.load(state)
+        accumulator.load(state)
     return True
 
 
-def split(count: int, batch: int) -> list[range]:
-    """The places 0 to `count` in batches; the last may be short."""
-    return [range(start, min(start + batch, count)) for start in range(0, count, batch)]
-
-
-def take(
+def measure_ranges(
     source: Source,
-    tally: Tally,
+    accumulator: Accumulator,
     ranges: list[range],
     label: str,
     team: Team,
-    store: Store | None,
+    checkpoint: Checkpoint | None,
 ) -> None:
-    """Measure these batches. Whatever stops that, the store has what was measured."""
-    before = len(tally.ids)
+    """Measure these batches. Whatever stops that, the checkpoint has what was measured."""
+    before = len(accumulator.ids)
     total = before + sum(map(len, ranges))
     shown = label if team.size == 1 else f"{label} (process {team.rank + 1} of {team.size})"
-    saving = Saving(store, team.rank, tally)
-    with saving, Progress(shown, total, start=before) as progress:
+    checkpointer = Checkpointer(checkpoint, team.rank, accumulator)
+    with checkpointer, Progress(shown, total, start=before) as progress:
         for batches in source.batches(iter(ranges)):
-            found = [measured(tally, source.names, one) for one in batches]
-            with uninterrupted():  # a tally that is saved holds whole ranges
-                for one in found:
-                    tally.add(one)
-            saving.now_and_then()
-            progress.update(len(tally.ids), psnr=tally.last_psnr())
+            measurements = [measure_batch(accumulator, source.names, one) for one in batches]
+            with deferred_interrupt():  # what is saved holds whole ranges
+                for measurement in measurements:
+                    accumulator.add(measurement)
+            checkpointer.save_if_due()
+            progress.update(len(accumulator.ids), psnr=accumulator.last_psnr())
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
+def deferred_interrupt() -> Iterator[None]:
     """Ctrl-C waits for the end of the block; where it was ignored, it is."""
     if threading.current_thread() is not threading.main_thread():  # it interrupts no other
         yield
@@ -106,13 +84,13 @@ def uninterrupted() -> Iterator[None]:
         signal.raise_signal(signal.SIGINT)
 
 
-def measured(tally: Tally, names: list[str], batch: Batch) -> Measured:
-    """Of a batch, on the device of the instruments."""
+def measure_batch(accumulator: Accumulator, names: list[str], batch: Batch) -> Measurement:
+    """What a batch adds, computed on the device of the networks."""
     ids, *images = batch
     height, width = batch.originals.shape[-2:]
-    if min(height, width) < WINDOW and any(column.kind == "ssim" for column in tally.columns):
+    if min(height, width) < WINDOW and any(column.kind == "ssim" for column in accumulator.columns):
         raise MsddError(
             f"{names[ids[0]]} has {width} x {height} pixels: SSIM needs {WINDOW} a side"
         )
-    sides = (side.to(tally.instruments.device) for side in images)
-    return tally.measured(ids, [names[i] for i in ids], *sides)
+    sides = (side.to(accumulator.networks.device) for side in images)
+    return accumulator.measure(ids, [names[i] for i in ids], *sides)

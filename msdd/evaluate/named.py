@@ -15,7 +15,7 @@ from torch import Tensor
 
 from msdd.device import arithmetic
 from msdd.errors import MsddError
-from msdd.evaluate.sources import Reconstruct
+from msdd.evaluate.sources import Reconstruct, Subject
 from msdd.files import digest
 from msdd.pipeline.fingerprint import closure_digest
 from msdd.seeds import seed_of
@@ -29,19 +29,6 @@ FAR = 1.5  # beyond the range [-1, 1], but for decoders that overshoot
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A tokenizer as an evaluation sees it.
-
-    about: what is told of it beside its figures, and what tells two of them apart
-    resolution: side of the crops it is given
-    """
-
-    about: dict[str, object]
-    resolution: int
-    reconstruct: Reconstruct
-
-
-@dataclass(frozen=True)
 class Decoding:
     """How a tokenizer is run; None: as published."""
 
@@ -51,7 +38,7 @@ class Decoding:
     guidance: float | None = None
 
 
-def opened(
+def open_subject(
     name: str,
     checkpoint: str | None,
     device: torch.device,
@@ -65,10 +52,12 @@ def opened(
     """
     about = {"tokenizer": name, **vars(decoding)}
     if ":" in name:
-        function = imported(name)
+        function = import_callable(name)
         about["code"] = loaded_digest()
-        return Subject(about, resolution or RESOLUTION, called(name, function, device, decoding))
-    found = tokenizer(
+        return Subject(
+            about, resolution or RESOLUTION, through_callable(name, function, device, decoding)
+        )
+    system = tokenizer(
         name,
         checkpoint,
         device,
@@ -76,26 +65,28 @@ def opened(
         guidance=decoding.guidance,
         run_code=run_code,
     )
-    side = resolution or found.resolution
-    found.check_sides(torch.empty(0, 3, side, side))
-    about |= {"weights": dict(found.files), "description": found.describe()._asdict()}
-    about["code"] = closure_digest(type(found).__module__)
-    return Subject(about, side, decoded(found, device, decoding))
+    side = resolution or system.resolution
+    system.check_sides(torch.empty(0, 3, side, side))
+    about |= {"weights": dict(system.files), "description": system.describe()._asdict()}
+    about["code"] = closure_digest(type(system).__module__)
+    return Subject(about, side, through_tokenizer(system, device, decoding))
 
 
-def imported(name: str) -> Callable[[Tensor], Tensor]:
+def import_callable(name: str) -> Callable[[Tensor], Tensor]:
     """The `callable` of `module:callable`; modules of the working directory come first."""
     module, _, attribute = name.partition(":")
     sys.path.insert(0, str(Path.cwd()))
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        function = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise MsddError(f"--tokenizer {name}: {error}") from error
-    if not callable(found):
-        raise MsddError(f"--tokenizer {name} is no function of images, but {type(found).__name__}")
+    if not callable(function):
+        raise MsddError(
+            f"--tokenizer {name} is no function of images, but {type(function).__name__}"
+        )
     if not getattr(sys.modules[module], "__file__", None):
         raise MsddError(f"--tokenizer {name}: module '{module}' has no file; name one of your own")
-    return found
+    return function
 
 
 def loaded_digest() -> str:
@@ -114,17 +105,17 @@ def is_own(file: Path) -> bool:
     return file.is_file() and not installed and not file.is_relative_to(STANDARD_LIBRARY)
 
 
-def decoded(made: Tokenizer, device: torch.device, decoding: Decoding) -> Reconstruct:
+def through_tokenizer(system: Tokenizer, device: torch.device, decoding: Decoding) -> Reconstruct:
     """The noise of an image depends on its name, as in `msdd reconstruct`."""
 
     def reconstruct(images: Tensor, names: Sequence[str]) -> Tensor:
         with arithmetic(decoding.precision, device):
-            return made.reconstruct(images, noise_ids(names), decoding.seed).float()
+            return system.reconstruct(images, noise_ids(names), decoding.seed).float()
 
     return reconstruct
 
 
-def called(
+def through_callable(
     name: str, function: Callable[[Tensor], Tensor], device: torch.device, decoding: Decoding
 ) -> Reconstruct:
     """Torch's random numbers depend on the seed and on the batch, which its first image names."""

@@ -11,7 +11,7 @@ from msdd.metrics.perceptual import DreamSim, Lpips, without_dreamsim
 from msdd.weights.pretrained import feature_network
 
 
-class Instruments:
+class Networks:
     """What the protocols need, on a device. `missing` says which metrics it has not, and why.
 
     Raises MsddError for weights that cannot be had; only DreamSim, which no other protocol needs

@@ -1,4 +1,4 @@
-"""Protocols: how a paper turns images and reconstructions into its figures, as data.
+"""Protocols: how a paper turns images and reconstructions into its metrics, as data.
 
 The built-in ones stand in `protocols.yaml` beside this file, each fact with its source.
 """
@@ -14,7 +14,7 @@ from msdd.errors import MsddError
 from msdd.params.sections import Count, Section, Trunk
 from msdd.params.validate import read_yaml, validate
 
-Levels = Literal["round", "truncate", "truncate64", "shift", "none"]
+Quantisation = Literal["round", "truncate", "truncate64", "shift", "none"]
 Crop = Literal["adm", "bilinear", "bicubic", "lanczos"]
 
 
@@ -23,37 +23,37 @@ def _or_missing(schema: dict[str, Any]) -> None:
     schema |= schema.pop("anyOf")[0]
 
 
-def metric(description: str) -> Any:
+def optional_metric(description: str) -> Any:
     return Field(None, description=description, json_schema_extra=_or_missing)
 
 
 class Psnr(Section):
-    levels: Levels = Field(description="how both sides become 8 bits")
+    quantisation: Quantisation = Field(description="how both sides become 8 bits")
     pool: Count | Literal["all"] = Field(
         description="images whose squared errors are averaged before the logarithm is taken"
     )
 
 
 class Ssim(Section):
-    levels: Levels = Field(description="how both sides become 8 bits")
+    quantisation: Quantisation = Field(description="how both sides become 8 bits")
     range: Annotated[int, Field(ge=1, le=2)] = Field(
         description="what SSIM takes for the range of images in [0, 1]"
     )
 
 
 class Lpips(Section):
-    levels: Levels = Field(description="how both sides become 8 bits")
+    quantisation: Quantisation = Field(description="how both sides become 8 bits")
     nets: tuple[Trunk, ...] = Field(description="trunks", min_length=1)
 
 
 class DreamSim(Section):
-    levels: Levels = Field(description="how both sides become 8 bits")
+    quantisation: Quantisation = Field(description="how both sides become 8 bits")
 
 
 class Fid(Section):
     """A Fréchet distance. Only that of Inception's features is shown as rFID."""
 
-    levels: Levels = Field(description="how both sides become 8 bits")
+    quantisation: Quantisation = Field(description="how both sides become 8 bits")
     features: Literal["inception", "efficientnet-lite0"] = Field(description="feature network")
     resize: Literal["pytorch_fid", "tf1", "antialias"] = Field(
         "pytorch_fid", description="how Inception enlarges; other networks have their own way"
@@ -64,7 +64,7 @@ class Fid(Section):
 
     @property
     def name(self) -> str:
-        """Key of the figure."""
+        """Key of the metric."""
         return f"fd_{self.features.replace('-', '_')}"
 
 
@@ -72,11 +72,11 @@ class Protocol(Section):
     """One protocol. The Fréchet distance is always to the crops that the tokenizer was given."""
 
     crop: Crop = Field(description="how the tokenizer's input is cut from a photograph")
-    psnr: Psnr | None = metric("peak signal-to-noise ratio")
-    ssim: Ssim | None = metric("structural similarity")
-    lpips: Lpips | None = metric("LPIPS v0.1")
-    dreamsim: DreamSim | None = metric("DreamSim")
-    fid: Fid | None = metric("Fréchet distance of features")
+    psnr: Psnr | None = optional_metric("peak signal-to-noise ratio")
+    ssim: Ssim | None = optional_metric("structural similarity")
+    lpips: Lpips | None = optional_metric("LPIPS v0.1")
+    dreamsim: DreamSim | None = optional_metric("DreamSim")
+    fid: Fid | None = optional_metric("Fréchet distance of features")
     kid: bool = Field(False, description="KID too, on the features of the Fréchet distance")
     sources: dict[str, str] = Field({}, description="where each fact is from")
 
@@ -87,12 +87,12 @@ class Protocol(Section):
 
     def for_files(self) -> "Protocol":
         """The metric half, for images that are 8 bits already: no rule makes them so."""
-        given = {
-            key: value.model_copy(update={"levels": "none"})
+        unrounded = {
+            key: value.model_copy(update={"quantisation": "none"})
             for key in ("psnr", "ssim", "lpips", "dreamsim", "fid")
             if (value := getattr(self, key))
         }
-        return self.model_copy(update=given)
+        return self.model_copy(update=unrounded)
 
     def with_features(self, features: str) -> "Protocol":
         """With the Fréchet distance on another network, or on `none`."""
@@ -115,27 +115,27 @@ def load(names: Iterable[str]) -> dict[str, Protocol]:
 
     Raises MsddError: an unknown name, or a line for every mistake of a file with key and value.
     """
-    known, found = builtin(), {}
+    known, chosen = builtin(), {}
     for name in names:
         if Path(name).suffix in (".yaml", ".yml"):
-            mine = of_file(name, known)
-            check_new(mine, name, known.keys() | found.keys())
-            found |= mine
+            own = read_file(name, known)
+            check_new(own, name, known.keys() | chosen.keys())
+            chosen |= own
         elif name in known:
-            found[name] = validate(Protocol, known[name], name)
+            chosen[name] = validate(Protocol, known[name], name)
         else:
             listed = ", ".join(known)
             raise MsddError(f"--protocol {name} is unknown; choose from {listed}, or a .yaml file")
-    return found
+    return chosen
 
 
-def check_new(mine: Iterable[str], path: str, taken: Iterable[str]) -> None:
-    """A figure carries its protocol's name, which must tell what it is."""
-    if twice := sorted(set(mine) & set(taken)):
+def check_new(own: Iterable[str], path: str, taken: Iterable[str]) -> None:
+    """A metric carries its protocol's name, which must tell what it is."""
+    if twice := sorted(set(own) & set(taken)):
         raise MsddError(f"{path}: the name {twice[0]} is taken by another protocol; choose another")
 
 
-def of_file(path: str, known: dict[str, Any]) -> dict[str, Protocol]:
+def read_file(path: str, known: dict[str, Any]) -> dict[str, Protocol]:
     if not Path(path).is_file():
         raise MsddError(f"--protocol: there is no file {path}")
     raw = read_yaml(path)
@@ -143,11 +143,12 @@ def of_file(path: str, known: dict[str, Any]) -> dict[str, Protocol]:
         raise MsddError(f"{path}: must be a table of protocols by name, each a table of keys")
     if not raw:
         raise MsddError(f"{path}: holds no protocol")
-    return {str(name): of_row(row, known, f"{path}: {name}") for name, row in raw.items()}
+    return {str(name): read_row(row, known, f"{path}: {name}") for name, row in raw.items()}
 
 
-def of_row(row: dict[str, Any], known: dict[str, Any], where: str) -> Protocol:
-    protocol = validate(Protocol, based(row, known, where), where)
+def read_row(row: dict[str, Any], known: dict[str, Any], where: str) -> Protocol:
+    check_renamed(row, where)
+    protocol = validate(Protocol, with_base(row, known, where), where)
     if not protocol.measures:
         raise MsddError(f"{where}: has no metric; it needs psnr, ssim, lpips, dreamsim or fid")
     if protocol.kid and protocol.fid is None:
@@ -155,7 +156,14 @@ def of_row(row: dict[str, Any], known: dict[str, Any], where: str) -> Protocol:
     return protocol
 
 
-def based(row: dict[str, Any], known: dict[str, Any], where: str) -> dict[str, Any]:
+def check_renamed(row: dict[str, Any], where: str) -> None:
+    """MsddError for the name that the key `quantisation` had in earlier versions."""
+    for metric, rules in row.items():
+        if isinstance(rules, dict) and "levels" in rules:
+            raise MsddError(f"{where}: {metric}.levels is now {metric}.quantisation; rename it")
+
+
+def with_base(row: dict[str, Any], known: dict[str, Any], where: str) -> dict[str, Any]:
     """The row over the protocol that its `base` names."""
     if "base" not in row:
         return row

@@ -1,10 +1,11 @@
-"""Statistics of a reference set's features: kept between runs, and exchanged with pytorch_fid."""
+"""The originals' side of Fréchet distances: statistics of features, computed by a run, cached for
+later ones, or exchanged with pytorch_fid in a file."""
 
 import hashlib
 import json
 import zipfile
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,15 @@ import torch
 from torch import Tensor
 
 from msdd import files
+from msdd.data.image_folder import images_digest
 from msdd.errors import MsddError
+from msdd.evaluate.accumulator import Sums
+from msdd.evaluate.columns import Features, features
+from msdd.evaluate.protocols import Protocol
 from msdd.metrics.frechet import Moments
 from msdd.metrics.kid import Sample
 from msdd.pipeline.fingerprint import closure_digest
-from msdd.weights import pretrained
+from msdd.weights.pretrained import FEATURES, SOURCES, cache_folder
 
 
 @dataclass(frozen=True)
@@ -65,27 +70,47 @@ class Reference:
 
 
 def identity(
-    images: str | None, preparation: str, network: str, resize: str | None = None
+    images: str | None, preparation: str | None, network: str, resize: str | None = None
 ) -> Identity:
     """Of images seen through `msdd.weights.pretrained.feature_network(network, resize=resize)`."""
-    return Identity(images, preparation, network, pretrained.SOURCES[network].digest, resize)
+    return Identity(images, preparation, network, SOURCES[network].digest, resize)
 
 
-def images_digest(named: tuple[tuple[str, Path], ...]) -> str:
-    """SHA-256 over the names in the set and the contents of these files, in this order.
-
-    The names tell which images KID takes its sample of.
-    """
-    sha = hashlib.sha256()
-    for name, path in named:
-        sha.update(f"{name} {digest_at(path, path.stat().st_mtime_ns)}\n".encode())
-    return sha.hexdigest()
+def identity_of(real: Features, images: str | None, preparation: str | None) -> Identity:
+    """What decides these features; `images` is the digest of the files."""
+    rule = preparation and f"{preparation}, quantisation {real.quantisation}"
+    return identity(images, rule, real.network, real.resize or None)
 
 
-@cache
-def digest_at(path: Path, _changed: int) -> str:
-    """Of a file as it is since that time: every file is read once in a process."""
-    return files.digest(path)
+def identities(
+    wanted: Iterable[Features], named: tuple[tuple[str, Path], ...], preparation: str
+) -> dict[Features, Identity]:
+    """Of the features of these files, by the names that images have in the set."""
+    wanted = list(wanted)
+    counts = {real.first for real in wanted}
+    digests = {count: images_digest(named[:count]) for count in counts}
+    return {real: identity_of(real, digests[real.first], preparation) for real in wanted}
+
+
+def features_of_originals(protocols: Iterable[Protocol]) -> set[Features]:
+    """The originals' features that some protocols need."""
+    return {pair[0] for pair in map(features, protocols) if pair}
+
+
+def check_options(
+    protocols: Iterable[Protocol], reference: Path | None, export: Path | None
+) -> None:
+    """MsddError where no protocol needs the statistics that are given or to be written, or where
+    protocols need several, of which a file holds one."""
+    needed = {(p.crop, pair[0]) for p in protocols if (pair := features(p))}
+    for option, path in (("--reference", reference), ("--export-reference", export)):
+        if path and not needed:
+            raise MsddError(f"{option} means nothing without a Fréchet distance; leave it out")
+    if export and len(needed) > 1:
+        raise MsddError(
+            "--export-reference writes the statistics of one set of features, and these protocols "
+            f"need {len(needed)}: choose one protocol"
+        )
 
 
 def write(path: Path, reference: Reference) -> None:
@@ -113,15 +138,15 @@ def read(path: Path, expected: Identity | None = None) -> Reference:
             arrays = {name: archive[name] for name in archive.files if name in NAMES}
         about = json.loads(str(arrays.get("about", "{}")))
         arrays |= {name: arrays[name].astype(np.float64) for name in NAMES[:2] if name in arrays}
-        found = Identity(**about["identity"]) if about.get("identity") else None
+        known = Identity(**about["identity"]) if about.get("identity") else None
     except Exception as error:  # every damage has its own exception
         raise MsddError(f"{path} is not a readable .npz file of statistics: {error}") from error
     check_arrays(arrays, path)
-    if expected and found:
-        check_identity(found, expected, path)
+    if expected and known:
+        check_identity(known, expected, path)
     mean, covariance = (torch.from_numpy(arrays[name]) for name in NAMES[:2])
     features = torch.from_numpy(arrays["features"]) if "features" in arrays else None
-    return Reference(mean, covariance, about.get("count"), found, features)
+    return Reference(mean, covariance, about.get("count"), known, features)
 
 
 NAMES = ("mu", "sigma", "about", "features")
@@ -164,9 +189,9 @@ def check_covariance(sigma: np.ndarray, path: Path) -> None:
         )
 
 
-def check_identity(found: Identity, expected: Identity, path: Path) -> None:
+def check_identity(known: Identity, expected: Identity, path: Path) -> None:
     for name, wanted in asdict(expected).items():
-        given = getattr(found, name)
+        given = getattr(known, name)
         if wanted is not None and given != wanted:
             raise MsddError(
                 f"{path} has statistics of {name} '{given}' where this evaluation has '{wanted}': "
@@ -174,21 +199,50 @@ def check_identity(found: Identity, expected: Identity, path: Path) -> None:
             )
 
 
-def find(wanted: Identity) -> Reference | None:
-    """The statistics that an earlier run kept of the very same set, if any.
+def read_given(
+    path: Path, wanted: Iterable[Features], preparation: str | None
+) -> dict[Features, Reference]:
+    """The statistics of a file, which say what they are of, unless another program wrote them.
 
-    A damaged file counts as none: the run takes the statistics again and replaces it.
+    MsddError if they are of something else, or of features of other dimensions.
+    """
+    by_features = {real: read(path, identity_of(real, None, preparation)) for real in wanted}
+    for real, reference in by_features.items():
+        if (size := len(reference.mean)) != (wants := FEATURES[real.network].dimensions):
+            raise MsddError(f"{path} is of {size} features; {real.network} makes {wants}")
+    return by_features
+
+
+def cache_path(wanted: Identity) -> Path:
+    """Named for all that decides the statistics, so they never go stale."""
+    return cache_folder().with_name("statistics") / f"{wanted.key}.npz"
+
+
+def read_cached(wanted: Identity) -> Reference | None:
+    """The statistics that an earlier run has cached of the very same set, if any.
+
+    A damaged file counts as none: the run computes the statistics again and replaces it.
     """
     try:
-        return read(cached(wanted), wanted)
+        return read(cache_path(wanted), wanted)
     except MsddError:
         return None
 
 
-def keep(reference: Reference) -> None:
-    """For later runs; named for all that decides them, so they never go stale."""
-    write(cached(reference.identity), reference)
+def cached_statistics(
+    wanted: Mapping[Features, Identity], sampled: set[Features]
+) -> dict[Features, Reference]:
+    """Those that an earlier run has cached, with a sample of features where one is needed."""
+    cached = {real: read_cached(name) for real, name in wanted.items()}
+    return {
+        real: reference
+        for real, reference in cached.items()
+        if reference and (reference.features is not None or real not in sampled)
+    }
 
 
-def cached(wanted: Identity) -> Path:
-    return pretrained.cache_folder().with_name("statistics") / f"{wanted.key}.npz"
+def cache_statistics(identity: Identity, sums: Sums) -> Reference:
+    """The statistics that this run has computed, in the cache for later ones."""
+    reference = Reference.of(identity, sums.moments, sums.sample)
+    write(cache_path(identity), reference)
+    return reference

@@ -1,8 +1,10 @@
-"""Where an evaluation takes its images from: two folders, or one folder and a tokenizer."""
+"""Where an evaluation takes its images from: the pipeline's crops and a tokenizer, two folders, or
+one folder and a tokenizer or any other function of images."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -10,12 +12,35 @@ from PIL import Image
 from torch import Tensor
 
 from msdd.data.centre_crops import CROPS
-from msdd.data.image_folder import ahead, several, stacked
+from msdd.data.image_folder import at_least_two, images_digest, read_ahead, stack
 from msdd.data.photographs import read_photograph
-from msdd.data.pixels import check_finite, from_uint8
+from msdd.data.pixels import check_finite, from_uint8, to_uint8
+from msdd.data.shards import Crops
+from msdd.device import arithmetic, clock
 from msdd.errors import MsddError
 
 Reconstruct = Callable[[Tensor, Sequence[str]], Tensor]
+SAMPLES = 16  # reconstructions of the pipeline that are kept to look at
+
+
+class Tokenizer(Protocol):
+    """What the pipeline measures. The seed and an image's id decide the noise of its decoding."""
+
+    def encode(self, images: Tensor) -> Tensor: ...
+    def decode(self, latents: Tensor, ids: Sequence[int], seed: int) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A tokenizer as an evaluation sees it.
+
+    about: what a report says of it beside its metrics, and what tells two of them apart
+    resolution: side of the crops it is given
+    """
+
+    about: dict[str, object]
+    resolution: int
+    reconstruct: Reconstruct
 
 
 class Batch(NamedTuple):
@@ -25,6 +50,98 @@ class Batch(NamedTuple):
     ids: list[int]
     originals: Tensor
     reconstructions: Tensor
+
+
+class Source(Protocol):
+    """Images by name, in batches of originals and reconstructions.
+
+    preparation: what is done to originals before they are measured
+    """
+
+    names: list[str]
+    preparation: str
+
+    def digest(self) -> str:
+        """Of the originals and their names."""
+
+    def identity(self) -> object:
+        """What decides the images on both sides beside what a report says of them, for JSON."""
+
+    def batches(self, ranges: Iterable[range]) -> Iterator[list[Batch]]:
+        """For every range of places its images, a batch for each size."""
+
+
+def split(count: int, batch: int) -> list[range]:
+    """The places 0 to `count` in batches; the last may be short."""
+    return [range(start, min(start + batch, count)) for start in range(0, count, batch)]
+
+
+class Prepared:
+    """The first `count` held-out crops, and what a tokenizer makes of them.
+
+    key:       digest of everything that decides the result
+    precision: of the tokenizer's arithmetic, fp32 or bf16
+    seconds:   of decoding alone, one value for every batch decoded here
+
+    A batch is read from its memory map when it is due: that costs nothing beside decoding, whose
+    time a thread that reads ahead would change.
+    """
+
+    def __init__(
+        self,
+        crops: Crops,
+        count: int,
+        tokenizer: Tokenizer,
+        key: str,
+        seed: int,
+        precision: str,
+        device: torch.device,
+    ) -> None:
+        self.crops, self.tokenizer, self.key = crops, tokenizer, key
+        self.seed, self.precision, self.device = seed, precision, device
+        self.names = [str(i) for i in range(count)]
+        self.preparation = f"prepared crops of {crops.resolution} px"
+        self.seconds: list[float] = []
+        self.samples: dict[int, np.ndarray] = {}
+
+    def digest(self) -> str:
+        return self.crops.digest
+
+    def identity(self) -> str:
+        return self.key
+
+    def batches(self, ranges: Iterable[range]) -> Iterator[list[Batch]]:
+        for ids in map(list, ranges):
+            originals = self.crops.batch(np.array(ids)).to(self.device)
+            yield [Batch(ids, originals, self.reconstruct(originals, ids))]
+
+    def reconstruct(self, originals: Tensor, ids: list[int]) -> Tensor:
+        """Of uint8 crops (B, 3, R, R), floats; MsddError naming a crop that has become NaN."""
+        with arithmetic(self.precision, self.device):
+            latents = self.tokenizer.encode(from_uint8(originals))
+            started = clock(self.device)
+            decoded = self.tokenizer.decode(latents, ids, self.seed)
+            self.seconds.append(clock(self.device) - started)
+        check_finite(decoded, ids)
+        self.keep_samples(ids, decoded)
+        return decoded
+
+    def keep_samples(self, ids: list[int], decoded: Tensor) -> None:
+        rows = [row for row, i in enumerate(ids) if i < SAMPLES]
+        pictures = to_uint8(decoded[rows]).permute(0, 2, 3, 1).cpu().numpy()
+        self.samples |= zip([ids[row] for row in rows], pictures, strict=True)
+
+    def first_samples(self, batch: int) -> np.ndarray:
+        """The first reconstructions, uint8 (K, R, R, 3).
+
+        Batches that another process or an interrupted run has decoded are decoded here again.
+        """
+        wanted = range(min(SAMPLES, len(self.names)))
+        ranges = split(len(self.names), batch)
+        elsewhere = {i for i in wanted if i not in self.samples}
+        for _ in self.batches(part for part in ranges if elsewhere & set(part)):
+            pass
+        return np.stack([self.samples[i] for i in wanted])
 
 
 class Folders:
@@ -37,18 +154,22 @@ class Folders:
     preparation = "images as they are"  # before their features are taken
 
     def __init__(self, originals: Path, reconstructions: Path) -> None:
-        sides = [several(originals, "--originals"), several(reconstructions, "--reconstructions")]
+        sides = [
+            at_least_two(originals, "--originals"),
+            at_least_two(reconstructions, "--reconstructions"),
+        ]
         check_same(*sides, originals, reconstructions)
         self.names = sorted(sides[0])
         self.paths, self.others = ([side[name] for name in self.names] for side in sides)
 
-    def files(self) -> list[Path]:
-        """All that is read."""
-        return [*self.paths, *self.others]
+    def digest(self) -> str:
+        return images_digest(named_paths(self))
+
+    def identity(self) -> list[tuple[str, int, int]]:
+        return [stamp(path) for path in (*self.paths, *self.others)]
 
     def batches(self, ranges: Iterable[range]) -> Iterator[list[Batch]]:
-        """For every range of places its images, a batch for each size."""
-        for ids, pairs in ahead(self.read, ranges):
+        for ids, pairs in read_ahead(self.read, ranges):
             yield [batch_of(some) for some in same_size(ids, pairs)]
 
     def read(self, i: int) -> tuple[np.ndarray, np.ndarray]:
@@ -74,20 +195,22 @@ class Cropped:
     def __init__(
         self, folder: Path, crop: str, side: int, reconstruct: Reconstruct, device: torch.device
     ) -> None:
-        found = several(folder, "--images")
-        self.names = sorted(found)
-        self.paths = [found[name] for name in self.names]
-        self.crop, self.side, self.reconstruct, self.device = CROPS[crop], side, reconstruct, device
+        by_name = at_least_two(folder, "--images")
+        self.names = sorted(by_name)
+        self.paths = [by_name[name] for name in self.names]
+        self.crop, self.side, self.device = CROPS[crop], side, device
+        self.reconstruct = reconstruct
         self.preparation = f"{crop} crop of {side} px"
 
-    def files(self) -> list[Path]:
-        """All that is read."""
-        return self.paths
+    def digest(self) -> str:
+        return images_digest(named_paths(self))
+
+    def identity(self) -> list[tuple[str, int, int]]:
+        return [stamp(path) for path in self.paths]
 
     def batches(self, ranges: Iterable[range]) -> Iterator[list[Batch]]:
-        """For every range of places its images in one batch."""
-        for ids, crops in ahead(self.read, ranges):
-            originals = stacked(crops).to(self.device)
+        for ids, crops in read_ahead(self.read, ranges):
+            originals = stack(crops).to(self.device)
             yield [Batch(ids, originals, self.reconstructed(originals, ids))]
 
     def read(self, i: int) -> np.ndarray:
@@ -108,6 +231,17 @@ class Cropped:
         return made
 
 
+def named_paths(source: "Folders | Cropped") -> tuple[tuple[str, Path], ...]:
+    """The originals' files with their names."""
+    return tuple(zip(source.names, source.paths, strict=True))
+
+
+def stamp(path: Path) -> tuple[str, int, int]:
+    """Name, size and time of change."""
+    status = path.stat()
+    return str(path), status.st_size, status.st_mtime_ns
+
+
 def check_same(a: dict[str, Path], b: dict[str, Path], folder_a: Path, folder_b: Path) -> None:
     for here, there, folder in ((a, b, folder_b), (b, a, folder_a)):
         if missing := sorted(here.keys() - there.keys()):
@@ -126,4 +260,4 @@ def same_size(ids: list[int], pairs: list[tuple]) -> list[dict[int, tuple]]:
 
 
 def batch_of(pairs: dict[int, tuple]) -> Batch:
-    return Batch(list(pairs), *map(stacked, zip(*pairs.values(), strict=True)))
+    return Batch(list(pairs), *map(stack, zip(*pairs.values(), strict=True)))

@@ -1,4 +1,4 @@
-"""Evaluation as a stage: a decode or a reference becomes metrics, timing and samples on disk."""
+"""Evaluation as a stage: a decode or a baseline becomes metrics, timing and samples on disk."""
 
 import statistics
 from dataclasses import dataclass
@@ -11,12 +11,15 @@ from msdd.data.pixels import from_uint8, to_uint8
 from msdd.data.shards import Crops
 from msdd.device import arithmetic, prepare_device
 from msdd.errors import MsddError
-from msdd.evaluate.measure import PROTOCOL, SAMPLES, Measurement, Tokenizer, batches, measure
+from msdd.evaluate import distributed, protocols, report
+from msdd.evaluate.distributed import Team
+from msdd.evaluate.passes import Evaluation, Pass
+from msdd.evaluate.sources import SAMPLES, Prepared, Tokenizer
 from msdd.evaluate.trace import trace
-from msdd.files import atomic, write_json
+from msdd.files import atomic, remove, write_json
 from msdd.flow.sampler import nfe
 from msdd.params.schema import Params
-from msdd.params.sections import BASELINES
+from msdd.params.sections import BASELINES, Evaluate
 from msdd.pipeline import layout, receipts
 from msdd.pipeline.environment import context
 from msdd.pipeline.lock import hold
@@ -24,11 +27,11 @@ from msdd.pipeline.provenance import recorded
 from msdd.pipeline.task import Task, resolve
 from msdd.tokenizers.baselines import Bicubic, MeanColour
 from msdd.tokenizers.msdd import MSDD, load
-from msdd.tracking.run import open_run
+from msdd.tracking.run import Run, open_run
 
 
 @dataclass(frozen=True)
-class Subject:
+class Job:
     """What is measured: a name and the row it belongs to, where its metrics go, and how it
     decodes (`about` goes into the metrics)."""
 
@@ -41,13 +44,14 @@ class Subject:
 
 
 def run(params: Params, decode: str, root: Path = Path(".")) -> dict[str, object]:
-    """Measure the row `decode`; returns its metrics."""
-    device = prepare_device(params.cpu_threads)
+    """Measure the row `decode`; returns the metrics of its first protocol."""
+    device = device_of(params)
     model, student = params.source(decode)
     row = params.decodes[decode]
     folder = layout.assembled(model, student) if student else layout.stage1(model)
     tokenizer = load(root / folder, row.steps, row.guidance or 1.0, row.jump, device)
     about = {
+        "decode": decode,
         "of": row.of,
         "model": model,
         "student": student,
@@ -62,7 +66,7 @@ def run(params: Params, decode: str, root: Path = Path(".")) -> dict[str, object
     }
     if tokenizer.config.uvit:
         about["system"] = "SSDD"
-    subject = Subject(
+    job = Job(
         decode,
         row.of,
         layout.evaluation(model, student, decode),
@@ -70,7 +74,7 @@ def run(params: Params, decode: str, root: Path = Path(".")) -> dict[str, object
         about,
         resolve(params, "evaluate", root, decode=decode),
     )
-    return evaluate(subject, params, device, root)
+    return evaluate(job, params, device, root)
 
 
 def run_baseline(params: Params, name: str, root: Path = Path(".")) -> dict[str, object]:
@@ -82,54 +86,112 @@ def run_baseline(params: Params, name: str, root: Path = Path(".")) -> dict[str,
     resolution = params.data.resolution
     tokenizer = MeanColour(resolution) if name == "mean-colour" else Bicubic(side, resolution)
     tokens = 1 if name == "mean-colour" else side**2
-    about = {"of": name, "nfe": 0, "tokens": tokens, "dim": 3, "parameters": 0}
+    about = {"decode": name, "of": name, "nfe": 0, "tokens": tokens, "dim": 3, "parameters": 0}
     if name == "bicubic":
         about["scales"] = [side]
-    job = resolve(params, "baseline", root, baseline=name)
-    subject = Subject(name, "baseline", layout.baseline(name), tokenizer, about, job)
-    return evaluate(subject, params, prepare_device(params.cpu_threads), root)
+    task = resolve(params, "baseline", root, baseline=name)
+    job = Job(name, "baseline", layout.baseline(name), tokenizer, about, task)
+    return evaluate(job, params, device_of(params), root)
+
+
+def device_of(params: Params) -> torch.device:
+    """This process's device; on a CPU with the threads of the params."""
+    prepare_device(params.cpu_threads)
+    return distributed.device(None)
 
 
 def evaluate(
-    subject: Subject, params: Params, device: torch.device, root: Path
+    job: Job, params: Params, device: torch.device, root: Path
+) -> dict[str, object] | None:
+    """Measure on the held-out crops; returns the metrics of the first protocol.
+
+    Under torchrun the crops are split over processes; the first one writes, and tells the tracker.
+    In the others None.
+    """
+    source = source_of(job, params, device, root)
+    chosen = protocols_of(params.evaluate)
+    part = Pass("held_out", source, chosen, f"evaluate {job.name}")
+    evaluation = Evaluation(job.about, list(chosen), [part])
+    work = root / layout.checkpoint(job.path) / "state"
+    settings = report.Settings(params.evaluate.batch, device, work, cache=False)
+    team = distributed.join()
+    if team.rank:
+        report.measure(evaluation, {}, settings, team)
+        return None
+    return in_first_process(job, params, evaluation, settings, team, root)
+
+
+def in_first_process(
+    job: Job,
+    params: Params,
+    evaluation: Evaluation,
+    settings: report.Settings,
+    team: Team,
+    root: Path,
 ) -> dict[str, object]:
-    """Measure on the held-out crops; write metrics, timing and samples, and tell the tracker."""
-    folder = root / layout.prepared()
-    crops = Crops(folder, "held_out", expect_resolution=params.data.resolution)
-    path, origin = root / subject.path, context()
-    more = {"evaluate": params.evaluate.model_dump(mode="json"), "decode": subject.about}
-    made = [subject.path, layout.timing(subject.path), layout.samples(subject.path)]
-    others = [layout.receipt("evaluations", subject.path)]
-    if isinstance(subject.tokenizer, MSDD):
-        others.append(layout.pyramid(subject.path))
+    """Measure, write metrics, timing and samples, and tell the tracker."""
+    path, origin, source = root / job.path, context(), evaluation.passes[0].source
+    more = {"evaluate": params.evaluate.model_dump(mode="json"), "decode": job.about}
+    made = [job.path, layout.timing(job.path), layout.samples(job.path)]
+    others = [layout.receipt("evaluations", job.path)]
+    if isinstance(job.tokenizer, MSDD):
+        others.append(layout.pyramid(job.path))
     with (
-        hold(root / layout.checkpoint(subject.path) / "lock"),
-        recorded(subject.task, subject.path, [*made, *others], root) as record,
-        open_run(subject.task, "evaluate", subject.name, root=root, more=more) as run,
+        hold(root / layout.checkpoint(job.path) / "lock"),
+        recorded(job.task, job.path, [*made, *others], root) as record,
+        open_run(job.task, "evaluate", job.name, root=root, more=more) as run,
     ):
         record["run"] = run.identity
-        result = measure(
-            subject.name, subject.tokenizer, crops, params.evaluate, params.seed, device
-        )
+        document = report.opening(evaluation, settings)
+        report.measure(evaluation, document, settings, team)
         with atomic(layout.samples(path)) as temporary, open(temporary, "wb") as file:
-            np.save(file, np.stack(result.samples))
-        if isinstance(subject.tokenizer, MSDD):
-            subject.about["jump_noise"] = follow(subject, crops, params, path)
-        write_json(layout.timing(path), timing(result, params, origin))
-        write_json(path, metrics(result, subject))
-        receipts.write("evaluations", subject.path, made, root)
-        run.log(0, flat(result.figures))
-        run.image(subject.name, layout.samples(path))
-        run.file(path)
-    return result.figures
+            np.save(file, source.first_samples(settings.batch))
+        if isinstance(job.tokenizer, MSDD):
+            document["jump_noise"] = follow(job.tokenizer, source, params, path)
+        write_json(layout.timing(path), timing(source, params, origin))
+        write_json(path, document)
+        receipts.write("evaluations", job.path, made, root)
+        remove(settings.work)
+        tell(run, job.name, document, source, path)
+    return document["protocols"][document["protocol"]]["metrics"]
 
 
-def follow(subject: Subject, crops: Crops, params: Params, path: Path) -> list[dict[str, float]]:
+def source_of(job: Job, params: Params, device: torch.device, root: Path) -> Prepared:
+    """The first crops of the held-out ones, as many as the params say, and the tokenizer."""
+    resolution = params.data.resolution
+    crops = Crops(root / layout.prepared(), "held_out", expect_resolution=resolution)
+    count = min(params.evaluate.images or len(crops), len(crops))
+    how = (params.seed, params.evaluate.precision, device)
+    return Prepared(crops, count, job.tokenizer, job.task.key, *how)
+
+
+def protocols_of(settings: Evaluate) -> dict[str, protocols.Protocol]:
+    """The protocols that the params name, in their order.
+
+    All take the networks that the params name, where they have such a metric at all, and KID or
+    not as the params say.
+    """
+    return {
+        name: restricted(protocol.with_features(settings.features), settings)
+        for name, protocol in protocols.load(settings.protocols).items()
+    }
+
+
+def restricted(protocol: protocols.Protocol, settings: Evaluate) -> protocols.Protocol:
+    """With the trunks of LPIPS that both it and the params name."""
+    own = protocol.lpips.nets if protocol.lpips else ()
+    nets = tuple(net for net in settings.lpips if net in own)
+    lpips = protocol.lpips.model_copy(update={"nets": nets}) if nets else None
+    kid = settings.kid and protocol.fid is not None
+    return protocol.model_copy(update={"lpips": lpips, "kid": kid})
+
+
+def follow(tokenizer: MSDD, source: Prepared, params: Params, path: Path) -> list[dict[str, float]]:
     """Save the clean estimates of a few images scale by scale; what their jumps added to them."""
-    ids, originals = next(batches(crops, params.evaluate.images or len(crops), SAMPLES))
-    images = from_uint8(originals).to(subject.tokenizer.device)
+    ids = list(range(min(SAMPLES, len(source.names))))
+    images = from_uint8(source.crops.batch(np.array(ids))).to(tokenizer.device)
     with arithmetic(params.evaluate.precision, images.device):
-        estimates, jumps = trace(subject.tokenizer, images, ids, params.seed)
+        estimates, jumps = trace(tokenizer, images, ids, params.seed)
     pictures = {
         f"scale{k}": to_uint8(x).permute(0, 2, 3, 1).cpu().numpy() for k, x in enumerate(estimates)
     }
@@ -138,23 +200,13 @@ def follow(subject: Subject, crops: Crops, params: Params, path: Path) -> list[d
     return jumps
 
 
-def metrics(result: Measurement, subject: Subject) -> dict[str, object]:
-    """What depends on params, code and data alone: reproducible bytes."""
-    return {
-        "decode": subject.name,
-        "protocol": PROTOCOL,
-        "images": len(result.ids),
-        "ids": result.ids,
-        "metrics": result.figures,
-        "per_image": result.per_image,
-        **subject.about,
-    }
+def timing(source: Prepared, params: Params, origin: dict[str, object]) -> dict[str, object]:
+    """Time of decoding alone: the median batch of those that this process has decoded.
 
-
-def timing(result: Measurement, params: Params, origin: dict[str, object]) -> dict[str, object]:
-    """Time of decoding alone: the median batch; the first is left out as warm-up."""
-    seconds = statistics.median(result.seconds[1:] or result.seconds)
-    batch = min(params.evaluate.batch, len(result.ids))
+    The first is left out as warm-up.
+    """
+    seconds = statistics.median(source.seconds[1:] or source.seconds)
+    batch = min(params.evaluate.batch, len(source.names))
     return {
         "seconds": seconds,
         "batch": batch,
@@ -166,8 +218,33 @@ def timing(result: Measurement, params: Params, origin: dict[str, object]) -> di
     }
 
 
-def flat(summary: dict[str, object]) -> dict[str, float]:
-    """Means and distances alone, as the tracker's metrics."""
-    return {
-        name: value["mean"] if isinstance(value, dict) else value for name, value in summary.items()
-    }
+def tell(run: Run, name: str, document: dict, source: Prepared, path: Path) -> None:
+    """Give the tracker the metrics, samples, the extremes, and the metrics file."""
+    run.log(0, flat(document))
+    run.image(name, layout.samples(path))
+    if run.on:
+        run.image(f"{name}-extremes", pictures_of(document["extremes"]["held_out"], source))
+    run.file(path)
+
+
+def pictures_of(extremes: dict[str, dict], source: Prepared) -> np.ndarray:
+    """The worst, the median and the best image, uint8 (6, R, R, 3): first the originals.
+
+    Decoded once more, by themselves, which may change a level.
+    """
+    ids = [int(image["name"]) for image in extremes.values()]
+    originals = source.crops.batch(np.array(ids)).to(source.device)
+    both = torch.cat([originals, to_uint8(source.reconstruct(originals, ids))])
+    return both.permute(0, 2, 3, 1).cpu().numpy()
+
+
+def flat(document: dict) -> dict[str, float]:
+    """Means and distances alone, as the tracker's metrics; those of further protocols under their
+    names. Infinity is left out."""
+    values = {}
+    for name, entry in document["protocols"].items():
+        prefix = "" if name == document["protocol"] else f"{name}/"
+        for metric, value in entry["metrics"].items():
+            mean = value["mean"] if isinstance(value, dict) else value
+            values |= {prefix + metric: mean} if mean is not None else {}
+    return values

@@ -15,7 +15,7 @@ NAMES = {
     "fd_efficientnet_lite0": "FD-EffNetLite0 ↓",
     "kd_efficientnet_lite0": "KD-EffNetLite0 ×1000 ↓",
 }
-LEVELS = {
+QUANTISATION = {
     "round": "rounded to 8 bits",
     "truncate": "truncated to 8 bits",
     "truncate64": "truncated to 8 bits (originals normalised in float64)",
@@ -25,12 +25,12 @@ LEVELS = {
 
 
 def table(report: dict) -> str:
-    """The figures, aligned: protocols down, metrics across, with their 95 % intervals."""
+    """The metrics, aligned: protocols down, metrics across, with their 95 % intervals."""
     entries = report["protocols"]
-    shown = [name for name in NAMES if any(name in e["figures"] for e in entries.values())]
+    shown = [name for name in NAMES if any(name in e["metrics"] for e in entries.values())]
     rows = [["protocol", *(NAMES[name] for name in shown)]]
     for name, entry in entries.items():
-        cells = [figure(key, entry["figures"].get(key)) for key in shown]
+        cells = [cell(key, entry["metrics"].get(key)) for key in shown]
         rows.append([name, *cells])
     return "\n".join(aligned(rows))
 
@@ -42,7 +42,7 @@ def aligned(rows: list[list[str]]) -> list[str]:
     return [line.rstrip() for line in lines]
 
 
-def figure(name: str, value: dict | float | None) -> str:
+def cell(name: str, value: dict | float | None) -> str:
     """A mean with its interval, if it has one, or a distance."""
     if value is None:
         return "–"
@@ -63,54 +63,58 @@ def number(value: float) -> str:
 
 
 def notes(report: dict) -> list[str]:
-    """What the figures are of."""
+    """What the metrics are of."""
     of_files = "originals" in report
     of_kid = any(name.startswith("kd_") for name in shown_names(report))
-    found = [
+    lines = [
         f"{report['images']} images; intervals are 95 % bootstrap intervals over images"
         + (", KID's from the jackknife." if of_kid else ".")
     ]
     if of_files:
-        found.append(
+        lines.append(
             "Both sides are files: only the metric half of each protocol applies. Its crop and its "
             "8-bit rule would have come before."
         )
     for name, entry in report["protocols"].items():
         protocol = Protocol.model_validate(entry["protocol"], strict=False)
-        found.append(f"{name}: {described(protocol, of_files)}")
-    found += [f"{name} is not measured: {why}" for name, why in report["missing"].items()]
+        lines.append(f"{name}: {describe(protocol, of_files)}")
+    lines += [f"{name} is not measured: {why}" for name, why in report["missing"].items()]
     if any(name.startswith("fd_") for name in shown_names(report)):
-        found.append(f"Distances of features are to {report['reference']}.")
-    return found + exact(report) + [extremes(*one) for one in report["telling"].items()]
+        lines.append(f"Distances of features are to {report['reference']}.")
+    return (
+        lines
+        + exact_images(report)
+        + [describe_extremes(*one) for one in report["extremes"].items()]
+    )
 
 
 def shown_names(report: dict) -> set[str]:
-    return {name for entry in report["protocols"].values() for name in entry["figures"]}
+    return {name for entry in report["protocols"].values() for name in entry["metrics"]}
 
 
-def exact(report: dict) -> list[str]:
+def exact_images(report: dict) -> list[str]:
     """Which images make a PSNR infinite."""
-    found = []
+    lines = []
     for name, entry in report["protocols"].items():
-        if not entry["figures"].get("psnr", {}).get("infinite"):
+        if not entry["metrics"].get("psnr", {}).get("infinite"):
             continue
         values = zip(report["names"], entry["per_image"]["psnr"], strict=True)
         first, *others = [image for image, value in values if value is None]
         more = f" and {len(others)} others are" if others else " is"
-        found.append(f"{name}: PSNR is infinite, because {first}{more} reproduced exactly")
-    return found
+        lines.append(f"{name}: PSNR is infinite, because {first}{more} reproduced exactly")
+    return lines
 
 
-def extremes(crop: str, telling: dict) -> str:
+def describe_extremes(crop: str, images: dict) -> str:
     """Name and PSNR of the worst, the median and the best image."""
     parts = []
-    for word, image in telling.items():
+    for word, image in images.items():
         decibels = "∞" if image["psnr"] is None else f"{image['psnr']:.2f}"
         parts.append(f"{word} {image['name']} ({decibels} dB)")
     return f"{crop}: {', '.join(parts)}"
 
 
-def described(protocol: Protocol, of_files: bool) -> str:
+def describe(protocol: Protocol, of_files: bool) -> str:
     parts = [] if of_files else [f"{protocol.crop} crop"]
     if protocol.psnr:
         parts.append(f"PSNR {pool(protocol.psnr.pool)}{of(protocol.psnr, of_files)}")
@@ -132,4 +136,4 @@ def pool(images: int | str) -> str:
 
 
 def of(metric, of_files: bool) -> str:
-    return "" if of_files else f", {LEVELS[metric.levels]}"
+    return "" if of_files else f", {QUANTISATION[metric.quantisation]}"

@@ -24,7 +24,7 @@ def bootstraps(
 ) -> dict[str, Interval]:
     """`bootstrap` of many values of the same images, from the same draws: much faster."""
     with np.errstate(invalid="ignore"):
-        values = summable(stacked(columns.values()))
+        values = round_to_grid(stack_columns(columns.values()))
         means, draws = values.mean(0), resampled_means(values, resamples, seed)
     rows = zip(columns, means, draws.T, strict=True)
     return {name: interval(mean, column) for name, mean, column in rows}
@@ -35,7 +35,14 @@ def paired(a: ArrayLike, b: ArrayLike, resamples: int = 2000, seed: int = 0) -> 
 
     Equal values differ by 0, infinite ones too.
     """
-    return bootstrap(difference(*stacked([a, b]).T), resamples, seed)
+    return bootstrap(difference(*stack_columns([a, b]).T), resamples, seed)
+
+
+def mean_difference(a: ArrayLike, b: ArrayLike) -> MaybeInterval:
+    """`paired`; without an interval for fewer than 2 images, or where a difference is infinite."""
+    figure, low, high = paired(a, b)
+    known = len(np.asarray(a)) >= 2 and np.isfinite(figure)
+    return (figure, low, high) if known else (figure, None, None)
 
 
 def pooled_psnr(errors: ArrayLike, resamples: int = 2000, seed: int = 0) -> MaybeInterval:
@@ -55,13 +62,13 @@ def paired_pooled_psnr(
 
     A ratio of two means, of which each resample takes the same images. No interval as above.
     """
-    values = summable(stacked([a, b]))
+    values = round_to_grid(stack_columns([a, b]))
     draws = difference(*psnr(resampled_means(values, resamples, seed)).T)
     figure = float(difference(*psnr(values.mean(0))))
     return interval(figure, draws) if np.isfinite(draws).all() else (figure, None, None)
 
 
-def stacked(columns: Iterable[ArrayLike]) -> np.ndarray:
+def stack_columns(columns: Iterable[ArrayLike]) -> np.ndarray:
     """(N, columns) in float64."""
     columns = [np.asarray(column, dtype=np.float64) for column in columns]
     for column in columns:
@@ -72,7 +79,7 @@ def stacked(columns: Iterable[ArrayLike]) -> np.ndarray:
     return np.stack(columns, 1)
 
 
-def summable(values: np.ndarray) -> np.ndarray:
+def round_to_grid(values: np.ndarray) -> np.ndarray:
     """Values (N, columns) rounded to a grid on which no sum of N of them is rounded.
 
     About 1e-16 N of the largest. So neither the order of images nor the threads of a matrix product
@@ -109,6 +116,6 @@ def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def psnr(errors: np.ndarray) -> np.ndarray:
-    """Of mean squared errors, range 1; infinite for 0."""
+    """PSNR in dB of mean squared errors of images in [0, 1]; infinity for 0."""
     with np.errstate(divide="ignore"):
         return -10 * np.log10(errors)

@@ -14,27 +14,27 @@ from torch import Tensor
 from msdd.data.pixels import from_uint8, to_uint8
 
 
-def truncated(images: Tensor) -> Tensor:
+def truncate(images: Tensor) -> Tensor:
     """255 (x + 1) / 2 without its fraction."""
     return ((images.float().clamp(-1, 1) + 1) / 2 * 255).to(torch.uint8)
 
 
-def shifted(images: Tensor) -> Tensor:
+def shift(images: Tensor) -> Tensor:
     """127.5 x + 128 without its fraction: rounding, but for halves and the very top."""
     return (127.5 * images.float() + 128).clamp(0, 255).to(torch.uint8)
 
 
-RULES = {"round": to_uint8, "truncate": truncated, "truncate64": truncated, "shift": shifted}
+RULES = {"round": to_uint8, "truncate": truncate, "truncate64": truncate, "shift": shift}
 
 
-def of_reconstructions(images: Tensor, rule: str) -> Tensor:
+def quantise_reconstructions(images: Tensor, rule: str) -> Tensor:
     """uint8 by `rule`; floats clamped to [-1, 1] by `none`. uint8 stays as it is."""
     if images.dtype == torch.uint8:
         return images
     return images.float().clamp(-1, 1) if rule == "none" else RULES[rule](images)
 
 
-def of_originals(images: Tensor, rule: str) -> Tensor:
+def quantise_originals(images: Tensor, rule: str) -> Tensor:
     """What `rule` makes of uint8 originals that went through floats; the same tensor where that
     changes nothing."""
     table = level_table(rule)
@@ -58,31 +58,32 @@ def level_table(rule: str) -> Tensor | None:
 
 
 class Views:
-    """Originals (B, 3, H, W), uint8, and reconstructions, uint8 or floats in [-1, 1], by every rule
-    of `msdd.metrics.quantisation`. Each view is made once; equal originals are one tensor."""
+    """Originals (B, 3, H, W), uint8, and reconstructions, uint8 or floats in [-1, 1], under every
+    rule of `msdd.metrics.quantisation`. Each view is made once; equal originals are one tensor."""
 
     def __init__(self, originals: Tensor, reconstructions: Tensor) -> None:
         self.originals, self.reconstructions = originals, reconstructions
         self.made: dict[tuple[str, str], Tensor] = {}
 
-    def side(self, side: str, levels: str) -> Tensor:
-        """The `real` or the `made` images: uint8, or floats in [-1, 1]."""
-        if (side, levels) not in self.made:
-            rule = of_originals if side == "real" else of_reconstructions
-            images = self.originals if side == "real" else self.reconstructions
-            self.made[side, levels] = rule(images, levels)
-        return self.made[side, levels]
+    def side(self, side: str, rule: str) -> Tensor:
+        """The `real` or the `made` images under a rule: uint8, or floats in [-1, 1]."""
+        if (side, rule) not in self.made:
+            if side == "real":
+                self.made[side, rule] = quantise_originals(self.originals, rule)
+            else:
+                self.made[side, rule] = quantise_reconstructions(self.reconstructions, rule)
+        return self.made[side, rule]
 
-    def pair(self, levels: str) -> tuple[Tensor, Tensor]:
+    def pair(self, rule: str) -> tuple[Tensor, Tensor]:
         """Originals and reconstructions."""
-        return self.side("real", levels), self.side("made", levels)
+        return self.side("real", rule), self.side("made", rule)
 
-    def unit(self, levels: str) -> tuple[Tensor, Tensor]:
+    def unit(self, rule: str) -> tuple[Tensor, Tensor]:
         """Both, with floats in [0, 1].
 
         Beside floats the originals become the floats that a tokenizer is given: an image that comes
         back unchanged has no error."""
-        real, made = self.pair(levels)
+        real, made = self.pair(rule)
         if not made.is_floating_point():
             return real, made
         return (from_uint8(real).double() + 1) / 2, (made.double() + 1) / 2

@@ -9,6 +9,7 @@ from msdd.params.schema import Params
 from msdd.params.sections import BASELINES
 from msdd.tokenizers.systems import SYSTEMS
 
+WITHOUT_PSNR = ("titok",)  # of the protocols
 RESERVED = re.compile(r"stage1|eval|baseline|scale\d+")  # folders beside the rows' own
 
 
@@ -45,6 +46,11 @@ def _data(params: Params) -> Iterator[str]:
         yield (
             f"evaluate.images is {evaluate.images}, more than data.held_out_crops "
             f"{data.held_out_crops}"
+        )
+    if evaluate.protocols[0] in WITHOUT_PSNR:
+        yield (
+            f"evaluate.protocols begins with {evaluate.protocols[0]}, which has no PSNR; tables "
+            "show the first, so put another there"
         )
 
 

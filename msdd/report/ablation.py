@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from msdd.metrics.intervals import paired
+from msdd.metrics.intervals import MaybeInterval, paired
 from msdd.params.schema import Ablation, Params
 from msdd.pipeline import layout
 from msdd.report import jumps, notes
-from msdd.report.results import read, recorded
+from msdd.report.results import psnr_difference, read, recorded
 from msdd.report.table import Column, Table, write
 
 AS_EXPECTED, NOT, OPEN = "as expected", "not as expected", "cannot tell"
@@ -44,32 +44,40 @@ def rows(params: Params, named: dict[str, dict]) -> pd.DataFrame:
 
 
 def _row(name: str, row: Ablation, of: dict, against: dict, params: Params) -> dict:
-    difference = _difference(of, against, "psnr")
+    difference = _named("psnr", psnr_difference(of, against))
     line = {"part": "comparison", "row": name, "question": row.question}
     for side, result in (("of", of), ("against", against)):
         line[side] = result["decode"]
         line[f"psnr_{side}"] = result["metrics"]["psnr"]["mean"]
         line[f"nfe_{side}"] = result.get("nfe")
     for trunk in params.evaluate.lpips[:1]:
-        difference |= _difference(of, against, f"lpips_{trunk}")
+        difference |= _lpips(of, against, f"lpips_{trunk}")
     ends = difference["psnr_difference_low"], difference["psnr_difference_high"]
     told = {"expect": row.expect, "verdict": verdict(row.expect, *ends)}
     return {**line, **difference, **told, "file": f"{of['file']}; {against['file']}"}
 
 
-def _difference(of: dict, against: dict, metric: str) -> dict[str, float]:
-    """The mean over images of `of` minus `against`, with the interval of the pairs."""
+def _lpips(of: dict, against: dict, metric: str) -> dict[str, float | None]:
+    """The mean over images of `of` minus `against`; nothing where the protocol has no LPIPS."""
+    if metric not in of["per_image"]:
+        return _named(metric, (None, None, None))
+    return _named(metric, paired(of["per_image"][metric], against["per_image"][metric]))
+
+
+def _named(metric: str, difference: MaybeInterval) -> dict[str, float | None]:
+    """Columns of a difference, and of the ends of its interval."""
     name = f"{metric}_difference"
-    values = paired(of["per_image"][metric], against["per_image"][metric])
-    return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
+    return dict(zip((name, f"{name}_low", f"{name}_high"), difference, strict=True))
 
 
-def verdict(expect: str | None, low: float, high: float) -> str:
+def verdict(expect: str | None, low: float | None, high: float | None) -> str:
     """What the 95 % interval [low, high] of a difference (dB) says about an expectation.
 
     `equal` holds where the whole interval lies within 0.2 dB of 0 and fails where all of it lies
     outside. Without an expectation the direction itself is told.
     """
+    if low is None:  # one group of images, which leaves no interval
+        return OPEN
     if expect == "equal":
         within, apart = max(-low, high) <= EQUAL, low > EQUAL or high < -EQUAL
         return AS_EXPECTED if within else NOT if apart else OPEN

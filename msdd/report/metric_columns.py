@@ -23,7 +23,7 @@ def metrics(result: dict) -> dict[str, float]:
 
 
 def _place(name: str) -> tuple[int, str]:
-    order = ("psnr", "ssim", "lpips", "fd")
+    order = ("psnr", "ssim", "lpips", "fd", "kd")
     return next((i for i, kind in enumerate(order) if name.startswith(kind)), len(order)), name
 
 
@@ -44,7 +44,7 @@ def speed(result: dict) -> dict[str, object]:
 
 def metric_columns(frame: pd.DataFrame) -> dict[str, Column]:
     """A column for SSIM, each LPIPS and each distance of a frame, in the frame's order."""
-    metrics = [name for name in frame if name.startswith(("ssim", "lpips", "fd_"))]
+    metrics = [name for name in frame if name.startswith(("ssim", "lpips", "fd_", "kd_"))]
     shown = [name for name in metrics if not name.endswith(("_low", "_high", "_marks"))]
     return {name: metric_column(name) for name in shown}
 
@@ -54,6 +54,8 @@ def metric_column(name: str) -> Column:
     kind, _, variant = name.partition("_")
     if kind == "fd":  # only Inception features under their own protocol may be called rFID
         return Column(name, f"FD-\n{FEATURES.get(variant, variant)} ↓", 1)
+    if kind == "kd":
+        return Column(name, f"KD-\n{FEATURES.get(variant, variant)} ↓", 4)
     if kind == "lpips":
         return Column(name, f"LPIPS\n{variant} ↓", 3)
     return Column(name, "SSIM ↑", 3)

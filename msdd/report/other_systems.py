@@ -9,12 +9,12 @@ from itertools import groupby
 from pathlib import Path
 
 from msdd.errors import MsddError
-from msdd.files import read_json
 from msdd.pipeline import layout
 from msdd.report import timings
 from msdd.report.metric_columns import metrics, speed
 from msdd.report.notes import commits, regions
 from msdd.report.published import Published, latent
+from msdd.report.results import read_evaluation
 from msdd.tokenizers.systems import MSDD, SYSTEMS, System
 
 GROUP = "Other systems at their published sizes, measured here"
@@ -93,25 +93,24 @@ def _measured(path: Path | None, timing: dict | None, root: Path) -> dict:
 
 
 def _quality(path: Path) -> dict:
-    """Figures of one protocol."""
-    report = read_json(path)
+    """Metrics of one protocol."""
+    report = _evaluation(path)
     if "description" not in report:
         raise MsddError(f"{path}: no report of `msdd evaluate --tokenizer`; take it away")
     if report["tokenizer"] != path.stem:
         raise MsddError(
-            f"{path} holds figures of {report['tokenizer']}; name it {report['tokenizer']}.json"
+            f"{path} holds metrics of {report['tokenizer']}; name it {report['tokenizer']}.json"
         )
-    name = _protocol(report)
     return {
         "nfe": report["description"]["nfe"],
-        "protocol": name,
-        **metrics({"metrics": report["protocols"][name]["figures"]}),
+        "protocol": report["protocol"],
+        **metrics(report),
     }
 
 
-def _protocol(report: dict) -> str:
-    """`primary`, or else the first that there is."""
-    return "primary" if "primary" in report["protocols"] else next(iter(report["protocols"]))
+def _evaluation(path: Path) -> dict:
+    """By the protocol `primary`, or else the first that there is."""
+    return read_evaluation(path, "primary")
 
 
 def _weights(report: dict) -> str:
@@ -125,12 +124,12 @@ def notes(root: Path, known: Published) -> list[str]:
     document = timings.read(root, layout.systems_timed())
     told = [*_of_timing(document), *_ratios(document, known)] if document else []
     for path in evaluated(root):
-        report = read_json(root / path)
+        report = _evaluation(root / path)
         origin = report["provenance"]
         told.append(
             f"{path.stem}: {report['images']} images at {report['resolution']} px by protocol "
-            f"{_protocol(report)}; weights {_weights(report)}; on {origin['device']}. "
-            f"All figures are in {path.as_posix()}. {commits([origin])}"
+            f"{report['protocol']}; weights {_weights(report)}; on {origin['device']}. "
+            f"All metrics are in {path.as_posix()}. {commits([origin])}"
         )
     return told
 

@@ -18,7 +18,7 @@ def draw(results: list[dict], root: Path) -> int:
     """Write `reports/pyramid.{png,svg}`; returns how many decodes it shows: two, one or none."""
     shown = [result for kind in (TEACHERS, STUDENTS) for result in first(results, kind, root)]
     pyramids = [_estimates(result, root) for result in shown]
-    count = min((len(scales[0]) for scales in pyramids), default=len(results[0]["ids"]))
+    count = min((len(scales[0]) for scales in pyramids), default=len(results[0]["names"]))
     samples = spread(count, ROWS)
     columns = [scale[samples] for scales in pyramids for scale in scales]
     columns.append(originals(results, root, samples))

@@ -23,8 +23,8 @@ def draw(results: list[dict], root: Path) -> int:
 
 
 def originals(results: list[dict], root: Path, columns: np.ndarray) -> np.ndarray:
-    """The crops of those samples, uint8 (N, H, W, 3); samples are in the order of ids."""
-    ids = np.sort(results[0]["ids"])[columns]
+    """The crops behind those samples, uint8 (N, H, W, 3): a crop's name is its place."""
+    ids = np.array(results[0]["names"], int)[columns]
     crops = Crops(root / layout.prepared(), "held_out").batch(ids)
     return crops.numpy().transpose(0, 2, 3, 1)
 

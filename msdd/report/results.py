@@ -1,12 +1,17 @@
 """The evaluations that tables and figures are made of."""
 
+import math
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import numpy as np
+
 from msdd.data.manifest import read_manifest
 from msdd.errors import MsddError
 from msdd.files import read_json
+from msdd.metrics.intervals import MaybeInterval, paired
+from msdd.metrics.pooling import pooled_difference
 from msdd.params.schema import Params
 from msdd.params.sections import BASELINES
 from msdd.pipeline import layout, provenance
@@ -23,11 +28,11 @@ TRAINING = {
 
 
 def paths(params: Params) -> list[Path]:
-    """The metrics files in the order of every report: references, teachers, students."""
-    references = [layout.baseline(name) for name in BASELINES]
+    """The metrics files in the order of every report: baselines, teachers, students."""
+    baselines = [layout.baseline(name) for name in BASELINES]
     sources = {decode: params.source(decode) for decode in params.decodes}
     decodes = sorted(sources, key=lambda decode: sources[decode][1] is not None)  # stable
-    return references + [layout.evaluation(*sources[decode], decode) for decode in decodes]
+    return baselines + [layout.evaluation(*sources[decode], decode) for decode in decodes]
 
 
 def read(params: Params, root: Path) -> list[dict]:
@@ -40,7 +45,7 @@ def read(params: Params, root: Path) -> list[dict]:
     document = timings.read(root)
     results = [_read(root, path, document) for path in paths(params)]
     for result in results:
-        if result["ids"] != results[0]["ids"]:
+        if any(result[key] != results[0][key] for key in ("names", "digest")):
             raise MsddError(
                 f"{result['file']} and {results[0]['file']} were measured on different images: "
                 "evaluate both again"
@@ -48,8 +53,37 @@ def read(params: Params, root: Path) -> list[dict]:
     return results
 
 
+def read_evaluation(path: Path, protocol: str | None = None) -> dict:
+    """A report of `msdd.evaluate.report`, with what one protocol says in place of all of them.
+
+    `protocol` is its name: the one given, if the file has it, else the first. `metrics`,
+    `per_image` and `pool`, how many images PSNR pools, are those of that protocol; infinity stands
+    where the file, which is JSON, has null.
+    MsddError for a file of an earlier version.
+    """
+    report = read_json(path)
+    if "protocol" not in report or "protocols" not in report:
+        raise MsddError(f"{path} is no evaluation of this version; evaluate again")
+    name = protocol if protocol in report["protocols"] else report["protocol"]
+    entry = report.pop("protocols")[name]
+    return report | {
+        "protocol": name,
+        "pool": entry["protocol"].get("psnr", {}).get("pool", 1),
+        "metrics": {metric: _finite_or_not(value) for metric, value in entry["metrics"].items()},
+        "per_image": {
+            metric: [math.inf if value is None else value for value in values]
+            for metric, values in entry["per_image"].items()
+        },
+    }
+
+
+def _finite_or_not(metric: dict | float) -> dict | float:
+    infinite = isinstance(metric, dict) and metric.get("infinite")
+    return dict.fromkeys(("mean", "low", "high"), math.inf) if infinite else metric
+
+
 def _read(root: Path, path: Path, document: dict | None) -> dict:
-    result = read_json(existing(root, path))
+    result = read_evaluation(existing(root, path))
     timing = root / layout.timing(path)
     aside = read_json(timing) if timing.exists() else {}
     in_turns = timings.timing(document, result["decode"]) if document else None
@@ -61,6 +95,17 @@ def existing(root: Path, path: Path) -> Path:
     if not (root / path).exists():
         raise MsddError(f"{path} is missing: run `msdd evaluate` or `msdd baseline` first")
     return root / path
+
+
+def psnr_difference(a: dict, b: dict) -> MaybeInterval:
+    """PSNR of evaluation `a` minus that of `b`, in dB, with the 95 % interval over images.
+
+    The images are the same, and paired. Where the protocol pools errors over images, so does this.
+    """
+    errors = [10 ** (-np.array(result["per_image"]["psnr"]) / 10) for result in (a, b)]
+    if a["pool"] == 1:
+        return paired(a["per_image"]["psnr"], b["per_image"]["psnr"])
+    return pooled_difference(a["pool"], *errors, np.ones(len(errors[0])))
 
 
 def group(result: dict) -> str:

@@ -9,12 +9,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from msdd.metrics.intervals import paired
 from msdd.params.schema import Params
 from msdd.pipeline import layout
 from msdd.report import notes
 from msdd.report.metric_columns import metric_columns, metrics, per_scale, speed
-from msdd.report.results import STUDENTS, TEACHERS, group, read, recorded, timing_files, training
+from msdd.report.results import (
+    STUDENTS,
+    TEACHERS,
+    group,
+    psnr_difference,
+    read,
+    recorded,
+    timing_files,
+    training,
+)
 from msdd.report.table import Column, Table, write
 
 SAME_REGION = ("device", "threads", "precision", "batch")  # of two timings, for a ratio
@@ -69,7 +77,7 @@ def _difference(result: dict, floor: dict) -> dict[str, float | None]:
     """PSNR minus that of the mean colour on the same images, with the interval of the pairs."""
     if result is floor:
         return {"psnr_gain": None, "psnr_gain_low": None, "psnr_gain_high": None}
-    mean, low, high = paired(result["per_image"]["psnr"], floor["per_image"]["psnr"])
+    mean, low, high = psnr_difference(result, floor)
     return {"psnr_gain": mean, "psnr_gain_low": low, "psnr_gain_high": high}
 
 

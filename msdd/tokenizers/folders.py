@@ -19,7 +19,7 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from msdd.data.centre_crops import CROPS
-from msdd.data.image_folder import ahead, by_stem, stacked
+from msdd.data.image_folder import by_stem, read_ahead, stack
 from msdd.data.photographs import read_photograph
 from msdd.data.pixels import check_finite, from_uint8, to_uint8
 from msdd.errors import MsddError
@@ -54,7 +54,7 @@ def encode(tokenizer: Tokenizer, source: Path, target: Path, cut: Cut, batch: in
     told = {"files": json.dumps(dict(tokenizer.files)), "cut": str(cut)}
 
     def write(names: Sequence[str], crops: Sequence[np.ndarray]) -> None:
-        latents = tokenizer.encode(from_uint8(stacked(crops)).to(tokenizer.device))
+        latents = tokenizer.encode(from_uint8(stack(crops)).to(tokenizer.device))
         check_finite(latents, list(names))
         for name, z in zip(names, latents.cpu(), strict=True):
             with atomic(target / f"{name}{LATENTS}") as temporary:
@@ -84,7 +84,7 @@ def reconstruct(
     check_apart(source, target)
 
     def write(names: Sequence[str], crops: Sequence[np.ndarray]) -> None:
-        images = from_uint8(stacked(crops)).to(tokenizer.device)
+        images = from_uint8(stack(crops)).to(tokenizer.device)
         save(target, names, tokenizer.reconstruct(images, ids(names), seed))
 
     tokenizer.check_sides(torch.empty(0, 3, cut.side, cut.side))
@@ -112,9 +112,9 @@ def through(
         except MsddError as error:
             return error
 
-    starts = range(0, len(names), batch)
+    ranges = (range(len(names))[k : k + batch] for k in range(0, len(names), batch))
     with Progress(label, len(names)) as progress:
-        for places, found in ahead(attempt, (range(len(names))[k : k + batch] for k in starts)):
+        for places, found in read_ahead(attempt, ranges):
             bad += [item for item in found if isinstance(item, MsddError)]
             pairs = zip((names[i] for i in places), found, strict=True)
             if good := [pair for pair in pairs if not isinstance(pair[1], MsddError)]:

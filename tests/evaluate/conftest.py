@@ -17,8 +17,11 @@ from msdd.evaluate import protocols, reference_statistics
 from msdd.weights import pretrained
 
 TWO_CROPS = """
-first: { crop: adm, fid: { levels: shift, features: efficientnet-lite0 } }
-second: { crop: lanczos, psnr: { levels: none, pool: 1 }, ssim: { levels: round, range: 2 } }
+first: { crop: adm, fid: { quantisation: shift, features: efficientnet-lite0 } }
+second:
+  crop: lanczos
+  psnr: { quantisation: none, pool: 1 }
+  ssim: { quantisation: round, range: 2 }
 """
 
 
@@ -53,7 +56,9 @@ def own_cache(tmp_path_factory) -> Iterator[None]:
     """Statistics of reference sets are kept apart from the user's."""
     folder = tmp_path_factory.mktemp("statistics")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reference_statistics, "cached", lambda wanted: folder / f"{wanted.key}.npz")
+        patch.setattr(
+            reference_statistics, "cache_path", lambda wanted: folder / f"{wanted.key}.npz"
+        )
         yield
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
-from msdd.evaluate import protocols, report
+from msdd.evaluate import passes, protocols, reference_statistics, report
 from msdd.evaluate.distributed import Team
-from msdd.evaluate.named import Subject
+from msdd.evaluate.sources import Subject
 
 SIDE = 64
 CPU = torch.device("cpu")
@@ -31,5 +31,14 @@ def small(names: list[str]) -> dict:
 
 def evaluated(folder: Path, chosen: dict, team: Team | None = None, subject=SUBJECT, **more):
     """The report on `faded` in batches of 2."""
-    settings = report.Settings(2, CPU, **more)
-    return report.tokenizer(subject, folder, chosen, settings, team or Team())
+    return measured(passes.of_tokenizer(subject, folder, chosen, CPU), team, **more)
+
+
+def measured(evaluation: passes.Evaluation, team: Team | None = None, **more) -> dict:
+    """The report of the first process, in batches of 2."""
+    settings, team = report.Settings(2, CPU, **more), team or Team()
+    asked = (settings.reference, settings.export)
+    reference_statistics.check_options(evaluation.protocols, *asked)
+    found = {} if team.rank else report.opening(evaluation, settings)
+    report.measure(evaluation, found, settings, team)
+    return found

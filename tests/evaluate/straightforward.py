@@ -24,7 +24,7 @@ from PIL import Image
 from random_inception import random_inception
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from msdd.data.image_folder import stacked
+from msdd.data.image_folder import stack
 from msdd.data.photographs import image_names, read_photograph
 from msdd.data.pixels import from_uint8
 from msdd.evaluate.accumulator import FEATURE_BATCH
@@ -120,7 +120,7 @@ def compare(originals: np.ndarray, made: np.ndarray, net: str, batch: int) -> No
     apart = dict.fromkeys(metrics, 0.0)
     for part in split(len(made), batch):
         arrays = originals[part.start : part.stop], made[part.start : part.stop]
-        tensors, taken = timed(lambda *both: [stacked(images) for images in both], *arrays)
+        tensors, taken = timed(lambda *both: [stack(images) for images in both], *arrays)
         seconds["arrays"].append((0.0, taken / len(part)))
         for name, (slow, fast) in metrics.items():
             (a, slow_seconds), (b, fast_seconds) = timed(slow, *arrays), timed(fast, *tensors)
@@ -161,7 +161,7 @@ def compare_distances(originals: np.ndarray, made: np.ndarray, name: str, batch:
     began = time.perf_counter()
     with torch.inference_mode():
         for images in (originals, made):
-            parts = [stacked(images[p.start : p.stop]) for p in split(len(images), batch)]
+            parts = [stack(images[p.start : p.stop]) for p in split(len(images), batch)]
             sides.append([network(part.float() / 127.5 - 1) for part in parts])
     print(f"features of {name}: {1e3 * (time.perf_counter() - began) / len(made):.1f} ms an image")
     began = time.perf_counter()
@@ -193,7 +193,7 @@ def official_features(network: torch.nn.Module, paths: list[Path]) -> np.ndarray
 
 @torch.inference_mode()
 def fast_features(network: torch.nn.Module, paths: list[Path]) -> torch.Tensor:
-    images = from_uint8(stacked([read_photograph(path) for path in paths]))
+    images = from_uint8(stack([read_photograph(path) for path in paths]))
     return torch.cat([network(part) for part in images.split(FEATURE_BATCH)])
 
 

@@ -30,13 +30,13 @@ def test_two_folders_give_a_table_and_a_file_of_figures(folders, tmp_path, capsy
     msdd, ssdd = (report["protocols"][name] for name in ("msdd", "ssdd"))
     psnr = straightforward.psnr_of_each(*sides)
     assert msdd["per_image"]["psnr"] == pytest.approx(psnr, rel=1e-12)
-    assert msdd["figures"]["psnr"]["mean"] == pytest.approx(np.mean(psnr))
+    assert msdd["metrics"]["psnr"]["mean"] == pytest.approx(np.mean(psnr))
     for entry, data_range in ((msdd, 2), (ssdd, 1)):
         expected = straightforward.ssim_of_each(*sides, data_range)
         assert entry["per_image"]["ssim"] == pytest.approx(expected, abs=1e-6)
-    assert ssdd["figures"]["psnr"]["mean"] < msdd["figures"]["psnr"]["mean"]
+    assert ssdd["metrics"]["psnr"]["mean"] < msdd["metrics"]["psnr"]["mean"]
     said = capsys.readouterr().out
-    mean = msdd["figures"]["psnr"]["mean"]
+    mean = msdd["metrics"]["psnr"]["mean"]
     assert f"msdd      {mean:.2f} [" in said and "only the metric half" in said
     assert "dreamsim is not measured: " in said
 
@@ -112,7 +112,7 @@ def test_an_exact_image_is_named_and_rows_stand_as_asked(folders, tmp_path, caps
     said, report = capsys.readouterr().out, json.loads(file.read_text())
     assert "msdd: PSNR is infinite, because deep/3 is reproduced exactly" in said
     assert [line.split()[0] for line in said.splitlines()[1:3]] == ["msdd", "dito"]
-    psnr, telling = report["protocols"]["msdd"]["per_image"]["psnr"], report["telling"]["files"]
+    psnr, telling = report["protocols"]["msdd"]["per_image"]["psnr"], report["extremes"]["files"]
     assert telling["best"] == {"name": "deep/3", "psnr": None}
     worst = min(value for value in psnr if value is not None)
     assert telling["worst"]["psnr"] == pytest.approx(worst)

@@ -6,15 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from faded import CPU, SIDE, evaluated, small
+from faded import SIDE, evaluated, measured, small
 from PIL import Image
 
 from msdd.errors import MsddError
-from msdd.evaluate import protocols, report
-from msdd.evaluate.distributed import Team
-from msdd.evaluate.named import Subject
-from msdd.evaluate.summary import groups
+from msdd.evaluate import passes, protocols
+from msdd.evaluate.sources import Subject
 from msdd.evaluate.text import notes
+from msdd.metrics.pooling import group_psnr
 
 pytestmark = pytest.mark.usefixtures("own_cache", "one_thread")
 
@@ -24,19 +23,19 @@ def test_pooling_more_lowers_psnr(photographs, tmp_path):
     file = tmp_path / "pools.yaml"
     file.write_text(
         "\n".join(
-            f"{name}: {{ crop: adm, psnr: {{ levels: round, pool: {pool} }} }}"
+            f"{name}: {{ crop: adm, psnr: {{ quantisation: round, pool: {pool} }} }}"
             for name, pool in {"image": 1, "five": 5, "three": 3, "all": "all"}.items()
         )
     )
     found = evaluated(photographs, protocols.load([str(file)]))["protocols"]
-    means = {name: entry["figures"]["psnr"]["mean"] for name, entry in found.items()}
+    means = {name: entry["metrics"]["psnr"]["mean"] for name, entry in found.items()}
     assert means["all"] == pytest.approx(means["five"], abs=1e-9)  # there are 5 images
     assert means["all"] < means["three"] < means["image"]
 
 
 def test_groups_have_the_mean_of_their_images():
     errors = np.array([0.1, 0.2, 0.3, 0.4, 0.6])
-    found = groups(errors, 2)
+    found = group_psnr(errors, 2)
     assert len(found) == 3
     expected = -10 * np.log10([0.15, 0.15, 0.35, 0.35, 0.6])
     assert found.mean() == pytest.approx(expected.mean(), rel=1e-12)
@@ -60,14 +59,14 @@ def test_known_noise_has_known_psnr(tmp_path, level):
         )
     entry = of_folders(tmp_path)
     assert len(entry["per_image"]["ssim"]) == 3
-    assert entry["figures"]["psnr"]["mean"] == pytest.approx(20 * np.log10(255 / level), rel=1e-12)
+    assert entry["metrics"]["psnr"]["mean"] == pytest.approx(20 * np.log10(255 / level), rel=1e-12)
 
 
 def of_folders(root: Path, features: str = "none") -> dict:
     """`primary` without LPIPS."""
     primary = protocols.load(["primary"])["primary"].with_features(features)
     chosen = {"primary": primary.model_copy(update={"lpips": None})}
-    found = report.folders(root / "o", root / "r", chosen, report.Settings(2, CPU), Team())
+    found = measured(passes.of_folders(root / "o", root / "r", chosen))
     return found["protocols"]["primary"]
 
 
@@ -75,11 +74,11 @@ def test_identical_folders_are_at_0_and_infinity(photographs, tmp_path):
     for folder in ("o", "r"):
         (tmp_path / folder).symlink_to(photographs)
     entry = of_folders(tmp_path, "efficientnet-lite0")
-    assert entry["figures"]["psnr"] == {"mean": None, "low": None, "high": None, "infinite": True}
+    assert entry["metrics"]["psnr"] == {"mean": None, "low": None, "high": None, "infinite": True}
     assert entry["per_image"]["psnr"] == [None] * 5
-    assert entry["figures"]["ssim"]["mean"] == 1
-    assert 0 <= entry["figures"]["fd_efficientnet_lite0"] < 1e-8
-    assert entry["figures"]["kd_efficientnet_lite0"]["mean"] == 0
+    assert entry["metrics"]["ssim"]["mean"] == 1
+    assert 0 <= entry["metrics"]["fd_efficientnet_lite0"] < 1e-8
+    assert entry["metrics"]["kd_efficientnet_lite0"]["mean"] == 0
     json.dumps(entry, allow_nan=False)
 
 
@@ -92,7 +91,7 @@ def test_statistics_of_the_originals_are_kept_exported_and_read(photographs, tmp
     assert first == found
     assert given["protocols"] == first["protocols"] and given["reference"] == str(file)
     with pytest.raises(
-        MsddError, match="statistics of preparation 'bilinear crop of 64 px, levels"
+        MsddError, match="statistics of preparation 'bilinear crop of 64 px, quantisation"
     ):
         evaluated(photographs, small(["msdd"]), reference=file)
     np.savez(file, mu=np.zeros(2048), sigma=np.eye(2048))
@@ -139,9 +138,7 @@ def test_only_ssim_needs_its_window(tmp_path):
     with pytest.raises(MsddError, match="0 has 6 x 9 pixels: SSIM needs 7 a side"):
         of_folders(tmp_path)
     dito = protocols.load(["dito"])["dito"].with_features("none")
-    found = report.folders(
-        tmp_path / "o", tmp_path / "r", {"dito": dito}, report.Settings(2, CPU), Team()
-    )
+    found = measured(passes.of_folders(tmp_path / "o", tmp_path / "r", {"dito": dito}))
     assert found["protocols"]["dito"]["per_image"] == {"psnr": [None] * 2}
 
 

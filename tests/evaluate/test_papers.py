@@ -11,7 +11,7 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 from msdd.data.centre_crops import CROPS
-from msdd.data.image_folder import stacked
+from msdd.data.image_folder import stack
 from msdd.metrics.frechet import Moments, frechet_distance
 from msdd.weights.pretrained import feature_network, lpips_network
 
@@ -90,7 +90,7 @@ def slow_figures(folder: Path, name: str) -> dict[str, float]:
     crop, psnr_of, pool, ssim_of, data_range, lpips_of, nets, features_of = REFERENCES[name]
     images = [Image.open(folder / file).convert("RGB") for file in NAMES]
     u = np.stack([np.asarray(CROPS[crop](image, SIDE)) for image in images])
-    x = faded(stacked(u).float() / 127.5 - 1).permute(0, 2, 3, 1).numpy()
+    x = faded(stack(u).float() / 127.5 - 1).permute(0, 2, 3, 1).numpy()
     found = {}
     if features_of:
         found["fd_efficientnet_lite0"] = slow_distance(*map(np.float64, features_of(u, x)))
@@ -116,7 +116,7 @@ def all_seven(photographs) -> dict:
 
 @pytest.mark.parametrize("name", REFERENCES)
 def test_a_protocol_is_what_the_papers_code_does(photographs, all_seven, name):
-    figures = all_seven["protocols"][name]["figures"]
+    figures = all_seven["protocols"][name]["metrics"]
     found = {k: v["mean"] if isinstance(v, dict) else v for k, v in figures.items()}
     expected = slow_figures(photographs, name)
     if distance := expected.pop("fd_efficientnet_lite0", None):
@@ -125,5 +125,5 @@ def test_a_protocol_is_what_the_papers_code_does(photographs, all_seven, name):
 
 
 def test_dreamsim_is_told_to_be_missing(all_seven):
-    assert "dreamsim" not in all_seven["protocols"]["ssdd"]["figures"]
+    assert "dreamsim" not in all_seven["protocols"]["ssdd"]["metrics"]
     assert all_seven["missing"]["dreamsim"].startswith(("the package", "its weights"))

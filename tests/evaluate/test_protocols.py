@@ -1,9 +1,13 @@
 """Protocols as data: the built-in ones, a user's, and what is wrong with a file."""
 
+from typing import get_args
+
 import pytest
 
 from msdd.errors import MsddError
 from msdd.evaluate.protocols import builtin, load
+from msdd.params import sections
+from msdd.params.checks import WITHOUT_PSNR
 
 NAMES = {"primary", "msdd", "llamagen", "ssdd", "flowmo", "dito", "titok"}
 
@@ -13,14 +17,20 @@ def test_every_fact_of_the_built_in_ones_has_its_source():
     assert found.keys() == NAMES
     for name, protocol in found.items():
         facts = protocol.model_dump(exclude_none=True, exclude={"sources", "kid"}).keys()
-        assert name == "primary" or {*facts, "levels", "reference"} <= protocol.sources.keys()
+        assert name == "primary" or {*facts, "quantisation", "reference"} <= protocol.sources.keys()
+
+
+def test_params_name_all_built_in_ones_and_know_which_have_no_psnr():
+    assert set(get_args(sections.Protocol)) == NAMES
+    without = {name for name, protocol in load(builtin()).items() if protocol.psnr is None}
+    assert set(WITHOUT_PSNR) == without
 
 
 def test_a_few_lines_make_a_protocol(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text(
         "adm-flowmo: { base: flowmo, crop: adm, kid: true }\n"
-        "short: { crop: adm, ssim: { levels: none, range: 1 } }\n"
+        "short: { crop: adm, ssim: { quantisation: none, range: 1 } }\n"
     )
     found = load(["dito", str(file)])
     assert list(found) == ["dito", "adm-flowmo", "short"]
@@ -34,11 +44,18 @@ def test_a_few_lines_make_a_protocol(tmp_path):
     [
         ("a: { crop: box }", 'a: crop is "box"; it must be one of adm, bilinear'),
         (
-            "a: { crop: adm, psnr: { levels: round, pool: 0 } }",
+            "a: { crop: adm, psnr: { quantisation: round, pool: 0 } }",
             "psnr.pool is 0; it must be a whole",
         ),
-        ("a: { crop: adm, psnr: { levels: rund, pool: 1 } }", 'psnr.levels is "rund"'),
-        ("a: { crop: adm, ssim: { levels: round, rnge: 1 } }", "ssim.rnge .* did you mean range"),
+        ("a: { crop: adm, psnr: { quantisation: rund, pool: 1 } }", 'psnr.quantisation is "rund"'),
+        (
+            "a: { crop: adm, ssim: { quantisation: round, rnge: 1 } }",
+            "ssim.rnge .* did you mean range",
+        ),
+        (
+            "a: { crop: adm, psnr: { levels: round, pool: 1 } }",
+            "psnr.levels is now psnr.quantisation; rename it",
+        ),
         ("a: { base: flomo }", "a: base is flomo; it must be one of primary"),
         ("a: { base: dito, fid: null, kid: true }", "a: kid is true; it needs fid"),
         ("- adm", "must be a table of protocols by name"),
@@ -73,7 +90,12 @@ def test_files_take_the_metric_half():
     whole = load(["flowmo"])["flowmo"]
     half = whole.for_files()
     assert half.psnr.pool == 5 and half.fid.resize == "pytorch_fid"
-    assert {half.psnr.levels, half.ssim.levels, half.lpips.levels, half.fid.levels} == {"none"}
+    assert {
+        half.psnr.quantisation,
+        half.ssim.quantisation,
+        half.lpips.quantisation,
+        half.fid.quantisation,
+    } == {"none"}
 
 
 def test_another_network_is_never_called_inception():

@@ -1,14 +1,24 @@
-"""Evaluation as a stage: figures that can be computed by hand, files, and a bad reconstruction."""
+"""Evaluation as a stage: metrics that can be computed by hand, files, interruptions, processes."""
 
+import multiprocessing
+import os
 import shutil
+import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from faded import measured
+from forked import of_first
+from PIL import Image
 
+from msdd.data.pixels import to_uint8
 from msdd.data.shards import Crops
 from msdd.errors import MsddError
-from msdd.evaluate.measure import measure
+from msdd.evaluate import checkpoint, passes, stage
+from msdd.evaluate.passes import Evaluation, Pass
+from msdd.evaluate.sources import Prepared
 from msdd.evaluate.stage import run, run_baseline
 from msdd.files import read_json
 from msdd.params.schema import Params
@@ -38,7 +48,7 @@ def test_mean_colour_is_what_numpy_says(params, workdir):
     metrics = run_baseline(params, "mean-colour", workdir)
     images = held_out(workdir)
     flat = images.mean((1, 2), keepdims=True).round()
-    found = read_json(workdir / layout.baseline("mean-colour"))
+    found = read_json(workdir / layout.baseline("mean-colour"))["protocols"]["primary"]
     assert found["per_image"]["psnr"] == pytest.approx(decibels(images, flat), abs=1e-6)
     assert metrics["psnr"]["mean"] == pytest.approx(np.mean(found["per_image"]["psnr"]))
     assert metrics["psnr"]["low"] < metrics["psnr"]["mean"] < metrics["psnr"]["high"]
@@ -55,9 +65,12 @@ def test_an_evaluation_says_what_was_measured_and_repeats_its_bytes(params, trai
     expected = {"decode": "teacher", "of": "msdd", "student": None, "protocol": "primary"}
     expected |= {"steps": [2, 2], "guidance": [1.5, 1.5], "nfe": 8, "scales": [8, 16]}
     assert expected.items() <= found.items()
-    assert found["metrics"] == metrics and found["ids"] == list(range(IMAGES))
+    primary = found["protocols"]["primary"]
+    assert primary["metrics"] == metrics and found["names"] == list(map(str, range(IMAGES)))
     decoded = np.load(layout.samples(path)).astype(np.float64)
-    assert found["per_image"]["psnr"] == pytest.approx(decibels(held_out(root), decoded), abs=1e-9)
+    assert primary["per_image"]["psnr"] == pytest.approx(
+        decibels(held_out(root), decoded), abs=1e-9
+    )
     assert {"seconds", "device", "batch", "provenance"} <= read_json(layout.timing(path)).keys()
     run(params, "teacher", root)
     assert path.read_bytes() == first
@@ -72,11 +85,104 @@ class Broken(MeanColour):
 
 def test_a_reconstruction_that_is_no_number_names_its_image(params, prepared):
     crops = Crops(prepared / layout.prepared(), "held_out")
-    settings = params.evaluate.model_copy(update={"batch": IMAGES})
+    source = Prepared(crops, IMAGES, Broken(16), "key", 0, "fp32", torch.device("cpu"))
     with pytest.raises(MsddError, match="image 5 contains nan"):
-        measure("broken", Broken(16), crops, settings, 0, torch.device("cpu"))
+        list(source.batches([range(IMAGES)]))
 
 
 def test_an_unknown_baseline_is_named(params, prepared):
     with pytest.raises(MsddError, match="no baseline 'black'; there are mean-colour, bicubic"):
         run_baseline(params, "black", prepared)
+
+
+@pytest.fixture(scope="module")
+def two(params) -> Params:
+    """Two protocols with KID, one of which pools over images, in batches of 2."""
+    more = {"protocols": ("ssdd", "primary"), "kid": True, "batch": 2, "lpips": ("alex",)}
+    return params.model_copy(update={"evaluate": params.evaluate.model_copy(update=more)})
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(two, trained, tmp_path_factory) -> tuple[dict[str, bytes], dict]:
+    """What a run in one go leaves behind, and its metrics file."""
+    root = shutil.copytree(trained, tmp_path_factory.mktemp("uninterrupted") / "work")
+    run(two, "teacher", root)
+    return files(root), read_json(root / TEACHER)
+
+
+TEACHER = layout.evaluation("msdd", None, "teacher")
+
+
+def files(root: Path) -> dict[str, bytes]:
+    """Without those that tell of time."""
+    made = [TEACHER, layout.samples(TEACHER), layout.pyramid(TEACHER)]
+    return {path.name: (root / path).read_bytes() for path in made}
+
+
+def test_several_protocols_and_kid(uninterrupted):
+    """The first is the one that tables show; LPIPS has the trunks that both sides name."""
+    _, found = uninterrupted
+    assert found["protocol"] == "ssdd" and found["protocols"].keys() == {"ssdd", "primary"}
+    ssdd, primary = (found["protocols"][name]["metrics"] for name in ("ssdd", "primary"))
+    assert ssdd["psnr"]["mean"] < primary["psnr"]["mean"]
+    for metrics in (ssdd, primary):
+        assert {"lpips_alex", "fd_efficientnet_lite0", "kd_efficientnet_lite0"} < metrics.keys()
+        assert "lpips_vgg" not in metrics
+    psnr = found["protocols"]["primary"]["per_image"]["psnr"]
+    worst, best = (found["extremes"]["held_out"][word] for word in ("worst", "best"))
+    assert [worst["psnr"], best["psnr"]] == pytest.approx([min(psnr), max(psnr)])
+    assert found["names"][np.argmin(psnr)] == worst["name"]
+
+
+def killed_in_the_third_batch(params: Params, root: Path) -> None:
+    """A process that is killed, with its state saved after every batch."""
+    decode, batches = stage.MSDD.decode, []
+
+    def dying(self, *arguments):
+        batches.append(0)
+        if len(batches) == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return decode(self, *arguments)
+
+    checkpoint.SAVE_SECONDS, stage.MSDD.decode = 0, dying
+    run(params, "teacher", root)
+
+
+def test_a_killed_evaluation_resumes_and_leaves_the_same_bytes(
+    two, trained, uninterrupted, tmp_path, capsys
+):
+    root = shutil.copytree(trained, tmp_path / "work")
+    context = multiprocessing.get_context("fork")
+    process = context.Process(target=killed_in_the_third_batch, args=(two, root))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL and not (root / TEACHER).exists()
+    run(two, "teacher", root)
+    assert "evaluate teacher: resuming after 4 of 6 images" in capsys.readouterr().err
+    assert files(root) == uninterrupted[0]
+    assert not (root / layout.checkpoint(TEACHER) / "state").exists()
+    assert read_json(layout.timing(root / TEACHER))["seconds"] > 0
+
+
+def test_two_processes_leave_the_same_bytes(two, trained, uninterrupted, tmp_path):
+    root = shutil.copytree(trained, tmp_path / "work")
+    metrics = of_first(2, run, two, "teacher", root)
+    assert metrics == uninterrupted[1]["protocols"]["ssdd"]["metrics"]
+    assert files(root) == uninterrupted[0]
+
+
+def test_crops_and_their_files_have_the_same_metrics(two, prepared, tmp_path):
+    """The pipeline's source, and two folders of what it saw."""
+    chosen = stage.protocols_of(two.evaluate)
+    crops = Crops(prepared / layout.prepared(), "held_out")
+    source = Prepared(crops, IMAGES, MeanColour(16), "key", 0, "fp32", torch.device("cpu"))
+    ours = measured(Evaluation({}, list(chosen), [Pass("a", source, chosen, "a")]), cache=False)
+    for batch in source.batches([range(IMAGES)]):
+        for folder, side in (("o", batch[0].originals), ("r", to_uint8(batch[0].reconstructions))):
+            (tmp_path / folder).mkdir()
+            for name, image in zip(source.names, side.permute(0, 2, 3, 1).numpy(), strict=True):
+                Image.fromarray(image).save(tmp_path / folder / f"{name}.png")
+    theirs = measured(passes.of_folders(tmp_path / "o", tmp_path / "r", chosen), cache=False)
+    for name in chosen:
+        for key in ("metrics", "per_image"):
+            assert ours["protocols"][name][key] == theirs["protocols"][name][key]

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from msdd.data.image_folder import images_digest
 from msdd.errors import MsddError
+from msdd.evaluate.accumulator import Sums
 from msdd.evaluate.reference_statistics import (
     Reference,
-    cached,
-    find,
+    cache_path,
+    cache_statistics,
     identity,
-    images_digest,
-    keep,
     read,
+    read_cached,
     write,
 )
 from msdd.metrics.frechet import Moments, frechet_distance
@@ -62,13 +63,16 @@ def test_pytorch_fid_reads_ours_and_we_read_its(tmp_path):
 
 def test_kept_statistics_are_found_for_the_same_set_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert find(OF) is None
-    keep(reference())
-    assert torch.equal(find(OF).covariance, reference().covariance)
+    assert read_cached(OF) is None
+    sums = Sums(8, True, torch.device("cpu"))
+    sums.update(range(30), torch.randn(30, 8, generator=torch.Generator().manual_seed(0)))
+    kept = cache_statistics(OF, sums)
+    for name in ("covariance", "features"):
+        assert torch.equal(getattr(read_cached(OF), name), getattr(kept, name))
     for name in ("images", "preparation", "features", "weights", "resize"):
-        assert find(replace(OF, **{name: "other"})) is None
-    cached(OF).write_bytes(b"half a file")
-    assert find(OF) is None
+        assert read_cached(replace(OF, **{name: "other"})) is None
+    cache_path(OF).write_bytes(b"half a file")
+    assert read_cached(OF) is None
 
 
 @pytest.mark.parametrize("name", ["images", "preparation", "weights", "resize"])

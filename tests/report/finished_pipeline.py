@@ -151,8 +151,10 @@ def evaluation(root: Path, path: Path, row: dict, held_out: np.ndarray, noise: f
     metrics["fd_efficientnet_lite0"] = 12.3456
     lpips = (noise / 100 + random.normal(0, 0.01, len(psnr))).tolist()
     per_image = {"psnr": psnr.tolist(), "lpips_alex": lpips, "lpips_vgg": lpips}
-    figures = {"images": IMAGES, "protocol": "primary", "ids": list(range(IMAGES))}
-    write_json(root / path, row | figures | {"metrics": metrics, "per_image": per_image})
+    of = {"images": IMAGES, "protocol": "primary", "names": list(map(str, range(IMAGES)))}
+    rules = {"crop": "adm", "psnr": {"quantisation": "round", "pool": 1}}
+    entry = {"protocol": rules, "metrics": metrics, "per_image": per_image}
+    write_json(root / path, row | of | {"digest": "d", "protocols": {"primary": entry}})
     np.save(root / layout.samples(path), made[:KEPT])
 
 

@@ -6,6 +6,7 @@ import pytest
 from msdd.files import read_json, write_json
 from msdd.pipeline import layout
 from msdd.report import ablation
+from msdd.report.results import read_evaluation
 
 
 def parts(root):
@@ -43,7 +44,7 @@ def test_rows_compare_the_same_crops_and_judge(finished):
     assert list(comparisons["verdict"]) == ["as expected", "as expected", "not as expected"]
     assert list(comparisons.index) == ["finetuning", "joint", "floor"]
     row = comparisons.loc["finetuning"]
-    of, against = (read_json(root / file) for file in row["file"].split("; "))
+    of, against = (read_evaluation(root / file) for file in row["file"].split("; "))
     assert (of["decode"], against["decode"]) == ("student-finetuned", "student")
     assert row["psnr_of"] == pytest.approx(of["metrics"]["psnr"]["mean"], rel=1e-15)
     assert row["nfe_against"] == against["nfe"]

@@ -20,7 +20,7 @@ def timed(*names: str, random: bool = True) -> dict:
     return document() | {"rows": rows, "systems": systems, "random": random}
 
 
-def evaluated(name: str, **figures: object) -> dict:
+def evaluated(name: str, **metrics: object) -> dict:
     """What `msdd evaluate --tokenizer NAME --json FILE` writes, in part."""
     return {
         "tokenizer": name,
@@ -29,7 +29,11 @@ def evaluated(name: str, **figures: object) -> dict:
         "images": 500,
         "resolution": 256,
         "description": {"nfe": 25},
-        "protocols": {"flowmo": {"figures": {"psnr": 1.0}}, "primary": {"figures": figures}},
+        "protocol": "flowmo",
+        "protocols": {
+            "flowmo": {"protocol": {}, "metrics": {"psnr": 1.0}, "per_image": {}},
+            "primary": {"protocol": {}, "metrics": metrics, "per_image": {}},
+        },
     }
 
 
@@ -63,7 +67,7 @@ def test_what_was_timed_has_its_speed_and_the_rest_still_says_so(finished):
     assert "timed at their published sizes on Some CPU" in text and "weights: random" in text
 
 
-def test_what_was_evaluated_has_its_figures(finished):
+def test_what_was_evaluated_has_its_metrics(finished):
     figures = {"psnr": {"mean": 22.5, "low": 22.0, "high": 23.0}, "fd_inception": 1.25}
     file = layout.systems() / "flowmo-lo.json"
     write_json(finished[1] / file, evaluated("flowmo-lo", **figures))
@@ -73,7 +77,7 @@ def test_what_was_evaluated_has_its_figures(finished):
     assert (found["file"], found["protocol"]) == (file.as_posix(), "primary")
     assert found["nfe"] == 25 and pd.isna(found["rfid"])
     assert "500 images at 256 px by protocol primary; weights x.pth (0123456789ab); on Some" in text
-    assert "Some GPU. All figures are in reports/systems/flowmo-lo.json. Commit: 0a1b2c" in text
+    assert "Some GPU. All metrics are in reports/systems/flowmo-lo.json. Commit: 0a1b2c" in text
 
 
 def test_what_was_evaluated_and_timed_names_both_files(finished):
@@ -94,10 +98,10 @@ def test_ratios_to_a_decoder_of_ours_stand_beside_the_papers(finished):
     assert "Other systems' images/s: decoding alone, all in one run" in text
 
 
-def test_a_file_with_figures_of_another_system_is_told(finished):
+def test_a_file_with_metrics_of_another_system_is_told(finished):
     params, root = finished
     write_json(root / layout.systems() / "llamagen-16.json", evaluated("titok-s-128", ssim=0.5))
-    with pytest.raises(MsddError, match="figures of titok-s-128; name it titok-s-128.json"):
+    with pytest.raises(MsddError, match="metrics of titok-s-128; name it titok-s-128.json"):
         table1.run(params, root)
 
 

@@ -6,6 +6,7 @@ from msdd.errors import MsddError
 from msdd.files import read_json
 from msdd.pipeline import layout
 from msdd.report import published, table1
+from msdd.report.results import read_evaluation
 
 
 def table(root, kind):
@@ -41,7 +42,7 @@ def test_every_published_figure_has_its_source(groups):
 def test_every_measured_number_stands_in_the_file_it_names(finished, groups):
     _, root = finished
     for _, row in groups[-1].iterrows():
-        result = read_json(root / row["file"])
+        result = read_evaluation(root / row["file"])
         timing = read_json(root / layout.timing(layout.Path(row["file"])))
         assert row["images_per_second"] == timing["images_per_second"]
         for name, value in result["metrics"].items():

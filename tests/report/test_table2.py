@@ -7,6 +7,7 @@ from msdd.errors import MsddError
 from msdd.files import read_json, write_json
 from msdd.pipeline import layout
 from msdd.report import figures, table2
+from msdd.report.results import read_evaluation
 
 TEACHER = layout.evaluation("msdd", None, "teacher")
 STUDENT = layout.evaluation("msdd", "msdd-1step", "student")
@@ -46,8 +47,8 @@ def test_difference_is_paired_with_the_mean_colour(finished):
     params, root = finished
     table2.run(params, root)
     row = rows(root).loc["teacher"]
-    teacher = read_json(root / TEACHER)
-    floor = read_json(root / layout.baseline("mean-colour"))
+    teacher = read_evaluation(root / TEACHER)
+    floor = read_evaluation(root / layout.baseline("mean-colour"))
     gain = np.subtract(teacher["per_image"]["psnr"], floor["per_image"]["psnr"])
     assert row["psnr_gain"] == pytest.approx(gain.mean())
     error = gain.std() / len(gain) ** 0.5
@@ -123,7 +124,7 @@ def test_markdown_says_protocol_photographs_device_commit_and_files(finished):
 
 def test_other_images_or_a_missing_file_are_clear_errors(finished):
     params, root = finished
-    write_json(root / TEACHER, read_json(root / TEACHER) | {"ids": list(range(1, 41))})
+    write_json(root / TEACHER, read_json(root / TEACHER) | {"names": list(map(str, range(1, 41)))})
     with pytest.raises(MsddError, match="teacher.json and .*different images"):
         table2.run(params, root)
     (root / TEACHER).unlink()

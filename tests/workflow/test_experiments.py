@@ -28,7 +28,7 @@ def differences(repo, a, b):
     """What `dvc params diff` and `dvc metrics diff` tell of two experiments."""
     params = repo.params.diff(a, b)["diff"]["params.yaml"]["decodes.teacher.steps"]
     metrics = repo.metrics.diff(a, b)["diff"]["runs/msdd/stage1/eval/teacher.json"]
-    return {params["old"], params["new"]}, metrics["metrics.psnr.mean"]
+    return {params["old"], params["new"]}, metrics["protocols.primary.metrics.psnr.mean"]
 
 
 def experiments(database):

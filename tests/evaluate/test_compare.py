@@ -30,7 +30,7 @@ def test_two_runs_are_told_apart_image_by_image(folders, tmp_path, capsys):
 
 
 def figure(report: dict, protocol: str) -> float:
-    return report["protocols"][protocol]["figures"]["psnr"]["mean"]
+    return report["protocols"][protocol]["metrics"]["psnr"]["mean"]
 
 
 def test_a_difference_is_that_of_the_means(folders, tmp_path, capsys):
@@ -64,7 +64,7 @@ def test_one_group_of_images_has_no_interval(folders, tmp_path, capsys):
     for folder in ("o/deep", "r/deep"):
         shutil.rmtree(root / folder)
     assert run(root, "--protocol", "flowmo", "--json", str(file)) == 0
-    psnr = json.loads(file.read_text())["protocols"]["flowmo"]["figures"]["psnr"]
+    psnr = json.loads(file.read_text())["protocols"]["flowmo"]["metrics"]["psnr"]
     assert psnr["low"] is None and f"flowmo    {psnr['mean']:.2f}  " in capsys.readouterr().out
     path = root / "r/2.webp"
     Image.open(path).point(lambda level: level // 2).save(path, lossless=True)
@@ -88,7 +88,7 @@ def test_other_originals_are_refused_before_anything_is_measured(folders, tmp_pa
     assert run(root, *more) == 1
     told = "has 6 images, this run 5; the first that differs: 2"
     assert told in capsys.readouterr().err
-    what = ["--tokenizer", "test_subject:brighter", "--images", str(folders / "o")]
+    what = ["--tokenizer", "test_named:brighter", "--images", str(folders / "o")]
     what += ["--protocol", "msdd", "--features", "none", "--resolution"]
     assert main(["evaluate", *what, "32", "--json", str(file)]) == 0
     capsys.readouterr()

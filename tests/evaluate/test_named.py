@@ -13,11 +13,11 @@ from skimage import data
 
 from msdd.cli import main
 from msdd.evaluate import loop
-from msdd.evaluate.named import Decoding, opened
+from msdd.evaluate.named import Decoding, open_subject
 
 
 def brighter(images: torch.Tensor) -> torch.Tensor:
-    """What the command is given as `test_subject:brighter`."""
+    """What the command is given as `test_named:brighter`."""
     return images + 2 / 255
 
 
@@ -25,7 +25,7 @@ def test_any_callable_is_a_tokenizer(tmp_path, capsys):
     """One level up everywhere: 48.13 dB, and no rule but truncation sees it otherwise."""
     for k in range(3):
         Image.fromarray(data.astronaut()[90 * k :][:80] // 2).save(tmp_path / f"{k}.jpg")
-    what = ["--tokenizer", "test_subject:brighter", "--images", str(tmp_path), "--resolution", "32"]
+    what = ["--tokenizer", "test_named:brighter", "--images", str(tmp_path), "--resolution", "32"]
     how = ["--features", "none", "--protocol", "msdd", "--protocol", "dito"]
     assert main(["evaluate", *what, *how]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -37,7 +37,7 @@ def noisy(images: torch.Tensor) -> torch.Tensor:
 
 
 def test_noise_of_a_callable_depends_on_the_seed_alone(folders, tmp_path):
-    what = ["--tokenizer", "test_subject:noisy", "--images", str(folders / "o")]
+    what = ["--tokenizer", "test_named:noisy", "--images", str(folders / "o")]
     how = ["--resolution", "32", "--features", "none", "--protocol", "msdd", "--batch", "2"]
     state, found = torch.get_rng_state(), []
     for k, seed in enumerate("001"):
@@ -54,10 +54,10 @@ def loud(images: torch.Tensor) -> torch.Tensor:
 
 
 def test_a_range_that_is_not_the_expected_one_is_told_once(folders, capsys):
-    what = ["--tokenizer", "test_subject:loud", "--images", str(folders / "o"), "--batch", "2"]
+    what = ["--tokenizer", "test_named:loud", "--images", str(folders / "o"), "--batch", "2"]
     how = ["--resolution", "32", "--features", "none", "--protocol", "msdd"]
     assert main(["evaluate", *what, *how]) == 0
-    assert capsys.readouterr().err.count("test_subject:loud makes values far outside [-1, 1]") == 1
+    assert capsys.readouterr().err.count("test_named:loud makes values far outside [-1, 1]") == 1
 
 
 def interrupted(images: torch.Tensor) -> torch.Tensor:
@@ -74,7 +74,7 @@ calls: list[int] = []
 @pytest.mark.parametrize("kept", [True, False])
 def test_what_is_said_of_an_interruption_holds(folders, tmp_path, capsys, kept):
     calls.clear()
-    what = ["--tokenizer", "test_subject:interrupted", "--images", str(folders / "o")]
+    what = ["--tokenizer", "test_named:interrupted", "--images", str(folders / "o")]
     how = ["--resolution", "32", "--features", "none", "--protocol", "msdd", "--batch", "2"]
     work = ["--work", str(tmp_path)] if kept else []
     assert main(["evaluate", *what, *how, *work]) == 130
@@ -82,7 +82,7 @@ def test_what_is_said_of_an_interruption_holds(folders, tmp_path, capsys, kept):
     assert ("the same command goes on where it stopped" in said) == kept
     assert ("nothing is kept" in said) != kept
     assert main(["evaluate", *what, *how, *work]) == 0
-    assert ("goes on after 4 of 6 images" in capsys.readouterr().err) == kept
+    assert ("resuming after 4 of 6 images" in capsys.readouterr().err) == kept
 
 
 def signalled(images: torch.Tensor) -> torch.Tensor:
@@ -94,10 +94,10 @@ def signalled(images: torch.Tensor) -> torch.Tensor:
 def test_started_with_the_signal_ignored_it_runs_to_its_end(folders, tmp_path, sigint):
     """As under nohup and on many CI runners: what ignores Ctrl-C goes on ignoring it."""
     sigint(signal.SIG_IGN)
-    what = ["--tokenizer", "test_subject:signalled", "--images", str(folders / "o")]
+    what = ["--tokenizer", "test_named:signalled", "--images", str(folders / "o")]
     how = ["--resolution", "32", "--features", "none", "--protocol", "msdd", "--batch", "2"]
     assert main(["evaluate", *what, *how, "--work", str(tmp_path)]) == 0
-    with loop.uninterrupted():
+    with loop.deferred_interrupt():
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
@@ -106,7 +106,7 @@ def code_of(name: str) -> str:
     for module in ("own_tokenizer", "own_helper"):
         sys.modules.pop(module, None)
     importlib.invalidate_caches()
-    return opened(name, None, torch.device("cpu"), Decoding()).about["code"]
+    return open_subject(name, None, torch.device("cpu"), Decoding()).about["code"]
 
 
 def test_a_changed_import_of_a_callable_is_another_tokenizer(tmp_path, monkeypatch):

@@ -8,18 +8,17 @@ from faded import CPU, SIDE, SUBJECT, evaluated, faded
 from PIL import Image
 
 from msdd.evaluate import loop
-from msdd.evaluate.accumulator import Tally
-from msdd.evaluate.checkpoint import Store
+from msdd.evaluate.accumulator import Accumulator
+from msdd.evaluate.checkpoint import Checkpoint
 from msdd.evaluate.distributed import Team
-from msdd.evaluate.named import Subject
-from msdd.evaluate.networks import Instruments
-from msdd.evaluate.sources import Cropped
+from msdd.evaluate.networks import Networks
+from msdd.evaluate.sources import Cropped, Subject, split
 
 pytestmark = pytest.mark.usefixtures("own_cache", "one_thread")
 
 
 def batches_of_pictures(report: dict, crop: str) -> int:
-    names = [image["name"] for image in report["telling"][crop].values()]
+    names = [image["name"] for image in report["extremes"][crop].values()]
     return len({report["names"].index(name) // 2 for name in names})
 
 
@@ -36,12 +35,16 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_report(
             raise stop
         return faded(images)
 
-    how = {"work": tmp_path / "work", "subject": Subject(SUBJECT.about, SIDE, stopping)}
+    how = {
+        "work": tmp_path / "work",
+        "pictures": True,
+        "subject": Subject(SUBJECT.about, SIDE, stopping),
+    }
     with pytest.raises(stop):
         evaluated(photographs, two, **how)
     assert evaluated(photographs, two, **how) == report_of_two
     assert len(seen) == count + 2 + batches_of_pictures(report_of_two, "lanczos")
-    assert "evaluate lanczos goes on after 2 of 5 images" in capsys.readouterr().err
+    assert "evaluate lanczos: resuming after 2 of 5 images" in capsys.readouterr().err
     for crop in ("adm", "lanczos"):
         pictures = {path.name: path for path in how["work"].glob(f"{crop}/*/*.png")}
         assert pictures.keys() == {"worst.png", "median.png", "best.png"}
@@ -60,40 +63,43 @@ def test_two_tokenizers_share_a_folder(photographs, two, report_of_two, tmp_path
 def test_an_interruption_waits_for_the_tally_to_be_whole(sigint):
     done = []
     sigint(signal.default_int_handler)
-    with pytest.raises(KeyboardInterrupt), loop.uninterrupted():
+    with pytest.raises(KeyboardInterrupt), loop.deferred_interrupt():
         signal.raise_signal(signal.SIGINT)
         done.append("all of the block")
     assert done and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def new_tally(chosen: dict) -> Tally:
-    return Tally(chosen, Instruments(chosen.values(), CPU))
+def new_accumulator(chosen: dict) -> Accumulator:
+    return Accumulator(chosen, Networks(chosen.values(), CPU))
 
 
 def test_fewer_processes_go_on_where_more_were_stopped(photographs, tmp_path, ssdd):
     """Each of two has saved its batches; one takes over, also when it stops in between."""
     source = Cropped(photographs, "bilinear", SIDE, faded, CPU)
-    store, whole = Store(tmp_path, "key"), new_tally(ssdd)
+    checkpoint, whole = Checkpoint(tmp_path, "key"), new_accumulator(ssdd)
     assert loop.measure(source, whole, 2)
     for rank in range(2):
-        ranges = loop.split(5, 2)[rank:2:2]
-        loop.take(source, new_tally(ssdd), ranges, "", Team(rank, 2), store)
-    both = [path.read_bytes() for path in sorted(store.folder.iterdir())]
-    resumed = new_tally(ssdd)
-    store.resume(resumed)
-    assert sorted(resumed.ids) == [0, 1, 2, 3] and len(list(store.folder.iterdir())) == 1
-    (store.folder / "process1.safetensors").write_bytes(both[1])
-    assert loop.measure(source, again := new_tally(ssdd), 2, store=store)
+        ranges = split(5, 2)[rank:2:2]
+        loop.measure_ranges(source, new_accumulator(ssdd), ranges, "", Team(rank, 2), checkpoint)
+    both = [path.read_bytes() for path in sorted(checkpoint.folder.iterdir())]
+    resumed = new_accumulator(ssdd)
+    checkpoint.resume(resumed)
+    assert sorted(resumed.ids) == [0, 1, 2, 3] and len(list(checkpoint.folder.iterdir())) == 1
+    (checkpoint.folder / "process1.safetensors").write_bytes(both[1])
+    assert loop.measure(source, again := new_accumulator(ssdd), 2, checkpoint=checkpoint)
     for side in whole.features:
-        ends = [tally.sums[str(side)].moments for tally in (again, whole)]
+        ends = [accumulator.sums[str(side)].moments for accumulator in (again, whole)]
         assert torch.equal(ends[0].covariance, ends[1].covariance)
     for key, values in whole.sorted_values().items():
         assert torch.equal(again.sorted_values()[key], values)
 
 
 def test_a_damaged_state_is_made_anew(photographs, tmp_path, ssdd, capsys):
-    source, store = Cropped(photographs, "bilinear", SIDE, faded, CPU), Store(tmp_path, "key")
-    loop.measure(source, new_tally(ssdd), 2, store=store)
-    store.path(0).write_bytes(store.path(0).read_bytes()[:-9])
-    store.resume(fresh := new_tally(ssdd))
+    source, checkpoint = (
+        Cropped(photographs, "bilinear", SIDE, faded, CPU),
+        Checkpoint(tmp_path, "key"),
+    )
+    loop.measure(source, new_accumulator(ssdd), 2, checkpoint=checkpoint)
+    checkpoint.path(0).write_bytes(checkpoint.path(0).read_bytes()[:-9])
+    checkpoint.resume(fresh := new_accumulator(ssdd))
     assert not fresh.ids and "process0.safetensors is damaged" in capsys.readouterr().err

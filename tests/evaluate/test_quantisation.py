@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from msdd.metrics.quantisation import level_table, of_originals, of_reconstructions
+from msdd.metrics.quantisation import level_table, quantise_originals, quantise_reconstructions
 
 LEVELS = np.arange(256, dtype=np.uint8)
 
@@ -27,12 +27,12 @@ THEIRS = {
 @pytest.mark.parametrize("rule", THEIRS)
 def test_reconstructions_and_originals_as_the_papers_code_has_them(rule):
     floats = np.random.default_rng(0).normal(0, 0.7, (2, 3, 40, 40)).astype(np.float32)
-    found = of_reconstructions(torch.from_numpy(floats), rule)
+    found = quantise_reconstructions(torch.from_numpy(floats), rule)
     assert found.dtype == torch.uint8
     np.testing.assert_array_equal(found, THEIRS[rule](floats))
     originals = torch.from_numpy(LEVELS.reshape(1, 1, 16, 16))
     np.testing.assert_array_equal(
-        of_originals(originals, rule).flatten(), THEIRS[rule](loaded(rule))
+        quantise_originals(originals, rule).flatten(), THEIRS[rule](loaded(rule))
     )
 
 
@@ -56,14 +56,18 @@ def test_truncation_costs_half_a_level():
     """Errors of a uniform grey: rounding errs by 0 on average, truncation by -1/2."""
     x = torch.linspace(-0.9, 0.9, 100_000).view(1, 1, 100, 1000)
     exact = (x + 1) * 127.5
-    errors = {r: (of_reconstructions(x, r) - exact).mean().item() for r in ("round", "truncate")}
+    errors = {
+        r: (quantise_reconstructions(x, r) - exact).mean().item() for r in ("round", "truncate")
+    }
     assert errors["round"] == pytest.approx(0, abs=1e-2)
     assert errors["truncate"] == pytest.approx(-0.5, abs=1e-2)
 
 
 def test_8_bits_and_floats_without_a_rule_stay():
     given = torch.tensor([[[[0, 7, 255]]]], dtype=torch.uint8)
-    assert of_reconstructions(given, "truncate") is given
-    assert of_originals(given, "round") is given
+    assert quantise_reconstructions(given, "truncate") is given
+    assert quantise_originals(given, "round") is given
     floats = torch.tensor([[[[-2.0, 0.3, 1.5]]]])
-    assert torch.equal(of_reconstructions(floats, "none"), torch.tensor([[[[-1.0, 0.3, 1.0]]]]))
+    assert torch.equal(
+        quantise_reconstructions(floats, "none"), torch.tensor([[[[-1.0, 0.3, 1.0]]]])
+    )

@@ -1,0 +1,55 @@
+"""PSNR of squared errors that are averaged over several images before the logarithm.
+
+Errors are mean squared errors (N,) of images in [0, 1], PSNR is in dB. `pool` is the number of
+consecutive images in a group, or `all`: then images weigh by their pixels (N,).
+"""
+
+import numpy as np
+
+from msdd.metrics.intervals import (
+    MaybeInterval,
+    bootstrap,
+    mean_difference,
+    paired_pooled_psnr,
+    pooled_psnr,
+    psnr,
+)
+
+Pool = int | str
+
+
+def pooled(pool: Pool, errors: np.ndarray, pixels: np.ndarray) -> MaybeInterval:
+    """PSNR and the ends of its 95 % interval over groups, or over images; one group leaves none."""
+    if pool == "all":
+        return pooled_psnr(weighted(errors, pixels))
+    values = group_psnr(errors, pool)
+    return bootstrap(values) if len(values) > 1 else (float(values[0]), None, None)
+
+
+def pooled_difference(
+    pool: Pool, a: np.ndarray, b: np.ndarray, pixels: np.ndarray
+) -> MaybeInterval:
+    """Difference of the PSNRs that `pooled` makes of errors `a` and `b` of the same images."""
+    if pool == "all":
+        return paired_pooled_psnr(weighted(a, pixels), weighted(b, pixels))
+    return mean_difference(group_psnr(a, pool), group_psnr(b, pool))
+
+
+def weighted(errors: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Errors whose mean over images is that over all their pixels."""
+    return errors * (pixels / pixels.mean())
+
+
+def group_psnr(errors: np.ndarray, size: int) -> np.ndarray:
+    """One value for each group of `size` images; their mean is the mean over images of the PSNR of
+    an image's group.
+
+    The last group may be short. Its PSNR then counts less: by as much it is moved to the mean.
+    """
+    starts = np.arange(0, len(errors), size)
+    counts = np.diff([*starts, len(errors)])
+    values = psnr(np.add.reduceat(errors, starts) / counts)
+    if not np.isfinite(values).all():
+        return values
+    mean = np.average(values, weights=counts)
+    return mean + (values - mean) * (counts / counts.mean())

@@ -245,6 +245,7 @@ def test_a_mistake_names_key_value_and_what_is_allowed(changes, line):
             {"decodes__x": {"of": "msdd-1step", "guidance": 2}},
             "decodes.x.guidance: a student takes one step",
         ),
+        ({"evaluate__protocols": ["titok", "primary"]}, "evaluate.protocols begins with titok"),
         ({"evaluate__images": 10**6}, "evaluate.images is 1000000, more than data.held_out_crops"),
         (
             {"data__crop_side": [0.9, 0.3]},

@@ -76,8 +76,8 @@ def opening(evaluation: Evaluation, settings: Settings) -> dict[str, object]:
 
 
 def entry_of(protocol: Protocol, part: Pass) -> dict[str, object]:
-    """What a protocol is, and what is done to originals before it sees them."""
-    rules = protocol.model_dump(mode="json", exclude_none=True)
+    """The rules of a protocol, and what is done to originals before it sees them."""
+    rules = protocol.model_dump(mode="json", exclude_none=True, exclude={"sources"})
     return {"protocol": rules, "preparation": part.source.preparation}
 
 

@@ -3,11 +3,11 @@
 It is the reference of the fast way. As a script it times both on the same crops of photographs,
 in turns, in one process:
 
-    python tests/evaluate/straightforward.py FOLDER --side 64 --images 2000
+    python benchmarks/straightforward.py FOLDER --side 64 --images 2000
 
 and the Fréchet distance on Inception, whose speed does not depend on its weights:
 
-    python tests/evaluate/straightforward.py FOLDER --side 256 --images 300 --inception
+    python benchmarks/straightforward.py FOLDER --side 256 --images 300 --inception
 """
 
 import argparse
@@ -28,7 +28,7 @@ from msdd.data.image_folder import stack
 from msdd.data.photographs import image_names, read_photograph
 from msdd.data.pixels import from_uint8
 from msdd.evaluate.accumulator import FEATURE_BATCH
-from msdd.evaluate.loop import split
+from msdd.evaluate.sources import split
 from msdd.metrics.frechet import Moments, frechet_distance
 from msdd.metrics.perceptual import Lpips
 from msdd.metrics.pixel import psnr, ssim

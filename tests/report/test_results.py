@@ -1,0 +1,53 @@
+"""Reports of `msdd evaluate` as tables read them: one protocol, its pooling, old files."""
+
+import math
+
+import numpy as np
+import pytest
+
+from msdd.errors import MsddError
+from msdd.files import write_json
+from msdd.report.results import psnr_difference, read_evaluation
+
+
+def report(pool, decibels: list, **more) -> dict:
+    entry = {
+        "protocol": {"psnr": {"quantisation": "round", "pool": pool}},
+        "metrics": {"psnr": {"mean": None, "low": None, "high": None, "infinite": True}},
+        "per_image": {"psnr": decibels},
+    }
+    other = {"protocol": {}, "metrics": {"fd_inception": 1.5}, "per_image": {}}
+    return {"protocol": "ssdd", "protocols": {"ssdd": entry, "dito": other}} | more
+
+
+def read(path, *arguments, protocol=None, **more) -> dict:
+    write_json(path, report(*arguments, **more))
+    return read_evaluation(path, protocol)
+
+
+def test_one_protocol_stands_for_all(tmp_path):
+    """The one named, else the first; null is infinity."""
+    found = read(tmp_path / "a.json", 1, [30.0, None], decode="teacher")
+    assert found["decode"] == "teacher" and found["protocol"] == "ssdd"
+    assert found["metrics"]["psnr"] == {"mean": math.inf, "low": math.inf, "high": math.inf}
+    assert found["per_image"]["psnr"] == [30.0, math.inf]
+    found = read(tmp_path / "a.json", 1, [], protocol="dito")
+    assert found["protocol"] == "dito" and found["metrics"] == {"fd_inception": 1.5}
+
+
+@pytest.mark.parametrize("pool", [1, 2, "all"])
+def test_a_difference_is_that_of_the_pooled_psnrs(tmp_path, pool):
+    """Not the mean over images where the protocol pools their errors."""
+    sides = [30.0, 20.0, 25.0, 35.0], [28.0, 22.0, 21.0, 33.0]
+    a, b = (read(tmp_path / "x.json", pool, side) for side in sides)
+    size = 4 if pool == "all" else pool
+    errors = [(10 ** (-np.array(side) / 10)).reshape(-1, size).mean(1) for side in sides]
+    expected = np.subtract(*(-10 * np.log10(side) for side in errors)).mean()
+    difference, low, high = psnr_difference(a, b)
+    assert difference == pytest.approx(expected, rel=1e-12) and low <= difference <= high
+
+
+def test_a_file_of_an_earlier_version_says_what_to_do(tmp_path):
+    write_json(tmp_path / "old.json", {"metrics": {}, "per_image": {}, "protocol": "primary"})
+    with pytest.raises(MsddError, match="old.json is no evaluation of this version; evaluate aga"):
+        read_evaluation(tmp_path / "old.json")

@@ -8,6 +8,7 @@ repeats what samples, and a comment repeats nothing.
 import ast
 import hashlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
@@ -29,7 +30,7 @@ def closure_digest(module: str, package: Path = PACKAGE) -> str:
     total = hashlib.sha256()
     for name in sorted(closure(module, package)):
         file = _file(name, package)
-        total.update(f"{name}\n{_bare_code(file)}\n".encode())
+        total.update(f"{name}\n{_bare_code(file.read_bytes())}\n".encode())
         if (data := file.with_suffix(".yaml")).exists():
             total.update(data.read_bytes())
     return total.hexdigest()
@@ -57,14 +58,12 @@ def _imports(module: str, package: Path) -> Iterator[str]:
     """Modules that `module` imports, with the packages around them, which run as well."""
     file = _file(module, package)
     yield from _with_parents(module)
-    for node in ast.walk(_tree(file)):
+    for node in _import_statements(file.read_bytes()):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
+        else:
             base = _absolute(node, module, is_package=file.name == "__init__.py")
             names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        else:
-            continue
         for name in names:
             if name.split(".")[0] == "msdd" and _exists(name, package):
                 yield from _with_parents(name)
@@ -93,12 +92,20 @@ def _exists(name: str, package: Path) -> bool:
     return _file(name, package).exists()
 
 
-def _bare_code(file: Path) -> str:
+# Most modules lie in the closure of most stages, and are parsed once for all of them.
+@cache
+def _import_statements(source: bytes) -> list[ast.Import | ast.ImportFrom]:
+    nodes = ast.walk(ast.parse(source))
+    return [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
+@cache
+def _bare_code(source: bytes) -> str:
     """The code without comments, docstrings, layout and texts of errors.
 
     `ast.unparse` is stable across versions of Python where `ast.dump` is not.
     """
-    return ast.unparse(_WithoutTexts().visit(_tree(file)))
+    return ast.unparse(_WithoutTexts().visit(ast.parse(source)))
 
 
 class _WithoutTexts(ast.NodeTransformer):
@@ -113,7 +120,3 @@ class _WithoutTexts(ast.NodeTransformer):
 
     def visit_Raise(self, node: ast.Raise) -> ast.Raise:  # noqa: N802
         return ast.Raise(node.exc.func if isinstance(node.exc, ast.Call) else node.exc)
-
-
-def _tree(file: Path) -> ast.Module:
-    return ast.parse(file.read_bytes())

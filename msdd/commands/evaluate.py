@@ -120,7 +120,7 @@ def call(args: argparse.Namespace) -> None:
     if args.decode:
         from msdd.commands import stages
 
-        stages.evaluate(args)
+        stages.task_command("evaluate")(args)
     else:
         evaluate(args)
 

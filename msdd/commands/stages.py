@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from msdd.params.schema import Params
 
 ROOT = Path(".")
+WILDCARDS = ("model", "student", "scale", "decode", "baseline")
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -41,7 +42,7 @@ def task_command(name: str) -> Callable[[argparse.Namespace], None]:
 
     def call(args: argparse.Namespace) -> None:
         given = vars(args)
-        wildcards = {row: given[row] for row in ("model", "student", "scale") if row in given}
+        wildcards = {row: given[row] for row in WILDCARDS if row in given}
         run_stage(params_of(args), name, ROOT, **wildcards)
 
     return call
@@ -57,25 +58,6 @@ def run_stage(params: "Params", name: str, root: Path, **wildcards: Any) -> dict
 
     task = resolve(params, name, root, **wildcards)
     return import_module(STAGES[name].module).run(task, root)
-
-
-def evaluate(args: argparse.Namespace) -> None:
-    params = params_of(args)
-    params.source(args.decode)
-    from msdd.evaluate import stage
-
-    stage.run(params, args.decode, ROOT)
-
-
-def baseline(args: argparse.Namespace) -> None:
-    from msdd.params.sections import BASELINES
-
-    if args.name not in BASELINES:
-        raise MsddError(f"no baseline '{args.name}'; known: {', '.join(BASELINES)}")
-    params = params_of(args)
-    from msdd.evaluate import stage
-
-    stage.run_baseline(params, args.name, ROOT)
 
 
 def report(name: str) -> Callable[[argparse.Namespace], None]:
@@ -127,7 +109,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], *tuple[str, ...]
         "STUDENT",
     ),
     "assemble": (task_command("assemble"), "put a student's scales together", "STUDENT"),
-    "baseline": (baseline, "measure mean-colour or bicubic", "NAME"),
+    "baseline": (task_command("baseline"), "measure mean-colour or bicubic", "BASELINE"),
     "table1": (
         report("table1"),
         "write reports/table1.{csv,html,md,tex}: tokenizers, published and measured",

@@ -10,7 +10,6 @@ import torch
 from msdd.data.pixels import from_uint8, to_uint8
 from msdd.data.shards import Crops
 from msdd.device import arithmetic, prepare_device
-from msdd.errors import MsddError
 from msdd.evaluate import distributed, protocols, report
 from msdd.evaluate.distributed import Team
 from msdd.evaluate.passes import Evaluation, Pass
@@ -18,13 +17,12 @@ from msdd.evaluate.sources import SAMPLES, Prepared, Tokenizer
 from msdd.evaluate.trace import trace
 from msdd.files import atomic, remove, write_json
 from msdd.flow.sampler import nfe
-from msdd.params.schema import Params
-from msdd.params.sections import BASELINES, Evaluate
+from msdd.params.sections import Evaluate
 from msdd.pipeline import layout, receipts
 from msdd.pipeline.environment import context
 from msdd.pipeline.lock import hold
 from msdd.pipeline.provenance import recorded
-from msdd.pipeline.task import Task, resolve
+from msdd.pipeline.task import Task
 from msdd.tokenizers.baselines import Bicubic, MeanColour
 from msdd.tokenizers.msdd import MSDD, load
 from msdd.tracking.run import Run, open_run
@@ -32,26 +30,44 @@ from msdd.tracking.run import Run, open_run
 
 @dataclass(frozen=True)
 class Job:
-    """What is measured: a name and the row it belongs to, where its metrics go, and how it
-    decodes (`about` goes into the metrics)."""
+    """What is measured, where its metrics go, and how it decodes: `about` is part of the metrics."""
 
     name: str
-    row: str
     path: Path
     tokenizer: Tokenizer
     about: dict[str, object]
     task: Task
 
 
-def run(params: Params, decode: str, root: Path = Path(".")) -> dict[str, object]:
-    """Measure the row `decode`; returns the metrics of its first protocol."""
-    device = device_of(params)
-    model, student = params.source(decode)
-    row = params.decodes[decode]
+def run(task: Task, root: Path = Path(".")) -> dict[str, object] | None:
+    """Measure a row of `decodes`, or a baseline; returns the metrics of the first protocol.
+
+    Under torchrun the crops are split over processes; the first one writes, and tells the tracker.
+    In the others None.
+    """
+    prepare_device(task.cpu_threads)
+    device = distributed.device(None)
+    job = baseline_job(task) if task.stage == "baseline" else decode_job(task, root, device)
+    source = source_of(job, device, root)
+    chosen = protocols_of(task.evaluate)
+    part = Pass("held_out", source, chosen, f"evaluate {job.name}")
+    evaluation = Evaluation(job.about, list(chosen), [part])
+    work = root / layout.checkpoint(job.path) / "state"
+    settings = report.Settings(task.evaluate.batch, device, work, cache=False)
+    team = distributed.join()
+    if team.rank:
+        report.measure(evaluation, {}, settings, team)
+        return None
+    return in_first_process(job, evaluation, settings, team, root)
+
+
+def decode_job(task: Task, root: Path, device: torch.device) -> Job:
+    """A row of `decodes` with the tokenizer that it opens."""
+    model, student, row, name = task.model, task.student, task.decode, task.wildcards["decode"]
     folder = layout.assembled(model, student) if student else layout.stage1(model)
     tokenizer = load(root / folder, row.steps, row.guidance or 1.0, row.jump, device)
     about = {
-        "decode": decode,
+        "decode": name,
         "of": row.of,
         "model": model,
         "student": student,
@@ -66,72 +82,28 @@ def run(params: Params, decode: str, root: Path = Path(".")) -> dict[str, object
     }
     if tokenizer.config.uvit:
         about["system"] = "SSDD"
-    job = Job(
-        decode,
-        row.of,
-        layout.evaluation(model, student, decode),
-        tokenizer,
-        about,
-        resolve(params, "evaluate", root, decode=decode),
-    )
-    return evaluate(job, params, device, root)
+    return Job(name, layout.evaluation(model, student, name), tokenizer, about, task)
 
 
-def run_baseline(params: Params, name: str, root: Path = Path(".")) -> dict[str, object]:
-    """Measure `mean-colour`, or `bicubic` from the side of the coarsest scale of `model`, half the
+def baseline_job(task: Task) -> Job:
+    """`mean-colour`, or `bicubic` from the side of the coarsest scale of `model`, half the
     resolution at most."""
-    if name not in BASELINES:
-        raise MsddError(f"no baseline '{name}'; there are {', '.join(BASELINES)}")
-    side = params.data.resolution >> max(1, params.model.scales - 1)
-    resolution = params.data.resolution
+    name, resolution = task.wildcards["baseline"], task.data.resolution
+    side = resolution >> max(1, task.params["model.scales"] - 1)
     tokenizer = MeanColour(resolution) if name == "mean-colour" else Bicubic(side, resolution)
     tokens = 1 if name == "mean-colour" else side**2
     about = {"decode": name, "of": name, "nfe": 0, "tokens": tokens, "dim": 3, "parameters": 0}
     if name == "bicubic":
         about["scales"] = [side]
-    task = resolve(params, "baseline", root, baseline=name)
-    job = Job(name, "baseline", layout.baseline(name), tokenizer, about, task)
-    return evaluate(job, params, device_of(params), root)
-
-
-def device_of(params: Params) -> torch.device:
-    """This process's device; on a CPU with the threads of the params."""
-    prepare_device(params.cpu_threads)
-    return distributed.device(None)
-
-
-def evaluate(
-    job: Job, params: Params, device: torch.device, root: Path
-) -> dict[str, object] | None:
-    """Measure on the held-out crops; returns the metrics of the first protocol.
-
-    Under torchrun the crops are split over processes; the first one writes, and tells the tracker.
-    In the others None.
-    """
-    source = source_of(job, params, device, root)
-    chosen = protocols_of(params.evaluate)
-    part = Pass("held_out", source, chosen, f"evaluate {job.name}")
-    evaluation = Evaluation(job.about, list(chosen), [part])
-    work = root / layout.checkpoint(job.path) / "state"
-    settings = report.Settings(params.evaluate.batch, device, work, cache=False)
-    team = distributed.join()
-    if team.rank:
-        report.measure(evaluation, {}, settings, team)
-        return None
-    return in_first_process(job, params, evaluation, settings, team, root)
+    return Job(name, layout.baseline(name), tokenizer, about, task)
 
 
 def in_first_process(
-    job: Job,
-    params: Params,
-    evaluation: Evaluation,
-    settings: report.Settings,
-    team: Team,
-    root: Path,
+    job: Job, evaluation: Evaluation, settings: report.Settings, team: Team, root: Path
 ) -> dict[str, object]:
     """Measure, write metrics, timing and samples, and tell the tracker."""
     path, origin, source = root / job.path, context(), evaluation.passes[0].source
-    more = {"evaluate": params.evaluate.model_dump(mode="json"), "decode": job.about}
+    more = {"evaluate": job.task.evaluate.model_dump(mode="json"), "decode": job.about}
     made = [job.path, layout.timing(job.path), layout.samples(job.path)]
     others = [layout.receipt("evaluations", job.path)]
     if isinstance(job.tokenizer, MSDD):
@@ -147,8 +119,8 @@ def in_first_process(
         with atomic(layout.samples(path)) as temporary, open(temporary, "wb") as file:
             np.save(file, source.first_samples(settings.batch))
         if isinstance(job.tokenizer, MSDD):
-            document["jump_noise"] = follow(job.tokenizer, source, params, path)
-        write_json(layout.timing(path), timing(source, params, origin))
+            document["jump_noise"] = follow(job, source, path)
+        write_json(layout.timing(path), timing(source, job.task, origin))
         write_json(path, document)
         receipts.write("evaluations", job.path, made, root)
         remove(settings.work)
@@ -156,13 +128,13 @@ def in_first_process(
     return document["protocols"][document["protocol"]]["metrics"]
 
 
-def source_of(job: Job, params: Params, device: torch.device, root: Path) -> Prepared:
+def source_of(job: Job, device: torch.device, root: Path) -> Prepared:
     """The first crops of the held-out ones, as many as the params say, and the tokenizer."""
-    resolution = params.data.resolution
-    crops = Crops(root / layout.prepared(), "held_out", expect_resolution=resolution)
-    count = min(params.evaluate.images or len(crops), len(crops))
-    how = (params.seed, params.evaluate.precision, device)
-    return Prepared(crops, count, job.tokenizer, job.task.key, *how)
+    task = job.task
+    crops = Crops(root / layout.prepared(), "held_out", expect_resolution=task.data.resolution)
+    count = min(task.evaluate.images or len(crops), len(crops))
+    how = (task.seed, task.evaluate.precision, device)
+    return Prepared(crops, count, job.tokenizer, task.key, *how)
 
 
 def protocols_of(settings: Evaluate) -> dict[str, protocols.Protocol]:
@@ -186,12 +158,13 @@ def restricted(protocol: protocols.Protocol, settings: Evaluate) -> protocols.Pr
     return protocol.model_copy(update={"lpips": lpips, "kid": kid})
 
 
-def follow(tokenizer: MSDD, source: Prepared, params: Params, path: Path) -> list[dict[str, float]]:
+def follow(job: Job, source: Prepared, path: Path) -> list[dict[str, float]]:
     """Save the clean estimates of a few images scale by scale; what their jumps added to them."""
+    tokenizer, task = job.tokenizer, job.task
     ids = list(range(min(SAMPLES, len(source.names))))
     images = from_uint8(source.crops.batch(np.array(ids))).to(tokenizer.device)
-    with arithmetic(params.evaluate.precision, images.device):
-        estimates, jumps = trace(tokenizer, images, ids, params.seed)
+    with arithmetic(task.evaluate.precision, images.device):
+        estimates, jumps = trace(tokenizer, images, ids, task.seed)
     pictures = {
         f"scale{k}": to_uint8(x).permute(0, 2, 3, 1).cpu().numpy() for k, x in enumerate(estimates)
     }
@@ -200,20 +173,20 @@ def follow(tokenizer: MSDD, source: Prepared, params: Params, path: Path) -> lis
     return jumps
 
 
-def timing(source: Prepared, params: Params, origin: dict[str, object]) -> dict[str, object]:
+def timing(source: Prepared, task: Task, origin: dict[str, object]) -> dict[str, object]:
     """Time of decoding alone: the median batch of those that this process has decoded.
 
     The first is left out as warm-up.
     """
     seconds = statistics.median(source.seconds[1:] or source.seconds)
-    batch = min(params.evaluate.batch, len(source.names))
+    batch = min(task.evaluate.batch, len(source.names))
     return {
         "seconds": seconds,
         "batch": batch,
         "images_per_second": batch / seconds,
         "device": origin["device"],
-        "threads": params.cpu_threads,
-        "precision": params.evaluate.precision,
+        "threads": task.cpu_threads,
+        "precision": task.evaluate.precision,
         "provenance": origin,
     }
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from msdd.errors import MsddError
 from msdd.files import digest
+from msdd.params.sections import BASELINES
 from msdd.pipeline import layout
 from msdd.pipeline.stages import fingerprint, tracked
 
 if TYPE_CHECKING:
-    from msdd.params.schema import Params
-    from msdd.params.sections import Data, Distil, Model, Stage1
+    from msdd.params.schema import Decode, Params
+    from msdd.params.sections import Data, Distil, Evaluate, Model, Stage1
 
 MANIFEST = layout.prepared() / "manifest.json"
 
@@ -32,6 +33,8 @@ class Task:
     networks:  the section `model`, as it holds for the row `model`.
     stage1:    the section of that name, as it holds for the row `model`.
     distil:    the section of that name, as it holds for the row `student`.
+    evaluate:  the section of that name.
+    decode:    the row of `decodes` that is evaluated.
     params:    what the stage depends on, by dotted key, as it holds for the rows; plain values.
     code:      the fingerprint of the stage's code.
     inputs:    SHA-256 of the files that the job reads, by path relative to the working directory.
@@ -48,6 +51,8 @@ class Task:
     networks: "Model | None"
     stage1: "Stage1 | None"
     distil: "Distil | None"
+    evaluate: "Evaluate"
+    decode: "Decode | None"
     params: dict[str, Any]
     code: str
     inputs: dict[str, str]
@@ -111,6 +116,8 @@ def resolve(
         networks=params.model_of(model) if model else None,
         stage1=params.stage1_of(model) if model else None,
         distil=params.distil_of(student) if student else None,
+        evaluate=params.evaluate,
+        decode=params.decodes.get(wildcards.get("decode")),
         params={},
         code=fingerprint(stage),
         inputs={},
@@ -131,6 +138,8 @@ def _rows(params: "Params", wildcards: dict[str, Any]) -> tuple[str | None, str 
 def _check(
     params: "Params", stage: str, model: str | None, student: str | None, wildcards: dict[str, Any]
 ) -> None:
+    if stage == "baseline" and wildcards["baseline"] not in BASELINES:
+        raise MsddError(f"no baseline '{wildcards['baseline']}'; known: {', '.join(BASELINES)}")
     if stage == "distil":
         scale, count = wildcards["scale"], params.model_of(model).scales
         if scale not in range(count):

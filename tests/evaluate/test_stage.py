@@ -13,13 +13,13 @@ from faded import measured
 from forked import of_first
 from PIL import Image
 
+from msdd.commands.stages import run_stage
 from msdd.data.pixels import to_uint8
 from msdd.data.shards import Crops
 from msdd.errors import MsddError
 from msdd.evaluate import checkpoint, passes, stage
 from msdd.evaluate.passes import Evaluation, Pass
 from msdd.evaluate.sources import Prepared
-from msdd.evaluate.stage import run, run_baseline
 from msdd.files import read_json
 from msdd.params.schema import Params
 from msdd.pipeline import layout
@@ -45,7 +45,7 @@ def decibels(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def test_mean_colour_is_what_numpy_says(params, workdir):
-    metrics = run_baseline(params, "mean-colour", workdir)
+    metrics = run_stage(params, "baseline", workdir, baseline="mean-colour")
     images = held_out(workdir)
     flat = images.mean((1, 2), keepdims=True).round()
     found = read_json(workdir / layout.baseline("mean-colour"))["protocols"]["primary"]
@@ -59,7 +59,7 @@ def test_mean_colour_is_what_numpy_says(params, workdir):
 def test_an_evaluation_says_what_was_measured_and_repeats_its_bytes(params, trained, tmp_path):
     """Time and circumstances stand apart."""
     root = shutil.copytree(trained, tmp_path / "work")
-    metrics = run(params, "teacher", root)
+    metrics = run_stage(params, "evaluate", root, decode="teacher")
     path = root / layout.evaluation("msdd", None, "teacher")
     first, found = path.read_bytes(), read_json(path)
     expected = {"decode": "teacher", "of": "msdd", "student": None, "protocol": "primary"}
@@ -72,7 +72,7 @@ def test_an_evaluation_says_what_was_measured_and_repeats_its_bytes(params, trai
         decibels(held_out(root), decoded), abs=1e-9
     )
     assert {"seconds", "device", "batch", "provenance"} <= read_json(layout.timing(path)).keys()
-    run(params, "teacher", root)
+    run_stage(params, "evaluate", root, decode="teacher")
     assert path.read_bytes() == first
 
 
@@ -91,8 +91,8 @@ def test_a_reconstruction_that_is_no_number_names_its_image(params, prepared):
 
 
 def test_an_unknown_baseline_is_named(params, prepared):
-    with pytest.raises(MsddError, match="no baseline 'black'; there are mean-colour, bicubic"):
-        run_baseline(params, "black", prepared)
+    with pytest.raises(MsddError, match="no baseline 'black'; known: mean-colour, bicubic"):
+        run_stage(params, "baseline", prepared, baseline="black")
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def two(params) -> Params:
 def uninterrupted(two, trained, tmp_path_factory) -> tuple[dict[str, bytes], dict]:
     """What a run in one go leaves behind, and its metrics file."""
     root = shutil.copytree(trained, tmp_path_factory.mktemp("uninterrupted") / "work")
-    run(two, "teacher", root)
+    run_stage(two, "evaluate", root, decode="teacher")
     return files(root), read_json(root / TEACHER)
 
 
@@ -145,7 +145,7 @@ def killed_in_the_third_batch(params: Params, root: Path) -> None:
         return decode(self, *arguments)
 
     checkpoint.SAVE_SECONDS, stage.MSDD.decode = 0, dying
-    run(params, "teacher", root)
+    run_stage(params, "evaluate", root, decode="teacher")
 
 
 def test_a_killed_evaluation_resumes_and_leaves_the_same_bytes(
@@ -157,16 +157,20 @@ def test_a_killed_evaluation_resumes_and_leaves_the_same_bytes(
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL and not (root / TEACHER).exists()
-    run(two, "teacher", root)
+    run_stage(two, "evaluate", root, decode="teacher")
     assert "evaluate teacher: resuming after 4 of 6 images" in capsys.readouterr().err
     assert files(root) == uninterrupted[0]
     assert not (root / layout.checkpoint(TEACHER) / "state").exists()
     assert read_json(layout.timing(root / TEACHER))["seconds"] > 0
 
 
+def evaluate_teacher(params, root):
+    return run_stage(params, "evaluate", root, decode="teacher")
+
+
 def test_two_processes_leave_the_same_bytes(two, trained, uninterrupted, tmp_path):
     root = shutil.copytree(trained, tmp_path / "work")
-    metrics = of_first(2, run, two, "teacher", root)
+    metrics = of_first(2, evaluate_teacher, two, root)
     assert metrics == uninterrupted[1]["protocols"]["ssdd"]["metrics"]
     assert files(root) == uninterrupted[0]
 

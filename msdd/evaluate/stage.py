@@ -30,7 +30,7 @@ from msdd.tracking.run import Run, open_run
 
 @dataclass(frozen=True)
 class Job:
-    """What is measured, where its metrics go, and how it decodes: `about` is part of the metrics."""
+    """What is measured, where its metrics go, and `about`: how it decodes, for the report."""
 
     name: str
     path: Path

@@ -51,7 +51,6 @@ def run(params: Params, decode: str, root: Path = Path(".")) -> dict[str, object
     folder = layout.assembled(model, student) if student else layout.stage1(model)
     tokenizer = load(root / folder, row.steps, row.guidance or 1.0, row.jump, device)
     about = {
-        "decode": decode,
         "of": row.of,
         "model": model,
         "student": student,
@@ -87,7 +86,7 @@ def run_baseline(params: Params, name: str, root: Path = Path(".")) -> dict[str,
     resolution = params.data.resolution
     tokenizer = MeanColour(resolution) if name == "mean-colour" else Bicubic(side, resolution)
     tokens = 1 if name == "mean-colour" else side**2
-    about = {"decode": name, "of": name, "nfe": 0, "tokens": tokens, "dim": 3, "parameters": 0}
+    about = {"of": name, "nfe": 0, "tokens": tokens, "dim": 3, "parameters": 0}
     if name == "bicubic":
         about["scales"] = [side]
     identity = task("baseline", params, [layout.prepared() / "manifest.json"], root, baseline=name)
@@ -112,7 +111,7 @@ def evaluate(
     source = source_of(job, params, device, root)
     chosen = protocols_of(params.evaluate)
     part = Pass("held_out", source, chosen, f"evaluate {job.name}")
-    evaluation = Evaluation(job.about, list(chosen), [part])
+    evaluation = Evaluation({"decode": job.name, **job.about}, list(chosen), [part])
     work = root / layout.checkpoint(job.path) / "state"
     settings = report.Settings(params.evaluate.batch, device, work, cache=False)
     team = distributed.join()
@@ -131,7 +130,7 @@ def in_first_process(
     root: Path,
 ) -> dict[str, object]:
     """Measure, write metrics, timing and samples, and tell the tracker."""
-    path, origin, source = root / job.path, context(), evaluation.passes[0].source
+    origin, source = context(), evaluation.passes[0].source
     more = {"evaluate": params.evaluate.model_dump(mode="json"), "decode": job.about}
     made = [job.path, layout.timing(job.path), layout.samples(job.path)]
     others = [layout.receipt("evaluations", job.path)]
@@ -145,16 +144,29 @@ def in_first_process(
         record["run"] = run.identity
         document = report.opening(evaluation, settings)
         report.measure(evaluation, document, settings, team)
-        with atomic(layout.samples(path)) as temporary, open(temporary, "wb") as file:
-            np.save(file, source.first_samples(settings.batch))
-        if isinstance(job.tokenizer, MSDD):
-            document["jump_noise"] = follow(job.tokenizer, source, params, path)
-        write_json(layout.timing(path), timing(source, params, origin))
-        write_json(path, document)
+        write(job, document, source, params, origin, root)
         receipts.write("evaluations", job.path, made, root)
         remove(settings.work)
-        tell(run, job.name, document, source, path)
+        tell(run, job.name, document, source, root / job.path)
     return document["protocols"][document["protocol"]]["metrics"]
+
+
+def write(
+    job: Job,
+    document: dict[str, object],
+    source: Prepared,
+    params: Params,
+    origin: dict[str, object],
+    root: Path,
+) -> None:
+    """Put samples, pyramid, timing and metrics in place."""
+    path = root / job.path
+    with atomic(layout.samples(path)) as temporary, open(temporary, "wb") as file:
+        np.save(file, source.first_samples(params.evaluate.batch))
+    if isinstance(job.tokenizer, MSDD):
+        document["jump_noise"] = follow(job.tokenizer, source, params, path)
+    write_json(layout.timing(path), timing(source, params, origin))
+    write_json(path, document)
 
 
 def source_of(job: Job, params: Params, device: torch.device, root: Path) -> Prepared:
@@ -173,12 +185,12 @@ def protocols_of(settings: Evaluate) -> dict[str, protocols.Protocol]:
     not as the params say.
     """
     return {
-        name: restricted(protocol.with_features(settings.features), settings)
+        name: restrict(protocol.with_features(settings.features), settings)
         for name, protocol in protocols.load(settings.protocols).items()
     }
 
 
-def restricted(protocol: protocols.Protocol, settings: Evaluate) -> protocols.Protocol:
+def restrict(protocol: protocols.Protocol, settings: Evaluate) -> protocols.Protocol:
     """With the trunks of LPIPS that both it and the params name."""
     own = protocol.lpips.nets if protocol.lpips else ()
     nets = tuple(net for net in settings.lpips if net in own)

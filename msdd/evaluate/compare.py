@@ -14,7 +14,7 @@ from msdd.files import read_json
 from msdd.metrics.intervals import MaybeInterval, mean_difference
 from msdd.metrics.pooling import pooled_psnr_difference
 
-OF_ENTRIES = ("protocol", "preparation", "per_image")
+OF_ENTRIES = ("protocol", "preparation", "per_image", "metrics")
 
 
 class Other(NamedTuple):

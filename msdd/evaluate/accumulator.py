@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from msdd.data.pixels import from_uint8
-from msdd.evaluate.columns import Column, Features, columns, features, sampled
+from msdd.evaluate.columns import Column, Features, columns, features, features_to_sample
 from msdd.evaluate.networks import Networks
 from msdd.evaluate.protocols import Protocol
 from msdd.metrics.frechet import Moments
@@ -86,7 +86,7 @@ class Accumulator:
         self.errors = next(str(c) for c in self.columns if c.kind == "squared_error")
         sides = {side for p in protocols.values() for side in features(p) or ()}
         self.features = sorted(sides - set(known), key=str)
-        self.sampled = sampled(protocols.values())
+        self.sampled = features_to_sample(protocols.values())
         self.ids: list[int] = []
         self.pixels: list[int] = []
         # Python's numbers: small tensors that live on would hold the heap of large ones apart

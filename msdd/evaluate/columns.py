@@ -62,6 +62,6 @@ def features(protocol: Protocol) -> tuple[Features, Features] | None:
     return replace(made, side="real", quantisation=kept), made
 
 
-def sampled(protocols: Iterable[Protocol]) -> set[Features]:
+def features_to_sample(protocols: Iterable[Protocol]) -> set[Features]:
     """The features of which KID needs a sample."""
     return {side for protocol in protocols if protocol.kid for side in features(protocol) or ()}

@@ -9,12 +9,12 @@ import numpy as np
 
 from msdd.errors import MsddError
 from msdd.evaluate.protocols import Protocol
-from msdd.evaluate.text import NAMES, aligned
+from msdd.evaluate.text import NAMES, align
 from msdd.files import read_json
 from msdd.metrics.intervals import MaybeInterval, mean_difference
-from msdd.metrics.pooling import pooled_difference
+from msdd.metrics.pooling import pooled_psnr_difference
 
-OF_ENTRIES = ("protocol", "preparation", "per_image")
+OF_ENTRIES = ("protocol", "preparation", "per_image", "metrics")
 
 
 class Other(NamedTuple):
@@ -47,7 +47,7 @@ def check(report: Mapping, other: Other) -> None:
     check_names(report["names"], other)
     if other.report["digest"] != report["digest"]:
         raise MsddError(f"--against {other.path} is of other originals, though of the same names")
-    if shared(report, other.report):
+    if shared_protocols(report, other.report):
         return
     lines = [
         f"--against {other.path} has no protocol of {', '.join(report['protocols'])} with the same "
@@ -72,7 +72,7 @@ def check_names(names: list[str], other: Other) -> None:
     )
 
 
-def shared(report: Mapping, other: Mapping) -> list[str]:
+def shared_protocols(report: Mapping, other: Mapping) -> list[str]:
     """Names of the protocols whose rules and whose originals are the same in both."""
     theirs = other["protocols"]
     keys = ("protocol", "preparation")
@@ -87,14 +87,14 @@ def comparison(report: dict, other: Other) -> str:
     """Metrics of `report` less those of `other`, with 95 % intervals over images, for the protocols
     that both have; a line each, as `check` has let them through."""
     rows = []
-    for name in shared(report, other.report):
+    for name in shared_protocols(report, other.report):
         sides = (side["protocols"][name] for side in (report, other.report))
         for metric, difference in differences(*sides).items():
             rows.append([name, NAMES[metric], *cells(*difference)])
     return "\n".join(
         [
             f"less {other.path}, image by image:",
-            *aligned(rows),
+            *align(rows),
             "* the interval leaves out 0. Distances (FD, KID) have no values of images, so no "
             "paired interval.",
         ]
@@ -119,7 +119,7 @@ def differences(entry: dict, other: dict) -> dict[str, MaybeInterval]:
     }
     if protocol.psnr and protocol.psnr.pool != 1:
         ends = (errors(side["psnr"]) for side in sides)
-        by_name["psnr"] = pooled_difference(
+        by_name["psnr"] = pooled_psnr_difference(
             protocol.psnr.pool, *ends, np.array(entry.get("pixels"))
         )
     return by_name

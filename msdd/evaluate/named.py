@@ -122,7 +122,7 @@ def through_callable(
 
     def reconstruct(images: Tensor, names: Sequence[str]) -> Tensor:
         seed = seed_of("reconstruct", decoding.seed, names[0])
-        with seeded(seed, device), arithmetic(decoding.precision, device):
+        with seed_torch(seed, device), arithmetic(decoding.precision, device):
             made = function(images)
         if isinstance(made, Tensor) and made.is_floating_point() and (made.abs() > FAR).any():
             warn(f"{name} makes values far outside [-1, 1], the range that is expected: cut off")
@@ -132,8 +132,8 @@ def through_callable(
 
 
 @contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Torch's random state as this seed makes it, and afterwards as it was."""
+def seed_torch(seed: int, device: torch.device) -> Iterator[None]:
+    """Set torch's random state for the block; afterwards it is as it was."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield

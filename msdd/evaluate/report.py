@@ -23,7 +23,7 @@ from msdd.evaluate import extremes, loop
 from msdd.evaluate import reference_statistics as statistics
 from msdd.evaluate.accumulator import Accumulator
 from msdd.evaluate.checkpoint import Checkpoint
-from msdd.evaluate.columns import Features, sampled
+from msdd.evaluate.columns import Features, features_to_sample
 from msdd.evaluate.distributed import Team
 from msdd.evaluate.networks import Networks
 from msdd.evaluate.passes import Evaluation, Pass
@@ -85,7 +85,7 @@ def measure(
     evaluation: Evaluation, report: dict[str, object], settings: Settings, team: Team
 ) -> None:
     """Measure every pass; in the first process, complete the `report` that `opening` began."""
-    given = {} if team.rank else read_given(evaluation, settings.reference)
+    given = {} if team.rank else read_references(evaluation, settings.reference)
     networks, known = Networks(evaluation.protocols, settings.device), {}
     if team.rank == 0:
         report["missing"] |= networks.missing
@@ -99,7 +99,9 @@ def measure(
         statistics.write(settings.export, *known.values())
 
 
-def read_given(evaluation: Evaluation, path: Path | None) -> dict[str, dict[Features, Reference]]:
+def read_references(
+    evaluation: Evaluation, path: Path | None
+) -> dict[str, dict[Features, Reference]]:
     """By pass: the statistics of the file, if one is given."""
     if path is None:
         return {}
@@ -128,7 +130,7 @@ def measure_pass(
     """
     caching = settings.cache and not settings.reference and team.rank == 0
     names = identities(part) if caching else {}
-    references |= statistics.cached_statistics(names, sampled(part.protocols.values()))
+    references |= statistics.cached_statistics(names, features_to_sample(part.protocols.values()))
     accumulator = Accumulator(part.protocols, networks, team.share(set(references)))
     checkpoint = None
     if settings.work:

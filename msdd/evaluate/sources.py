@@ -211,13 +211,13 @@ class Cropped:
     def batches(self, ranges: Iterable[range]) -> Iterator[list[Batch]]:
         for ids, crops in read_ahead(self.read, ranges):
             originals = stack(crops).to(self.device)
-            yield [Batch(ids, originals, self.reconstructed(originals, ids))]
+            yield [Batch(ids, originals, self.reconstructions(originals, ids))]
 
     def read(self, i: int) -> np.ndarray:
         return np.asarray(self.crop(Image.fromarray(read_photograph(self.paths[i])), self.side))
 
     @torch.inference_mode()
-    def reconstructed(self, originals: Tensor, ids: list[int]) -> Tensor:
+    def reconstructions(self, originals: Tensor, ids: list[int]) -> Tensor:
         made = self.reconstruct(from_uint8(originals), [self.names[i] for i in ids])
         if not isinstance(made, Tensor) or made.shape != originals.shape:
             given = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__

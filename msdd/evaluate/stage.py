@@ -51,7 +51,7 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, object] | None:
     source = source_of(job, device, root)
     chosen = protocols_of(task.evaluate)
     part = Pass("held_out", source, chosen, f"evaluate {job.name}")
-    evaluation = Evaluation(job.about, list(chosen), [part])
+    evaluation = Evaluation({"decode": job.name, **job.about}, list(chosen), [part])
     work = root / layout.checkpoint(job.path) / "state"
     settings = report.Settings(task.evaluate.batch, device, work, cache=False)
     team = distributed.join()
@@ -67,7 +67,6 @@ def decode_job(task: Task, root: Path, device: torch.device) -> Job:
     folder = layout.assembled(model, student) if student else layout.stage1(model)
     tokenizer = load(root / folder, row.steps, row.guidance or 1.0, row.jump, device)
     about = {
-        "decode": name,
         "of": row.of,
         "model": model,
         "student": student,
@@ -92,7 +91,7 @@ def baseline_job(task: Task) -> Job:
     side = resolution >> max(1, task.params["model.scales"] - 1)
     tokenizer = MeanColour(resolution) if name == "mean-colour" else Bicubic(side, resolution)
     tokens = 1 if name == "mean-colour" else side**2
-    about = {"decode": name, "of": name, "nfe": 0, "tokens": tokens, "dim": 3, "parameters": 0}
+    about = {"of": name, "nfe": 0, "tokens": tokens, "dim": 3, "parameters": 0}
     if name == "bicubic":
         about["scales"] = [side]
     return Job(name, layout.baseline(name), tokenizer, about, task)
@@ -102,7 +101,7 @@ def in_first_process(
     job: Job, evaluation: Evaluation, settings: report.Settings, team: Team, root: Path
 ) -> dict[str, object]:
     """Measure, write metrics, timing and samples, and tell the tracker."""
-    path, origin, source = root / job.path, context(), evaluation.passes[0].source
+    origin, source = context(), evaluation.passes[0].source
     more = {"evaluate": job.task.evaluate.model_dump(mode="json"), "decode": job.about}
     made = [job.path, layout.timing(job.path), layout.samples(job.path)]
     others = [layout.receipt("evaluations", job.path)]
@@ -116,16 +115,24 @@ def in_first_process(
         record["run"] = run.identity
         document = report.opening(evaluation, settings)
         report.measure(evaluation, document, settings, team)
-        with atomic(layout.samples(path)) as temporary, open(temporary, "wb") as file:
-            np.save(file, source.first_samples(settings.batch))
-        if isinstance(job.tokenizer, MSDD):
-            document["jump_noise"] = follow(job, source, path)
-        write_json(layout.timing(path), timing(source, job.task, origin))
-        write_json(path, document)
+        write(job, document, source, origin, root)
         receipts.write("evaluations", job.path, made, root)
         remove(settings.work)
-        tell(run, job.name, document, source, path)
+        tell(run, job.name, document, source, root / job.path)
     return document["protocols"][document["protocol"]]["metrics"]
+
+
+def write(
+    job: Job, document: dict[str, object], source: Prepared, origin: dict[str, object], root: Path
+) -> None:
+    """Put samples, pyramid, timing and metrics in place."""
+    path = root / job.path
+    with atomic(layout.samples(path)) as temporary, open(temporary, "wb") as file:
+        np.save(file, source.first_samples(job.task.evaluate.batch))
+    if isinstance(job.tokenizer, MSDD):
+        document["jump_noise"] = follow(job, source, path)
+    write_json(layout.timing(path), timing(source, job.task, origin))
+    write_json(path, document)
 
 
 def source_of(job: Job, device: torch.device, root: Path) -> Prepared:
@@ -144,12 +151,12 @@ def protocols_of(settings: Evaluate) -> dict[str, protocols.Protocol]:
     not as the params say.
     """
     return {
-        name: restricted(protocol.with_features(settings.features), settings)
+        name: restrict(protocol.with_features(settings.features), settings)
         for name, protocol in protocols.load(settings.protocols).items()
     }
 
 
-def restricted(protocol: protocols.Protocol, settings: Evaluate) -> protocols.Protocol:
+def restrict(protocol: protocols.Protocol, settings: Evaluate) -> protocols.Protocol:
     """With the trunks of LPIPS that both it and the params name."""
     own = protocol.lpips.nets if protocol.lpips else ()
     nets = tuple(net for net in settings.lpips if net in own)

@@ -12,7 +12,7 @@ from msdd.evaluate.reference_statistics import Reference
 from msdd.metrics.frechet import frechet_distance
 from msdd.metrics.intervals import MaybeInterval, bootstraps, psnr
 from msdd.metrics.kid import kid
-from msdd.metrics.pooling import pooled
+from msdd.metrics.pooling import pool_psnr
 
 Metric = float | dict[str, float | None]
 FEWEST_FOR_KID = 4
@@ -52,7 +52,7 @@ def pooled_psnr(protocol: Protocol, accumulator: Accumulator) -> MaybeInterval:
     """PSNR of errors averaged over groups of consecutive images, or over all pixels of the set."""
     values = accumulator.sorted_values()
     errors = values[str(columns(protocol)["psnr"])].numpy()
-    return pooled(protocol.psnr.pool, errors, values["pixels"].double().numpy())
+    return pool_psnr(protocol.psnr.pool, errors, values["pixels"].double().numpy())
 
 
 def distances(

@@ -32,10 +32,10 @@ def table(report: dict) -> str:
     for name, entry in entries.items():
         cells = [cell(key, entry["metrics"].get(key)) for key in shown]
         rows.append([name, *cells])
-    return "\n".join(aligned(rows))
+    return "\n".join(align(rows))
 
 
-def aligned(rows: list[list[str]]) -> list[str]:
+def align(rows: list[list[str]]) -> list[str]:
     """A line for each row, with columns as wide as their widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows)
@@ -117,15 +117,15 @@ def describe_extremes(crop: str, images: dict) -> str:
 def describe(protocol: Protocol, of_files: bool) -> str:
     parts = [] if of_files else [f"{protocol.crop} crop"]
     if protocol.psnr:
-        parts.append(f"PSNR {pool(protocol.psnr.pool)}{of(protocol.psnr, of_files)}")
+        parts.append(f"PSNR {pool(protocol.psnr.pool)}{rule(protocol.psnr, of_files)}")
     if protocol.ssim:
-        parts.append(f"SSIM range {protocol.ssim.range}{of(protocol.ssim, of_files)}")
+        parts.append(f"SSIM range {protocol.ssim.range}{rule(protocol.ssim, of_files)}")
     if protocol.lpips:
-        parts.append(f"LPIPS{of(protocol.lpips, of_files)}")
+        parts.append(f"LPIPS{rule(protocol.lpips, of_files)}")
     if fid := protocol.fid:
         resize = f", resize {fid.resize}" if fid.features == "inception" else ""
         first = f", first {fid.first} images" if fid.first else ""
-        parts.append(f"features of {fid.features}{resize}{first}{of(fid, of_files)}")
+        parts.append(f"features of {fid.features}{resize}{first}{rule(fid, of_files)}")
     return "; ".join(parts) or "no metric is left"
 
 
@@ -135,5 +135,5 @@ def pool(images: int | str) -> str:
     return "image by image" if images == 1 else f"of errors pooled over {images} images"
 
 
-def of(metric, of_files: bool) -> str:
+def rule(metric, of_files: bool) -> str:
     return "" if of_files else f", {QUANTISATION[metric.quantisation]}"

@@ -30,7 +30,7 @@ def bootstraps(
     return {name: interval(mean, column) for name, mean, column in rows}
 
 
-def paired(a: ArrayLike, b: ArrayLike, resamples: int = 2000, seed: int = 0) -> Interval:
+def paired_difference(a: ArrayLike, b: ArrayLike, resamples: int = 2000, seed: int = 0) -> Interval:
     """`bootstrap` of the differences a - b of the same images, which removes what they share.
 
     Equal values differ by 0, infinite ones too.
@@ -39,8 +39,8 @@ def paired(a: ArrayLike, b: ArrayLike, resamples: int = 2000, seed: int = 0) -> 
 
 
 def mean_difference(a: ArrayLike, b: ArrayLike) -> MaybeInterval:
-    """`paired`; without an interval for fewer than 2 images, or where a difference is infinite."""
-    figure, low, high = paired(a, b)
+    """`paired_difference`; without an interval for fewer than 2 images, or if it is infinite."""
+    figure, low, high = paired_difference(a, b)
     known = len(np.asarray(a)) >= 2 and np.isfinite(figure)
     return (figure, low, high) if known else (figure, None, None)
 

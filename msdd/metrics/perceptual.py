@@ -34,7 +34,7 @@ class Lpips:
         self.onednn = device.type == "cpu" and torch.backends.mkldnn.is_available()
         self.pixels = CPU_PIXELS if device.type == "cpu" else GPU_PIXELS
         slices = [getattr(network.net, f"slice{k + 1}") for k in range(network.L)]
-        self.slices = [prepacked(part) if self.onednn else part for part in slices]
+        self.slices = [prepack(part) if self.onednn else part for part in slices]
         self.heads = [network.lins[k].model[-1].weight.flatten(1) for k in range(network.L)]
         self.shift, self.scale = network.scaling_layer.shift, network.scaling_layer.scale
 
@@ -58,14 +58,14 @@ class Lpips:
     def units(self, images: Tensor) -> list[Tensor]:
         """Activations of every slice as vectors of unit length (B, C, positions)."""
         images = from_uint8(images) if images.dtype == torch.uint8 else images.float()
-        x, found = enlarge(images).sub(self.shift).div_(self.scale), []
+        x, features = enlarge(images).sub(self.shift).div_(self.scale), []
         x = x.to_mkldnn() if self.onednn else x
         for part in self.slices:
             x = part(x)
             vectors = (x.to_dense() if self.onednn else x).flatten(2)
             lengths = vectors.square().sum(1, keepdim=True).sqrt_()
-            found.append(vectors.div_(lengths.add_(1e-10)))
-        return found
+            features.append(vectors.div_(lengths.add_(1e-10)))
+        return features
 
     def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
         """From unit vectors; those of the reconstructions, `b`, are overwritten."""
@@ -73,7 +73,7 @@ class Lpips:
         return sum((head @ y.sub_(x).square_()).mean((1, 2)) for head, x, y in layers).double()
 
 
-def prepacked(part: nn.Module) -> nn.Module:
+def prepack(part: nn.Module) -> nn.Module:
     """With weights in oneDNN's layout; takes and gives tensors of `to_mkldnn`."""
     with warnings.catch_warnings(action="ignore"):  # of the older API that this module is made with
         from torch.utils.mkldnn import to_mkldnn
@@ -96,10 +96,10 @@ class DreamSim:
     @torch.inference_mode()
     def distance(self, original: Tensor, reconstruction: Tensor) -> Tensor:
         """(B,) of images (B, 3, H, W), uint8 or floats in [-1, 1]."""
-        return self.network(padded(original), padded(reconstruction)).flatten().double()
+        return self.network(pad_sides(original), pad_sides(reconstruction)).flatten().double()
 
 
-def padded(images: Tensor) -> Tensor:
+def pad_sides(images: Tensor) -> Tensor:
     """Floats in [0, 1] with sides that are powers of two."""
     unit = images.float() / 255 if images.dtype == torch.uint8 else (images.float() + 1) / 2
     below, right = ((1 << (side - 1).bit_length()) - side for side in images.shape[-2:])

@@ -18,24 +18,24 @@ from msdd.metrics.intervals import (
 Pool = int | str
 
 
-def pooled(pool: Pool, errors: np.ndarray, pixels: np.ndarray) -> MaybeInterval:
+def pool_psnr(pool: Pool, errors: np.ndarray, pixels: np.ndarray) -> MaybeInterval:
     """PSNR and the ends of its 95 % interval over groups, or over images; one group leaves none."""
     if pool == "all":
-        return pooled_psnr(weighted(errors, pixels))
+        return pooled_psnr(weigh(errors, pixels))
     values = group_psnr(errors, pool)
     return bootstrap(values) if len(values) > 1 else (float(values[0]), None, None)
 
 
-def pooled_difference(
+def pooled_psnr_difference(
     pool: Pool, a: np.ndarray, b: np.ndarray, pixels: np.ndarray
 ) -> MaybeInterval:
-    """Difference of the PSNRs that `pooled` makes of errors `a` and `b` of the same images."""
+    """Difference of the PSNRs that `pool_psnr` makes of errors `a` and `b` of the same images."""
     if pool == "all":
-        return paired_pooled_psnr(weighted(a, pixels), weighted(b, pixels))
+        return paired_pooled_psnr(weigh(a, pixels), weigh(b, pixels))
     return mean_difference(group_psnr(a, pool), group_psnr(b, pool))
 
 
-def weighted(errors: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+def weigh(errors: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """Errors whose mean over images is that over all their pixels."""
     return errors * (pixels / pixels.mean())
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from msdd.metrics.intervals import MaybeInterval, paired
+from msdd.metrics.intervals import MaybeInterval, paired_difference
 from msdd.params.schema import Ablation, Params
 from msdd.pipeline import layout
 from msdd.report import jumps, notes
@@ -61,7 +61,7 @@ def _lpips(of: dict, against: dict, metric: str) -> dict[str, float | None]:
     """The mean over images of `of` minus `against`; nothing where the protocol has no LPIPS."""
     if metric not in of["per_image"]:
         return _named(metric, (None, None, None))
-    return _named(metric, paired(of["per_image"][metric], against["per_image"][metric]))
+    return _named(metric, paired_difference(of["per_image"][metric], against["per_image"][metric]))
 
 
 def _named(metric: str, difference: MaybeInterval) -> dict[str, float | None]:

@@ -10,8 +10,8 @@ import numpy as np
 from msdd.data.manifest import read_manifest
 from msdd.errors import MsddError
 from msdd.files import read_json
-from msdd.metrics.intervals import MaybeInterval, paired
-from msdd.metrics.pooling import pooled_difference
+from msdd.metrics.intervals import MaybeInterval, paired_difference
+from msdd.metrics.pooling import pooled_psnr_difference
 from msdd.params.schema import Params
 from msdd.params.sections import BASELINES
 from msdd.pipeline import layout, provenance
@@ -104,8 +104,8 @@ def psnr_difference(a: dict, b: dict) -> MaybeInterval:
     """
     errors = [10 ** (-np.array(result["per_image"]["psnr"]) / 10) for result in (a, b)]
     if a["pool"] == 1:
-        return paired(a["per_image"]["psnr"], b["per_image"]["psnr"])
-    return pooled_difference(a["pool"], *errors, np.ones(len(errors[0])))
+        return paired_difference(a["per_image"]["psnr"], b["per_image"]["psnr"])
+    return pooled_psnr_difference(a["pool"], *errors, np.ones(len(errors[0])))
 
 
 def group(result: dict) -> str:

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from msdd.metrics import intervals
-from msdd.metrics.intervals import bootstrap, bootstraps, paired, paired_pooled_psnr, pooled_psnr
+from msdd.metrics.intervals import (
+    bootstrap,
+    bootstraps,
+    paired_difference,
+    paired_pooled_psnr,
+    pooled_psnr,
+)
 
 VALUES = np.random.default_rng(1).normal(25, 4, 400)
 
@@ -63,7 +69,7 @@ def test_equal_images_have_no_error_and_no_interval():
     perfect = np.array([np.inf, 30.0, 31.0])
     assert bootstrap(perfect) == (np.inf,) * 3
     assert bootstraps({"a": perfect, "b": VALUES[:3]})["b"] == bootstrap(VALUES[:3])
-    assert paired(perfect, perfect) == (0, 0, 0)
+    assert paired_difference(perfect, perfect) == (0, 0, 0)
     assert pooled_psnr([0.0, 0.0]) == (np.inf, None, None)
     assert pooled_psnr([0.0, 0.01])[1:] == (None, None)
     assert paired_pooled_psnr([0.0, 0.0], [0.0, 0.0]) == (0, 0, 0)
@@ -76,7 +82,7 @@ def test_constants_have_no_width():
 
 def test_pairing_removes_what_images_share():
     better = VALUES + 0.5 + np.random.default_rng(2).normal(0, 0.1, len(VALUES))
-    mean, low, high = paired(better, VALUES)
+    mean, low, high = paired_difference(better, VALUES)
     assert low < 0.5 < high and high - low < 0.03
     assert mean == pytest.approx(0.5, abs=0.02)
 
@@ -85,4 +91,4 @@ def test_nothing_to_average_is_an_error():
     with pytest.raises(ValueError, match="at least one"):
         bootstrap([])
     with pytest.raises(ValueError, match="unequal shapes"):
-        paired([1.0, 2.0], [1.0])
+        paired_difference([1.0, 2.0], [1.0])

@@ -5,7 +5,13 @@ import torch
 from skimage import data
 
 from msdd.data.pixels import from_uint8
-from msdd.metrics.perceptual import DREAMSIM_FILES, Lpips, dreamsim_folder, padded, without_dreamsim
+from msdd.metrics.perceptual import (
+    DREAMSIM_FILES,
+    Lpips,
+    dreamsim_folder,
+    pad_sides,
+    without_dreamsim,
+)
 from msdd.weights.pretrained import lpips_network
 
 
@@ -50,7 +56,7 @@ def test_equal_images_are_at_zero_and_small_ones_are_enlarged():
 
 def test_dreamsim_sees_powers_of_two_with_black_below_and_right():
     images = torch.full((1, 3, 60, 64), 255, dtype=torch.uint8)
-    found = padded(images)
+    found = pad_sides(images)
     assert found.shape == (1, 3, 64, 64)
     assert (found[:, :, :60] == 1).all() and (found[:, :, 60:] == 0).all()
 

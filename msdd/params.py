@@ -156,7 +156,7 @@ def load(path: str | Path = "params.yaml") -> Params:
     Raises:
         MsddError: a line for every mistake, naming the key, what was given and what is allowed.
     """
-    from msdd.mistakes import read_yaml
+    from msdd.plain_yaml import read_yaml
 
     return parse(read_yaml(path), str(path))
 

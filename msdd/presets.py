@@ -4,12 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from msdd import layout, receipts
 from msdd.errors import MsddError
 from msdd.files import write_text
 from msdd.params import Params, load
+from msdd.plain_yaml import write_yaml
 
 FOLDER = "presets"
 SCHEMA = Path(FOLDER) / "params.schema.json"
@@ -127,7 +126,7 @@ def check_rows(params: Params, root: Path = Path(".")) -> None:
 
 
 def text(params: Params) -> str:
-    return HEADER + yaml.safe_dump({"rows": rows(params)}, sort_keys=False, width=100)
+    return HEADER + write_yaml({"rows": rows(params)})
 
 
 def wanted_receipts(params: Params) -> list[Path]:

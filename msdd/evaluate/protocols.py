@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from msdd.errors import MsddError
-from msdd.mistakes import read_yaml, validate
+from msdd.mistakes import validate
+from msdd.plain_yaml import read_yaml
 from msdd.sections import Count, Section, Trunk
 
 Levels = Literal["round", "truncate", "truncate64", "shift", "none"]

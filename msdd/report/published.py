@@ -7,7 +7,8 @@ from pydantic import Field
 
 from msdd import layout
 from msdd.errors import MsddError
-from msdd.mistakes import read_yaml, validate
+from msdd.mistakes import validate
+from msdd.plain_yaml import read_yaml
 from msdd.sections import RowName, Section
 
 REPOSITORY = Path(__file__).parents[2]

@@ -7,8 +7,8 @@ import numpy as np
 
 from msdd import layout
 from msdd.files import write_json
-from msdd.mistakes import read_yaml
 from msdd.params import Params, parse
+from msdd.plain_yaml import read_yaml
 
 ROOT = Path(__file__).parents[2]
 IMAGES, KEPT, SIDE = 40, 16, 32

@@ -15,8 +15,8 @@ import yaml
 
 from msdd import layout, presets
 from msdd.files import digest, write_text
-from msdd.mistakes import read_yaml
 from msdd.params import parse
+from msdd.plain_yaml import read_yaml
 
 ROOT = Path(__file__).parents[2]
 RAW = read_yaml(ROOT / "presets/tiny.yaml")

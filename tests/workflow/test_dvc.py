@@ -15,8 +15,8 @@ from dvc.utils.serialize import _yaml
 from msdd import fingerprint, layout, presets, stages
 from msdd.errors import MsddError
 from msdd.files import write_text
-from msdd.mistakes import read_yaml
 from msdd.params import parse
+from msdd.plain_yaml import read_yaml
 
 PRESETS = sorted(path.stem for path in (ROOT / "presets").glob("*.yaml"))
 

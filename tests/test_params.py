@@ -8,7 +8,7 @@ import pytest
 from msdd.errors import MsddError
 from msdd.params import page, presets
 from msdd.params.load import load, parse
-from msdd.params.validate import read_yaml
+from msdd.params.plain_yaml import read_yaml
 from msdd.pipeline import jobs, layout
 from msdd.pipeline.stages import STAGES
 
@@ -143,6 +143,8 @@ def test_unknown_row_names_what_exists():
             "p.yaml: models.msdd is null; it must be a table with model, stage1",
         ),
         ({"models__A b": {}}, "p.yaml: models.A b is no name for a row; allowed: a-z, 0-9 and -"),
+        ({"models__1e3": {}}, "p.yaml: models.1e3 is no name for a row; allowed: a-z, 0-9 and -"),
+        ({"models__null": {}}, "p.yaml: models.null is no name for a row; allowed: a-z, 0-9"),
         ({"extra": 1}, "p.yaml: extra is an unknown key; allowed here: seed, cpu_threads, data"),
     ],
 )
@@ -275,12 +277,6 @@ def test_a_file_that_is_no_params_file(tmp_path, text, line):
     with pytest.raises(MsddError) as caught:
         load(path)
     assert str(caught.value).startswith(f"{path}: {line}")
-
-
-def test_numbers_as_people_write_them(tmp_path):
-    path = tmp_path / "numbers.yaml"
-    path.write_text("[1e-3, 1.0e-3, -2E5, .5e1, 7, 1.5, 12e, e3]")
-    assert read_yaml(path) == [0.001, 0.001, -2e5, 5.0, 7, 1.5, "12e", "e3"]
 
 
 def test_use_makes_a_preset_the_params_and_keeps_own_work(tmp_path, monkeypatch):

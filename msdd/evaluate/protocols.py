@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from msdd.errors import MsddError
+from msdd.params.plain_yaml import read_yaml
 from msdd.params.sections import Count, Section, Trunk
-from msdd.params.validate import read_yaml, validate
+from msdd.params.validate import validate
 
 Quantisation = Literal["round", "truncate", "truncate64", "shift", "none"]
 Crop = Literal["adm", "bilinear", "bicubic", "lanczos"]

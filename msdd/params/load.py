@@ -5,8 +5,9 @@ from typing import Any
 
 from msdd.errors import MsddError
 from msdd.params.checks import cross_checks
+from msdd.params.plain_yaml import read_yaml
 from msdd.params.schema import Params
-from msdd.params.validate import read_yaml, validate
+from msdd.params.validate import validate
 
 
 def load(path: str | Path = "params.yaml") -> Params:

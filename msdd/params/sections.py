@@ -16,7 +16,10 @@ Part = Annotated[float, Field(gt=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 PerScale = Weight | Annotated[tuple[Weight, ...], Field(min_length=1)]
 Steps = Count | Annotated[tuple[Count, ...], Field(min_length=1)]
-RowName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+# A key such as `null` or `1e3` is no text to YAML, and DVC finds no params below it; below one of
+# digits alone it finds them.
+NO_TEXT = r"null|true|false|0b[01]+|0o[0-7]+|0x[0-9a-f]+|[0-9]+e-?[0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2}"
+RowName = Annotated[str, Field(pattern=rf"^(?!({NO_TEXT})$)[a-z0-9][a-z0-9-]*$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Levels = Annotated[tuple[Count, ...], Field(min_length=1)]
 Trunk = Literal["alex", "vgg"]
@@ -30,7 +33,13 @@ BASELINES = ("mean-colour", "bicubic")  # decodes that need no model
 class Section(BaseModel):
     """Frozen, without conversions (`"12"` is no number) and without unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        regex_engine="python-re",  # for the look-ahead of `RowName`
+    )
 
 
 class Data(Section):

@@ -2,51 +2,11 @@
 
 import difflib
 import json
-import re
-from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from msdd.errors import MsddError
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML without duplicate keys, where 1e-3 is a number (YAML 1.1 wants 1.0e-3)."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                line = key.start_mark.line + 1
-                raise yaml.YAMLError(f"line {line}: the key '{key.value}' stands twice")
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
-
-
-def read_yaml(path: str | Path) -> Any:
-    """The plain values of a YAML file; a line for what is wrong with it."""
-    try:
-        return yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
-    except FileNotFoundError:
-        raise MsddError(f"{path} is not there; `msdd params use demo` writes one") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise MsddError(f"{path}: {_yaml_problem(error)}") from None
-
-
-def _yaml_problem(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    if mark is None:
-        return " ".join(str(error).split())
-    return f"line {mark.line + 1}: {error.problem}"
 
 
 def validate(model: type[BaseModel], raw: Any, name: str) -> Any:
@@ -68,7 +28,10 @@ def _line(schema: dict, raw: Any, mistake: Any) -> str:
     if mistake["type"] == "missing":
         return f"{key} is missing; it must be {_allowed(schema, node)}"
     if last == "[key]":
-        return f"{key} is no name for a row; allowed: a-z, 0-9 and -, not - at the start"
+        return (
+            f"{key} is no name for a row; allowed: a-z, 0-9 and -, not - at the start, and nothing "
+            "that YAML takes for more than a text, as null, true, 1e3 or a date"
+        )
     return f"{key} is {_given(raw, path)}; it must be {_allowed(schema, node)}"
 
 

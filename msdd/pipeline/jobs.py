@@ -6,10 +6,9 @@ A row of params may need several jobs. DVC reads the tables from `workflow/rows.
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from msdd.errors import MsddError
 from msdd.files import write_text
+from msdd.params.plain_yaml import write_yaml
 from msdd.params.schema import Params
 from msdd.params.sections import BASELINES
 from msdd.pipeline import layout, receipts
@@ -97,7 +96,7 @@ def check_rows(params: Params, root: Path = Path(".")) -> None:
 
 
 def text(params: Params) -> str:
-    return HEADER + yaml.safe_dump({"rows": rows(params)}, sort_keys=False, width=100)
+    return HEADER + write_yaml({"rows": rows(params)})
 
 
 def wanted_receipts(params: Params) -> list[Path]:

@@ -7,8 +7,9 @@ from string import ascii_letters
 from pydantic import Field
 
 from msdd.errors import MsddError
+from msdd.params.plain_yaml import read_yaml
 from msdd.params.sections import RowName, Section
-from msdd.params.validate import read_yaml, validate
+from msdd.params.validate import validate
 from msdd.pipeline import layout
 
 REPOSITORY = Path(__file__).parents[2]

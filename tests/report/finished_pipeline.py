@@ -7,8 +7,8 @@ import numpy as np
 
 from msdd.files import write_json
 from msdd.params.load import parse
+from msdd.params.plain_yaml import read_yaml
 from msdd.params.schema import Params
-from msdd.params.validate import read_yaml
 from msdd.pipeline import layout
 
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ import yaml
 
 from msdd.files import digest
 from msdd.params.load import parse
-from msdd.params.validate import read_yaml
+from msdd.params.plain_yaml import read_yaml
 from msdd.pipeline import jobs, layout
 
 ROOT = Path(__file__).parents[2]

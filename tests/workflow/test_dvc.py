@@ -14,7 +14,7 @@ from dvc.utils.serialize import _yaml
 from msdd.errors import MsddError
 from msdd.files import write_text
 from msdd.params.load import parse
-from msdd.params.validate import read_yaml
+from msdd.params.plain_yaml import read_yaml
 from msdd.pipeline import fingerprint, jobs, layout, stages
 
 pytestmark = pytest.mark.long

@@ -113,34 +113,46 @@ def test_unknown_row_names_what_exists():
         ),
         (
             {"models__msdd": {"stage1": {"batch": "12"}}},
-            'p.yaml: models.msdd.stage1.batch is "12"; it must be a whole number at least 1',
+            'p.yaml: models.msdd.stage1.batch is "12"; it should be a valid integer',
         ),
         (
             {"distil__guidance": ["a"]},
-            'p.yaml: distil.guidance is ["a"]; it must be a number at least 0 or a list, each a ',
+            'p.yaml: distil.guidance is ["a"]; it should be a valid number, or item 1: it',
         ),
         (
             {"stage1__precision": "fp16"},
-            'p.yaml: stage1.precision is "fp16"; it must be one of fp32, bf16',
+            "p.yaml: stage1.precision is \"fp16\"; it should be 'fp32' or 'bf16'",
         ),
-        ({"stage1__batch": ...}, "p.yaml: stage1.batch is missing; it must be a whole number"),
-        ({"stage1__learning_rate": float("nan")}, "p.yaml: stage1.learning_rate is NaN; it must"),
+        ({"data": ...}, "p.yaml: data is missing; it should be a table with photographs, held_out"),
+        ({"model__uvit": ...}, "p.yaml: model.uvit is missing; it should be a table with channels"),
+        ({"models": ...}, "p.yaml: models is missing; it should be a table of rows"),
+        (
+            {"distil__guidance": -1},
+            "p.yaml: distil.guidance is -1; it should be greater than or equal to 0, or it should",
+        ),
+        ({"data__crop_side": [0.3]}, "p.yaml: data.crop_side is [0.3]; item 2: Field required"),
+        ({"evaluate__lpips": "vgg"}, 'p.yaml: evaluate.lpips is "vgg"; it should be a valid array'),
+        ({"stage1__batch": ...}, "p.yaml: stage1.batch is missing; it should be a valid integer"),
+        (
+            {"stage1__learning_rate": float("nan")},
+            "p.yaml: stage1.learning_rate is NaN; it should be a",
+        ),
         (
             {"model__kl_encoder": KL_ENCODER | {"wide": 1}},
             "p.yaml: model.kl_encoder.wide is an unknown key; did you mean width? allowed here: ",
         ),
         (
             {"models__msdd": {"model": {"kl_encoder": KL_ENCODER | {"blocks": 0}}}},
-            "p.yaml: models.msdd.model.kl_encoder.blocks is 0; it must be a whole number at ",
+            "p.yaml: models.msdd.model.kl_encoder.blocks is 0; it should be greater than or ",
         ),
         (
             {"model__kl_encoder": 3},
-            "p.yaml: model.kl_encoder is 3; it must be a table with width, multipliers, blocks, ",
+            "p.yaml: model.kl_encoder is 3; it should be a table with width, multipliers, blocks, ",
         ),
-        ({"seed": True}, "p.yaml: seed is true; it must be a whole number at least 0"),
+        ({"seed": True}, "p.yaml: seed is true; it should be a valid integer"),
         (
             {"models__msdd": None},
-            "p.yaml: models.msdd is null; it must be a table with model, stage1",
+            "p.yaml: models.msdd is null; it should be a table with model, stage1",
         ),
         ({"models__A b": {}}, "p.yaml: models.A b is no name for a row; allowed: a-z, 0-9 and -"),
         ({"models__1e3": {}}, "p.yaml: models.1e3 is no name for a row; allowed: a-z, 0-9 and -"),
@@ -268,7 +280,7 @@ def test_several_mistakes_are_several_lines():
     [
         ("seed: 1\nmodel: 2\nseed: 3\n", "line 3: the key 'seed' stands twice"),
         ("seed: [1", "line 1: "),
-        ("", "the file is null; it must be a table with seed, "),
+        ("", "the file is null; it should be a table with seed, "),
     ],
 )
 def test_a_file_that_is_no_params_file(tmp_path, text, line):

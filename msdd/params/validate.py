@@ -2,11 +2,16 @@
 
 import difflib
 import json
-from typing import Any
+from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from msdd.errors import MsddError
+
+NAMES = (
+    "allowed: a-z, 0-9 and -, not - at the start, and nothing that YAML takes for more than a "
+    "text, as null, true, 1e3 or a date"
+)
 
 
 def validate(model: type[BaseModel], raw: Any, name: str) -> Any:
@@ -14,104 +19,66 @@ def validate(model: type[BaseModel], raw: Any, name: str) -> Any:
     try:
         return model.model_validate_json(json.dumps(raw, default=str))
     except ValidationError as error:
-        schema = model.model_json_schema()
-        lines = [f"{name}: {_line(schema, raw, mistake)}" for mistake in error.errors()]
-        raise MsddError("\n".join(dict.fromkeys(lines))) from None
+        wishes: dict[str, dict[str, None]] = {}  # where a value may be one of several, one for each
+        for mistake in error.errors():
+            fact, wish = _told(model, raw, mistake)
+            wishes.setdefault(fact, {})[wish] = None
+        lines = [f"{name}: {fact}; {', or '.join(several)}" for fact, several in wishes.items()]
+        raise MsddError("\n".join(lines)) from None
 
 
-def _line(schema: dict, raw: Any, mistake: Any) -> str:
-    *parents, last = mistake["loc"] or ("",)
-    path, node = _walk(schema, mistake["loc"])
+def _told(model: type[BaseModel], raw: Any, mistake: Any) -> tuple[str, str]:
+    """What is wrong, and what is allowed."""
+    kind, last = mistake["type"], (mistake["loc"] or ("",))[-1]
+    path, given, wanted = _follow(model, raw, mistake["loc"])
     key = ".".join(path) or "the file"
-    if mistake["type"] == "extra_forbidden":
-        return _unknown_key(".".join([*path, str(last)]), str(last), list(node["properties"]))
-    if mistake["type"] == "missing":
-        return f"{key} is missing; it must be {_allowed(schema, node)}"
+    if kind == "extra_forbidden" and isinstance(last, str):
+        near = difflib.get_close_matches(last, _table(wanted).model_fields, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        keys = ", ".join(_table(wanted).model_fields)
+        return f"{'.'.join([*path, last])} is an unknown key", f"{hint}allowed here: {keys}"
+    if kind == "missing" and isinstance(last, str):
+        return f"{key} is missing", _allowed(wanted)
     if last == "[key]":
-        return (
-            f"{key} is no name for a row; allowed: a-z, 0-9 and -, not - at the start, and nothing "
-            "that YAML takes for more than a text, as null, true, 1e3 or a date"
-        )
-    return f"{key} is {_given(raw, path)}; it must be {_allowed(schema, node)}"
+        return f"{key} is no name for a row", NAMES
+    text = json.dumps(given, default=str, ensure_ascii=False)
+    fact = f"{key} is {text if len(text) <= 60 else f'{text[:57]}...'}"
+    item = f"item {last + 1}: " if isinstance(last, int) else ""
+    return fact, _allowed(wanted) if kind == "model_type" else item + _wish(mistake)
 
 
-def _unknown_key(key: str, last: str, allowed: list[str]) -> str:
-    near = difflib.get_close_matches(last, allowed, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    return f"{key} is an unknown key; {hint}allowed here: {', '.join(allowed)}"
+def _follow(wanted: Any, raw: Any, loc: tuple) -> tuple[list[str], Any, Any]:
+    """The keys of a location, the value there and the type that it should have.
 
-
-def _walk(schema: dict, loc: tuple) -> tuple[list[str], dict]:
-    """Follow an error's location through the schema as far as keys go; lists count as one value."""
-    path, node = [], schema
+    Items of lists and names of alternatives are no keys.
+    """
+    path = []
     for part in loc:
-        node = _resolve(schema, _table(node))
-        if part in node.get("properties", {}):
-            node = node["properties"][part]
-        elif isinstance(node.get("additionalProperties", node.get("patternProperties")), dict):
-            node = node.get("additionalProperties") or next(
-                iter(node["patternProperties"].values())
-            )
-        else:
+        rows, table = get_origin(wanted) is dict, _table(wanted)
+        if not isinstance(raw, dict) or not (rows or part in table.model_fields):
             break
-        path.append(str(part))
-    return path, _resolve(schema, node)
+        wanted = get_args(wanted)[1] if rows else table.model_fields[part].annotation
+        path, raw = [*path, part], raw.get(part)
+    return path, raw, wanted
 
 
-def _table(node: dict) -> dict:
+def _table(wanted: Any) -> type[BaseModel] | None:
     """The table, of what may be one or null."""
-    return next((one for one in node.get("anyOf", ()) if "$ref" in one), node)
+    return next((one for one in (wanted, *get_args(wanted)) if hasattr(one, "model_fields")), None)
 
 
-def _resolve(schema: dict, node: dict) -> dict:
-    return schema["$defs"][node["$ref"].rsplit("/", 1)[1]] if "$ref" in node else node
+def _allowed(wanted: Any) -> str:
+    """What a missing value should be, by pydantic's word on one that nothing can be."""
+    if get_origin(wanted) is dict:
+        return "it should be a table of rows by name"
+    if table := _table(wanted):
+        return f"it should be a table with {', '.join(table.model_fields)}"
+    try:
+        TypeAdapter(wanted).validate_python(object(), strict=True)
+    except ValidationError as error:
+        return ", or ".join(dict.fromkeys(map(_wish, error.errors())))
+    return "it may be anything"
 
 
-def _given(raw: Any, path: list[str]) -> str:
-    for part in path:
-        raw = raw[part]
-    text = json.dumps(raw, default=str, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _allowed(schema: dict, node: dict) -> str:
-    """A JSON schema's values in words."""
-    node = _resolve(schema, node)
-    if "anyOf" in node:
-        return " or ".join(_allowed(schema, one) for one in node["anyOf"])
-    if "enum" in node or "const" in node:
-        values = node.get("enum") or [node["const"]]
-        return "one of " + ", ".join(values) if len(values) > 1 else str(values[0])
-    if node["type"] == "array":
-        return _allowed_list(schema, node)
-    if node["type"] == "object":
-        keys = ", ".join(node.get("properties", ())) or "names of rows"
-        return f"a table with {keys}"
-    return _WORDS[node["type"]] + _range(node)
-
-
-_WORDS = {
-    "integer": "a whole number",
-    "number": "a number",
-    "string": "a text",
-    "boolean": "true or false",
-    "null": "null",
-}
-
-
-def _allowed_list(schema: dict, node: dict) -> str:
-    if "prefixItems" in node:
-        items = ", ".join(_allowed(schema, item) for item in node["prefixItems"])
-        return f"a list of {len(node['prefixItems'])}: {items}"
-    return f"a list, each {_allowed(schema, node['items'])}"
-
-
-def _range(node: dict) -> str:
-    words = {
-        "minimum": "at least",
-        "exclusiveMinimum": "above",
-        "maximum": "at most",
-        "exclusiveMaximum": "below",
-    }
-    limits = [f"{word} {node[key]:g}" for key, word in words.items() if key in node]
-    return " " + " and ".join(limits) if limits else ""
+def _wish(mistake: Any) -> str:
+    return mistake["msg"].replace("Input should", "it should")

@@ -42,10 +42,10 @@ def test_a_few_lines_make_a_protocol(tmp_path):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("a: { crop: box }", 'a: crop is "box"; it must be one of adm, bilinear'),
+        ("a: { crop: box }", "a: crop is \"box\"; it should be 'adm', 'bilinear'"),
         (
             "a: { crop: adm, psnr: { quantisation: round, pool: 0 } }",
-            "psnr.pool is 0; it must be a whole",
+            "psnr.pool is 0; it should be greater than",
         ),
         ("a: { crop: adm, psnr: { quantisation: rund, pool: 1 } }", 'psnr.quantisation is "rund"'),
         (

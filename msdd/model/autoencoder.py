@@ -1,4 +1,4 @@
-"""Encoder and decoder together, what stage 1 trains: the one place where networks are chosen."""
+"""Encoder and decoder together, as stage 1 trains them: the one place that chooses networks."""
 
 from torch import Tensor, nn
 
@@ -11,28 +11,31 @@ from msdd.model.uvit_decoder import UViTDecoder
 
 
 def encoder_of(config: ModelConfig) -> Encoder | KLEncoder:
-    """Registers, or the KL encoder of the shape."""
+    """A new encoder: the KL encoder if the configuration has one, else the one with registers."""
     return KLEncoder(config.kl_encoder) if config.kl_encoder else Encoder(config)
 
 
 def decoder_of(config: ModelConfig) -> Denoiser:
-    """The MMDiT, or the U-ViT of the shape."""
+    """A new decoder: the U-ViT if the configuration has one, else the MMDiT."""
     return UViTDecoder(config) if config.uvit else Decoder(config)
 
 
 def encode(encoder: Encoder | KLEncoder, images: Tensor) -> Tensor:
-    """Latents (B, latents, latent_dim) in float32; of a KL encoder the means of its posteriors."""
-    found = encoder(images).float()
-    return tokens(posterior(found).mean) if isinstance(encoder, KLEncoder) else found
+    """Latents (B, latents, latent_dim) of images (B, 3, R, R) in [-1, 1], in float32.
+
+    Those of a KL encoder are the means of its posteriors.
+    """
+    output = encoder(images).float()
+    return tokens(posterior(output).mean) if isinstance(encoder, KLEncoder) else output
 
 
 def tokens(latents: Tensor) -> Tensor:
-    """Latents on a grid (B, dim, h, w) row by row, (B, h w, dim)."""
+    """Latents on a grid (B, dim, h, w) as tokens (B, h w, dim), row by row."""
     return latents.flatten(2).mT
 
 
 class Autoencoder(nn.Module):
-    """The teacher: an encoder, and one decoder for all scales."""
+    """The teacher: an encoder, and one decoder for all scales, with fresh weights."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The shape of a model, as it stands in `config.json` beside its weights."""
+"""The shape of a model, which `config.json` beside its weights contains."""
 
 import math
 from dataclasses import dataclass
@@ -10,7 +10,11 @@ GROUPS = 32  # of the norms of published convolutional networks; all widths are 
 
 @dataclass(frozen=True)
 class KLEncoderConfig:
-    """The shape of a KL encoder; `multipliers` as for `vqgan.Encoder`, `groups` of its norms."""
+    """The shape of a KL encoder.
+
+    multipliers: width of each level as a multiple of `width`, full resolution first.
+    blocks:      residual blocks of a level. groups: of all norms.
+    """
 
     latent_dim: int
     multipliers: tuple[int, ...]
@@ -68,10 +72,11 @@ SHAPES = {"kl_encoder": KLEncoderConfig, "uvit": UViTConfig}
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Everything that decides a model's tensors and how they are used; see params `model`.
+    """Everything that decides a model's tensors and how they are used, in pixels and tokens.
 
-    time_scale multiplies T before its embedding (the authors' layout has 1).
-    kl_encoder, uvit: shapes of the networks that stand in place of the encoder and of the decoder.
+    resolution: side R of an image; the other keys are those of `model` in the params, except:
+    time_scale: the factor of T before its embedding (the authors' layout has 1).
+    kl_encoder, uvit: shapes of the networks that replace the encoder and the decoder.
     """
 
     resolution: int
@@ -100,7 +105,7 @@ class ModelConfig:
 
     @classmethod
     def of(cls, resolution: int, values: dict) -> "ModelConfig":
-        """From plain values, as params and `config.json` hold them."""
+        """From a resolution and the plain values of `model` in params or `config.json`."""
         shapes = {name: _shape(name, values) for name in SHAPES if values.get(name)}
         return cls(**values | {"resolution": resolution} | shapes)
 
@@ -122,6 +127,6 @@ def _shape(name: str, values: dict) -> KLEncoderConfig | UViTConfig:
 
 
 def near_square(tokens: int) -> tuple[int, int]:
-    """(rows, columns) with rows * columns = tokens, rows <= columns, as square as it goes."""
+    """(rows, columns) with rows * columns = tokens and rows <= columns, as square as possible."""
     rows = next(r for r in range(math.isqrt(tokens), 0, -1) if tokens % r == 0)
     return rows, tokens // rows

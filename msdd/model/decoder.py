@@ -26,21 +26,26 @@ def time_features(time: Tensor) -> Tensor:
 
 
 def time_mlp(width: int) -> nn.Sequential:
+    """The MLP from `time_features` (B, 256) to the condition (B, width)."""
     return nn.Sequential(nn.Linear(FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
 
 
 class Conditioning(NamedTuple):
-    """What the time T does to the network: adaLN of every block's streams and of the output."""
+    """The effect of the time T on the network, which does not depend on the image.
+
+    blocks: adaLN of the latent and the image stream of each block.
+    output: shift and scale before the last layer, (B, 1, width) each.
+    """
 
     blocks: list[tuple[Modulation, Modulation]]
     output: tuple[Tensor, Tensor]
 
 
 class Decoder(Denoiser):
-    """Noisy images at any scale (B, 3, side, side), T (B,) and latents to the velocity v.
+    """Noisy images of any scale (B, 3, side, side), T (B,) and latents to the velocity v.
 
-    modulated: without it the network knows one time alone, folded into its weights
-    (`msdd.fast.fold`), and is called through `denoise`.
+    modulated: by the time. Without it the network has one time folded into its weights
+               (`msdd.fast.fold`) and is called through `denoise`.
     """
 
     def __init__(self, config: ModelConfig, modulated: bool = True) -> None:
@@ -76,21 +81,26 @@ class Decoder(Denoiser):
         return self.denoise(x, latents, self.conditioning(time))
 
     def conditioning(self, time: Tensor) -> Conditioning:
-        """What T (B,) does to the network."""
+        """adaLN of all blocks and the output at the times T (B,) in [0, 1]."""
         condition = self.embed_time(time_features(self.config.time_scale * time))
         blocks = [block.modulation(condition) for block in self.blocks]
         shift, scale = self.adaln(F.silu(condition))[:, None].chunk(2, dim=-1)
         return Conditioning(blocks, (shift, scale))
 
-    def denoise(self, x: Tensor, latents: Tensor, at: Conditioning | None = None) -> Tensor:
-        """The velocity at the time of the conditioning, or at the one folded into the weights."""
+    def denoise(
+        self, x: Tensor, latents: Tensor, conditioning: Conditioning | None = None
+    ) -> Tensor:
+        """The velocity v of images x (B, 3, side, side) and latents (B, latents, latent_dim).
+
+        conditioning: of the time; None where the time is folded into the weights.
+        """
         side = x.shape[-1]
-        modulations = at.blocks if at else [(None, None)] * len(self.blocks)
+        modulations = conditioning.blocks if conditioning else [(None, None)] * len(self.blocks)
         image = self.embed_image(patchify(x, self.config.patch))
         context = self.embed_latents(latents)
-        by = self.get_buffer(f"rotation{side}")
-        for block, (m, n) in zip(self.blocks, modulations, strict=True):
-            context, image = block(context, image, by, m, n)
+        rotation = self.get_buffer(f"rotation{side}")
+        for block, modulation in zip(self.blocks, modulations, strict=True):
+            context, image = block(context, image, rotation, *modulation)
         image = self.norm(image)
-        tokens = self.head(modulate(image, *at.output) if at else image)
-        return unpatchify(tokens, self.config.patch, side)
+        image = modulate(image, *conditioning.output) if conditioning else image
+        return unpatchify(self.head(image), self.config.patch, side)

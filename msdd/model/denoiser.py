@@ -1,4 +1,4 @@
-"""What every decoder is to the flow: a velocity given a state, its time and an image's latents."""
+"""What every decoder is: a velocity given a state of the flow, its time and an image's latents."""
 
 import torch
 from torch import Tensor, nn
@@ -8,10 +8,10 @@ from msdd.model.config import ModelConfig
 
 
 class Denoiser(nn.Module):
-    """Called with noisy images (B, 3, side, side), T (B,) and latents, it returns the velocity v.
+    """A network from noisy images (B, 3, side, side), T (B,) and latents to the velocity v.
 
-    null:       the latents of no image, (1, latents, latent_dim), for classifier-free guidance.
-    last_layer: the weight that puts out the velocity.
+    null:       learned latents (1, latents, latent_dim) in place of an image's, for guidance.
+    last_layer: the weight of the layer that outputs the velocity.
     """
 
     config: ModelConfig
@@ -21,8 +21,11 @@ class Denoiser(nn.Module):
     def velocity(
         self, x: Tensor, t: Tensor | float, scale: Scale, latents: Tensor | None
     ) -> Tensor:
-        """v at x (B, 3, side, side) and local t (a number or (B,)); latents None: without them."""
+        """v (B, 3, side, side) of states x at the local time t of a scale.
+
+        t: in [0, 1], a number or (B,). latents: (B, latents, latent_dim); None: the null latents.
+        """
         if not isinstance(t, Tensor):
-            t = torch.full((len(x),), t, device=x.device)  # filled there, nothing is waited for
+            t = torch.full((len(x),), t, device=x.device)  # filled on the device: nothing waits
         latents = self.null.expand(len(x), -1, -1) if latents is None else latents
         return self(x, scale.time(t), latents).to(x.dtype)

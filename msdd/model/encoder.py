@@ -12,7 +12,8 @@ from msdd.model.positions import token_rotation
 class Encoder(nn.Module):
     """Images (B, 3, R, R) in [-1, 1] to latents (B, latents, latent_dim); deterministic.
 
-    The image half of the last block after its keys and values is idle, as in the authors' layout.
+    Of the image half of the last block only keys and values are used; the rest exists because the
+    authors' layout has it.
     """
 
     def __init__(self, config: ModelConfig) -> None:

@@ -1,4 +1,4 @@
-"""The KL encoders of SSDD (arXiv 2510.04961), and the Gaussian posterior that they give."""
+"""The KL encoders of SSDD (arXiv 2510.04961), and the Gaussian posteriors that they output."""
 
 from typing import NamedTuple
 
@@ -20,19 +20,23 @@ class Posterior(NamedTuple):
 
 
 def posterior(moments: Tensor) -> Posterior:
-    """Of an encoder's output (B, 2 latent_dim, h, w): means first, then log-variances."""
+    """The posterior of an encoder's output (B, 2 latent_dim, h, w): means, then log-variances.
+
+    Log-variances are clamped to [-30, 20].
+    """
     mean, logvar = moments.chunk(2, dim=1)
     return Posterior(mean, logvar.clamp(*LOG_VARIANCES))
 
 
-def draw(of: Posterior, noise: Tensor) -> Tensor:
-    """The latents that unit normals of their shape stand for."""
-    return torch.addcmul(of.mean, torch.exp(0.5 * of.logvar), noise)
+def draw(gaussian: Posterior, noise: Tensor) -> Tensor:
+    """Latents (B, latent_dim, h, w): mean + deviation times the unit normals `noise`."""
+    return torch.addcmul(gaussian.mean, torch.exp(0.5 * gaussian.logvar), noise)
 
 
-def divergence(of: Posterior) -> Tensor:
-    """KL(posterior || N(0, I)) of each image in nats, (B,): the sum over its latents."""
-    terms = of.mean.square() + of.logvar.exp() - 1 - of.logvar
+def divergence(gaussian: Posterior) -> Tensor:
+    """KL(posterior || N(0, I)) of each image in nats, (B,), summed over its latents."""
+    mean, logvar = gaussian
+    terms = mean.square() + logvar.exp() - 1 - logvar
     return 0.5 * terms.sum((1, 2, 3))
 
 

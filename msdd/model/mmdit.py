@@ -1,4 +1,4 @@
-"""The two-stream transformer (MMDiT) that both the encoder and the decoder are made of.
+"""The two-stream transformer (MMDiT, Esser et al. 2024) of both the encoder and the decoder.
 
 Latent and image tokens have weights of their own and meet in joint attention.
 """
@@ -24,7 +24,7 @@ def mlp_width(width: int) -> int:
 
 
 class SwiGLU(nn.Module):
-    """w2(SiLU(w1 x) * w3 x), without biases."""
+    """The MLP w2(SiLU(w1 x) * w3 x) of tokens (..., width), without biases (Shazeer 2020)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -51,14 +51,15 @@ class Modulation(NamedTuple):
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """(1 + scale) x + shift, broadcast."""
     return torch.addcmul(shift, x, 1 + scale)
 
 
 class Stream(nn.Module):
     """One stream's half of a joint block.
 
-    modulated: adaLN from a condition; without it the norms have weights of their own.
-    keys_only: the stream ends here and serves the other one with keys and values alone.
+    modulated: by adaLN of a condition; otherwise the norms have weights of their own.
+    keys_only: the stream ends here and gives the other one only its keys and values.
     """
 
     def __init__(self, width: int, heads: int, modulated: bool, keys_only: bool = False) -> None:
@@ -75,31 +76,35 @@ class Stream(nn.Module):
             self.mlp = SwiGLU(width)
 
     def modulation(self, condition: Tensor) -> Modulation:
-        """adaLN of the condition (B, width)."""
+        """Shifts, scales and gates (B, 1, width) from the condition (B, width)."""
         values = self.adaln(F.silu(condition))[:, None]
         return Modulation(*values.split(condition.shape[-1], dim=-1))
 
-    def project(self, x: Tensor, m: Modulation | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values of x (B, L, width), each (B, heads, L, head)."""
+    def project(self, x: Tensor, modulation: Modulation | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of tokens x (B, L, width), each (B, heads, L, head)."""
         x = self.norm1(x)
-        x = x if m is None else modulate(x, m.shift1, m.scale1)
+        x = x if modulation is None else modulate(x, modulation.shift1, modulation.scale1)
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         return self.norm_q(q), self.norm_k(k), v
 
-    def update(self, x: Tensor, attended: Tensor, m: Modulation | None) -> Tensor:
-        """x (B, L, width) after its residual branches; attended: (B, L, width)."""
-        if m is None:
+    def update(self, x: Tensor, attended: Tensor, modulation: Modulation | None) -> Tensor:
+        """Tokens x (B, L, width) after both residual branches.
+
+        attended: the output of attention for them, (B, L, width).
+        """
+        if modulation is None:
             x = x + self.proj(attended)
             return x + self.mlp(self.norm2(x))
-        x = torch.addcmul(x, m.gate1, self.proj(attended))
-        return torch.addcmul(x, m.gate2, self.mlp(modulate(self.norm2(x), m.shift2, m.scale2)))
+        x = torch.addcmul(x, modulation.gate1, self.proj(attended))
+        hidden = modulate(self.norm2(x), modulation.shift2, modulation.scale2)
+        return torch.addcmul(x, modulation.gate2, self.mlp(hidden))
 
 
 class Block(nn.Module):
     """Two streams that meet in joint attention; latent tokens come first in the sequence.
 
-    ends: `latents` or `image`, a stream that serves the other one with keys and values alone and
-          comes out as it went in, because nobody reads it; None: both go on.
+    ends: `latents` or `image`, a stream that gives the other one only its keys and values and comes
+          out unchanged, because nothing reads it; None: both streams continue.
     """
 
     def __init__(self, width: int, heads: int, modulated: bool, ends: str | None = None) -> None:
@@ -109,48 +114,47 @@ class Block(nn.Module):
         self.image = Stream(width, heads, modulated)  # whole even if it ends: the authors' layout
 
     def modulation(self, condition: Tensor) -> tuple[Modulation, Modulation]:
-        """adaLN of the latent and of the image stream."""
+        """adaLN of the latent and of the image stream from the condition (B, width)."""
         return self.latents.modulation(condition), self.image.modulation(condition)
 
     def forward(
         self,
         latents: Tensor,
         image: Tensor,
-        by: Tensor,
-        m: Modulation | None = None,
-        n: Modulation | None = None,
+        rotation: Tensor,
+        latent_modulation: Modulation | None = None,
+        image_modulation: Modulation | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Both streams, (B, M, width) and (B, N, width), one block further."""
-        at = latents.shape[1]
-        first = at if self.ends == "latents" else 0
-        last = at if self.ends == "image" else None
-        q, k, v = self._joint(latents, image, m, n)
-        a = attention(rotate(q[:, :, first:last], by[first:last]), rotate(k, by), v)
-        if self.ends != "latents":
-            latents = self.latents.update(latents, a[:, :at], m)
-        if self.ends != "image":
-            image = self.image.update(image, a[:, at - first :], n)
-        return latents, image
+        """Latent tokens (B, M, width) and image tokens (B, N, width) after the block.
 
-    def _joint(
-        self, latents: Tensor, image: Tensor, m: Modulation | None, n: Modulation | None
-    ) -> list[Tensor]:
-        parts = zip(self.latents.project(latents, m), self.image.project(image, n), strict=True)
-        return [torch.cat(pair, dim=2) for pair in parts]
+        rotation: of the joint sequence, (M + N, head / 2, 2), from `positions.token_rotation`.
+        """
+        count = latents.shape[1]
+        first = count if self.ends == "latents" else 0
+        last = count if self.ends == "image" else None
+        latent_qkv = self.latents.project(latents, latent_modulation)
+        image_qkv = self.image.project(image, image_modulation)
+        q, k, v = [torch.cat(pair, dim=2) for pair in zip(latent_qkv, image_qkv, strict=True)]
+        q, k = rotate(q[:, :, first:last], rotation[first:last]), rotate(k, rotation)
+        attended = attention(q, k, v)
+        if self.ends != "latents":
+            latents = self.latents.update(latents, attended[:, :count], latent_modulation)
+        if self.ends != "image":
+            image = self.image.update(image, attended[:, count - first :], image_modulation)
+        return latents, image
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Softmax attention of (B, heads, L, head) tensors, as (B, L, heads * head)."""
+    """Softmax attention of tensors (B, heads, L, head), joined to (B, L, heads * head)."""
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
 def initialise(module: nn.Module, local: bool) -> None:
-    """Initialise linear layers (Xavier uniform, zero bias) and streams; the networks do the rest.
+    """Initialise linear layers (Xavier uniform, zero bias) and streams, in place.
 
-    adaLN is zero: every block begins as the identity. If `local`, queries and keys share a
-    constant part from the start; rotated by position, it makes scores fall with distance, so that
-    latents and patches find each other without having to learn it first. Only for positions on
-    one grid, where distance means something.
+    adaLN is zero, so every block begins as the identity. If `local`, queries and keys begin with a
+    constant part; rotated by position, it makes scores fall with distance, so that latents attend
+    to nearby patches before anything is learned. That makes sense only for positions on one grid.
     """
     for part in module.modules():
         if isinstance(part, nn.Linear):

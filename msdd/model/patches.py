@@ -11,7 +11,7 @@ def patchify(x: Tensor, patch: int) -> Tensor:
 
 
 def unpatchify(tokens: Tensor, patch: int, side: int) -> Tensor:
-    """Inverse of `patchify` for square images of `side` pixels."""
+    """Tokens (B, (side/p)^2, p * p * C) as images (B, C, side, side), the inverse of `patchify`."""
     b, n = tokens.shape[0], side // patch
     x = tokens.view(b, n, n, patch, patch, -1)
     return x.permute(0, 5, 1, 3, 2, 4).reshape(b, -1, side, side)

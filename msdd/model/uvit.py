@@ -1,8 +1,8 @@
 """The decoder of SSDD (arXiv 2510.04961): a convolutional U-Net with a transformer in its middle.
 
 It denoises an image given its latents, which reach every block: enlarged beside the noisy image,
-as scale and shift of the first norm of each residual block, and of each transformer block. Time
-is told to the residual blocks alone. Parameters have the names of the published checkpoints.
+as scale and shift of the first norm of each residual block, and of each transformer block. The time
+reaches only the residual blocks. Parameters have the names of the published checkpoints.
 """
 
 import math
@@ -43,7 +43,7 @@ def published_config(size: str, latent_dim: int) -> UViTConfig:
 
 
 class Condition(NamedTuple):
-    """What the latents tell the network at every step, whatever the noisy image and the time.
+    """What the network computes of the latents alone, the same for every image and time.
 
     enlarged: the latents at the image's size, (B, latent_dim, H, W).
     context:  the map that modulates residual blocks, (B, width, h, w).
@@ -87,7 +87,7 @@ class UViT(nn.Module):
         return self.denoise(x, time, self.condition(latents, x.shape[-2:]))
 
     def condition(self, latents: Tensor, size: Sequence[int]) -> Condition:
-        """What denoising images of this size (H, W) needs of the latents; once for all steps.
+        """What denoising images of this size (H, W) needs of the latents, for all steps.
 
         Raises MsddError for sizes that the U-Net cannot halve or that hold no window, and for
         latents finer than the transformer's grid.
@@ -102,7 +102,10 @@ class UViT(nn.Module):
         return Condition(resize(latents, size), context, tokens, biases)
 
     def grid(self, size: Sequence[int]) -> tuple[int, int]:
-        """Sides of the transformer's grid for images (H, W)."""
+        """Rows and columns of the transformer's grid for images (H, W).
+
+        Raises MsddError for sizes that the U-Net cannot halve or that contain no window.
+        """
         factor, least = self.config.factor, self.config.min_side
         if min(size) < least or any(side % factor for side in size):
             told = f"sides that are multiples of {factor} px and at least {least} px"
@@ -110,7 +113,7 @@ class UViT(nn.Module):
         return size[0] // factor, size[1] // factor
 
     def denoise(self, x: Tensor, time: Tensor, condition: Condition) -> Tensor:
-        """The velocity at images x and times in [0, 1]."""
+        """The velocity (B, 3, H, W) at noisy images x and times (B,) in [0, 1]."""
         time = F.silu(self.time_embedding(TIME_SCALE * time))
         x = self.conv_in(torch.cat([x, condition.enlarged], dim=1))
         skips = [x]
@@ -139,7 +142,7 @@ class TimeEmbedding(nn.Module):
 
 
 def resize(x: Tensor, size: Sequence[int]) -> Tensor:
-    """x (B, C, h, w) at another size, by nearest."""
+    """x (B, C, h, w) at another size (H, W), by nearest neighbour."""
     return x if x.shape[-2:] == torch.Size(size) else F.interpolate(x, tuple(size), mode="nearest")
 
 
@@ -217,7 +220,7 @@ class DownLevel(nn.Module):
 
 
 class UpLevel(nn.Module):
-    """Residual blocks, each of which takes one of the skips, then twice the side but at the end.
+    """Residual blocks, each of which takes one of the skips, then twice the side except at the end.
 
     widths: of each block's input with its skip, and of its output.
     """
@@ -236,7 +239,10 @@ class UpLevel(nn.Module):
 
 
 def down_levels(widths: Sequence[int], layers: int) -> list[DownLevel]:
-    """Full resolution first."""
+    """The levels on the way down, full resolution first.
+
+    widths: channels of each. layers: residual blocks of each.
+    """
     before = [widths[0], *widths]
     last = len(widths) - 1
     return [
@@ -246,7 +252,11 @@ def down_levels(widths: Sequence[int], layers: int) -> list[DownLevel]:
 
 
 def up_levels(widths: Sequence[int], layers: int) -> list[UpLevel]:
-    """Lowest resolution first; the skips are taken in the reverse of the order they were left."""
+    """The levels on the way up, lowest resolution first.
+
+    widths: channels of each level, full resolution first. layers: residual blocks of a level on the
+    way down; here each has one more. Skips are taken in the reverse of the order they were made.
+    """
     last = len(widths) - 1
     skips = [widths[0]]
     for i, width in enumerate(widths):

@@ -1,4 +1,4 @@
-"""SSDD's U-ViT in the place of the multi-scale decoder, at one scale."""
+"""SSDD's U-ViT in place of the multi-scale decoder, at one scale."""
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +11,8 @@ from msdd.model.uvit import UViT
 class UViTDecoder(Denoiser):
     """Noisy images (B, 3, R, R), T (B,) and latents (B, latents, latent_dim) to the velocity v.
 
-    At one scale the ends of the path are noise and image, so v is SSDD's velocity with the other
-    sign. The null latents are ours: SSDD has no guidance.
+    At one scale the ends of the path are noise and image, so v is minus SSDD's velocity. The null
+    latents are an addition: SSDD has no guidance.
     """
 
     def __init__(self, config: ModelConfig) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 
 def norm(width: int) -> nn.GroupNorm:
+    """The family's norm, 32 groups of channels."""
     return nn.GroupNorm(32, width, eps=1e-6)
 
 
@@ -186,7 +187,7 @@ class Decoder(nn.Module):
 
 
 def regroup(network: nn.Module, groups: int) -> None:
-    """Give every group norm so many groups, on which the shape of no weight depends.
+    """Set the number of groups of every group norm; the shape of no weight depends on it.
 
     A narrow network wants fewer than the 32 of the published ones: a group of a single channel
     loses its mean over the image, and with it the image's brightness.

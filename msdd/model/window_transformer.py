@@ -1,4 +1,4 @@
-"""Transformer blocks on a grid, whose attention sees a window and where in it: SSDD's middle."""
+"""Transformer blocks with attention in windows and relative positions: SSDD's middle."""
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +25,7 @@ def window_bias(table: Tensor, height: int, width: int) -> Tensor:
 
 
 class WindowTransformer(nn.Module):
-    """Features (B, width, H, W), row by row through all blocks, and a residual around the whole."""
+    """All blocks on the positions of features (B, width, H, W), and a residual around the whole."""
 
     def __init__(self, width: int, context_width: int, depth: int, heads: int, window: int) -> None:
         super().__init__()
@@ -119,6 +119,8 @@ class GEGLU(nn.Module):
 
 
 class FeedForward(nn.Module):
+    """The MLP of a block, four times as wide inside."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.proj_in_act = GEGLU(width, 4 * width)

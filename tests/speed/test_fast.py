@@ -97,7 +97,7 @@ def test_a_gpu_gets_wholes_as_graphs_without_breaks(name, images, monkeypatch):
     """Captured here, where CUDA graphs of them cannot be; tensors from anywhere serve one graph."""
     counter = CompileCounter()
     monkeypatch.setattr(fast_path, "options", lambda _: {"dynamic": False, "backend": counter})
-    monkeypatch.setattr(Fast, "regions", lambda self: [self.encoder, self.chain])
+    monkeypatch.setattr(Fast, "compiled_modules", lambda self: [self.encoder, self.chain])
     plain = tokenizer(name)
     fast = Fast(plain, 2, precision="fp32", compiled=True)
     graphs = counter.frame_count

@@ -1,1 +1,1 @@
-"""The networks: MMDiT, and the encoder and the decoder that are made of it."""
+"""The networks of encoders and decoders; they know nothing of files or training."""

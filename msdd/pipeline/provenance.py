@@ -1,7 +1,7 @@
-"""One record of every job: what made an artefact, of what, where and when.
+"""One record of every job: what made an artefact, from what, where and when.
 
-A record is no reproducible bytes. So it is a file of its own below `provenance/`: an output of the
-job for both workflow engines, shared like any other, but no job's input.
+The bytes of a record are not reproducible, so it is a file of its own below `provenance/`: an
+output of the job for both workflow engines, shared like any other, but the input of no job.
 """
 
 import time
@@ -16,7 +16,14 @@ from msdd.files import digest, read_json, write_json
 from msdd.pipeline import environment, layout
 from msdd.pipeline.task import Task
 
-PIECE = ("started", "host", "device", "engine", "commit", "dirty")  # kept of each of several
+PIECE = (
+    "started",
+    "host",
+    "device",
+    "engine",
+    "commit",
+    "dirty",
+)  # recorded of each piece of a training
 OTHERS = {
     Path(".code"): "digests of the present code, which `msdd code` writes",
     Path("checkpoints"): "the state of a job that is not finished",
@@ -30,11 +37,14 @@ OTHERS = {
 def recorded(
     task: Task, artefact: Path, made: Iterable[Path], root: Path, earlier: Iterable[dict] = ()
 ) -> Iterator[dict[str, Any]]:
-    """Write the record of `artefact` when the block has put all files in place; not if it fails.
+    """Write the record of `artefact` after the block has written all files; not if it fails.
 
-    made: the files, relative to `root`. earlier: the `pieces` of a training before it was resumed.
-    Yields a dictionary for what is only known inside: `run`, the run the tracker was told of;
-    `images_before`, where a training goes on; `made`, digests that were taken already.
+    task:    what decided the result.
+    made:    the files, relative to `root`.
+    earlier: the `pieces` of a training before it was resumed.
+
+    Yields a dictionary for what only the block knows: `run`, the tracker's run; `images_before`,
+    where a training continues; `speed`, of a training; `made`, digests that it has computed.
     """
     here, began, inside = environment.context(), time.monotonic(), {}
     yield inside
@@ -55,10 +65,10 @@ def _piece(record: dict) -> dict:
 
 
 def pieces(path: Path, checkpoint: Path, resumed: bool, images: int) -> list[dict]:
-    """The pieces of a training that came before, and a note in the file `path` that one begins.
+    """The earlier pieces of a training; notes in the file `path` that another one begins.
 
-    images: those seen before. A piece that was interrupted counts up to its last checkpoint: the
-    rest of its work is lost.
+    images: those seen before. An interrupted piece lasts until its last checkpoint: the rest of its
+    work is lost.
     """
     earlier = read_json(path)["pieces"] if resumed and path.exists() else []
     if earlier:
@@ -73,7 +83,7 @@ def pieces(path: Path, checkpoint: Path, resumed: bool, images: int) -> list[dic
 def find(path: Path, root: Path) -> dict:
     """The record of a file, or of the folder that a job has filled; `path` is relative to `root`.
 
-    Raises MsddError, saying what is known of the file, where there is none.
+    Raises MsddError with what is known of the file, if there is no record.
     """
     for place in sorted((root / layout.RECORDS).rglob("*.json")):
         record = read_json(place)
@@ -84,13 +94,13 @@ def find(path: Path, root: Path) -> dict:
 
 
 def part(path: Path, record: dict) -> dict[str, str]:
-    """The digests that a record has of a file, or of all in a folder; of all it has for itself."""
+    """The digests in a record of one file, or of all in a folder; of all its files otherwise."""
     made = record["made"]
     return {name: made[name] for name in made if Path(name).is_relative_to(path)} or made
 
 
 def check(digests: dict[str, str], root: Path) -> dict[str, dict]:
-    """Recorded digests, and whether the files still have them; None for those that are gone."""
+    """Recorded digests, and whether the files still have them; None for missing files."""
     return {
         name: {"sha256": recorded, "unchanged": _unchanged(root / name, recorded)}
         for name, recorded in digests.items()

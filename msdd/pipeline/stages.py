@@ -1,7 +1,7 @@
 """The one table of stages: the module that does the work, and the params it depends on.
 
-Snakemake's rules, the checkpoints of a training and every other front read this table, so that a
-changed parameter makes the same stages stale everywhere. The keys are raw: those of the file.
+Snakemake's rules, DVC's stages and tasks (`msdd.pipeline.task`) read this table, so that a changed
+param makes the same stages stale everywhere. The keys are those of the params file.
 """
 
 from collections.abc import Mapping
@@ -49,12 +49,12 @@ ROWS = ("models", "students", "decodes", "ablations")
 
 
 def keys(stage: str, raw: Mapping[str, Any]) -> list[str]:
-    """The dotted keys of a stage, sections resolved into their keys; rows stay whole, in order."""
-    found: list[str] = []
+    """The dotted keys that a stage depends on: a section key by key, rows as a whole."""
+    dotted: list[str] = []
     for key in STAGES[stage].keys:
         section = None if "{" in key or key in ROWS else lookup(raw, key)
-        found += [f"{key}.{name}" for name in section] if isinstance(section, dict) else [key]
-    return found
+        dotted += [f"{key}.{name}" for name in section] if isinstance(section, dict) else [key]
+    return dotted
 
 
 def tracked(stage: str, raw: Mapping[str, Any], **wildcards: Any) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def tracked(stage: str, raw: Mapping[str, Any], **wildcards: Any) -> dict[str, A
 
 
 def lookup(raw: Any, key: str) -> Any:
-    """The value under a dotted key."""
+    """The value under a dotted key in nested mappings. KeyError if there is none."""
     for part in key.split("."):
         raw = raw[part]
     return raw

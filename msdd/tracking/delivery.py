@@ -1,8 +1,8 @@
-"""From the outbox into MLflow.
+"""From the outbox to MLflow.
 
-The database is SQLite in the working directory unless `MLFLOW_TRACKING_URI` names a server.
-Whatever happens here, no stage waits for it: a run's folder leaves the outbox only when all that it
-holds has arrived, and delivering the same thing twice changes nothing.
+The database is SQLite in the working directory unless `MLFLOW_TRACKING_URI` names a server. No
+stage waits for a delivery. A run's folder leaves the outbox only after all of it has been
+delivered, and delivering the same event twice changes nothing.
 """
 
 import json
@@ -23,7 +23,7 @@ from msdd.pipeline import lock
 from msdd.tracking import outbox
 from msdd.tracking.outbox import CLOSED, events, status
 
-PARAMS, METRICS = 100, 1000  # MLflow's limits of a batch; values that are too long it cuts itself
+PARAMS, METRICS = 100, 1000  # MLflow's limits for a batch; it shortens long values itself
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -33,10 +33,10 @@ QUIET = {
 
 
 def deliver(root: str | Path = ".", patient: bool = False) -> str:
-    """Bring everything in the outbox of `root` to MLflow; returns one line that says what was done.
+    """Deliver everything in the outbox of `root` to MLflow; returns what was done in one line.
 
-    Where another process is delivering, leaves the rest to it (or waits for it if `patient`).
-    Raises `MsddError` if something could not be delivered; it stays in the outbox.
+    If another process is delivering, the rest is left to it, or waited for if `patient`. Raises
+    MsddError if something could not be delivered; it stays in the outbox.
     """
     mark, path = Path(root) / ".tracking" / "more", Path(root) / ".tracking" / "lock"
     mark.parent.mkdir(parents=True, exist_ok=True)
@@ -79,15 +79,15 @@ def _drain(root: Path) -> Iterator[tuple[str, int]]:
 
 
 def _waiting(folder: Path, uri: str) -> bool:
-    """Whether a run has something to tell, or has told everything and can go."""
-    told = folder / "events.jsonl"
-    if not told.exists():
+    """Whether a run has events that are not delivered, or is closed and can be removed."""
+    path = folder / "events.jsonl"
+    if not path.exists():
         return False
-    return _state(folder, uri)["offset"] < told.stat().st_size or status(folder) in CLOSED
+    return _state(folder, uri)["offset"] < path.stat().st_size or status(folder) in CLOSED
 
 
 def _state(folder: Path, uri: str) -> dict:
-    """How far delivery to this address has come."""
+    """What has been delivered to this address: the run's id, and the events up to a byte."""
     path = folder / "delivered.json"
     state = read_json(path) if path.exists() else {}
     return state if state.get("uri") == uri else {"uri": uri, "run": None, "offset": 0}
@@ -112,6 +112,7 @@ def _connect(root: Path, count: int):
 
 
 def _knock(uri: str) -> None:
+    """Raise OSError if no server answers at the address."""
     place = urlsplit(uri)
     if place.scheme in ("http", "https"):
         port = place.port or {"http": 80, "https": 443}[place.scheme]
@@ -119,7 +120,7 @@ def _knock(uri: str) -> None:
 
 
 def client_at(uri: str):
-    """A client of MLflow; an error at once, before the slow import, if nobody listens."""
+    """A client of MLflow. Raises OSError, before the slow import, if no server answers."""
     _knock(uri)
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
@@ -136,13 +137,13 @@ def _experiment(client, root: Path, uri: str) -> str:
     experiment = client.get_experiment_by_name(name)
     if experiment:
         return experiment.experiment_id
-    local = uri.startswith("sqlite:")  # a server knows itself where artefacts go
+    local = uri.startswith("sqlite:")  # a server decides itself where artefacts go
     place = (root / "mlartifacts").absolute().as_uri() if local else None
     return client.create_experiment(name, artifact_location=place)
 
 
 class _Delivery:
-    """One run's folder on its way to MLflow."""
+    """The delivery of one run's folder."""
 
     def __init__(self, client, experiment: str, folder: Path, uri: str):
         self.client, self.experiment, self.folder = client, experiment, folder
@@ -158,18 +159,18 @@ class _Delivery:
         for event in new:
             if "file" in event:
                 self._file(run, event["file"])
-        told = [event for event in new if "status" in event]
-        if told:
-            self._status(run, told[-1])
-        if told and not self._others_run():
-            self._status(parent, told[-1])
+        changes = [event for event in new if "status" in event]
+        if changes:
+            self._status(run, changes[-1])
+        if changes and not self._others_run():
+            self._status(parent, changes[-1])
         self._save(run, end)
         if status(self.folder) in CLOSED and end == (self.folder / "events.jsonl").stat().st_size:
             shutil.rmtree(self.folder)
         return len(new)
 
     def _others_run(self) -> bool:
-        """Whether another stage of the same row is at work, so that the parent's status stays."""
+        """Whether another stage of the same row is running, so that the parent's status stays."""
         others = [path.parent for path in self.folder.parent.glob("*/run.json")]
         keys = {path: read_json(path / "run.json")["row_key"] for path in others}
         return any(
@@ -188,7 +189,7 @@ class _Delivery:
         run = self.state["run"]
         if run and self._alive(run):
             return run
-        self.state["offset"] = 0  # nothing has arrived where we deliver now
+        self.state["offset"] = 0  # nothing has been delivered to this address
         record = self.record
         tags = record["tags"] | {"mlflow.parentRunId": parent}
         tags |= {f"version.{name}": value for name, value in record["versions"].items()}
@@ -197,7 +198,7 @@ class _Delivery:
         )
 
     def _parent(self) -> str:
-        """The run of the row with these parameters, under which its stages stand."""
+        """The run of the row with these parameters, the parent of its stages' runs."""
         record = self.record
         tags = {name: record["tags"][name] for name in ("row", "model") if name in record["tags"]}
         row_key = record["row_key"]
@@ -206,7 +207,7 @@ class _Delivery:
         )
 
     def _alive(self, run: str) -> bool:
-        """Whether the run still stands; a database may have been deleted under a long training."""
+        """Whether the run still exists; a database may be deleted during a long training."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -237,12 +238,12 @@ class _Delivery:
             self.client.log_batch(run, params=part)
         self.client.log_dict(run, params, "params.yaml")
 
-    def _metrics(self, run: str, told: list[dict]) -> None:
+    def _metrics(self, run: str, new: list[dict]) -> None:
         from mlflow.entities import Metric
 
         points = [
             Metric(name, value, event["time"], event["step"])
-            for event in told
+            for event in new
             for name, value in event.get("metrics", {}).items()
         ]
         for part in chunks(points, METRICS):
@@ -261,7 +262,7 @@ class _Delivery:
 
 
 def flatten(params: dict, prefix: str = "") -> dict[str, str]:
-    """Nested parameters as `stage1.batch: "64"`, values as in YAML or JSON."""
+    """Nested parameters as `{"stage1.batch": "64"}`, texts as they are, other values as JSON."""
     flat = {}
     for name, value in params.items():
         if isinstance(value, dict):
@@ -276,7 +277,7 @@ def chunks(items: list, size: int) -> Iterator[list]:
 
 
 def main() -> None:
-    """`python -m msdd.tracking.delivery ROOT`: what stages start in the background."""
+    """`python -m msdd.tracking.delivery ROOT`, which stages start in the background."""
     os.nice(10)
     try:
         line = deliver(sys.argv[1])
@@ -293,14 +294,14 @@ SQLITE = "sqlite:///"
 
 
 def whereabouts(run: dict[str, str], root: Path) -> dict[str, str]:
-    """`status` of a run (`name` and `key`) and, once it is in MLflow, its `id` and `page`.
+    """`status` of a run (`name` and `key`) and, if MLflow has it, its `id`, `page` and `store`.
 
-    Looks, and makes nothing: no database, no experiment.
+    Makes neither a database nor an experiment.
     """
     uri = address(root)
     try:
         found = None if _absent(uri) else _search(run["key"], uri)
-    except Exception as error:  # MLflow and its clients raise whatever they like
+    except Exception as error:  # MLflow and its clients raise errors of many kinds
         return {"status": f"MLflow at {uri} does not answer: {str(error).splitlines()[0]}"}
     if found is None:
         waits = (outbox.folder(root) / run["key"]).exists()
@@ -315,7 +316,7 @@ def _absent(uri: str) -> bool:
 
 
 def _search(key: str, uri: str):
-    """What MLflow knows of the run with a key, or None."""
+    """MLflow's information on the run with a key, or None."""
     client = client_at(uri)
     experiment = client.get_experiment_by_name(os.environ.get("MLFLOW_EXPERIMENT_NAME", "msdd"))
     if experiment is None:

@@ -1,12 +1,12 @@
-"""Where stages leave what they tell the experiment tracker, until it has arrived.
+"""Runs on disk, until MLflow has all of them.
 
-A stage's run appends to a folder of its own in `.tracking/outbox`, and `msdd.tracking.delivery`, in
-another process, feeds MLflow from there. A folder holds
+The run of a stage appends to a folder of its own in `.tracking/outbox`; another process delivers it
+to MLflow from there (`msdd.tracking.delivery`). A folder contains
 
-    run.json       who: row, stage, parameters, tags
+    run.json       the run: row, stage, parameters, tags
     events.jsonl   what happened, in order: status, metrics at a step, files
-    files/         what is to become artefacts (hard links where the file system allows)
-    delivered.json how far delivery has come
+    files/         future artefacts (hard links where the file system allows them)
+    delivered.json what has been delivered so far
 """
 
 import json
@@ -14,26 +14,30 @@ import os
 import time
 from pathlib import Path
 
-CLOSED = ("FINISHED", "KILLED")  # MLflow's words; RUNNING and FAILED runs may go on
+CLOSED = ("FINISHED", "KILLED")  # MLflow's words; RUNNING and FAILED runs may continue
 
 
 def folder(root: str | Path) -> Path:
+    """The outbox of a working directory; it contains a folder for each run."""
     return Path(root) / ".tracking" / "outbox"
 
 
 def append(folder: Path, event: dict) -> None:
-    """One write of one line: a reader sees it whole or not at all."""
+    """Append an event to a run's folder, in one write of one line, with the time.
+
+    A reader sees it as a whole or not at all.
+    """
     with open(folder / "events.jsonl", "a", encoding="utf-8") as file:
         file.write(json.dumps({"time": now()} | event) + "\n")
 
 
 def now() -> int:
-    """MLflow counts milliseconds."""
+    """The time in milliseconds since 1970, as MLflow counts it."""
     return time.time_ns() // 1_000_000
 
 
 def events(folder: Path, offset: int = 0) -> tuple[list[dict], int]:
-    """What was told in a run's folder from a byte on, and the byte behind the last whole line."""
+    """The events in a run's folder from the byte `offset`, and the byte after the last one."""
     path = folder / "events.jsonl"
     if not path.exists():
         return [], 0
@@ -45,14 +49,14 @@ def events(folder: Path, offset: int = 0) -> tuple[list[dict], int]:
 
 
 def status(folder: Path) -> str:
-    """The last status that was told in a run's folder."""
-    told = [event["status"] for event in events(folder)[0] if "status" in event]
-    return told[-1] if told else "RUNNING"
+    """The last status in a run's folder, RUNNING if there is none yet."""
+    found = [event["status"] for event in events(folder)[0] if "status" in event]
+    return found[-1] if found else "RUNNING"
 
 
 def mend(folder: Path) -> int:
-    """Cut off a line that a killed process left unfinished; returns the last step told, or -1."""
-    told, end = events(folder)
+    """Cut off a line that a killed process left unfinished; returns the last step, or -1."""
+    complete, end = events(folder)
     if (folder / "events.jsonl").exists():
         os.truncate(folder / "events.jsonl", end)
-    return max((event.get("step", -1) for event in told), default=-1)
+    return max((event.get("step", -1) for event in complete), default=-1)

@@ -1,6 +1,6 @@
-"""What a stage tells the experiment tracker, spooled to disk (`msdd.tracking.outbox`).
+"""The run of a stage for the experiment tracker, written to disk (`msdd.tracking.outbox`).
 
-A stage never imports MLflow and never waits for it. `MSDD_TRACKING=off` switches all of it off.
+A stage never imports MLflow and never waits for it. `MSDD_TRACKING=off` turns all tracking off.
 """
 
 import hashlib
@@ -26,6 +26,7 @@ _deliveries: list[subprocess.Popen] = []  # kept, or Python warns that they stil
 
 
 def enabled() -> bool:
+    """Whether tracking is on: MSDD_TRACKING is anything but `off`."""
     return os.environ.get("MSDD_TRACKING", "on") != "off"
 
 
@@ -59,28 +60,26 @@ def open_run(
 
 
 def key(*parts: object) -> str:
-    """A short digest of anything that JSON can hold."""
+    """A digest of values that JSON can hold: 16 hexadecimal digits of SHA-256."""
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class Run:
-    """One attempt at one stage, told to the tracker.
+    """One attempt at one stage, as a run of the tracker; a context manager.
 
-    Parameters
-    ----------
-    root: the working directory of the pipeline.
-    row: the row of `params.yaml` the stage works for; its runs stand together under one parent.
-    stage: the stage ("stage1", "distil", "assemble", "evaluate").
-    part: what tells several runs of this stage for this row apart ("scale0", a decode's name).
-    params: the resolved parameters of the stage, nested.
-    row_params: the resolved parameters of the row; another value begins another parent. The
-        stage's own by default.
-    tags: more tags (`model`, `scale`, `data`).
-    resumed: whether the stage goes on from a checkpoint. Then the run of the interrupted attempt
-        continues, and what that attempt had already told beyond the checkpoint is not told twice.
+    Leaving it records whether the stage has finished or failed.
 
-    A context manager: leaving it says whether the stage has finished or failed.
+    root:       the working directory of the pipeline.
+    row:        the row of `params.yaml` that the stage works for; a parent collects its runs.
+    stage:      the name of the stage ("stage1", "distil", "evaluate").
+    params:     the resolved parameters of the stage, nested.
+    part:       what tells runs of this stage and row apart ("scale0", a decode's name).
+    row_params: the resolved parameters of the row; another value begins another parent. Those of
+                the stage by default.
+    tags:       more tags (`model`, `data`, `part`).
+    resumed:    whether the stage continues from a checkpoint. Then the run of the interrupted
+                attempt continues, and what it logged after the checkpoint is not logged twice.
     """
 
     def __init__(
@@ -95,9 +94,9 @@ class Run:
         tags: dict[str, object] | None = None,
         resumed: bool = False,
     ):
-        self.root = checkout.original(root)  # a copy goes, its outbox stays
+        self.root = checkout.original(root)  # a copy is deleted, its outbox stays
         self.place = str(Path(root).absolute())
-        self.told = -1  # the last step of the attempt that this one continues
+        self.last_step = -1  # that the attempt has logged which this one continues
         self.on = enabled()
         if not self.on:
             return
@@ -110,7 +109,7 @@ class Run:
             self.folder = outbox.folder(self.root) / f"{self._stem}{time.time_ns():x}"
             write_json(self.folder / "run.json", record)
         else:
-            self.told = outbox.mend(self.folder)
+            self.last_step = outbox.mend(self.folder)
 
     @property
     def identity(self) -> dict[str, str] | None:
@@ -129,7 +128,7 @@ class Run:
         return [path for path in open_ if self._here(path)]
 
     def _here(self, folder: Path) -> bool:
-        """Whether no other copy of the checkout is at work on it."""
+        """Whether the attempt belongs to this copy of the checkout, or to one that is deleted."""
         place = read_json(folder / "run.json")["place"]
         return place == self.place or not Path(place).exists()
 
@@ -141,48 +140,49 @@ class Run:
         return None
 
     def _abandon(self) -> None:
+        """Close the interrupted attempts: this one starts afresh."""
         for folder in self._attempts():
             outbox.mend(folder)
             outbox.append(folder, {"status": "KILLED"})
 
     def __enter__(self) -> "Run":
-        self._tell({"status": "RUNNING"})
-        environment.load()  # the first figure of the processor's load means nothing
+        self._append({"status": "RUNNING"})
+        environment.load()  # the first value of the processor's load means nothing
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_) -> None:
-        self._tell({"status": "FAILED" if kind else "FINISHED"})
+        self._append({"status": "FAILED" if kind else "FINISHED"})
         flush(self.root, at_once=True)
 
     def log(self, step: int, values: dict[str, float]) -> None:
-        """Tell metrics at a step (images seen in training), with those of the machine."""
-        if not self.on or 0 <= step <= self.told:
+        """Log metrics at a step (images seen in training), with those of the machine."""
+        if not self.on or 0 <= step <= self.last_step:
             return
         numbers = {name: float(value) for name, value in (values | environment.load()).items()}
-        self._tell({"step": int(step), "metrics": numbers})
+        self._append({"step": int(step), "metrics": numbers})
         flush(self.root)
 
     def image(self, name: str, images: object) -> None:
-        """Tell images as one picture: uint8 (N, H, W, 3), or the path of a .npy that holds them."""
+        """Log images as one picture: uint8 (N, H, W, 3), or the path of a .npy file of them."""
         if self.on:
             target = self._target("samples", f"{name}.png")
             _picture(images).save(target)
-            self._tell({"file": f"samples/{target.name}"})
+            self._append({"file": f"samples/{target.name}"})
 
     def file(self, path: str | Path, folder: str = "") -> None:
-        """Tell a finished file, which becomes an artefact in `folder`."""
+        """Log a finished file, which becomes an artefact in `folder`."""
         if self.on:
             target = self._target(folder, Path(path).name)
             target.unlink(missing_ok=True)
             _link(Path(path), target)
-            self._tell({"file": str(target.relative_to(self.folder / "files"))})
+            self._append({"file": str(target.relative_to(self.folder / "files"))})
 
     def _target(self, folder: str, name: str) -> Path:
         target = self.folder / "files" / folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         return target
 
-    def _tell(self, event: dict) -> None:
+    def _append(self, event: dict) -> None:
         if self.on:
             outbox.append(self.folder, event)
 

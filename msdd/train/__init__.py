@@ -1,1 +1,1 @@
-"""Training: one loop, its state, and the two stages."""
+"""Training: one loop, its state, its losses, and the stages that run it."""

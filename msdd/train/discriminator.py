@@ -1,9 +1,9 @@
 """Discriminators of images: small trained heads on frozen features, or a patch network on pixels.
 
 All are called alike, `logits = discriminator(images)`: images (B, 3, H, W) in [-1, 1] to logits
-(B, L), high for real. Their parameters are what is trained and nothing else: the frozen network is
-no submodule, so that `parameters`, `state_dict`, `train` and `requires_grad_` never reach it, and
-it stays on the device it was loaded on. Gradients pass through it to the images.
+(B, L), high for real. Their parameters are only those that are trained: the frozen network is no
+submodule, so that `parameters`, `state_dict`, `train` and `requires_grad_` never reach it, and it
+stays on the device it was loaded on. Gradients pass through it to the images.
 
 On a CPU they compute in float32 also under autocast: with bfloat16, oneDNN's input gradient of a
 strided convolution ends the process by an illegal instruction on processors with AMX (torch 2.13).
@@ -103,6 +103,7 @@ def head(channels: int, kernel: int = KERNEL) -> nn.Sequential:
 
 
 def block(channels: int, kernel: int) -> nn.Sequential:
+    """Features (B, C, L) to features of the same shape: convolution, batch norm, LeakyReLU."""
     return nn.Sequential(
         SpectralConv1d(channels, channels, kernel),
         nn.BatchNorm1d(channels, eps=1e-6),

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from msdd.errors import MsddError
 
-# Parts that the authors' encoder stores and never uses: it has no time and no context input.
+# Parts that the authors' encoder contains and never uses: it has no time and no context input.
 # `quant_conv` repeats the encoder's final layer, whose shift and scale stay zero.
 IDLE = re.compile(
     r"encoder\.(t_embedder|context_embedder)\..*|quant_conv\..*|encoder\.(.*\.)?(shift|scale)"
@@ -30,11 +30,10 @@ RENAMES = [
 
 
 def from_authors(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Rename a flat state dict of the authors' model; also return the idle names dropped.
+    """A flat state dict of the authors' model under our names, and the unused names left out.
 
-    The result has keys `encoder.*` and `decoder.*`. The model must feed T without a factor
-    (`time_scale=1`). Raises MsddError if a dropped encoder shift or scale is not zero, since this
-    encoder cannot reproduce it.
+    The result has names `encoder.*` and `decoder.*`, for a model with `time_scale` 1. Raises
+    MsddError if a shift or scale of the encoder is not zero, because this encoder has none.
     """
     dropped = [name for name in state if IDLE.fullmatch(name)]
     for name in dropped:

@@ -1,4 +1,4 @@
-"""What pretrained networks see: LPIPS distances and the features of Fréchet distances."""
+"""LPIPS distances, and the features that Fréchet distances are taken on."""
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,7 @@ def lpips_distance(network: nn.Module, a: Tensor, b: Tensor) -> Tensor:
 
 
 def enlarge(images: Tensor) -> Tensor:
+    """Images (B, C, H, W) with sides under 64 px enlarged to 64, by nearest neighbour."""
     size = [max(SMALLEST, side) for side in images.shape[-2:]]
     return images if size == list(images.shape[-2:]) else F.interpolate(images, size)
 
@@ -93,8 +94,8 @@ def resize_pytorch_fid(images: Tensor) -> Tensor:
 def resize_tf1(images: Tensor) -> Tensor:
     """TensorFlow 1's bilinear resize, whose pixel i of n lies at i/n and not at (i + 1/2)/n.
 
-    The network of 2015 was trained behind it. As in torch-fidelity it takes 8-bit levels, hence the
-    rounding, and scales them as (level - 128) / 128: up to a level darker than pytorch_fid does.
+    The network of 2015 was trained with it. As in torch-fidelity its input is 8-bit levels, hence
+    the rounding, scaled as (level - 128) / 128: up to a level darker than in pytorch_fid.
     """
     return (stretch(stretch(levels(images), 3), 2) - 128) / 128
 
@@ -102,7 +103,7 @@ def resize_tf1(images: Tensor) -> Tensor:
 def resize_antialias(images: Tensor) -> Tensor:
     """Bilinear between pixel centres, antialiased, on 8-bit levels scaled as by `resize_tf1`.
 
-    What torchmetrics does from version 1.8.0 on unless it is told otherwise; before, `resize_tf1`.
+    The default of torchmetrics from version 1.8.0; earlier versions resize as `resize_tf1`.
     """
     return (bilinear(levels(images), antialias=True) - 128) / 128
 
@@ -120,6 +121,7 @@ def levels(images: Tensor) -> Tensor:
 
 
 def bilinear(images: Tensor, antialias: bool = False) -> Tensor:
+    """Images (B, C, H, W) at 299 x 299 px, bilinear between pixel centres."""
     return F.interpolate(images, (SIDE, SIDE), mode="bilinear", antialias=antialias)
 
 
@@ -136,7 +138,7 @@ def stretch(images: Tensor, dim: int) -> Tensor:
 
 
 def standardise(images: Tensor) -> Tensor:
-    """Images in [-1, 1] as networks of ImageNet take them: mean 0 and deviation 1 over it."""
+    """Images (B, 3, H, W) in [-1, 1], shifted and scaled to ImageNet's mean 0 and deviation 1."""
     mean = torch.tensor([0.485, 0.456, 0.406], device=images.device)[:, None, None]
     deviation = torch.tensor([0.229, 0.224, 0.225], device=images.device)[:, None, None]
     return ((images + 1) / 2 - mean) / deviation

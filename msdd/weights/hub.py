@@ -1,6 +1,6 @@
 """Where the files of a checkpoint are: at a path, on the Hugging Face Hub, or on this machine.
 
-Imports neither torch nor, before something is asked of the Hub, its client.
+Does not import torch, and the Hub's client only before a request.
 """
 
 import os
@@ -16,11 +16,13 @@ ADDRESS = re.compile(r"hf://?([^/@]+/[^/@]+)(?:@([^/]+))?(?:/(.+))?")
 
 
 def locate(checkpoint: str | Path, files: Sequence[str]) -> list[Path]:
-    """The files that a checkpoint names; those on the Hub are fetched, once.
+    """Paths of the files that a checkpoint names; those on the Hub are fetched once.
 
     checkpoint: a path, or `hf://owner/repository/file`, with `@revision` behind the repository.
     files:      names of the official files. Where there are several, their folder, their
-                repository or one of them stands for all.
+                repository or one of them names them all.
+
+    Raises MsddError for an address of another form and for files that cannot be fetched.
     """
     if str(checkpoint).startswith("hf:/"):
         repository, revision, file = _parse(str(checkpoint))
@@ -42,14 +44,16 @@ def _parse(address: str) -> tuple[str, str | None, str | None]:
 
 
 def fetch(repository: str, file: str, revision: str | None = None) -> Path:
-    """A file of the Hub, from its cache on this machine if it is there. MsddError if it cannot be
-    had."""
+    """Path of a file of the Hub, which is fetched unless the Hub's cache on this machine has it.
+
+    Raises MsddError if it cannot be fetched.
+    """
     if path := cached_file(repository, file, revision):
         return path
     from huggingface_hub import hf_hub_download
     from huggingface_hub.utils import logging
 
-    logging.set_verbosity_error()  # it tells of every try
+    logging.set_verbosity_error()  # it reports every attempt
     try:
         return Path(hf_hub_download(repository, file, revision=revision))
     except Exception as error:  # the client and the libraries below it raise what they like
@@ -61,7 +65,7 @@ def fetch(repository: str, file: str, revision: str | None = None) -> Path:
 
 
 def cached_file(repository: str, file: str, revision: str | None = None) -> Path | None:
-    """The file in the cache of the Hub's client."""
+    """Path of the file in the cache of the Hub's client; None if it is not there."""
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(repository, file, revision=revision)
@@ -69,10 +73,10 @@ def cached_file(repository: str, file: str, revision: str | None = None) -> Path
 
 
 def find_local(name: str, repository: str, files: Sequence[str]) -> list[Path] | None:
-    """The files of a system that are on this machine already; None unless all are.
+    """Paths of the files of a system that are on this machine; None unless all are.
 
-    They are looked for in `<folder>/<name>/`, the folder being what MSDD_WEIGHTS names or the
-    cache of msdd, then in the cache of the Hub.
+    Looks in `<folder>/<name>/`, with MSDD_WEIGHTS or the cache of msdd as the folder, then in the
+    cache of the Hub.
     """
     for folder in folders():
         found = [folder / name / file for file in files]

@@ -1,4 +1,4 @@
-"""torchvision, also where its compiled operators do not fit the installed torch.
+"""torchvision and timm; torchvision also where its compiled operators do not fit the torch.
 
 A torchvision built for CUDA beside a CPU torch cannot load its own library, and then fails on
 import because it describes operators that nobody defined. Defining their schemas is enough:
@@ -41,7 +41,7 @@ def _define_operators() -> None:
 
 
 def import_timm(asking: str):
-    """timm, for the setting that is asking for it; MsddError says how to get it."""
+    """timm. Raises MsddError with how to install it; `asking` names the setting that needs it."""
     import_torchvision()
     try:
         import timm

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from msdd.errors import MsddError
 
 Module = TypeVar("Module", bound=nn.Module)
-NAMED = 3  # tensors of a kind that an error names; of another size, all would fit on no screen
+NAMED = 3  # tensors of a kind that an error names; a network of another size differs in hundreds
 
 
 def load_strict(
@@ -17,19 +17,20 @@ def load_strict(
     """`module` with the weights of an official state dict in float32, frozen and in eval mode.
 
     official: from a name of ours to the official one, where they differ.
-    MsddError tells what is missing, unexpected or of another shape, by official names.
+
+    Raises MsddError with the official names of what is missing, unexpected or of another shape.
     """
     wanted = {official(name): (name, value) for name, value in module.state_dict().items()}
-    told = differences({name: value for name, (_, value) in wanted.items()}, state)
-    if told:
-        raise MsddError(f"the weights do not fit {type(module).__name__}: {'; '.join(told)}")
+    mistakes = differences({name: value for name, (_, value) in wanted.items()}, state)
+    if mistakes:
+        raise MsddError(f"the weights do not fit {type(module).__name__}: {'; '.join(mistakes)}")
     tensors = {ours: state[name] for name, (ours, _) in wanted.items()}
     module.load_state_dict(tensors, assign=True)  # `module` may be on `meta`, which saves its start
     return module.float().eval().requires_grad_(False)
 
 
 def differences(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
-    """What `given` lacks, has too much, or has in another shape; a phrase for each kind."""
+    """What is missing, unexpected or of another shape in `given`; a phrase for each kind."""
     both = [name for name in wanted if name in given]
     kinds = {
         "missing": [name for name in wanted if name not in given],

@@ -31,7 +31,6 @@ from msdd.evaluate.protocols import Protocol
 from msdd.evaluate.reference_statistics import Reference
 from msdd.evaluate.sources import named_paths
 from msdd.evaluate.summary import jsonable, metrics, per_image, without_kid
-from msdd.pipeline.fingerprint import closure_digest
 
 
 @dataclass(frozen=True)
@@ -156,8 +155,7 @@ def key(part: Pass, evaluation: Evaluation, settings: Settings) -> str:
         "protocols": {name: p.model_dump(mode="json") for name, p in part.protocols.items()},
         "batch": settings.batch,
         "device": str(settings.device.type),
-        "images": part.source.identity(),
-        "code": closure_digest("msdd.evaluate.report"),
+        "source": part.source.identity(),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -18,6 +18,7 @@ from msdd.data.pixels import check_finite, from_uint8, to_uint8
 from msdd.data.shards import Crops
 from msdd.device import arithmetic, clock
 from msdd.errors import MsddError
+from msdd.pipeline.fingerprint import closure_digest
 
 Reconstruct = Callable[[Tensor, Sequence[str]], Tensor]
 SAMPLES = 16  # reconstructions of the pipeline that are kept to look at
@@ -65,7 +66,8 @@ class Source(Protocol):
         """Of the originals and their names."""
 
     def identity(self) -> object:
-        """What decides the images on both sides beside what a report says of them, for JSON."""
+        """What decides what is measured, beside what a report says of it: code, and files or their
+        digests. For JSON."""
 
     def batches(self, ranges: Iterable[range]) -> Iterator[list[Batch]]:
         """For every range of places its images, a batch for each size."""
@@ -165,8 +167,8 @@ class Folders:
     def digest(self) -> str:
         return images_digest(named_paths(self))
 
-    def identity(self) -> list[tuple[str, int, int]]:
-        return [stamp(path) for path in (*self.paths, *self.others)]
+    def identity(self) -> list:
+        return [closure_digest("msdd.evaluate.report"), *map(stamp, (*self.paths, *self.others))]
 
     def batches(self, ranges: Iterable[range]) -> Iterator[list[Batch]]:
         for ids, pairs in read_ahead(self.read, ranges):
@@ -205,8 +207,8 @@ class Cropped:
     def digest(self) -> str:
         return images_digest(named_paths(self))
 
-    def identity(self) -> list[tuple[str, int, int]]:
-        return [stamp(path) for path in self.paths]
+    def identity(self) -> list:
+        return [closure_digest("msdd.evaluate.report"), *map(stamp, self.paths)]
 
     def batches(self, ranges: Iterable[range]) -> Iterator[list[Batch]]:
         for ids, crops in read_ahead(self.read, ranges):

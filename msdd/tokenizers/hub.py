@@ -8,6 +8,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 from msdd.errors import MsddError
 
 PREFIX = "hf://"
@@ -84,6 +86,5 @@ def present(name: str, repository: str, files: Sequence[str]) -> list[Path] | No
 
 def folders() -> list[Path]:
     """Where weights are put by hand: MSDD_WEIGHTS, if it is set, and the cache of msdd."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     given = os.environ.get("MSDD_WEIGHTS")
-    return [*([Path(given)] if given else []), cache / "msdd" / "weights"]
+    return [*([Path(given)] if given else []), user_cache_path("msdd") / "weights"]

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from msdd.errors import MsddError
-from msdd.weights import packages, pretrained
+from msdd.weights import hub, packages, pretrained
 from msdd.weights.features import lpips_distance
 from msdd.weights.optional_imports import import_torchvision
 
@@ -137,6 +137,14 @@ def test_official_file_is_read_and_its_unused_part_ignored(no_cache, monkeypatch
     assert pretrained.tensors("alexnet").keys() == state.keys()
     kept = pretrained.local_file("alexnet")
     assert kept == no_cache / "cache" / "msdd" / "weights" / "alexnet.safetensors"
+
+
+def test_the_cache_is_where_the_system_keeps_caches(no_cache, monkeypatch):
+    assert pretrained.cache_folder() == no_cache / "cache" / "msdd" / "weights" == hub.folders()[-1]
+    monkeypatch.setenv("HOME", str(no_cache))
+    for unset in ("", "relative/path"):  # to be taken for none, says the specification of XDG
+        monkeypatch.setenv("XDG_CACHE_HOME", unset)
+        assert pretrained.cache_folder() == no_cache / ".cache" / "msdd" / "weights"
 
 
 def test_missing_weights_say_where_to_put_them(no_cache):

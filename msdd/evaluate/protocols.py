@@ -148,20 +148,12 @@ def read_file(path: str, known: dict[str, Any]) -> dict[str, Protocol]:
 
 
 def read_row(row: dict[str, Any], known: dict[str, Any], where: str) -> Protocol:
-    check_renamed(row, where)
     protocol = validate(Protocol, with_base(row, known, where), where)
     if not protocol.measures:
         raise MsddError(f"{where}: has no metric; it needs psnr, ssim, lpips, dreamsim or fid")
     if protocol.kid and protocol.fid is None:
         raise MsddError(f"{where}: kid is true; it needs fid, whose features it takes")
     return protocol
-
-
-def check_renamed(row: dict[str, Any], where: str) -> None:
-    """MsddError for the name that the key `quantisation` had in earlier versions."""
-    for metric, rules in row.items():
-        if isinstance(rules, dict) and "levels" in rules:
-            raise MsddError(f"{where}: {metric}.levels is now {metric}.quantisation; rename it")
 
 
 def with_base(row: dict[str, Any], known: dict[str, Any], where: str) -> dict[str, Any]:

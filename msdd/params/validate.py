@@ -2,12 +2,25 @@
 
 import difflib
 import json
+from collections.abc import Iterable
+from itertools import filterfalse
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from msdd.errors import MsddError
 
+RENAMED = {
+    "final_learning_rate": "min_lr_ratio",
+    "null_probability": "cond_drop_prob",
+    "time_mean": "logit_mean",
+    "boxes": "regions",
+    "paths": "variants",
+    "levels": "quantisation",  # of protocols
+    "evaluations": "nfe",  # of published metrics
+}
+OLD = {new: old for old, new in RENAMED.items()}
+NOW = {("evaluate.images", "0"): "null"}  # values that mean another one now
 NAMES = (
     "allowed: a-z, 0-9 and -, not - at the start, and nothing that YAML takes for more than a "
     "text, as null, true, 1e3 or a date"
@@ -20,11 +33,17 @@ def validate(model: type[BaseModel], raw: Any, name: str) -> Any:
         return model.model_validate_json(json.dumps(raw, default=str))
     except ValidationError as error:
         wishes: dict[str, dict[str, None]] = {}  # where a value may be one of several, one for each
-        for mistake in error.errors():
+        for mistake in filterfalse(_is_renamed, error.errors()):
             fact, wish = _told(model, raw, mistake)
             wishes.setdefault(fact, {})[wish] = None
-        lines = [f"{name}: {fact}; {', or '.join(several)}" for fact, several in wishes.items()]
+        lines = [f"{name}: {fact} {', or '.join(several)}" for fact, several in wishes.items()]
         raise MsddError("\n".join(lines)) from None
+
+
+def _is_renamed(mistake: Any) -> bool:
+    """Whether a key is missing that stands there by its old name, which is told already."""
+    last = (mistake["loc"] or ("",))[-1]
+    return mistake["type"] == "missing" and last in OLD and OLD[last] in mistake["input"]
 
 
 def _told(model: type[BaseModel], raw: Any, mistake: Any) -> tuple[str, str]:
@@ -33,18 +52,27 @@ def _told(model: type[BaseModel], raw: Any, mistake: Any) -> tuple[str, str]:
     path, given, wanted = _follow(model, raw, mistake["loc"])
     key = ".".join(path) or "the file"
     if kind == "extra_forbidden" and isinstance(last, str):
-        near = difflib.get_close_matches(last, _table(wanted).model_fields, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        keys = ", ".join(_table(wanted).model_fields)
-        return f"{'.'.join([*path, last])} is an unknown key", f"{hint}allowed here: {keys}"
+        return _unknown(path, last, given, _table(wanted).model_fields)
     if kind == "missing" and isinstance(last, str):
-        return f"{key} is missing", _allowed(wanted)
+        return f"{key} is missing;", _allowed(wanted)
     if last == "[key]":
-        return f"{key} is no name for a row", NAMES
+        return f"{key} is no name for a row;", NAMES
     text = json.dumps(given, default=str, ensure_ascii=False)
-    fact = f"{key} is {text if len(text) <= 60 else f'{text[:57]}...'}"
+    if (key, text) in NOW:
+        return f"{key} {text} is now {NOW[key, text]}:", "change the value"
+    fact = f"{key} is {text if len(text) <= 60 else f'{text[:57]}...'};"
     item = f"item {last + 1}: " if isinstance(last, int) else ""
     return fact, _allowed(wanted) if kind == "model_type" else item + _wish(mistake)
+
+
+def _unknown(path: list[str], last: str, table: dict, fields: Iterable[str]) -> tuple[str, str]:
+    key, new = ".".join([*path, last]), RENAMED.get(last)
+    if new in fields:
+        what = "delete the old key, the new one is there" if new in table else "rename the key"
+        return f"{key} is now {'.'.join([*path, new])}:", what
+    near = difflib.get_close_matches(last, fields, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"{key} is an unknown key;", f"{hint}allowed here: {', '.join(fields)}"
 
 
 def _follow(wanted: Any, raw: Any, loc: tuple) -> tuple[list[str], Any, Any]:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 from msdd.errors import MsddError
 
 PREFIX = "hf://"
@@ -88,6 +90,5 @@ def find_local(name: str, repository: str, files: Sequence[str]) -> list[Path] |
 
 def folders() -> list[Path]:
     """Where weights are put by hand: MSDD_WEIGHTS, if it is set, and the cache of msdd."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     given = os.environ.get("MSDD_WEIGHTS")
-    return [*([Path(given)] if given else []), cache / "msdd" / "weights"]
+    return [*([Path(given)] if given else []), user_cache_path("msdd") / "weights"]

@@ -26,6 +26,7 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock
+from platformdirs import user_cache_path
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -181,7 +182,8 @@ def tensors(name: str) -> StateDict:
 
 
 def cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "msdd" / "weights"
+    """`~/.cache/msdd/weights` on Linux, or below XDG_CACHE_HOME where that is an absolute path."""
+    return user_cache_path("msdd") / "weights"
 
 
 def folders() -> list[Path]:

@@ -54,7 +54,7 @@ def test_a_few_lines_make_a_protocol(tmp_path):
         ),
         (
             "a: { crop: adm, psnr: { levels: round, pool: 1 } }",
-            "psnr.levels is now psnr.quantisation; rename it",
+            "psnr.levels is now psnr.quantisation: rename the key",
         ),
         ("a: { base: flomo }", "a: base is flomo; it must be one of primary"),
         ("a: { base: dito, fid: null, kid: true }", "a: kid is true; it needs fid"),

@@ -1,20 +1,16 @@
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from faded import evaluated, small
 from PIL import Image
-from random_inception import random_inception
 from skimage import data
 from two_folders import COUNT, SIDE
 
-from msdd import files
 from msdd.data.photographs import EMBEDDED_TRAIN, embedded_photograph
 from msdd.evaluate import protocols, reference_statistics
-from msdd.weights import pretrained
 
 TWO_CROPS = """
 first: { crop: adm, fid: { quantisation: shift, features: efficientnet-lite0 } }
@@ -23,23 +19,6 @@ second:
   psnr: { quantisation: none, pool: 1 }
   ssim: { quantisation: round, range: 2 }
 """
-
-
-@pytest.fixture(scope="session")
-def inception_file(tmp_path_factory) -> Path:
-    """Random weights in the format of pytorch_fid's file."""
-    path = tmp_path_factory.mktemp("inception") / pretrained.SOURCES["inception"].file
-    torch.save(random_inception(), path)
-    return path
-
-
-@pytest.fixture
-def inception(inception_file, monkeypatch) -> Path:
-    """`feature_network("inception")` takes these random weights, for one test."""
-    monkeypatch.setenv("MSDD_WEIGHTS", str(inception_file.parent))
-    source = replace(pretrained.SOURCES["inception"], digest=files.digest(inception_file))
-    monkeypatch.setitem(pretrained.SOURCES, "inception", source)
-    return inception_file
 
 
 @pytest.fixture(scope="session")

@@ -112,7 +112,7 @@ def test_parent_runs_as_long_as_one_of_its_stages(root, client):
 
 
 def test_a_run_has_the_params_of_its_row_and_more(root):
-    params = load(Path(__file__).parents[1] / "presets" / "demo.yaml")
+    params = load(Path(__file__).parents[2] / "presets" / "demo.yaml")
     task = resolve(params, "distil", root, student="msdd-1step", scale=0)
     with tracking.open_run(task, "distil", "scale0", root=root, more={"x": 1}) as run:
         record = read_json(run.folder / "run.json")

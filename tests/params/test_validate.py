@@ -1,10 +1,10 @@
 """Keys and values that have another name now are told in one line each, wherever they stand."""
 
 import pytest
-from msdd.mistakes import RENAMED, validate
 from pydantic import BaseModel, ConfigDict, Field
 
 from msdd.errors import MsddError
+from msdd.params.validate import RENAMED, validate
 
 
 class Table(BaseModel):

@@ -13,7 +13,7 @@ from msdd.pipeline import task as tasks
 from msdd.pipeline.stages import STAGES, tracked
 from msdd.pipeline.task import MANIFEST, resolve
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

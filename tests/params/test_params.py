@@ -12,7 +12,7 @@ from msdd.params.plain_yaml import read_yaml
 from msdd.pipeline import jobs, layout
 from msdd.pipeline.stages import STAGES
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
 DEMO = read_yaml(ROOT / "presets" / "demo.yaml")
 KL_ENCODER = {"width": 32, "multipliers": [1, 1, 1, 1], "blocks": 1, "groups": 4}

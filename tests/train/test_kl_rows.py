@@ -158,7 +158,7 @@ def test_a_divergence_of_weight_0_leaves_the_bits_as_if_it_did_not_exist(
         z = torch.addcmul(mean, (0.5 * logvar.clamp(-30, 20)).exp(), torch.randn_like(mean))
         return z.flatten(2).mT, {}
 
-    monkeypatch.setattr(stage1, "sampled", drawn_alone)
+    monkeypatch.setattr(stage1, "draw_latents", drawn_alone)
     run_stage(with_stage1(params, kl=0.0), "train", workdir, model="ssdd")
     assert found == [(workdir / TEACHER / file).read_bytes() for file in layout.TRAINING_FILES]
 

@@ -1,6 +1,7 @@
 """Evaluation as a stage: a decode or a baseline becomes metrics, timing and samples on disk."""
 
 import statistics
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,11 +116,20 @@ def in_first_process(
         record["run"] = run.identity
         document = report.opening(evaluation, settings)
         report.measure(evaluation, document, settings, team)
+        document["missing"] = announce(document["missing"])
         write(job, document, source, origin, root)
         receipts.write("evaluations", job.path, made, root)
         remove(settings.work)
         tell(run, job.name, document, source, root / job.path)
     return document["protocols"][document["protocol"]]["metrics"]
+
+
+def announce(missing: dict[str, str]) -> dict[str, str]:
+    """Print why metrics are missing, which may name folders of this machine; what the metrics file
+    says instead."""
+    for name, reason in missing.items():
+        print(f"{name} is not measured: {reason}", file=sys.stderr)
+    return dict.fromkeys(missing, "not measured: see the log of the evaluation")
 
 
 def write(

@@ -118,7 +118,7 @@ def without_dreamsim() -> str | None:
         return "the package dreamsim is not installed"
     if dreamsim_folder() is None:
         return (
-            f"its weights are not here: put {', '.join(DREAMSIM_FILES)} of its download into a "
-            "folder dreamsim of MSDD_WEIGHTS or of ~/.cache/msdd/weights"
+            f"its weights are not here: put {', '.join(DREAMSIM_FILES)} of its download into "
+            + ", or into ".join(str(folder / "dreamsim") for folder in folders())
         )
     return None

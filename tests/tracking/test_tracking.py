@@ -222,10 +222,9 @@ def test_server_that_is_down_costs_nothing_and_loses_nothing(root, client, monke
         nobody.bind(("127.0.0.1", 0))
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{nobody.getsockname()[1]}")
         train(root, range(0, 640, 64))
-        began = time.perf_counter()
-        with pytest.raises(MsddError) as down:
+        with monkeypatch.context() as patch, pytest.raises(MsddError, match="refused") as down:
+            patch.setitem(sys.modules, "mlflow", None)  # it is told before the slow import
             deliver(root)
-        assert time.perf_counter() - began < 1
     assert "\n" not in str(down.value) and "1 runs wait in .tracking/outbox" in str(down.value)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     deliver(root)
@@ -245,18 +244,16 @@ def test_bad_record_does_not_keep_the_others(root, client):
 
 def test_stage_imports_no_mlflow_and_does_not_wait(root):
     code = """if True:
-        import sys, time; from msdd.tracking.run import Run
+        import subprocess, sys
+        from msdd.tracking.run import Run
+        subprocess.Popen.wait = subprocess.Popen.communicate = None  # whoever waits fails
         with Run(sys.argv[1], "msdd", "stage1", {}) as run:
             run.log(0, {"loss": 1.0})
-            began = time.perf_counter()
             for step in range(1, 200):
                 run.log(step, {"loss": 1.0})
-            cost = (time.perf_counter() - began) / 199
-        assert not any(name.split(".")[0] == "mlflow" for name in sys.modules)
-        print(cost)"""
+        assert not any(name.split(".")[0] == "mlflow" for name in sys.modules)"""
     command = [sys.executable, "-c", code, str(root)]
-    cost = float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
-    assert cost < 0.02
+    subprocess.run(command, check=True)
     log = root / ".tracking" / "delivery.log"
     patience = time.monotonic() + 40  # the delivery in the background has a database to make
     while time.monotonic() < patience and list(folder(root).iterdir()):

@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -129,9 +128,7 @@ def test_the_tiny_preset_has_run_and_a_change_is_planned(runs):
 
     assert_records_tell_what_is_declared(folder)
 
-    start = time.perf_counter()
     assert "Nothing to be done" in run(folder, "snakemake", "-n")
-    assert time.perf_counter() - start < 15
 
     with edited(folder / "params.yaml", "steps: 4", "steps: 6"):
         assert planned(folder) == {"evaluate": 1, **REPORTS}

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from tabulate import tabulate
 
 from msdd.errors import MsddError
 from msdd.evaluate.figures import groups, weighted
 from msdd.evaluate.intervals import paired, paired_pooled_psnr
 from msdd.evaluate.protocols import Protocol
-from msdd.evaluate.shown import NAMES, aligned
+from msdd.evaluate.shown import NAMES
 from msdd.files import read_json
 
 Difference = tuple[float, float | None, float | None]  # with both ends, if it has an interval
@@ -95,7 +96,7 @@ def compared(report: dict, other: Other) -> str:
     return "\n".join(
         [
             f"less {other.path}, image by image:",
-            *aligned(rows),
+            tabulate(rows, tablefmt="plain", disable_numparse=True),
             "* the interval leaves out 0. Distances (FD, KID) have no values of images, so no "
             "paired interval.",
         ]

@@ -20,7 +20,7 @@ def of_first(size: int, call: Callable, *arguments):
     ]
     for worker in workers:
         worker.start()
-    found = answer.get(timeout=120)
+    found = answer.get(timeout=600)
     for worker in workers:
         worker.join()
     return found

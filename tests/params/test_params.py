@@ -61,14 +61,14 @@ def test_params_yaml_is_the_demo_preset():
 
 
 def test_committed_schema_and_rows_are_fresh():
-    assert (ROOT / presets.SCHEMA).read_text() == presets.schema()
+    assert (ROOT / presets.SCHEMA).read_text(encoding="utf-8") == presets.schema()
     assert jobs.agrees(load(ROOT / "presets/demo.yaml"), ROOT / layout.rows())
 
 
 def test_committed_page_of_params_is_fresh():
     """It has a heading for each section; `msdd params schema` writes it."""
     written = page.page({name: stage.keys for name, stage in STAGES.items()})
-    assert (ROOT / page.PATH).read_text() == written
+    assert (ROOT / page.PATH).read_text(encoding="utf-8") == written
     for section, value in DEMO.items():
         rows = section in ("models", "students", "decodes", "ablations")
         named = f"\n## `{section}.<row>`\n" if rows else f"\n## `{section}`\n"

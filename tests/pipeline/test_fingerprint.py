@@ -95,11 +95,11 @@ def real_digests(package):
 def stale(copied, file, old, new):
     """The stages that are no longer up to date when a text in a file of the package is replaced."""
     package, before = copied
-    text = (package / file).read_text()
+    text = (package / file).read_text(encoding="utf-8")
     assert old in text
-    (package / file).write_text(text.replace(old, new, 1))
+    (package / file).write_text(text.replace(old, new, 1), encoding="utf-8")
     after = real_digests(package)
-    (package / file).write_text(text)
+    (package / file).write_text(text, encoding="utf-8")
     return {name for name in STAGES if before[STAGES[name].module] != after[STAGES[name].module]}
 
 

@@ -36,7 +36,7 @@ def test_a_line_for_every_variant(tmp_path):
     assert frame.loc[("teacher", "fast"), "speed_up"] == pytest.approx(1 / 20)
     assert frame.loc[("teacher", "fast"), "by_flops"] == pytest.approx(1 / 24)
     assert frame.loc[("student", "plain"), "mfu"] == pytest.approx(100 * 50e9 / 5e11)
-    text = (tmp_path / "own.md").read_text()
+    text = (tmp_path / "own.md").read_text(encoding="utf-8")
     assert "speed-up over student" in text and "1/20×" in text and "1/24×" in text
     assert "MFU (%)" in text and "memory (MB)" not in text  # which no row has
     assert "fedcba987654" in text and "trained" in text
@@ -95,7 +95,7 @@ def test_table_2_takes_speed_from_the_run_and_the_rest_from_evaluations(both):
     untimed = frame.loc["student-joint"]
     assert untimed["images_per_second"] == pipeline.DECODES["student-joint"][1]
     assert np.isnan(untimed["speed_ratio"])  # its teacher was timed in another region
-    text = (root / layout.table("table2", "md")).read_text()
+    text = (root / layout.table("table2", "md")).read_text(encoding="utf-8")
     assert "Some CPU, 2 threads, fast variant, bf16, batch 32" in text
     assert "Some CPU @ 2.0, 2 threads, fp32, batch 64" in text
 
@@ -119,7 +119,9 @@ def test_table_1_shows_the_papers_own_region_where_it_was_timed(both, tmp_path_f
     table1.run(params, root)
     frame = pd.read_csv(root / layout.table("table1", "csv")).set_index("decode")
     assert frame.loc["student", "paper_region"] == 100
-    assert "paper region images/s" in (root / layout.table("table1", "md")).read_text()
+    assert "paper region images/s" in (root / layout.table("table1", "md")).read_text(
+        encoding="utf-8"
+    )
     (root / layout.throughput()).unlink()
     table1.run(params, root)
     assert "paper region" not in (root / layout.table("table1", "md")).read_text()

@@ -12,7 +12,6 @@ from msdd.commands.stages import run_stage
 from msdd.data.pixels import from_uint8
 from msdd.data.shards import Crops
 from msdd.errors import MsddError
-from msdd.evaluate import stage
 from msdd.fast.tokenizer import Fast
 from msdd.files import digest, read_json
 from msdd.flow.scales import split_time
@@ -268,7 +267,7 @@ def test_a_distilled_ssdd_maps_noise_to_its_teachers_image(params, made, images)
 def test_the_rows_are_evaluated_like_any_other(params, made, tmp_path):
     root = shutil.copytree(made, tmp_path / "work")
     for decode, passes in (("ssdd-teacher", 3), ("kl-student-finetuned", 2)):
-        stage.run(params, decode, root)
+        run_stage(params, "evaluate", root, decode=decode)
         path = layout.evaluation(*params.source(decode), decode)
         found = read_json(root / path)
         assert (found["tokens"], found["dim"], found["nfe"]) == (16, 2, passes)

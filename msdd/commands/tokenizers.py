@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from collections.abc import Sequence
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -17,7 +16,10 @@ def call(args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps(rows, indent=2))
     else:
-        print("\n".join([*aligned([HEAD, *map(cells, rows)]), "", *NOTES]))
+        from tabulate import tabulate
+
+        lines = [HEAD, *map(cells, rows)]
+        print(tabulate(lines, tablefmt="plain", disable_numparse=True), "", *NOTES, sep="\n")
 
 
 def listed() -> list[dict]:
@@ -85,12 +87,4 @@ def cells(row: dict) -> list[str]:
         row["licence_of_weights"],
         first + also,
         row["here"][0] if row["here"] else "no",
-    ]
-
-
-def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return [
-        "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
     ]

@@ -3,9 +3,8 @@
 import csv
 import hashlib
 import shutil
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from msdd import files
 from msdd.data.crops import crops, shares
 from msdd.data.photographs import Photograph, PhotographError, decode, read_file, splits
+from msdd.data.prefetch import prefetch
 from msdd.data.shards import ShardWriter
 from msdd.errors import MsddError
 from msdd.pipeline import layout
@@ -122,10 +122,14 @@ def write_split(task: Task, folder: Path, photographs: list[Photograph], count: 
 
 def write_round(task: Task, split: Split, writer: ShardWriter, progress: Progress) -> None:
     free, split.free = np.concatenate(split.free), []
-    jobs = plan(split, free, task.data.resolution)
-    for job, future in in_order(partial(make, task), jobs, task.cpu_threads):
-        settle(split, job, future, writer, task.data.max_bad_fraction)
-        progress.update(split.done)
+    jobs = ([job] for job in plan(split, free, task.data.resolution))
+    pool = ThreadPoolExecutor(task.cpu_threads)
+    try:
+        for [(job, made)] in prefetch(partial(attempt, task), jobs, pool, 2 * task.cpu_threads):
+            settle(split, job, made, writer, task.data.max_bad_fraction)
+            progress.update(split.done)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def plan(split: Split, free: np.ndarray, resolution: int) -> Iterator[Job]:
@@ -143,21 +147,12 @@ def plan(split: Split, free: np.ndarray, resolution: int) -> Iterator[Job]:
             taken += stop - start
 
 
-def in_order(
-    work: Callable[[Job], object], jobs: Iterable[Job], threads: int
-) -> Iterator[tuple[Job, Future]]:
-    """Jobs with their results, in the order of the jobs; a few are worked on ahead."""
-    ahead: deque[tuple[Job, Future]] = deque()
-    pool = ThreadPoolExecutor(threads)
+def attempt(task: Task, job: Job) -> tuple[Job, tuple[np.ndarray, str] | PhotographError]:
+    """A job with what `make` makes of it, or with the reason why that is nothing."""
     try:
-        for job in jobs:
-            ahead.append((job, pool.submit(work, job)))
-            if len(ahead) > 2 * threads:
-                yield ahead.popleft()
-        while ahead:
-            yield ahead.popleft()
-    finally:
-        pool.shutdown(cancel_futures=True)
+        return job, make(task, job)
+    except PhotographError as error:
+        return job, error
 
 
 def make(task: Task, job: Job) -> tuple[np.ndarray, str]:
@@ -170,17 +165,20 @@ def make(task: Task, job: Job) -> tuple[np.ndarray, str]:
 
 
 def settle(
-    split: Split, job: Job, future: Future, writer: ShardWriter, max_bad_fraction: float
+    split: Split,
+    job: Job,
+    made: tuple[np.ndarray, str] | PhotographError,
+    writer: ShardWriter,
+    max_bad_fraction: float,
 ) -> None:
     """Write the crops of a job, or note why there are none and give its places back."""
-    try:
-        made, digest = future.result()
-    except PhotographError as error:
-        refuse(split, job, error)
+    if isinstance(made, PhotographError):
+        refuse(split, job, made)
         check_unreadable(split, max_bad_fraction)
-    else:
-        accept(split, job, digest)
-        writer.write(job.slots, made)
+        return
+    pixels, digest = made
+    accept(split, job, digest)
+    writer.write(job.slots, pixels)
 
 
 def accept(split: Split, job: Job, digest: str) -> None:

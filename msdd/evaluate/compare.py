@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from tabulate import tabulate
 
 from msdd.errors import MsddError
 from msdd.evaluate.protocols import Protocol
-from msdd.evaluate.text import NAMES, align
+from msdd.evaluate.text import NAMES
 from msdd.files import read_json
 from msdd.metrics.intervals import MaybeInterval, mean_difference
 from msdd.metrics.pooling import pooled_psnr_difference
@@ -94,7 +95,7 @@ def comparison(report: dict, other: Other) -> str:
     return "\n".join(
         [
             f"less {other.path}, image by image:",
-            *align(rows),
+            tabulate(rows, tablefmt="plain", disable_numparse=True),
             "* the interval leaves out 0. Distances (FD, KID) have no values of images, so no "
             "paired interval.",
         ]

@@ -15,6 +15,7 @@ from msdd.params.plain_yaml import read_yaml
 from msdd.params.sections import Count, Section, Trunk
 from msdd.params.validate import validate
 
+METRICS = ("psnr", "ssim", "lpips", "dreamsim", "fid")  # keys of a protocol
 Quantisation = Literal["round", "truncate", "truncate64", "shift", "none"]
 Crop = Literal["adm", "bilinear", "bicubic", "lanczos"]
 
@@ -84,13 +85,13 @@ class Protocol(Section):
     @property
     def measures(self) -> bool:
         """Whether there is any metric in it."""
-        return any((self.psnr, self.ssim, self.lpips, self.dreamsim, self.fid))
+        return any(getattr(self, metric) for metric in METRICS)
 
     def for_files(self) -> "Protocol":
         """The metric half, for images that are 8 bits already: no rule makes them so."""
         unrounded = {
             key: value.model_copy(update={"quantisation": "none"})
-            for key in ("psnr", "ssim", "lpips", "dreamsim", "fid")
+            for key in METRICS
             if (value := getattr(self, key))
         }
         return self.model_copy(update=unrounded)
@@ -150,7 +151,7 @@ def read_file(path: str, known: dict[str, Any]) -> dict[str, Protocol]:
 def read_row(row: dict[str, Any], known: dict[str, Any], where: str) -> Protocol:
     protocol = validate(Protocol, with_base(row, known, where), where)
     if not protocol.measures:
-        raise MsddError(f"{where}: has no metric; it needs psnr, ssim, lpips, dreamsim or fid")
+        raise MsddError(f"{where}: has no metric; it needs one of {', '.join(METRICS)}")
     if protocol.kid and protocol.fid is None:
         raise MsddError(f"{where}: kid is true; it needs fid, whose features it takes")
     return protocol

@@ -2,6 +2,8 @@
 
 import math
 
+from tabulate import tabulate
+
 from msdd.evaluate.protocols import Protocol
 
 NAMES = {
@@ -32,14 +34,7 @@ def table(report: dict) -> str:
     for name, entry in entries.items():
         cells = [cell(key, entry["metrics"].get(key)) for key in shown]
         rows.append([name, *cells])
-    return "\n".join(align(rows))
-
-
-def align(rows: list[list[str]]) -> list[str]:
-    """A line for each row, with columns as wide as their widest cell."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows)
-    return [line.rstrip() for line in lines]
+    return tabulate(rows, tablefmt="plain", disable_numparse=True)
 
 
 def cell(name: str, value: dict | float | None) -> str:

@@ -82,10 +82,10 @@ def _follow(wanted: Any, raw: Any, loc: tuple) -> tuple[list[str], Any, Any]:
     """
     path = []
     for part in loc:
-        rows, table = get_origin(wanted) is dict, _table(wanted)
-        if not isinstance(raw, dict) or not (rows or part in table.model_fields):
+        rows, fields = get_origin(wanted) is dict, getattr(_table(wanted), "model_fields", {})
+        if not isinstance(raw, dict) or not (rows or part in fields):
             break
-        wanted = get_args(wanted)[1] if rows else table.model_fields[part].annotation
+        wanted = get_args(wanted)[1] if rows else fields[part].annotation
         path, raw = [*path, part], raw.get(part)
     return path, raw, wanted
 

@@ -111,6 +111,8 @@ class Table:
     sources: str
 
     def markdown(self) -> str:
+        # By hand: tabulate (pandas' `to_markdown`) would be given the same cells, sides and group
+        # rows, so it would replace no more than `_pad`, and it marks columns of text by `:---`.
         columns = self._with_sources()
         lines = [[column.heading for column in columns]]
         for group, rows in self._groups():

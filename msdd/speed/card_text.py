@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from tabulate import tabulate
+
 SCALES = ("scale", "GFLOP", "arithmetic", "image tokens", "in attention", "activations", "launches")
 DECODERS = (
     "decoder",
@@ -108,7 +110,6 @@ def time(seconds: float) -> str:
 
 
 def align(rows: Sequence[Sequence[str]]) -> str:
-    """Lines of columns two spaces apart: the first aligned left, the others right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ([cells[0].ljust(widths[0]), *map(str.rjust, cells[1:], widths[1:])] for cells in rows)
-    return "\n".join("  ".join(line).rstrip() for line in lines)
+    """Columns two spaces apart: the first to the left, the others to the right."""
+    sides = "left", *["right"] * (len(rows[0]) - 1)
+    return tabulate(rows, tablefmt="plain", disable_numparse=True, colalign=sides)

@@ -60,7 +60,7 @@ def test_a_few_lines_make_a_protocol(tmp_path):
         ("a: { base: dito, fid: null, kid: true }", "a: kid is true; it needs fid"),
         ("- adm", "must be a table of protocols by name"),
         ("{}", "holds no protocol"),
-        ("a: { crop: adm }", "a: has no metric; it needs psnr"),
+        ("a: { crop: adm }", "a: has no metric; it needs one of psnr, ssim"),
         ("primary: { base: dito }", "the name primary is taken"),
     ],
 )

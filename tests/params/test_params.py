@@ -130,6 +130,8 @@ def test_unknown_row_names_what_exists():
             {"distil__guidance": -1},
             "p.yaml: distil.guidance is -1; it should be greater than or equal to 0, or it should",
         ),
+        ({"seed": {"a": 1}}, 'p.yaml: seed is {"a": 1}; it should be a valid integer'),
+        ({"throughput__systems": {"a": 1}}, 'p.yaml: throughput.systems is {"a": 1}; it should'),
         ({"data__crop_side": [0.3]}, "p.yaml: data.crop_side is [0.3]; item 2: Field required"),
         ({"evaluate__lpips": "vgg"}, 'p.yaml: evaluate.lpips is "vgg"; it should be a valid array'),
         ({"stage1__batch": ...}, "p.yaml: stage1.batch is missing; it should be a valid integer"),

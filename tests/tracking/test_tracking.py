@@ -246,9 +246,9 @@ def test_stage_imports_no_mlflow_and_does_not_wait(root):
     code = """if True:
         import subprocess, sys
         from msdd.tracking.run import Run
-        subprocess.Popen.wait = subprocess.Popen.communicate = None  # whoever waits fails
         with Run(sys.argv[1], "msdd", "stage1", {}) as run:
             run.log(0, {"loss": 1.0})
+            subprocess.Popen.wait = subprocess.Popen.communicate = None  # whoever waits fails
             for step in range(1, 200):
                 run.log(step, {"loss": 1.0})
         assert not any(name.split(".")[0] == "mlflow" for name in sys.modules)"""

@@ -33,10 +33,21 @@ class Job:
 
 
 @contextmanager
+def kept_environment():
+    """The Snakefile sets variables for its jobs, here in the process of the tests."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextmanager
 def snakemake_dag(folder, executor="dryrun", everything=False):
     """The graph of jobs after a dry run (or `touch`) of the pipeline in `folder`."""
     output = OutputSettings(quiet={Quietness.ALL})
-    with chdir(folder), SnakemakeApi(output) as api:
+    with kept_environment(), chdir(folder), SnakemakeApi(output) as api:
         workflow = api.workflow(
             ResourceSettings(cores=1), snakefile=ROOT / "Snakefile", workdir=Path(folder)
         )

@@ -124,7 +124,8 @@ def test_table_1_shows_the_papers_own_region_where_it_was_timed(both, tmp_path_f
     )
     (root / layout.throughput()).unlink()
     table1.run(params, root)
-    assert "paper region" not in (root / layout.table("table1", "md")).read_text()
+    told = (root / layout.table("table1", "md")).read_text(encoding="utf-8")
+    assert "paper region" not in told
 
 
 def test_quality_stands_against_the_speed_of_the_run(both):

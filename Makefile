@@ -66,7 +66,7 @@ known:
 
 # The files of tests are dealt to a process a core. By hand, `pytest tests/x` runs in one process.
 test: setup
-	pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+	pytest --numprocesses auto --maxprocesses 4 --no-loadscope-reorder
 
 lint: setup
 	ruff check .

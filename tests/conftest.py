@@ -13,15 +13,28 @@ os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 TINY = Path(__file__).parents[1] / "presets/tiny.yaml"
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Long tests first; each file in one process, and so all that need the engines' `runs`."""
+    """Long tests first, so that no process ends with them alone."""
     for item in items:
-        needs_runs = "runs" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("runs" if needs_runs else item.path.stem))
-        if needs_runs:
+        if "runs" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.long)
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Each file in one process of `make test`, and so all files that need the engines' `runs`.
+
+    By name: xdist 3.8 marks groups in a way that pytest 9.2 does not see.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = Path(nodeid.partition("::")[0])
+            return "runs" if file.parent.name == "workflow" and file.stem != "test_dvc" else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,16 @@ import pandas as pd
 from msdd.report.table import Column
 
 FEATURES = {"efficientnet_lite0": "EffNetLite0", "inception": "Inception"}
+# Heading and digits of every kind of metric, in the order of tables; {} is the network behind it.
+# Only Inception features under their own protocol may be called rFID.
+HEADINGS = {
+    "psnr": ("PSNR ↑", 2),
+    "ssim": ("SSIM ↑", 3),
+    "lpips": ("LPIPS\n{} ↓", 3),
+    "dreamsim": ("DreamSim ↓", 3),
+    "fd": ("FD-\n{} ↓", 1),
+    "kd": ("KD-\n{} ↓", 4),
+}
 
 
 def metrics(result: dict) -> dict[str, float]:
@@ -23,8 +33,12 @@ def metrics(result: dict) -> dict[str, float]:
 
 
 def _place(name: str) -> tuple[int, str]:
-    order = ("psnr", "ssim", "lpips", "fd", "kd")
-    return next((i for i, kind in enumerate(order) if name.startswith(kind)), len(order)), name
+    kind = _kind(name)
+    return list(HEADINGS).index(kind) if kind in HEADINGS else len(HEADINGS), name
+
+
+def _kind(name: str) -> str:
+    return name.partition("_")[0]
 
 
 def speed(result: dict) -> dict[str, object]:
@@ -43,22 +57,17 @@ def speed(result: dict) -> dict[str, object]:
 
 
 def metric_columns(frame: pd.DataFrame) -> dict[str, Column]:
-    """A column for SSIM, each LPIPS and each distance of a frame, in the frame's order."""
-    metrics = [name for name in frame if name.startswith(("ssim", "lpips", "fd_", "kd_"))]
+    """A column for every metric of a frame except PSNR, in the frame's order."""
+    metrics = [name for name in frame if _kind(name) in HEADINGS.keys() - {"psnr"}]
     shown = [name for name in metrics if not name.endswith(("_low", "_high", "_marks"))]
     return {name: metric_column(name) for name in shown}
 
 
 def metric_column(name: str) -> Column:
-    """The column of SSIM, an LPIPS or a Fréchet distance, which is named after its features."""
-    kind, _, variant = name.partition("_")
-    if kind == "fd":  # only Inception features under their own protocol may be called rFID
-        return Column(name, f"FD-\n{FEATURES.get(variant, variant)} ↓", 1)
-    if kind == "kd":
-        return Column(name, f"KD-\n{FEATURES.get(variant, variant)} ↓", 4)
-    if kind == "lpips":
-        return Column(name, f"LPIPS\n{variant} ↓", 3)
-    return Column(name, "SSIM ↑", 3)
+    """The column of a metric, such as `ssim`, `lpips_alex` or `fd_efficientnet_lite0`."""
+    kind, _, network = name.partition("_")
+    heading, digits = HEADINGS[kind]
+    return Column(name, heading.format(FEATURES.get(network, network)), digits)
 
 
 def per_scale(values: list | None, short: bool = False) -> str | None:

@@ -3,28 +3,15 @@
 import re
 from html import unescape
 
-import finished_pipeline as pipeline
 import pytest
 
 from msdd.pipeline import layout
-from msdd.report import ablation, table1, table2
-
-
-@pytest.fixture
-def folder(finished):
-    """The folder of all tables; the device's name is a hard one."""
-    params, root = finished
-    path = layout.evaluation("msdd", None, "teacher")
-    pipeline.timing(root, path, 20.0, device="a GPU & more <b>{x}</b>")
-    for stage in (table1, table2, ablation):
-        stage.run(params, root)
-    return root / "reports"
 
 
 @pytest.mark.parametrize("name", layout.TABLES)
-def test_a_page_has_the_cells_of_the_markdown(folder, name):
+def test_a_page_has_the_cells_of_the_markdown(hard_tables, name):
     page, markdown = (
-        (folder / f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("html", "md")
+        (hard_tables / f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("html", "md")
     )
     lines = re.findall(r"<tr>(<td.*)</tr>", page)
     cells = [[text(cell) for cell in re.findall(r"<td.*?>(.*?)</td>", line)] for line in lines]
@@ -48,6 +35,6 @@ def rows(markdown):
             yield [part.replace(r"\|", "|") for part in parts]
 
 
-def test_notes_are_escaped(folder):
-    page = (folder / "table2.html").read_text(encoding="utf-8")
-    assert "a GPU &amp; more &lt;b&gt;{x}&lt;/b&gt;" in page
+def test_notes_are_escaped(hard_tables):
+    page = (hard_tables / "table2.html").read_text(encoding="utf-8")
+    assert "GPU #1 &amp; more &lt;b&gt;{x}&lt;/b&gt;" in page

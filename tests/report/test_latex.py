@@ -3,11 +3,9 @@
 import shutil
 import subprocess
 
-import finished_pipeline as pipeline
 import pytest
 
 from msdd.pipeline import layout
-from msdd.report import ablation, table1, table2
 from msdd.report.table import escape
 
 DOCUMENT = r"""\documentclass{article}
@@ -18,25 +16,14 @@ DOCUMENT = r"""\documentclass{article}
 """
 
 
-@pytest.fixture
-def folder(finished):
-    """The folder of all tables; the device's name is a hard one."""
-    params, root = finished
-    path = layout.evaluation("msdd", None, "teacher")
-    pipeline.timing(root, path, 20.0, device="50% of a_GPU #1 & more ~^\\ {x} <$2>")
-    for stage in (table1, table2, ablation):
-        stage.run(params, root)
-    return root / "reports"
-
-
 def test_text_is_escaped():
     assert escape("50% a_b #1 & $x") == r"50\% a\_b \#1 \& \$x"
     assert escape("\\~^|") == r"\textbackslash{}\textasciitilde{}\textasciicircum{}\textbar{}"
 
 
 @pytest.mark.parametrize("name", layout.TABLES)
-def test_lines_have_as_many_cells_as_columns(folder, name):
-    text = (folder / f"{name}.tex").read_text(encoding="utf-8")
+def test_lines_have_as_many_cells_as_columns(hard_tables, name):
+    text = (hard_tables / f"{name}.tex").read_text(encoding="utf-8")
     for part in text.split(r"\begin{tabular}")[1:]:
         lines = part.split(r"\end{tabular}")[0].replace(r"\&", "").splitlines()
         rows = [line for line in lines if line.endswith(r"\\") and "multicolumn" not in line]
@@ -45,9 +32,9 @@ def test_lines_have_as_many_cells_as_columns(folder, name):
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs pdflatex")
-def test_tables_compile_in_a_minimal_document(folder):
-    (folder / "document.tex").write_text(DOCUMENT)
+def test_tables_compile_in_a_minimal_document(hard_tables):
+    (hard_tables / "document.tex").write_text(DOCUMENT)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "document.tex"]
-    made = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    made = subprocess.run(command, cwd=hard_tables, capture_output=True, text=True, timeout=300)
     assert made.returncode == 0, made.stdout[-2000:]
     assert "Undefined" not in made.stdout and "Missing character" not in made.stdout

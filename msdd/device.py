@@ -1,4 +1,4 @@
-"""The machine that computes: which device, with what arithmetic, and its clock."""
+"""Device, precision and clock."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Random numbers that are a function of a key alone: no state to save, no order to keep."""
+"""Seeds and random generators derived from a key alone: no state to save, no order to keep."""
 
 import hashlib
 import json

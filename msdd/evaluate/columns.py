@@ -1,4 +1,4 @@
-"""What protocols need of a batch: numbers of each image, and features of both sides."""
+"""The columns and features that protocols need of each image."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""The processes that share an evaluation, started by torchrun; alone, there is one."""
+"""The torchrun process group (`Team`) and the device of an evaluation."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What can be evaluated by name: the tokenizers of the catalogue, model folders, any callable."""
+"""Opens a tokenizer or a callable by name, for `--tokenizer`."""
 
 import hashlib
 import importlib

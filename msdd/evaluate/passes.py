@@ -1,4 +1,4 @@
-"""What an evaluation is of: one pass over images for each way of cutting them."""
+"""`Evaluation` and `Pass`: which images are measured under which protocols."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

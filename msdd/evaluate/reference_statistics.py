@@ -1,5 +1,7 @@
-"""The originals' side of Fréchet distances: statistics of features, computed by a run, cached for
-later ones, or exchanged with pytorch_fid in a file."""
+"""Statistics of the originals' features, for Fréchet distances.
+
+A run computes them, caches them for later runs, or exchanges them with pytorch_fid in a file.
+"""
 
 import hashlib
 import json

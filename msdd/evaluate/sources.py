@@ -1,5 +1,4 @@
-"""Where an evaluation takes its images from: the pipeline's crops and a tokenizer, two folders, or
-one folder and a tokenizer or any other function of images."""
+"""Sources of images: held-out crops, a folder with a tokenizer or callable, or two folders."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass

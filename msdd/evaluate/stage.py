@@ -1,4 +1,4 @@
-"""Evaluation as a stage: a decode or a baseline becomes metrics, timing and samples on disk."""
+"""The stages `evaluate` and `baseline`: a decode becomes metrics, timing and samples on disk."""
 
 import statistics
 import sys

@@ -1,4 +1,4 @@
-"""What happens between the scales of a decode: clean estimates, and the noise after each jump."""
+"""Clean estimates and jump noise inside a decode."""
 
 from collections.abc import Sequence
 

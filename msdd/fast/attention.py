@@ -1,5 +1,7 @@
-"""The fastest implementation of attention for a shape: measured here, because it depends on the
-device, the length and the precision."""
+"""Chooses the fastest attention back end for a shape, by timing.
+
+The choice depends on the device, the length and the precision.
+"""
 
 import torch
 import torch.nn.functional as F

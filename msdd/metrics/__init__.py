@@ -1,1 +1,1 @@
-"""Pure mathematics of image quality: PSNR, SSIM, LPIPS, Fréchet and kernel distances, intervals."""
+"""The mathematics of image quality: PSNR, SSIM, LPIPS, Fréchet and kernel distances, intervals."""

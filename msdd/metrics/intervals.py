@@ -1,4 +1,4 @@
-"""How far a mean over images can be trusted: bootstrap intervals, seeded."""
+"""Seeded bootstrap confidence intervals of means, pooled PSNRs and paired differences."""
 
 from collections.abc import Iterable, Mapping
 

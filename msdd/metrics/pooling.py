@@ -1,4 +1,4 @@
-"""PSNR of squared errors that are averaged over several images before the logarithm.
+"""PSNR pooled over groups of images: their errors are averaged before the logarithm.
 
 Errors are mean squared errors (N,) of images in [0, 1], PSNR is in dB. `pool` is the number of
 consecutive images in a group, or `all`: then images weigh by their pixels (N,).

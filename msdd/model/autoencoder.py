@@ -1,4 +1,4 @@
-"""Encoder and decoder together, as stage 1 trains them: the one place that chooses networks."""
+"""`Autoencoder`, and which encoder and decoder a config means."""
 
 from torch import Tensor, nn
 

@@ -1,4 +1,4 @@
-"""What every decoder is: a velocity given a state of the flow, its time and an image's latents."""
+"""`Denoiser`, the base class of decoders."""
 
 import torch
 from torch import Tensor, nn

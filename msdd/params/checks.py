@@ -1,4 +1,4 @@
-"""What no single key of a params file shows: sizes that do not fit, rows that do not exist."""
+"""Checks that involve several keys of a params file."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""From a params file to checked `Params`: the one edge where mistakes are told."""
+"""Reads a params file into checked `Params`."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Mistakes in a params file, told in one line each: the key, what was given, what is allowed."""
+"""Validation messages: pydantic errors as one line each."""
 
 import difflib
 import json

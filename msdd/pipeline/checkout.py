@@ -1,4 +1,4 @@
-"""The checkout that a stage works for: the working directory, or the one that DVC copied.
+"""The checkout behind DVC's copies.
 
 DVC runs queued experiments in copies of the checkout and deletes them afterwards. It names every
 stage the folder that it copied, in `DVC_ROOT`. There lies what has to stay (the outbox of

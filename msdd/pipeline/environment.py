@@ -1,4 +1,4 @@
-"""Where a result comes from: code, versions, machine, time."""
+"""Code version, package versions, machine and time of this process."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""Pictures from the pipeline's own files, each as PNG and SVG."""
+"""The stage `figures`: pictures from the pipeline's own files, each as PNG and SVG."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Sheets of small images, each enlarged by a whole factor."""
+"""Contact sheets of small images, each enlarged by a whole factor."""
 
 import math
 from collections.abc import Sequence

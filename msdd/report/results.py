@@ -1,4 +1,4 @@
-"""The evaluations that tables and figures are made of."""
+"""Reads evaluations for reports."""
 
 import math
 from collections.abc import Iterable

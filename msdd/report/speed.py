@@ -1,4 +1,4 @@
-"""Throughput as a table and a figure: what was timed in one run, beside what arithmetic allows."""
+"""The stage `speed`: table and figure of what `throughput` has timed."""
 
 from itertools import cycle
 from pathlib import Path

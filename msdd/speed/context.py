@@ -1,4 +1,4 @@
-"""The state of the machine before and after a measurement."""
+"""Load and clocks of the machine, before and after timing."""
 
 import os
 import shutil

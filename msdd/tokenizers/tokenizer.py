@@ -1,4 +1,4 @@
-"""What every system is to whoever measures it: encode, decode, reconstruct, describe."""
+"""The base class `Tokenizer`, and its `Description`."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence

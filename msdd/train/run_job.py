@@ -1,4 +1,4 @@
-"""What every training does around the loop: lock, resume, train, write the result."""
+"""Runs one training `Job`: lock, record, tracker, checkpoint, and the results in place."""
 
 import csv
 import sys

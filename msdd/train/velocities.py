@@ -1,4 +1,4 @@
-"""Teacher and student as the sampler calls them: velocities of states, given latents of images."""
+"""The velocity functions of teacher and student, as the sampler calls them."""
 
 from collections.abc import Sequence
 

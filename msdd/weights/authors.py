@@ -1,4 +1,4 @@
-"""Weights in the layout of the authors' released code, under the names of this project."""
+"""Converts state dicts of the MSDD authors' code to our names and layout."""
 
 import re
 

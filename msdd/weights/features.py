@@ -1,4 +1,4 @@
-"""LPIPS distances, and the features that Fréchet distances are taken on."""
+"""LPIPS distance, and the feature networks Inception and EfficientNet-Lite0."""
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""Where the files of a checkpoint are: at a path, on the Hugging Face Hub, or on this machine.
+"""Finds checkpoint files: a path, the folders for weights, the Hugging Face cache, or the Hub.
 
 Does not import torch, and the Hub's client only before a request.
 """

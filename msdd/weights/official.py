@@ -1,7 +1,7 @@
-"""State dicts out of files, official ones and our own: every file of weights is opened here.
+"""Reads a file of weights, official or our own, into a state dict, without running its code.
 
-No code in a file is ever run. Files are `.safetensors`, or pickles of `torch.save`, of which only
-tensors and plain values are read. Other formats have one reader each: TorchScript, which is code,
+Files are `.safetensors`, or pickles of `torch.save`, of which only tensors and plain values are
+read. Other formats have one reader each: TorchScript, which is code,
 `msdd.tokenizers.cosmos_archives`; numpy arrays in a package, `msdd.weights.packages`.
 """
 

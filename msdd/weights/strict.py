@@ -1,4 +1,4 @@
-"""Official state dicts into our modules, with nothing missing and nothing left over."""
+"""`load_strict`: an official state dict into one of our modules, nothing missing or left over."""
 
 from collections.abc import Callable, Mapping
 from typing import TypeVar

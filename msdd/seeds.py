@@ -8,14 +8,14 @@ import numpy as np
 
 def seed_of(*key: object) -> int:
     """The key as a 63-bit seed, which torch takes."""
-    return hashed(*key) >> 65
+    return hash_of(*key) >> 65
 
 
-def hashed(*key: object) -> int:
+def hash_of(*key: object) -> int:
     """The first 128 bits of the SHA-256 of a key of numbers and strings."""
     return int.from_bytes(hashlib.sha256(json.dumps(key).encode()).digest()[:16])
 
 
 def generator(*key: object) -> np.random.Generator:
     """A generator (PCG64) whose stream depends on nothing but the key."""
-    return np.random.Generator(np.random.PCG64(hashed(*key)))
+    return np.random.Generator(np.random.PCG64(hash_of(*key)))

@@ -71,7 +71,7 @@ def call(args: argparse.Namespace) -> None:
     from msdd.tokenizers import folders
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    tokenizer = opened(args, device)
+    tokenizer = open_tokenizer(args, device)
     given = (tokenizer, args.source, args.target)
     with arithmetic(args.precision, device):
         if args.action == "encode":
@@ -82,7 +82,7 @@ def call(args: argparse.Namespace) -> None:
             folders.reconstruct(*given, cut_of(args, tokenizer), args.seed, args.batch)
 
 
-def opened(args: argparse.Namespace, device: object) -> "Tokenizer":
+def open_tokenizer(args: argparse.Namespace, device: object) -> "Tokenizer":
     from msdd.tokenizers.catalogue import tokenizer
 
     chosen = {key: getattr(args, key, None) for key in ("steps", "guidance")}

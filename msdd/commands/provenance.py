@@ -52,12 +52,16 @@ def lines(told: dict) -> Iterator[str]:
     yield told["file"]
     yield from pairs(facts(told))
     yield from ("", "params", *pairs(params(record["params"]), "  "))
-    yield from listed("inputs", {name: state(file) for name, file in told["inputs"].items()})
+    yield from titled_list("inputs", {name: state(file) for name, file in told["inputs"].items()})
     if record["stage"] == "prepare":
-        yield from listed("inputs", {"photographs": "data/prepared/photographs.csv has digests"})
-    yield from listed("made", {name: state(file) for name, file in told["files"].items()})
+        yield from titled_list(
+            "inputs", {"photographs": "data/prepared/photographs.csv has digests"}
+        )
+    yield from titled_list("made", {name: state(file) for name, file in told["files"].items()})
     others = record["made"].keys() - told["files"].keys()
-    yield from listed("beside it", {name: record["made"][name][:12] for name in sorted(others)})
+    yield from titled_list(
+        "beside it", {name: record["made"][name][:12] for name in sorted(others)}
+    )
 
 
 def facts(told: dict) -> dict[str, str]:
@@ -130,7 +134,7 @@ def pairs(named: Mapping[str, str], indent: str = "") -> list[str]:
     return [f"{indent}{name:{width}}  {value}" for name, value in named.items()]
 
 
-def listed(title: str, named: Mapping[str, str]) -> Iterator[str]:
+def titled_list(title: str, named: Mapping[str, str]) -> Iterator[str]:
     """A titled list; nothing if it is empty, and not all if it is long."""
     entries = pairs(named, "  ")
     if entries:

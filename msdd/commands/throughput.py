@@ -55,7 +55,7 @@ def measure_own(args: argparse.Namespace, changed: dict) -> None:
     """Measure what the options say, outside the pipeline: the document, its table and figure."""
     if args.json is None:
         raise MsddError("--json FILE is missing: reports/ is for what the params file says")
-    params = _changed(args, changed)
+    params = _with_options(args, changed)
     from msdd.commands.stages import ROOT
     from msdd.files import write_json
     from msdd.report import speed
@@ -74,7 +74,7 @@ def show_card(card: dict) -> None:
     print(card_text.text(card), flush=True)
 
 
-def _changed(args: argparse.Namespace, changed: dict) -> "Params":
+def _with_options(args: argparse.Namespace, changed: dict) -> "Params":
     """The params, with the options in place of their keys in `throughput`; checked as a file is."""
     from msdd.params.load import load, parse
 

@@ -12,7 +12,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def call(args: argparse.Namespace) -> None:
-    rows = listed()
+    rows = rows_of_systems()
     if args.json:
         print(json.dumps(rows, indent=2))
     else:
@@ -22,7 +22,7 @@ def call(args: argparse.Namespace) -> None:
         print(tabulate(lines, tablefmt="plain", disable_numparse=True), "", *NOTES, sep="\n")
 
 
-def listed() -> list[dict]:
+def rows_of_systems() -> list[dict]:
     """A row for every system."""
     from msdd.tokenizers.systems import SYSTEMS
 

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from msdd.data.photographs import PhotographError
-from msdd.seeds import generator, hashed
+from msdd.seeds import generator, hash_of
 
 TRIES = 8
 
@@ -31,7 +31,7 @@ def crops(
     found = np.empty((stop - start, resolution, resolution, 3), np.uint8)
     for crop, tries in zip(found, draws(key, start, stop), strict=True):
         boxes = (box(draw, image.size, resolution, crop_side) for draw in tries)
-        crop[:] = contrasted((reduce(image, b, resolution) for b in boxes), min_contrast)
+        crop[:] = best_contrast((reduce(image, b, resolution) for b in boxes), min_contrast)
     return found
 
 
@@ -71,7 +71,7 @@ def reduce(image: Image.Image, box: tuple[int, int, int, int], resolution: int) 
     return image.resize((resolution, resolution), Image.Resampling.BICUBIC, box, reducing_gap=2.0)
 
 
-def contrasted(candidates, min_contrast: float) -> Image.Image:
+def best_contrast(candidates, min_contrast: float) -> Image.Image:
     """The first candidate with enough contrast; if there is none, the one with the most."""
     best, most = None, -1.0
     for candidate in candidates:
@@ -97,5 +97,5 @@ def shares(names: list[str], count: int) -> dict[str, int]:
     if not names:
         return {}
     base, odd = divmod(count, len(names))
-    favoured = set(sorted(names, key=lambda name: hashed("odd", name))[:odd]) if odd else set()
+    favoured = set(sorted(names, key=lambda name: hash_of("odd", name))[:odd]) if odd else set()
     return {name: base + (name in favoured) for name in names}

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from msdd.errors import MsddError
 from msdd.params.sections import Data
 from msdd.pipeline.checkout import original
-from msdd.seeds import hashed
+from msdd.seeds import hash_of
 
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 EMBEDDED_TRAIN = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "china.jpg")
@@ -138,8 +138,8 @@ def divide(found: list[Photograph], fraction: float) -> tuple[list[Photograph], 
             f"data.photographs: {found[0].folder} holds one image, and a held-out one is needed "
             "too: add images, or set data.held_out"
         )
-    ranked = sorted(found, key=lambda photograph: hashed(photograph.name))
-    below = sum(hashed(photograph.name) < fraction * 2**128 for photograph in ranked)
+    ranked = sorted(found, key=lambda photograph: hash_of(photograph.name))
+    below = sum(hash_of(photograph.name) < fraction * 2**128 for photograph in ranked)
     cut = min(max(below, 1), len(ranked) - 1)
     return tuple(sorted(part, key=lambda p: p.name) for part in (ranked[cut:], ranked[:cut]))
 

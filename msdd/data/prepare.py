@@ -253,8 +253,8 @@ def describe(task: Task, folder: Path, done: dict[str, Split]) -> dict:
         "crops": {name: split.count for name, split in done.items()},
         "photographs": {name: len(split.made) for name, split in done.items()},
         "in_both_splits": in_both_splits(done["train"], done["held_out"]),
-        "unreadable": left_out(done, "unreadable"),
-        "too_small": left_out(done, "too_small"),
+        "unreadable": left_out_files(done, "unreadable"),
+        "too_small": left_out_files(done, "too_small"),
     }
 
 
@@ -264,7 +264,7 @@ def in_both_splits(train: Split, held_out: Split) -> list[str]:
     return sorted(name for name, digest in held_out.digests.items() if digest in seen)
 
 
-def left_out(done: dict[str, Split], kind: str) -> list[dict[str, str]]:
+def left_out_files(done: dict[str, Split], kind: str) -> list[dict[str, str]]:
     return [
         {"split": split, "name": name, "reason": reason}
         for split, state in done.items()

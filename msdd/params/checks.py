@@ -158,7 +158,7 @@ def _student(params: Params, row: str) -> Iterator[str]:
     yield from _start(params, row, distil.mode)
     yield from _weights(f"students.{row}", distil)
     if distil.mse_teacher or distil.lpips_to == "teacher":
-        yield from _guided(f"students.{row}: guidance", distil.guidance, params.stage1_of(model))
+        yield from _guidance(f"students.{row}: guidance", distil.guidance, params.stage1_of(model))
     yield from _training(params, f"students.{row}", distil)
 
 
@@ -195,7 +195,7 @@ def _decode(params: Params, row: str) -> Iterator[str]:
                 yield f"{name}.{key}: a student takes one step per scale; leave it out"
     elif decode.of in params.models:
         yield from _teacher(name, decode, params.model_of(decode.of).scales)
-        yield from _guided(f"{name}.guidance", decode.guidance, params.stage1_of(decode.of))
+        yield from _guidance(f"{name}.guidance", decode.guidance, params.stage1_of(decode.of))
     else:
         known = ", ".join([*params.models, *params.students])
         yield f"{name}.of is '{decode.of}'; rows of models and students: {known}"
@@ -210,7 +210,7 @@ def _teacher(name: str, decode: Any, scales: int) -> Iterator[str]:
     yield from _per_scale(f"{name}.guidance", decode.guidance, scales)
 
 
-def _guided(key: str, guidance: Any, training: Any) -> Iterator[str]:
+def _guidance(key: str, guidance: Any, training: Any) -> Iterator[str]:
     """Guidance asks the model what it makes without latents."""
     values = guidance if isinstance(guidance, tuple) else (guidance or 1,)
     if not training.cond_drop_prob and any(value != 1 for value in values):

@@ -113,7 +113,7 @@ def read_yaml(path: str | Path) -> Any:
     except RecursionError:
         raise MsddError(f"{path}: lists and tables lie too deep in each other") from None
     except yaml.YAMLError as error:
-        raise MsddError(f"{path}: {_told(error)}") from None
+        raise MsddError(f"{path}: {_problem_of(error)}") from None
 
 
 def _plain(text: str) -> Any:
@@ -157,7 +157,7 @@ def _line(node: yaml.Node) -> int:
     return node.start_mark.line + 1
 
 
-def _told(error: yaml.YAMLError) -> str:
+def _problem_of(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     if mark is None:
         return " ".join(str(error).split())

@@ -34,7 +34,7 @@ def validate(model: type[BaseModel], raw: Any, name: str) -> Any:
     except ValidationError as error:
         wishes: dict[str, dict[str, None]] = {}  # where a value may be one of several, one for each
         for mistake in filterfalse(_is_renamed, error.errors()):
-            fact, wish = _told(model, raw, mistake)
+            fact, wish = _fact_and_wish(model, raw, mistake)
             wishes.setdefault(fact, {})[wish] = None
         lines = [f"{name}: {fact} {', or '.join(several)}" for fact, several in wishes.items()]
         raise MsddError("\n".join(lines)) from None
@@ -46,7 +46,7 @@ def _is_renamed(mistake: Any) -> bool:
     return mistake["type"] == "missing" and last in OLD and OLD[last] in mistake["input"]
 
 
-def _told(model: type[BaseModel], raw: Any, mistake: Any) -> tuple[str, str]:
+def _fact_and_wish(model: type[BaseModel], raw: Any, mistake: Any) -> tuple[str, str]:
     """What is wrong, and what is allowed."""
     kind, last = mistake["type"], (mistake["loc"] or ("",))[-1]
     path, given, wanted = _follow(model, raw, mistake["loc"])

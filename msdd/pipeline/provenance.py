@@ -52,11 +52,11 @@ def recorded(
     digests = {str(path): digest(root / path) for path in made} | inside.pop("made", {})
     record = task.record() | here | inside | {"made": digests}
     if earlier:
-        record |= _joined([*earlier, _piece(record)])
+        record |= _join([*earlier, _piece(record)])
     write_json(root / layout.provenance(artefact), record)
 
 
-def _joined(pieces: list[dict]) -> dict[str, Any]:
+def _join(pieces: list[dict]) -> dict[str, Any]:
     return {"pieces": pieces, "seconds": sum(piece["seconds"] for piece in pieces)}
 
 

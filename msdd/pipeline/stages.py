@@ -57,7 +57,7 @@ def keys(stage: str, raw: Mapping[str, Any]) -> list[str]:
     return dotted
 
 
-def tracked(stage: str, raw: Mapping[str, Any], **wildcards: Any) -> dict[str, Any]:
+def tracked_params(stage: str, raw: Mapping[str, Any], **wildcards: Any) -> dict[str, Any]:
     """The part of the params (`Params.raw()`) that a stage's result depends on, by dotted key."""
     named = [key.format(**wildcards) for key in keys(stage, raw)]
     return {key: lookup(raw, key) for key in named}

@@ -11,7 +11,7 @@ from msdd.errors import MsddError
 from msdd.files import digest
 from msdd.params.sections import BASELINES
 from msdd.pipeline import layout
-from msdd.pipeline.stages import fingerprint, tracked
+from msdd.pipeline.stages import fingerprint, tracked_params
 
 if TYPE_CHECKING:
     from msdd.params.schema import Decode, Params
@@ -124,7 +124,7 @@ def resolve(
     )
     paths = _inputs(task) if inputs is None else inputs
     digests = {str(path): digest(root / path) for path in paths if (root / path).exists()}
-    return replace(task, params=_tracked(params, task), inputs=digests)
+    return replace(task, params=_tracked_params(params, task), inputs=digests)
 
 
 def _rows(params: "Params", wildcards: dict[str, Any]) -> tuple[str | None, str | None]:
@@ -170,8 +170,8 @@ def _model_files(folders: Iterable[Path]) -> list[Path]:
     return [folder / file for folder in folders for file in layout.MODEL_FILES]
 
 
-def _tracked(params: "Params", task: Task) -> dict[str, Any]:
+def _tracked_params(params: "Params", task: Task) -> dict[str, Any]:
     """The tracked params with what the rows say in place of the defaults."""
     decodes = {name: decode.model_dump(mode="json") for name, decode in params.decodes.items()}
     values = params.raw() | task.row_params | {"decodes": decodes}
-    return tracked(task.stage, values, **task.wildcards)
+    return tracked_params(task.stage, values, **task.wildcards)

@@ -44,7 +44,7 @@ def rows(params: Params, named: dict[str, dict]) -> pd.DataFrame:
 
 
 def _row(name: str, row: Ablation, of: dict, against: dict, params: Params) -> dict:
-    difference = _named("psnr", psnr_difference(of, against))
+    difference = _cells("psnr", psnr_difference(of, against))
     line = {"part": "comparison", "row": name, "question": row.question}
     for side, result in (("of", of), ("against", against)):
         line[side] = result["decode"]
@@ -60,11 +60,11 @@ def _row(name: str, row: Ablation, of: dict, against: dict, params: Params) -> d
 def _lpips(of: dict, against: dict, metric: str) -> dict[str, float | None]:
     """The mean over images of `of` minus `against`; nothing where the protocol has no LPIPS."""
     if metric not in of["per_image"]:
-        return _named(metric, (None, None, None))
-    return _named(metric, paired_difference(of["per_image"][metric], against["per_image"][metric]))
+        return _cells(metric, (None, None, None))
+    return _cells(metric, paired_difference(of["per_image"][metric], against["per_image"][metric]))
 
 
-def _named(metric: str, difference: MaybeInterval) -> dict[str, float | None]:
+def _cells(metric: str, difference: MaybeInterval) -> dict[str, float | None]:
     """Columns of a difference, and of the ends of its interval."""
     name = f"{metric}_difference"
     return dict(zip((name, f"{name}_low", f"{name}_high"), difference, strict=True))

@@ -12,7 +12,7 @@ from msdd.params.schema import Params
 from msdd.pipeline import layout
 from msdd.report import notes
 from msdd.report.results import distillation, photographs
-from msdd.report.style import COLOURS, GREY, SMALL, save, styled, wrapped
+from msdd.report.style import COLOURS, GREY, SMALL, figure_style, save, wrap
 
 Curve = tuple[list[int], list[float]]
 MOST_COLUMNS = 3
@@ -73,11 +73,11 @@ def figure(panels: dict[str, dict[str, Curve]], foot: str) -> Figure:
     """A panel for each title, each with its own logarithmic axis of losses."""
     columns = max(1, min(MOST_COLUMNS, len(panels)))
     rows = max(1, math.ceil(len(panels) / columns))
-    with styled():
+    with figure_style():
         made = Figure((4.2 * columns, 3.0 * rows), layout="constrained", facecolor="white")
         for k, (title, lines) in enumerate(panels.items()):
             _panel(made.add_subplot(rows, columns, k + 1), title, lines)
-        made.supxlabel(wrapped(foot, 4.2 * columns), x=0.01, ha="left", size=SMALL, color=GREY)
+        made.supxlabel(wrap(foot, 4.2 * columns), x=0.01, ha="left", size=SMALL, color=GREY)
     return made
 
 

@@ -26,7 +26,7 @@ def files(root: Path) -> list[Path]:
     return [path.relative_to(root) for path in sorted((root / layout.systems()).glob("*"))]
 
 
-def evaluated(root: Path) -> list[Path]:
+def evaluation_files(root: Path) -> list[Path]:
     """The files of evaluations, relative to `root`. MsddError for one that is named otherwise."""
     found = [path for path in files(root) if path.suffix == ".json"]
     found = [path for path in found if path != layout.systems_timed()]
@@ -39,21 +39,21 @@ def evaluated(root: Path) -> list[Path]:
 def rows(known: Published, root: Path) -> Iterator[dict]:
     """A row for each measured system, and one for each published row without a measured system."""
     document = timings.read(root, layout.systems_timed()) or {"rows": [], "systems": []}
-    quality = {path.stem: path for path in evaluated(root)}
+    quality = {path.stem: path for path in evaluation_files(root)}
     named = [(name, system) for name, system in SYSTEMS.items() if system.family is not MSDD]
     for _, alike in groupby(named, key=lambda pair: pair[1].row):
         alike = list(alike)
         found = [
             _of_system(system, known)
             | {"decode": name}
-            | _measured(quality.get(name), timings.timing(document, name), root)
+            | _measurement(quality.get(name), timings.timing(document, name), root)
             for name, system in alike
         ]
         yield from [row for row in found if row["source"] == "here"] or [_nowhere(found)]
     for about in document["systems"]:
         if about["system"] not in SYSTEMS:
             timing = timings.timing(document, about["system"])
-            yield _of_decode(about) | _measured(None, timing, root)
+            yield _of_decode(about) | _measurement(None, timing, root)
 
 
 def _of_system(system: System, known: Published) -> dict:
@@ -82,7 +82,7 @@ def _of_decode(about: dict) -> dict:
     }
 
 
-def _measured(path: Path | None, timing: dict | None, root: Path) -> dict:
+def _measurement(path: Path | None, timing: dict | None, root: Path) -> dict:
     files = [file.as_posix() for file in (path, timing and layout.systems_timed()) if file]
     return {
         **(_quality(root / path) if path else {}),
@@ -123,7 +123,7 @@ def notes(root: Path, known: Published) -> list[str]:
     """Images, weights, devices and commits behind these rows."""
     document = timings.read(root, layout.systems_timed())
     told = [*_of_timing(document), *_ratios(document, known)] if document else []
-    for path in evaluated(root):
+    for path in evaluation_files(root):
         report = _evaluation(root / path)
         origin = report["provenance"]
         told.append(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from matplotlib.figure import Figure
 
-from msdd.report.style import GREY, SMALL, styled, wrapped
+from msdd.report.style import GREY, SMALL, figure_style, wrap
 
 CELL, GAP, BLOCK, MARGIN, HEAD, LINE, LETTER = 128, 6, 18, 16, 36, 15, 9  # pixels
 DPI = 100
@@ -50,10 +50,10 @@ class Sheet:
         return self._x(len(self.rows[0]) - 1) + self.cell + MARGIN
 
     def draw(self) -> Figure:
-        foot = wrapped(self.foot, (self.width - 2 * MARGIN) / DPI)
+        foot = wrap(self.foot, (self.width - 2 * MARGIN) / DPI)
         below = LINE * (foot.count("\n") + 1) + MARGIN
         height = self.top + len(self.rows) * (self.cell + GAP) + below
-        with styled():
+        with figure_style():
             size = (self.width / DPI, height / DPI)
             page = _Page(Figure(size, dpi=DPI, facecolor="white"), self.width, height)
             self._images(page)

@@ -8,7 +8,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from msdd.report import notes
 from msdd.report.results import BASELINE_ROWS, STUDENTS, TEACHERS, group
-from msdd.report.style import COLOURS, GREY, SMALL, save, styled, wrapped
+from msdd.report.style import COLOURS, GREY, SMALL, figure_style, save, wrap
 
 LOOKS = {TEACHERS: ("o", COLOURS[0]), STUDENTS: ("D", COLOURS[1])}
 SIZE = (7.5, 4.8)  # inches
@@ -21,7 +21,7 @@ def draw(results: list[dict], root: Path) -> int:
     """Write `reports/quality_speed.{png,svg}`; returns the number of decodes in it."""
     lines = [result for result in results if group(result) == BASELINE_ROWS]
     points = [result for result in results if group(result) != BASELINE_ROWS and result["timing"]]
-    with styled():
+    with figure_style():
         figure = Figure(SIZE, facecolor="white")
         axes = figure.add_axes((0.085, 0.205, 0.885, 0.725))
         _axes(axes, lines, points)
@@ -29,7 +29,7 @@ def draw(results: list[dict], root: Path) -> int:
             _line(axes, result)
         _points(axes, points)
         _labels(axes, points)
-        foot = wrapped(_foot(points, results, root), SIZE[0] * 0.95)
+        foot = wrap(_foot(points, results, root), SIZE[0] * 0.95)
         figure.text(0.02, 0.02, foot, color=GREY, size=SMALL)
     save(figure, root, "quality_speed")
     return len(points)

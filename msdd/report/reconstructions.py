@@ -8,7 +8,7 @@ from msdd.data.shards import Crops
 from msdd.pipeline import layout
 from msdd.report import notes
 from msdd.report.pixels import DPI, Sheet, spread
-from msdd.report.results import existing
+from msdd.report.results import require
 from msdd.report.style import save
 
 
@@ -31,7 +31,7 @@ def originals(results: list[dict], root: Path, columns: np.ndarray) -> np.ndarra
 
 def _samples(root: Path, result: dict) -> np.ndarray:
     """Reconstructions of the crops with the smallest ids, uint8 (K, H, W, 3)."""
-    return np.load(existing(root, layout.samples(Path(result["file"]))))
+    return np.load(require(root, layout.samples(Path(result["file"]))))
 
 
 def _cost(result: dict) -> str:

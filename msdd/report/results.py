@@ -83,14 +83,14 @@ def _finite_or_not(metric: dict | float) -> dict | float:
 
 
 def _read(root: Path, path: Path, document: dict | None) -> dict:
-    result = read_evaluation(existing(root, path))
+    result = read_evaluation(require(root, path))
     timing = root / layout.timing(path)
     aside = read_json(timing) if timing.exists() else {}
     in_turns = timings.timing(document, result["decode"]) if document else None
     return result | {"file": path.as_posix(), "timing": in_turns or aside}
 
 
-def existing(root: Path, path: Path) -> Path:
+def require(root: Path, path: Path) -> Path:
     """Where `path` is below `root`; a clear error if it is not."""
     if not (root / path).exists():
         raise MsddError(f"{path} is missing: run `msdd evaluate` or `msdd baseline` first")

@@ -14,7 +14,7 @@ from msdd.pipeline import layout, provenance
 from msdd.pipeline.task import resolve
 from msdd.report import timings
 from msdd.report.notes import commits
-from msdd.report.style import COLOURS, GREY, SMALL, save_as, styled, wrapped
+from msdd.report.style import COLOURS, GREY, SMALL, figure_style, save_as, wrap
 from msdd.report.table import Column, Table, write
 
 FIELDS = (
@@ -202,7 +202,7 @@ def draw(document: dict) -> Figure:
 
     Dashes at the right edge show the speed that its arithmetic allows.
     """
-    with styled():
+    with figure_style():
         figure = Figure(SIZE, facecolor="white")
         axes = figure.add_axes((0.085, 0.215, 0.615, 0.735))
         _axes(axes, document["throughput"]["batches"])
@@ -216,7 +216,7 @@ def draw(document: dict) -> Figure:
                     _bound(axes, document, system, rows[0]["precision"], colour)
         if axes.has_data():
             axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1), fontsize=8, labelcolor=GREY)
-        foot = wrapped(_foot(document), SIZE[0] * 0.95)
+        foot = wrap(_foot(document), SIZE[0] * 0.95)
         figure.text(0.02, 0.02, foot, color=GREY, size=SMALL)
     return figure
 

@@ -35,7 +35,7 @@ RC = {
 }
 
 
-def styled():
+def figure_style():
     """A context in which new figures have this style."""
     return rc_context(RC)
 
@@ -48,12 +48,12 @@ def save(figure: Figure, root: Path, name: str, dpi: int = 150) -> None:
 def save_as(figure: Figure, stem: Path, dpi: int = 150) -> None:
     """Write `<stem>.png` and `<stem>.svg`, without dates, so that equal figures are equal files."""
     metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
-    with styled():
+    with figure_style():
         for kind, empty in metadata.items():
             with atomic(stem.with_suffix(f".{kind}")) as temporary:
                 figure.savefig(temporary, format=kind, dpi=dpi, metadata=empty)
 
 
-def wrapped(text: str, inches: float) -> str:
+def wrap(text: str, inches: float) -> str:
     """The text in lines of `SMALL` letters that fit into a width in inches."""
     return textwrap.fill(text, max(20, int(inches * 72 / (0.52 * SMALL))))

@@ -150,7 +150,7 @@ class Table:
     def latex(self) -> str:
         """A `table` environment, shrunk to the line if it is too wide for it."""
         spec = "".join(column.spec for column in self.columns)
-        lines = [_tex_line(map(_stacked, self.columns))]
+        lines = [_tex_line(map(_stacked_heading, self.columns))]
         for group, rows in self._groups():
             lines.append(r"\midrule")
             if group:
@@ -241,7 +241,7 @@ def _tex_line(cells: Iterable[str]) -> str:
     return " & ".join(cells) + r" \\"
 
 
-def _stacked(column: Column) -> str:
+def _stacked_heading(column: Column) -> str:
     side = "l" if column.digits is None else "r"
     lines = r" \\ ".join(map(escape, column.title.splitlines()))
     return rf"\shortstack[{side}]{{{lines}}}"

@@ -38,7 +38,7 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
         rows = [{"group": PUBLISHED, **row} for row in published.rows(known)]
         rows += other_systems.rows(known, root)
         here = f"Measured here: {notes.crops(results, root)} at {params.data.resolution} px"
-        rows += [{"group": here, **_measured(result, params)} for result in results]
+        rows += [{"group": here, **_row(result, params)} for result in results]
         frame = pd.DataFrame(rows).astype(dict.fromkeys(WHOLE, "Int64"))
         texts = {"caption": CAPTION, "notes": _notes(params, known, results, root)}
         table = Table(frame, _columns(frame, params), **texts, group="group", sources="file")
@@ -46,7 +46,7 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
     return {f"psnr/{result['decode']}": result["metrics"]["psnr"]["mean"] for result in results}
 
 
-def _measured(result: dict, params: Params) -> dict:
+def _row(result: dict, params: Params) -> dict:
     """A line of the lower part; a baseline is its own system."""
     own = OWN if result.get("model") else result["decode"]
     return {

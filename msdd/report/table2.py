@@ -91,13 +91,13 @@ def _against(result: dict, results: list[dict]) -> dict | None:
     if group(result) == STUDENTS:
         found = (other for other in teachers if other["model"] == result["model"])
     elif group(result) == TEACHERS and _scales(result) > 1:
-        found = (other for other in teachers if _scales(other) == 1 and _alike(other, result))
+        found = (other for other in teachers if _scales(other) == 1 and _same_budget(other, result))
     else:
         return None
     return next(found, None)
 
 
-def _alike(a: dict, b: dict) -> bool:
+def _same_budget(a: dict, b: dict) -> bool:
     return sum(a["steps"]) == sum(b["steps"]) and a["nfe"] == b["nfe"]
 
 

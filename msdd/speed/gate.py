@@ -11,7 +11,7 @@ from msdd.errors import MsddError
 from msdd.speed.precision import InPrecision
 from msdd.speed.regions import Inputs, Regions
 from msdd.speed.systems import TimedSystem
-from msdd.tokenizers.catalogue import adjusted
+from msdd.tokenizers.catalogue import with_settings
 from msdd.tokenizers.msdd import MSDD
 from msdd.tokenizers.tokenizer import Tokenizer
 
@@ -81,12 +81,12 @@ def brief(regions: Regions) -> Iterator[bool]:
     shortened = isinstance(timed, InPrecision) and isinstance(steps, int) and steps > 2
     both = (plain, timed.tokenizer) if shortened else ()
     for tokenizer in both:
-        adjusted(tokenizer, {"steps": 2})
+        with_settings(tokenizer, {"steps": 2})
     try:
         yield shortened
     finally:
         for tokenizer in both:
-            adjusted(tokenizer, {"steps": steps})
+            with_settings(tokenizer, {"steps": steps})
 
 
 def forget_peak(device: torch.device) -> None:

@@ -74,7 +74,7 @@ def systems_of(
     """
     decodes = decodes_of(params)
     sources = dict.fromkeys(params.source(name) for name in decodes)
-    make = partial(_random, params) if random else partial(_trained, root)
+    make = partial(_random, params) if random else partial(_trained_tokenizer, root)
     networks = {source: make(*source).to(device) for source in sources}
     return [
         _of_decode(params, name, networks[params.source(name)])
@@ -118,7 +118,7 @@ def _in_precision(tokenizer: Tokenizer, precision: str) -> Callable[[int, bool],
     return fast
 
 
-def _trained(root: Path, model: str, student: str | None) -> MSDD:
+def _trained_tokenizer(root: Path, model: str, student: str | None) -> MSDD:
     return load(root / (layout.assembled(model, student) if student else layout.stage1(model)))
 
 

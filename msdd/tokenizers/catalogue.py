@@ -54,10 +54,12 @@ def tokenizer(
             raise MsddError(f"{name} is a folder with weights of its own; it takes no checkpoint")
         return of_folder(Path(name), device, settings)
     system = find(str(name))
-    files = hub.locate(checkpoint, system.files) if checkpoint else needed(str(name), system)
+    files = (
+        hub.locate(checkpoint, system.files) if checkpoint else required_files(str(name), system)
+    )
     if system.vae:
-        files += needed(system.vae, SYSTEMS[system.vae], of=str(name))
-    return finished(adjusted(load(system, files, run_code), settings), files, device)
+        files += required_files(system.vae, SYSTEMS[system.vae], of=str(name))
+    return finish(with_settings(load(system, files, run_code), settings), files, device)
 
 
 def random_tokenizer(name: str, seed: int = 0, device: "str | torch.device" = "cpu") -> "Tokenizer":
@@ -90,7 +92,7 @@ def find(name: str) -> System:
     raise MsddError(f"'{name}' is no system and no model folder{more}")
 
 
-def needed(name: str, system: System, of: str | None = None) -> list[Path]:
+def required_files(name: str, system: System, of: str | None = None) -> list[Path]:
     """The files of a system that are on this machine; MsddError says where to get them.
 
     of: the system whose decoder works on these; its checkpoint is another.
@@ -130,7 +132,7 @@ def load(system: System, files: list[Path], run_code: bool = False) -> "Tokenize
         return module.load(config, module.with_vae(first, *vae) if vae else first)
     except MsddError as error:
         named = " with ".join(map(str, files))
-        raise MsddError(f"{named}: {error}{likeness(system, first)}") from error
+        raise MsddError(f"{named}: {error}{hint_of_origin(system, first)}") from error
 
 
 def of_archives(config: object, files: list[Path], run_code: bool) -> "Tokenizer":
@@ -150,7 +152,7 @@ def of_archives(config: object, files: list[Path], run_code: bool) -> "Tokenizer
     return cosmos_archives.load(config, *files, run_code=True)
 
 
-def likeness(asked: System, state: Mapping[str, "torch.Tensor"]) -> str:
+def hint_of_origin(asked: System, state: Mapping[str, "torch.Tensor"]) -> str:
     """Whose tensors these are, as the end of a message; nothing where that is not plain."""
     size = sum(value.numel() for value in state.values())
     named = [system for system in SYSTEMS.values() if system.family.telltale in state]
@@ -171,8 +173,8 @@ def of_folder(folder: Path, device: "str | torch.device", settings: dict) -> "To
 
         present = [folder / name for name in DIFFUSERS_FILES if (folder / name).exists()]
         file = present[0] if present else folder / DIFFUSERS_FILES[0]
-        made = adjusted(klvae.load(klvae.config_of(folder), official.read(file)), settings)
-        return finished(made, [file], device)
+        made = with_settings(klvae.load(klvae.config_of(folder), official.read(file)), settings)
+        return finish(made, [file], device)
     from msdd.tokenizers import msdd
     from msdd.weights import model_folder
 
@@ -183,10 +185,10 @@ def of_folder(folder: Path, device: "str | torch.device", settings: dict) -> "To
         made = msdd.load(folder, **settings)
     except ValueError as error:
         raise MsddError(f"{folder}: {error}") from error
-    return finished(made, [folder / "model.safetensors"], device)
+    return finish(made, [folder / "model.safetensors"], device)
 
 
-def adjusted(made: "Tokenizer", settings: dict) -> "Tokenizer":
+def with_settings(made: "Tokenizer", settings: dict) -> "Tokenizer":
     """With other settings of the decode. MsddError for one that the system has not."""
     steps = settings.get("steps", 1)
     if not isinstance(steps, int) or steps < 1:
@@ -202,7 +204,7 @@ def adjusted(made: "Tokenizer", settings: dict) -> "Tokenizer":
     return made
 
 
-def finished(made: "Tokenizer", files: list[Path], device: "str | torch.device") -> "Tokenizer":
+def finish(made: "Tokenizer", files: list[Path], device: "str | torch.device") -> "Tokenizer":
     """On the device, and with the digests of what it was made of."""
     made.files = {file.name: digest(file) for file in files}
     return made.to(device)

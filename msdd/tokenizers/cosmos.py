@@ -107,7 +107,7 @@ class Cosmos(Tokenizer):
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] to indices (B, H / f, W / f), int32; f = `multiple`."""
         self.check_sides(images)
-        return fsq.quantised(self.features(images.to(self.device)), self.config.levels)
+        return fsq.quantise(self.features(images.to(self.device)), self.config.levels)
 
     @torch.inference_mode()
     def decode(self, latents: Tensor, ids: Sequence[int] | None = None, seed: int = 0) -> Tensor:

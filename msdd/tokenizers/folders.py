@@ -70,7 +70,7 @@ def decode(tokenizer: Tokenizer, source: Path, target: Path, seed: int, batch: i
     wanted = Latents(tokenizer)
 
     def write(names: Sequence[str], latents: Sequence[Tensor]) -> None:
-        for part in alike(names, latents):
+        for part in runs_of_one_shape(names, latents):
             names, some = zip(*part, strict=True)
             save(target, names, tokenizer.decode(torch.stack(some), ids(names), seed))
 
@@ -121,10 +121,10 @@ def through(
                 write(*zip(*good, strict=True))
             progress.update(places[-1] + 1)
     if bad:
-        raise left_out(bad, len(names))
+        raise left_out_error(bad, len(names))
 
 
-def left_out(bad: Sequence[MsddError], count: int) -> MsddError:
+def left_out_error(bad: Sequence[MsddError], count: int) -> MsddError:
     lines = [str(error) for error in bad[:TOLD]]
     more = f", {len(bad) - TOLD} of them unnamed above" if len(bad) > TOLD else ""
     return MsddError("\n".join([*lines, f"{len(bad)} of {count} files were left out{more}"]))
@@ -171,7 +171,7 @@ class Latents:
         )
 
 
-def alike(names: Sequence[str], latents: Sequence[Tensor]) -> Iterator[Iterator]:
+def runs_of_one_shape(names: Sequence[str], latents: Sequence[Tensor]) -> Iterator[Iterator]:
     """Pairs of name and latents, in runs of one shape: they may be of images of several sizes."""
     pairs = zip(names, latents, strict=True)
     return (part for _, part in groupby(pairs, key=lambda pair: pair[1].shape))

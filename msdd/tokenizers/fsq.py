@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 
-def bounded(z: Tensor, levels: Sequence[int]) -> Tensor:
+def bound(z: Tensor, levels: Sequence[int]) -> Tensor:
     """Features squashed so that rounding gives integers -(L // 2) ... (L - 1) // 2 (section 3).
 
     An even L has no integer in its middle: it is shifted by 1/2, with 0 kept in place. The factor
@@ -22,10 +22,10 @@ def bounded(z: Tensor, levels: Sequence[int]) -> Tensor:
     return torch.tanh(z + torch.atanh(offset / half)) * half - offset
 
 
-def quantised(z: Tensor, levels: Sequence[int]) -> Tensor:
+def quantise(z: Tensor, levels: Sequence[int]) -> Tensor:
     """Features to indices, int32; rounded in float32 whatever the features are."""
     z = z.float()
-    digits = bounded(z, levels).round().int() + _column([level // 2 for level in levels], z).int()
+    digits = bound(z, levels).round().int() + _column([level // 2 for level in levels], z).int()
     return (digits * _column(_basis(levels), z).int()).sum(1, dtype=torch.int32)
 
 

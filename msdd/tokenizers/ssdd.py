@@ -37,7 +37,7 @@ class SSDDConfig:
     resolution: int = 256
 
 
-def published(encoder: str, size: str) -> SSDDConfig:
+def published_config(encoder: str, size: str) -> SSDDConfig:
     """The system of an encoder (f8c4, f16c4, f16c16, f32c64 or sdvae) and a decoder's size."""
     if encoder == "sdvae":
         return SSDDConfig(klvae.PUBLISHED, uvit.published_config(size, latent_dim=4))

@@ -132,7 +132,7 @@ def _ssdd(encoder: str, size: str, parameters: int) -> System:
     tokens, dim = SSDD_LATENTS[encoder]
     return System(
         SSDD,
-        lambda module: module.published(encoder, size),
+        lambda module: module.published_config(encoder, size),
         tokens,
         dim,
         None,

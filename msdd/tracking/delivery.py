@@ -193,7 +193,7 @@ class _Delivery:
         record = self.record
         tags = record["tags"] | {"mlflow.parentRunId": parent}
         tags |= {f"version.{name}": value for name, value in record["versions"].items()}
-        return self._found(self.folder.name) or self._create(
+        return self._find_run(self.folder.name) or self._create(
             self.folder.name, record["name"], tags, record["params"]
         )
 
@@ -202,7 +202,7 @@ class _Delivery:
         record = self.record
         tags = {name: record["tags"][name] for name in ("row", "model") if name in record["tags"]}
         row_key = record["row_key"]
-        return self._found(row_key) or self._create(
+        return self._find_run(row_key) or self._create(
             row_key, record["row"], tags, record["row_params"]
         )
 
@@ -217,7 +217,7 @@ class _Delivery:
                 return False
             raise
 
-    def _found(self, key: str) -> str | None:
+    def _find_run(self, key: str) -> str | None:
         runs = self.client.search_runs([self.experiment], f"tags.`msdd.key` = '{key}'")
         return runs[0].info.run_id if runs else None
 

@@ -10,7 +10,7 @@ from msdd.files import write_text
 from msdd.params.load import load, parse
 from msdd.pipeline import fingerprint, layout
 from msdd.pipeline import task as tasks
-from msdd.pipeline.stages import STAGES, tracked
+from msdd.pipeline.stages import STAGES, tracked_params
 from msdd.pipeline.task import MANIFEST, resolve
 
 ROOT = Path(__file__).parents[2]
@@ -173,7 +173,11 @@ def test_tracked_keys_are_those_a_stage_depends_on():
         other = load(ROOT / "presets/tiny.yaml").raw()
         change(other)
         names = STAGES.keys()
-        return {n for n in names if tracked(n, raw, **wildcards) != tracked(n, other, **wildcards)}
+        return {
+            n
+            for n in names
+            if tracked_params(n, raw, **wildcards) != tracked_params(n, other, **wildcards)
+        }
 
     assert stale(lambda raw: raw["distil"].update(mse_real=2.0)) == {"distil", "chain"}
     assert stale(lambda raw: raw["stage1"].update(lpips=1.0)) == {"train"}
@@ -222,7 +226,7 @@ def params():
 
 def test_a_task_has_what_holds_for_its_row(params, tmp_path):
     line = resolve(params, "train", tmp_path, model="line")
-    assert line.params.keys() == tracked("train", params.raw(), model="line").keys()
+    assert line.params.keys() == tracked_params("train", params.raw(), model="line").keys()
     assert line.params["model.positions"] == line.networks.positions == "line"
     assert line.params["stage1.batch"] == line.stage1.batch == 16
     assert resolve(params, "train", tmp_path, model="msdd").params["model.positions"] == "grid"

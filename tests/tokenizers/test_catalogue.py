@@ -328,7 +328,7 @@ def test_the_list_has_all_and_finds_what_is_here(monkeypatch, tmp_path):
     path = tmp_path / "flowmo-lo/flowmo_lo.pth"
     path.parent.mkdir()
     path.touch()
-    rows = {row["name"]: row for row in tokenizers.listed()}
+    rows = {row["name"]: row for row in tokenizers.rows_of_systems()}
     assert rows.keys() == SYSTEMS.keys()
     assert {name: row["here"] for name, row in rows.items() if row["here"]} == {
         "flowmo-lo": [str(path)]

@@ -52,7 +52,7 @@ def test_the_official_numbers(path):
         "haar": bands,
         "encoder_out": tokenizer.encoder(bands),
         "prequant": features,
-        "prequant_bounded": fsq.bounded(features, levels),
+        "prequant_bounded": fsq.bound(features, levels),
         "indices": indices,
         "codes": codes,
         "codes_from_indices": codes,
@@ -141,7 +141,7 @@ def test_fsq_reaches_every_code_and_comes_back(levels):
     torch.testing.assert_close(codes[0, :, :, 0].T, written)
     integers = codes * torch.tensor(levels)[:, None, None].div(2, rounding_mode="floor")
     z = unbounded(integers, levels)
-    assert torch.equal(fsq.quantised(z, levels), indices)
+    assert torch.equal(fsq.quantise(z, levels), indices)
 
 
 def unbounded(values: torch.Tensor, levels: tuple[int, ...]) -> torch.Tensor:
@@ -149,6 +149,6 @@ def unbounded(values: torch.Tensor, levels: tuple[int, ...]) -> torch.Tensor:
     low, high = torch.full_like(values, -20), torch.full_like(values, 20)
     for _ in range(60):
         middle = (low + high) / 2
-        below = fsq.bounded(middle, levels) < values
+        below = fsq.bound(middle, levels) < values
         low, high = torch.where(below, middle, low), torch.where(below, high, middle)
     return (low + high) / 2

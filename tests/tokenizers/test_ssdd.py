@@ -13,7 +13,15 @@ from torch import Tensor
 from msdd.errors import MsddError
 from msdd.model.kl_encoder import KLEncoderConfig, divergence, draw, posterior
 from msdd.model.uvit import UViTConfig
-from msdd.tokenizers.ssdd import SSDD, Sampling, SSDDConfig, load, published, sample, with_vae
+from msdd.tokenizers.ssdd import (
+    SSDD,
+    Sampling,
+    SSDDConfig,
+    load,
+    published_config,
+    sample,
+    with_vae,
+)
 from msdd.tokenizers.tokenizer import Description
 
 SMALL = SSDDConfig(
@@ -88,7 +96,7 @@ def test_the_official_numbers(path):
 def test_a_published_file_has_our_size_to_the_byte(encoder, size, bytes_):
     """In float32: 4 bytes a weight and a header of all names, shapes and offsets."""
     with torch.device("meta"):
-        state = SSDD(published(encoder, size)).state_dict()
+        state = SSDD(published_config(encoder, size)).state_dict()
     header, offset = {"__metadata__": {"format": "pt"}}, 0
     for name, value in sorted(state.items()):
         span = [offset, offset := offset + 4 * value.numel()]
@@ -101,7 +109,7 @@ def test_a_published_file_has_our_size_to_the_byte(encoder, size, bytes_):
 def test_the_published_size_of_a_decoder(size, millions):
     """The paper's millions are 2^20, and its latents have four channels."""
     with torch.device("meta"):
-        decoder = SSDD(published("f8c4", size)).decoder
+        decoder = SSDD(published_config("f8c4", size)).decoder
     assert round(sum(p.numel() for p in decoder.parameters()) / 2**20, 1) == millions
 
 
@@ -117,7 +125,7 @@ def test_the_published_size_of_a_decoder(size, millions):
 )
 def test_description(encoder, tokens, dim):
     with torch.device("meta"):
-        tokenizer = SSDD(published(encoder, "S"), Sampling(steps=1))
+        tokenizer = SSDD(published_config(encoder, "S"), Sampling(steps=1))
     assert tokenizer.describe() == Description(tokens, dim, None, tokenizer.size(), 1)
 
 

@@ -29,8 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         args.call(args)
     except KeyboardInterrupt as stop:
-        told = str(stop) or "the same command goes on where it stopped"
-        print(f"msdd: interrupted; {told}", file=sys.stderr)
+        message = str(stop) or "the same command goes on where it stopped"
+        print(f"msdd: interrupted; {message}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `msdd ... | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

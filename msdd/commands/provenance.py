@@ -23,8 +23,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def call(args: argparse.Namespace) -> None:
-    told = tell(Path(os.path.relpath(args.file)), ROOT)
-    print(json.dumps(told, indent=2) if args.json else "\n".join(lines(told)))
+    artefact = tell(Path(os.path.relpath(args.file)), ROOT)
+    print(json.dumps(artefact, indent=2) if args.json else "\n".join(lines(artefact)))
 
 
 def tell(path: Path, root: Path) -> dict:
@@ -46,27 +46,29 @@ def tell(path: Path, root: Path) -> dict:
     }
 
 
-def lines(told: dict) -> Iterator[str]:
+def lines(artefact: dict) -> Iterator[str]:
     """The same for a person."""
-    record = told["record"]
-    yield told["file"]
-    yield from pairs(facts(told))
+    record = artefact["record"]
+    yield artefact["file"]
+    yield from pairs(facts(artefact))
     yield from ("", "params", *pairs(params(record["params"]), "  "))
-    yield from titled_list("inputs", {name: state(file) for name, file in told["inputs"].items()})
+    yield from titled_list(
+        "inputs", {name: state(file) for name, file in artefact["inputs"].items()}
+    )
     if record["stage"] == "prepare":
         yield from titled_list(
             "inputs", {"photographs": "data/prepared/photographs.csv has digests"}
         )
-    yield from titled_list("made", {name: state(file) for name, file in told["files"].items()})
-    others = record["made"].keys() - told["files"].keys()
+    yield from titled_list("made", {name: state(file) for name, file in artefact["files"].items()})
+    others = record["made"].keys() - artefact["files"].keys()
     yield from titled_list(
         "beside it", {name: record["made"][name][:12] for name in sorted(others)}
     )
 
 
-def facts(told: dict) -> dict[str, str]:
+def facts(artefact: dict) -> dict[str, str]:
     """What made it, when, where and with what."""
-    record = told["record"]
+    record = artefact["record"]
     named = ", ".join(f"{name}={value}" for name, value in record["wildcards"].items())
     changed = " with uncommitted changes" if record["dirty"] else ""
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
@@ -81,7 +83,7 @@ def facts(told: dict) -> dict[str, str]:
         "commit": f"{record['commit'] or 'none'}{changed}; stage's code {record['code'][:12]}",
         "versions": versions,
         "device": f"{record['device']}, {threads}",
-        "MLflow": mlflow(told["mlflow"]),
+        "MLflow": mlflow(artefact["mlflow"]),
     }
 
 
@@ -106,12 +108,12 @@ def took(record: dict) -> str:
 def mlflow(run: dict | None) -> str:
     if run is None:
         return "none"
-    told = f"{run['name']}, {run['status']}"
+    line = f"{run['name']}, {run['status']}"
     if "id" in run:
-        told += f", run {run['id']}: {run['page']}"
+        line += f", run {run['id']}: {run['page']}"
     if not run.get("store", "http").startswith("http"):
-        told += f" (after `mlflow ui --backend-store-uri {run['store']}`)"
-    return told
+        line += f" (after `mlflow ui --backend-store-uri {run['store']}`)"
+    return line
 
 
 def params(tracked: Mapping[str, object]) -> dict[str, str]:

@@ -58,8 +58,8 @@ def features(protocol: Protocol) -> tuple[Features, Features] | None:
         return None
     resize = fid.resize if fid.features == "inception" else ""
     made = Features("made", fid.features, resize, fid.quantisation, fid.first)
-    kept = "none" if level_table(fid.quantisation) is None else fid.quantisation
-    return replace(made, side="real", quantisation=kept), made
+    quantisation = "none" if level_table(fid.quantisation) is None else fid.quantisation
+    return replace(made, side="real", quantisation=quantisation), made
 
 
 def features_to_sample(protocols: Iterable[Protocol]) -> set[Features]:

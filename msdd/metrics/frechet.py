@@ -113,5 +113,5 @@ def check_finite(*moments: Tensor) -> None:
 def factor(covariance: Tensor) -> Tensor:
     """L (D, rank) with L L^T = covariance, without the eigenvalues that rounding made of 0."""
     values, vectors = torch.linalg.eigh(covariance)
-    kept = values > len(values) * torch.finfo(values.dtype).eps * values[-1].abs()
-    return vectors[:, kept] * values[kept].sqrt()
+    mask = values > len(values) * torch.finfo(values.dtype).eps * values[-1].abs()
+    return vectors[:, mask] * values[mask].sqrt()

@@ -69,9 +69,9 @@ def _section(
     if base:
         yield f"It may also contain every key of `{_overridden(name)}`.\n"
     yield from _lines(f"{path}.", fields, section.get("required", ()), readers)
-    for key, (_, inner, told) in _tables(fields):
+    for key, (_, inner, description) in _tables(fields):
         if not _base(schema, inner):
-            yield from _section(schema, f"{path}.{key}", inner, told, readers)
+            yield from _section(schema, f"{path}.{key}", inner, description, readers)
 
 
 def _base(schema: dict, name: str) -> dict[str, dict]:

@@ -117,9 +117,9 @@ def read_yaml(path: str | Path) -> Any:
 
 
 def _plain(text: str) -> Any:
-    if found := BREAKS.search(text):  # line breaks in YAML 1.1 but not in 1.2
-        line = text.count("\n", 0, found.start()) + 1
-        raise yaml.YAMLError(f"line {line}: take the character U+{ord(found[0]):04X} out")
+    if line_break := BREAKS.search(text):  # line breaks in YAML 1.1 but not in 1.2
+        line = text.count("\n", 0, line_break.start()) + 1
+        raise yaml.YAMLError(f"line {line}: take the character U+{ord(line_break[0]):04X} out")
     loader = _Loader(text)
     try:
         node = loader.get_single_node()

@@ -20,9 +20,9 @@ def use(preset: str, target: Path) -> list[str]:
     folder = target.parent / FOLDER
     texts = {path.stem: _for_root(path) for path in sorted(folder.glob("*.yaml"))}
     load(find(preset, folder))
-    told = _keep(target, texts)
+    lines = _keep(target, texts)
     write_text(target, texts[preset])
-    return [*told, f"{target} is now the preset {preset}"]
+    return [*lines, f"{target} is now the preset {preset}"]
 
 
 def find(preset: str, folder: Path) -> Path:

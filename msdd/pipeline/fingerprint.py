@@ -38,15 +38,15 @@ def closure_digest(module: str, package: Path = PACKAGE) -> str:
 
 def closure(module: str, package: Path = PACKAGE) -> set[str]:
     """`module` and the package's modules that it imports, directly or not, except `OUTSIDE`."""
-    found: set[str] = set()
+    modules: set[str] = set()
     todo = [module]
     while todo:
         name = todo.pop()
-        if name in found or is_outside(name):
+        if name in modules or is_outside(name):
             continue
-        found.add(name)
+        modules.add(name)
         todo.extend(_imports(name, package))
-    return found
+    return modules
 
 
 def is_outside(name: str) -> bool:

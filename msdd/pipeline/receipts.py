@@ -22,8 +22,10 @@ def write(kind: str, artefact: Path, made: Iterable[Path], root: Path) -> None:
 
 def hide(wanted: Iterable[Path], root: Path) -> None:
     """Hide all receipts from DVC but those that are wanted."""
-    found = {path.relative_to(root) for path in (root / RECEIPTS).glob("*/**/*") if path.is_file()}
-    others = sorted(found - set(wanted))
+    receipts = {
+        path.relative_to(root) for path in (root / RECEIPTS).glob("*/**/*") if path.is_file()
+    }
+    others = sorted(receipts - set(wanted))
     text = "".join(f"/{path.relative_to(RECEIPTS).as_posix()}\n" for path in others)
     path = root / HIDDEN
     if text != (path.read_text(encoding="utf-8") if path.exists() else ""):

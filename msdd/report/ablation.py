@@ -53,8 +53,8 @@ def _row(name: str, row: Ablation, of: dict, against: dict, params: Params) -> d
     for trunk in params.evaluate.lpips[:1]:
         difference |= _lpips(of, against, f"lpips_{trunk}")
     ends = difference["psnr_difference_low"], difference["psnr_difference_high"]
-    told = {"expect": row.expect, "verdict": verdict(row.expect, *ends)}
-    return {**line, **difference, **told, "file": f"{of['file']}; {against['file']}"}
+    outcome = {"expect": row.expect, "verdict": verdict(row.expect, *ends)}
+    return {**line, **difference, **outcome, "file": f"{of['file']}; {against['file']}"}
 
 
 def _lpips(of: dict, against: dict, metric: str) -> dict[str, float | None]:
@@ -83,10 +83,10 @@ def verdict(expect: str | None, low: float | None, high: float | None) -> str:
         return AS_EXPECTED if within else NOT if apart else OPEN
     if low <= 0 <= high:
         return OPEN
-    found = "better" if low > 0 else "worse"
+    direction = "better" if low > 0 else "worse"
     if expect is None:
-        return found
-    return AS_EXPECTED if found == expect else NOT
+        return direction
+    return AS_EXPECTED if direction == expect else NOT
 
 
 def _columns(params: Params) -> list[Column]:

@@ -28,12 +28,12 @@ def files(root: Path) -> list[Path]:
 
 def evaluation_files(root: Path) -> list[Path]:
     """The files of evaluations, relative to `root`. MsddError for one that is named otherwise."""
-    found = [path for path in files(root) if path.suffix == ".json"]
-    found = [path for path in found if path != layout.systems_timed()]
-    for path in found:
+    paths = [path for path in files(root) if path.suffix == ".json"]
+    paths = [path for path in paths if path != layout.systems_timed()]
+    for path in paths:
         if path.stem not in SYSTEMS:
             raise MsddError(f"{path} is named like no system; `msdd tokenizers` lists the names")
-    return found
+    return paths
 
 
 def rows(known: Published, root: Path) -> Iterator[dict]:
@@ -43,13 +43,13 @@ def rows(known: Published, root: Path) -> Iterator[dict]:
     named = [(name, system) for name, system in SYSTEMS.items() if system.family is not MSDD]
     for _, alike in groupby(named, key=lambda pair: pair[1].row):
         alike = list(alike)
-        found = [
+        variants = [
             _of_system(system, known)
             | {"decode": name}
             | _measurement(quality.get(name), timings.timing(document, name), root)
             for name, system in alike
         ]
-        yield from [row for row in found if row["source"] == "here"] or [_nowhere(found)]
+        yield from [row for row in variants if row["source"] == "here"] or [_nowhere(variants)]
     for about in document["systems"]:
         if about["system"] not in SYSTEMS:
             timing = timings.timing(document, about["system"])
@@ -122,16 +122,16 @@ def _weights(report: dict) -> str:
 def notes(root: Path, known: Published) -> list[str]:
     """Images, weights, devices and commits behind these rows."""
     document = timings.read(root, layout.systems_timed())
-    told = [*_of_timing(document), *_ratios(document, known)] if document else []
+    lines = [*_of_timing(document), *_ratios(document, known)] if document else []
     for path in evaluation_files(root):
         report = _evaluation(root / path)
         origin = report["provenance"]
-        told.append(
+        lines.append(
             f"{path.stem}: {report['images']} images at {report['resolution']} px by protocol "
             f"{report['protocol']}; weights {_weights(report)}; on {origin['device']}. "
             f"All metrics are in {path.as_posix()}. {commits([origin])}"
         )
-    return told
+    return lines
 
 
 def _of_timing(document: dict) -> Iterator[str]:
@@ -146,8 +146,10 @@ def _of_timing(document: dict) -> Iterator[str]:
 
 def _timings(document: dict) -> dict[str, dict]:
     """The timing of every system whose decoding was timed, by name."""
-    found = {one["system"]: timings.timing(document, one["system"]) for one in document["systems"]}
-    return {name: timing for name, timing in found.items() if timing}
+    all_timings = {
+        one["system"]: timings.timing(document, one["system"]) for one in document["systems"]
+    }
+    return {name: timing for name, timing in all_timings.items() if timing}
 
 
 def _ratios(document: dict, known: Published) -> Iterator[str]:
@@ -155,14 +157,14 @@ def _ratios(document: dict, known: Published) -> Iterator[str]:
     speeds = {name: one["images_per_second"] for name, one in _timings(document).items()}
     ours = next((name for name in speeds if name not in SYSTEMS), None)
     published = known.systems["msdd-stage-2"].images_per_second.value
-    told = [
+    ratios = [
         f"{name} {speeds[ours] / speed:.3g}×{_in_paper(name, published, known)}"
         for name, speed in speeds.items()
         if ours and name in SYSTEMS
     ]
-    if told:
+    if ratios:
         yield (
-            f"Images/s of {ours} over those of other systems: {', '.join(told)}. In brackets the "
+            f"Images/s of {ours} over those of other systems: {', '.join(ratios)}. In brackets the "
             "ratio of what the MSDD paper gives for its distilled decoder and for them."
         )
 
@@ -172,9 +174,9 @@ def _in_paper(name: str, ours: float, known: Published) -> str:
     return f" ({ours / theirs.value:.3g}×)" if theirs else ""
 
 
-def _nowhere(found: list[dict]) -> dict:
+def _nowhere(variants: list[dict]) -> dict:
     """One row that stands for all."""
-    if len(found) == 1:
-        return found[0]
-    same = {key: found[0][key] for key in ("group", "system", "source")}
-    return same | {"decode": f"{len(found)} variants"}
+    if len(variants) == 1:
+        return variants[0]
+    same = {key: variants[0][key] for key in ("group", "system", "source")}
+    return same | {"decode": f"{len(variants)} variants"}

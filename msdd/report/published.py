@@ -57,10 +57,10 @@ def read(root: Path) -> Published:
     Raises MsddError, a line for every mistake: a file that is missing, a key that is not known, a
     figure whose source or caveat is not explained.
     """
-    path, found = layout.published(), root / place(root)
-    if not found.exists():
+    path, file = layout.published(), root / place(root)
+    if not file.exists():
         raise MsddError(f"{path} is missing: it is part of the repository, copy it from there")
-    published = validate(Published, read_yaml(found), str(path))
+    published = validate(Published, read_yaml(file), str(path))
     mistakes = list(_unexplained(published))
     if mistakes:
         raise MsddError("\n".join(f"{path}: {mistake}" for mistake in mistakes))
@@ -121,8 +121,8 @@ def _cells(column: str, figure: PublishedMetric | None, known: Published, letter
 
 
 def _letters(figures: list[PublishedMetric | None], letters: dict[str, str]) -> str | None:
-    found = {letters[caveat] for figure in figures if figure for caveat in figure.caveats}
-    return ",".join(sorted(found)) or None
+    marks = {letters[caveat] for figure in figures if figure for caveat in figure.caveats}
+    return ",".join(sorted(marks)) or None
 
 
 def latent(tokens: float | None, dim: float | None, code: str = "") -> str | None:

@@ -31,8 +31,8 @@ def draw(results: list[dict], root: Path) -> int:
 
 def first(results: list[dict], kind: str, root: Path) -> list[dict]:
     """The first decode of a kind with a pyramid file, over several scales if there is one."""
-    found = [one for one in results if group(one) == kind and _file(one, root).exists()]
-    return sorted(found, key=lambda result: len(result["scales"]) == 1)[:1]
+    decodes = [one for one in results if group(one) == kind and _file(one, root).exists()]
+    return sorted(decodes, key=lambda result: len(result["scales"]) == 1)[:1]
 
 
 def _file(result: dict, root: Path) -> Path:

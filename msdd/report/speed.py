@@ -185,7 +185,7 @@ def _ways(document: dict) -> str:
         known = ways.setdefault(f"{row['variant']} is {row['how']}", [])
         if row["variant"] != "plain" and row["system"] not in known:
             known.append(row["system"])
-    return " ".join(f"{way}: {', '.join(found)}." for way, found in ways.items() if found)
+    return " ".join(f"{way}: {', '.join(systems)}." for way, systems in ways.items() if systems)
 
 
 def _percent(noise: float | None) -> str:

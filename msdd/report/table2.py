@@ -89,12 +89,14 @@ def _against(result: dict, results: list[dict]) -> dict | None:
     """
     teachers = [other for other in results if group(other) == TEACHERS]
     if group(result) == STUDENTS:
-        found = (other for other in teachers if other["model"] == result["model"])
+        matches = (other for other in teachers if other["model"] == result["model"])
     elif group(result) == TEACHERS and _scales(result) > 1:
-        found = (other for other in teachers if _scales(other) == 1 and _same_budget(other, result))
+        matches = (
+            other for other in teachers if _scales(other) == 1 and _same_budget(other, result)
+        )
     else:
         return None
-    return next(found, None)
+    return next(matches, None)
 
 
 def _same_budget(a: dict, b: dict) -> bool:

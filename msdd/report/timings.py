@@ -17,10 +17,12 @@ def read(root: Path, file: Path | None = None) -> dict | None:
 
 def rows(document: dict, system: str, region: str, variant: str | None = None) -> list[dict]:
     """The rows of a system in a region: of `variant`, or by default of the most compiled one."""
-    found = [row for row in document["rows"] if (row["system"], row["region"]) == (system, region)]
-    variants = {row["variant"] for row in found}
+    matches = [
+        row for row in document["rows"] if (row["system"], row["region"]) == (system, region)
+    ]
+    variants = {row["variant"] for row in matches}
     variant = variant or max(variants, key=VARIANTS.index, default=None)
-    return [row for row in found if row["variant"] == variant]
+    return [row for row in matches if row["variant"] == variant]
 
 
 def best(rows: list[dict]) -> dict | None:

@@ -28,11 +28,11 @@ def crops(
     """
     check_size(pixels.shape, key[-1], resolution)
     image = Image.fromarray(pixels)
-    found = np.empty((stop - start, resolution, resolution, 3), np.uint8)
-    for crop, tries in zip(found, draws(key, start, stop), strict=True):
+    result = np.empty((stop - start, resolution, resolution, 3), np.uint8)
+    for crop, tries in zip(result, draws(key, start, stop), strict=True):
         boxes = (box(draw, image.size, resolution, crop_side) for draw in tries)
         crop[:] = best_contrast((reduce(image, b, resolution) for b in boxes), min_contrast)
-    return found
+    return result
 
 
 def check_size(shape: tuple[int, ...], name: str, resolution: int) -> None:

@@ -60,8 +60,8 @@ def splits(data: Data, root: Path = Path(".")) -> dict[str, list[Photograph]]:
     elif embedded:
         train, held_out = map(embedded_photographs, (EMBEDDED_TRAIN, EMBEDDED_HELD_OUT))
     else:
-        found = in_folder(root, data.photographs, "data.photographs")
-        train, held_out = divide(found, data.held_out_fraction)
+        photographs = in_folder(root, data.photographs, "data.photographs")
+        train, held_out = divide(photographs, data.held_out_fraction)
     return {"train": train, "held_out": held_out}
 
 
@@ -127,18 +127,20 @@ def check_apart(root: Path, data: Data) -> None:
         )
 
 
-def divide(found: list[Photograph], fraction: float) -> tuple[list[Photograph], list[Photograph]]:
+def divide(
+    photographs: list[Photograph], fraction: float
+) -> tuple[list[Photograph], list[Photograph]]:
     """Train and held-out photographs by a hash of the name.
 
     A photograph keeps its side when others are added or removed, but for the two rescues: the
     lowest hash is held out even when it is above `fraction`, the highest always trains.
     """
-    if len(found) < 2:
+    if len(photographs) < 2:
         raise MsddError(
-            f"data.photographs: {found[0].folder} holds one image, and a held-out one is needed "
-            "too: add images, or set data.held_out"
+            f"data.photographs: {photographs[0].folder} holds one image, and a held-out one is "
+            "needed too: add images, or set data.held_out"
         )
-    ranked = sorted(found, key=lambda photograph: hash_of(photograph.name))
+    ranked = sorted(photographs, key=lambda photograph: hash_of(photograph.name))
     below = sum(hash_of(photograph.name) < fraction * 2**128 for photograph in ranked)
     cut = min(max(below, 1), len(ranked) - 1)
     return tuple(sorted(part, key=lambda p: p.name) for part in (ranked[cut:], ranked[:cut]))

@@ -52,7 +52,7 @@ class Split:
     def of_kind(self, kind: str) -> list[tuple[str, str]]:
         """Name and reason of the photographs refused as `unreadable` or `too_small`."""
         refused = self.refused.items()
-        return sorted((name, reason) for name, (found, reason) in refused if found == kind)
+        return sorted((name, reason) for name, (category, reason) in refused if category == kind)
 
 
 def run(task: Task, root: Path = Path(".")) -> dict[str, int]:
@@ -78,13 +78,14 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, int]:
 
 def write(task: Task, root: Path) -> dict:
     """Write the folder; returns its manifest."""
-    found = splits(task.data, root)
+    photographs = splits(task.data, root)
     counts = {"train": task.data.train_crops, "held_out": task.data.held_out_crops}
     with files.atomic(root / layout.prepared()) as folder:
         folder.mkdir()
         check_space(folder, sum(counts.values()) * 3 * task.data.resolution**2)
         done = {
-            name: write_split(task, folder / name, found[name], counts[name]) for name in counts
+            name: write_split(task, folder / name, photographs[name], counts[name])
+            for name in counts
         }
         write_photographs(folder / "photographs.csv", done)
         manifest = describe(task, folder, done)

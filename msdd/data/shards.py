@@ -80,10 +80,10 @@ class Crops:
     def batch(self, indices: np.ndarray) -> torch.Tensor:
         """The crops at `indices`, integers (B,), as uint8 (B, 3, H, W)."""
         shard, row = np.divmod(np.asarray(indices), len(self.shards[0]))
-        found = np.empty((len(row), self.resolution, self.resolution, 3), np.uint8)
+        crops = np.empty((len(row), self.resolution, self.resolution, 3), np.uint8)
         for k in np.unique(shard):
-            found[shard == k] = self.shards[k][row[shard == k]]
-        return torch.from_numpy(np.ascontiguousarray(found.transpose(0, 3, 1, 2)))
+            crops[shard == k] = self.shards[k][row[shard == k]]
+        return torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2)))
 
 
 def allow_open_files(shards: int) -> None:

@@ -94,8 +94,8 @@ class UViT(nn.Module):
         """
         height, width = self.grid(size)
         if height % latents.shape[-2] or width % latents.shape[-1]:
-            told = f"latents of {latents.shape[-1]}x{latents.shape[-2]} positions"
-            raise MsddError(f"{told} do not divide this U-ViT's grid of {width}x{height}")
+            subject = f"latents of {latents.shape[-1]}x{latents.shape[-2]} positions"
+            raise MsddError(f"{subject} do not divide this U-ViT's grid of {width}x{height}")
         context = self.ada_ctx_proj(latents)
         tokens = F.silu(resize(context, (height, width))).flatten(2).mT
         biases = self.mid_block.biases(height, width, context.dtype)
@@ -108,8 +108,8 @@ class UViT(nn.Module):
         """
         factor, least = self.config.factor, self.config.min_side
         if min(size) < least or any(side % factor for side in size):
-            told = f"sides that are multiples of {factor} px and at least {least} px"
-            raise MsddError(f"this U-ViT takes images with {told}, not {size[1]}x{size[0]}")
+            sides = f"sides that are multiples of {factor} px and at least {least} px"
+            raise MsddError(f"this U-ViT takes images with {sides}, not {size[1]}x{size[0]}")
         return size[0] // factor, size[1] // factor
 
     def denoise(self, x: Tensor, time: Tensor, condition: Condition) -> Tensor:

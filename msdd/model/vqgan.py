@@ -169,11 +169,11 @@ class Decoder(nn.Module):
     ) -> None:
         super().__init__()
         widths = [width * m for m in multipliers]
-        kept = 1 if upsamples is None else len(widths) - upsamples
+        start = 1 if upsamples is None else len(widths) - upsamples
         self.conv_in = nn.Conv2d(channels_in, widths[-1], 3, padding=1)
         self.mid = Middle(widths[-1])
         self.up = nn.ModuleList(
-            Level([before] + [after] * blocks, i in attention, up=i >= kept)
+            Level([before] + [after] * blocks, i in attention, up=i >= start)
             for i, (after, before) in enumerate(pairwise([*widths, widths[-1]]))
         )
         self.norm_out = norm(widths[0])

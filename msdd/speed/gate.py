@@ -47,26 +47,26 @@ def admit(
     forget_peak(device)
     result["build_seconds"] = seconds(lambda: setattr(regions, "tokenizer", make()), device)
     with brief(regions) as shortened:
-        found = {region: first(result, region, regions, shortened) for region in REGIONS}
+        outputs = {region: first(result, region, regions, shortened) for region in REGIONS}
         result["memory_bytes"] = peak(device)
         for region in REGIONS:
             alike = regions.tokenizer is regions.plain
-            expected = found[region] if alike else regions.at(region, 0, regions.plain)
+            expected = outputs[region] if alike else regions.at(region, 0, regions.plain)
             name = f"throughput of {system.name}, {variant} {region}, batch {inputs.batch}"
             allowed = tolerances(regions.plain, expected)[precision]
-            result[f"{region}_deviation"] = check(name, found[region], expected, allowed)
+            result[f"{region}_deviation"] = check(name, outputs[region], expected, allowed)
     return result, regions
 
 
 def first(result: dict, region: str, regions: Regions, shortened: bool) -> Tensor:
     """The output of a region's first call; its seconds go into `result` unless shortened."""
-    found: list[Tensor] = []
+    outputs: list[Tensor] = []
     took = seconds(
-        lambda: found.append(regions.at(region, 0, regions.tokenizer)), regions.inputs.device
+        lambda: outputs.append(regions.at(region, 0, regions.tokenizer)), regions.inputs.device
     )
     if region == "encode" or not shortened:
         result[f"{region}_first_seconds"] = took
-    return found[0]
+    return outputs[0]
 
 
 @contextmanager
@@ -111,15 +111,16 @@ def tolerances(plain: Tokenizer, expected: Tensor) -> dict[str, float]:
     return TOLERANCE if isinstance(plain, MSDD) else OF_OTHERS
 
 
-def check(name: str, found: Tensor, expected: Tensor, allowed: float) -> float:
-    """The deviation of `found` from `expected`; raises MsddError beyond `allowed`."""
-    if found.shape != expected.shape:
+def check(name: str, output: Tensor, expected: Tensor, allowed: float) -> float:
+    """The deviation of `output` from `expected`; raises MsddError beyond `allowed`."""
+    if output.shape != expected.shape:
         raise MsddError(
-            f"{name}: shape {list(found.shape)} instead of {list(expected.shape)}; nothing is timed"
+            f"{name}: shape {list(output.shape)} instead of {list(expected.shape)}; "
+            "nothing is timed"
         )
-    if not torch.isfinite(found).all():
+    if not torch.isfinite(output).all():
         raise MsddError(f"{name}: the timed variant puts out NaN or infinity; nothing is timed")
-    deviates = deviation(found, expected)
+    deviates = deviation(output, expected)
     if not deviates <= allowed:
         raise MsddError(
             f"{name}: deviates by {deviates:.2g} from the plain variant, {allowed:g} is allowed; "
@@ -128,12 +129,12 @@ def check(name: str, found: Tensor, expected: Tensor, allowed: float) -> float:
     return deviates
 
 
-def deviation(found: Tensor, expected: Tensor) -> float:
+def deviation(output: Tensor, expected: Tensor) -> float:
     """Root mean square of the difference, relative to the standard deviation of `expected`.
 
     Of integers, which are indices of a discrete tokenizer, it is the share of those that differ.
     """
     if not expected.is_floating_point():
-        return (found != expected).double().mean().item()
-    error = (found.double() - expected.double()).square().mean().sqrt()
+        return (output != expected).double().mean().item()
+    error = (output.double() - expected.double()).square().mean().sqrt()
     return (error / expected.double().std(correction=0)).item()

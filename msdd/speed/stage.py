@@ -66,10 +66,10 @@ def timings(params: Params, root: Path, show: Callable[[dict], None], random: bo
     show(card)
     systems = systems_of(params, root, device, random)
     circumstances = context() | {"before": machine(device)}
-    found = document(systems, params.throughput, device)
+    result = document(systems, params.throughput, device)
     circumstances["after"] = machine(device)
     origin = {"context": circumstances, "card": card, "ceilings": asdict(ceilings)}
-    return found | origin | {"random": random}
+    return result | origin | {"random": random}
 
 
 def document(systems: Sequence[TimedSystem], settings: Throughput, device: torch.device) -> dict:

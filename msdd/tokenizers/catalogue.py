@@ -97,21 +97,21 @@ def required_files(name: str, system: System, of: str | None = None) -> list[Pat
 
     of: the system whose decoder works on these; its checkpoint is another.
     """
-    if found := hub.find_local(name, system.repository, system.files):
-        return found
+    if paths := hub.find_local(name, system.repository, system.files):
+        return paths
     if system.config is None:
         raise MsddError(f"'{name}' has no released weights; name the folder of a trained model")
     if not system.files:
         raise MsddError(f"{name}: its authors released no weights; name a checkpoint of your own")
     place = hub.folders()[0] / name
-    told = (
+    message = (
         f"{name}: no weights on this machine; put {' and '.join(system.files)} of "
         f"{system.repository} into {place}"
     )
     if of:
-        raise MsddError(f"{of} decodes the latents of {told}")
+        raise MsddError(f"{of} decodes the latents of {message}")
     named = f"{hub.PREFIX}{system.repository}/{system.files[0]}"
-    raise MsddError(f"{told}, or name a checkpoint: a path, or {named}")
+    raise MsddError(f"{message}, or name a checkpoint: a path, or {named}")
 
 
 def load(system: System, files: list[Path], run_code: bool = False) -> "Tokenizer":

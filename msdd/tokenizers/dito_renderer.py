@@ -79,9 +79,9 @@ class Renderer(nn.Module):
         self.embed_time = nn.Sequential(
             nn.Linear(features, time_width), nn.SiLU(), nn.Linear(time_width, time_width)
         )
-        self.down, kept = down_path(widths, time_width)
+        self.down, skip_widths = down_path(widths, time_width)
         self.mid = nn.ModuleList(Block(widths[-1], widths[-1], time_width) for _ in range(2))
-        self.up = up_path(widths, kept, time_width)
+        self.up = up_path(widths, skip_widths, time_width)
         self.output = nn.Sequential(
             nn.GroupNorm(GROUPS, widths[0]), nn.SiLU(), nn.Conv2d(widths[0], 3, 3, padding=1)
         )
@@ -90,17 +90,17 @@ class Renderer(nn.Module):
         """latents: (B, channels - 3, H, W)."""
         condition = self.condition(time)
         x = self.embed_image(torch.cat([x, latents], dim=1).to(condition.dtype))
-        kept = [x]
+        skips = [x]
         for level in self.down:
             for block in level:
                 x = block(x, condition)
-                kept.append(x)
+                skips.append(x)
         for block in self.mid:
             x = block(x, condition)
         for level in reversed(self.up):
             for block in level:
                 joins = block.resample is not double
-                x = block(torch.cat([x, kept.pop()], dim=1) if joins else x, condition)
+                x = block(torch.cat([x, skips.pop()], dim=1) if joins else x, condition)
         return self.output(x)
 
     def condition(self, time: Tensor) -> Tensor:
@@ -114,23 +114,23 @@ def down_path(widths: Sequence[int], time_width: int) -> tuple[nn.ModuleList, li
 
     That is the embedded image and the output of every block, the pooling ones included.
     """
-    levels, kept = nn.ModuleList(), [widths[0]]
+    levels, skip_widths = nn.ModuleList(), [widths[0]]
     for i, width in enumerate(widths):
-        ins = [kept[-1]] + [width] * (BLOCKS - 1)
+        ins = [skip_widths[-1]] + [width] * (BLOCKS - 1)
         level = [Block(n, width, time_width) for n in ins]
         if i + 1 < len(widths):
             level.append(Block(width, width, time_width, halve))
         levels.append(nn.ModuleList(level))
-        kept += [width] * len(level)
-    return levels, kept
+        skip_widths += [width] * len(level)
+    return levels, skip_widths
 
 
-def up_path(widths: Sequence[int], kept: Sequence[int], time_width: int) -> nn.ModuleList:
+def up_path(widths: Sequence[int], skip_widths: Sequence[int], time_width: int) -> nn.ModuleList:
     """Levels in the order of `down_path`, though they run from the last; each block joins one of
     the kept features, the latest first, except for those that enlarge."""
-    levels, kept, before = [], list(kept), widths[-1]
+    levels, skip_widths, before = [], list(skip_widths), widths[-1]
     for i, width in reversed(list(enumerate(widths))):
-        ins = [n + kept.pop() for n in [before] + [width] * BLOCKS]
+        ins = [n + skip_widths.pop() for n in [before] + [width] * BLOCKS]
         level = [Block(n, width, time_width) for n in ins]
         if i > 0:
             level.append(Block(width, width, time_width, double))

@@ -51,14 +51,14 @@ class Cut:
 def encode(tokenizer: Tokenizer, source: Path, target: Path, cut: Cut, batch: int) -> None:
     """Every image below `source` to latents at the same place below `target`."""
     images = by_stem(source, "IN_DIR")
-    told = {"files": json.dumps(dict(tokenizer.files)), "cut": str(cut)}
+    metadata = {"files": json.dumps(dict(tokenizer.files)), "cut": str(cut)}
 
     def write(names: Sequence[str], crops: Sequence[np.ndarray]) -> None:
         latents = tokenizer.encode(from_uint8(stack(crops)).to(tokenizer.device))
         check_finite(latents, list(names))
         for name, z in zip(names, latents.cpu(), strict=True):
             with atomic(target / f"{name}{LATENTS}") as temporary:
-                temporary.write_bytes(serialise({"latents": z.contiguous()}, told))
+                temporary.write_bytes(serialise({"latents": z.contiguous()}, metadata))
 
     tokenizer.check_sides(torch.empty(0, 3, cut.side, cut.side))
     through("encode", images, cut, write, batch)
@@ -114,9 +114,9 @@ def through(
 
     ranges = (range(len(names))[k : k + batch] for k in range(0, len(names), batch))
     with Progress(label, len(names)) as progress:
-        for places, found in read_ahead(attempt, ranges):
-            bad += [item for item in found if isinstance(item, MsddError)]
-            pairs = zip((names[i] for i in places), found, strict=True)
+        for places, results in read_ahead(attempt, ranges):
+            bad += [item for item in results if isinstance(item, MsddError)]
+            pairs = zip((names[i] for i in places), results, strict=True)
             if good := [pair for pair in pairs if not isinstance(pair[1], MsddError)]:
                 write(*zip(*good, strict=True))
             progress.update(places[-1] + 1)

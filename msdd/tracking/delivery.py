@@ -300,15 +300,15 @@ def whereabouts(run: dict[str, str], root: Path) -> dict[str, str]:
     """
     uri = address(root)
     try:
-        found = None if _absent(uri) else _search(run["key"], uri)
+        info = None if _absent(uri) else _search(run["key"], uri)
     except Exception as error:  # MLflow and its clients raise errors of many kinds
         return {"status": f"MLflow at {uri} does not answer: {str(error).splitlines()[0]}"}
-    if found is None:
+    if info is None:
         waits = (outbox.folder(root) / run["key"]).exists()
         return {"status": "not delivered yet: `msdd track`" if waits else f"not in {uri}"}
-    place = f"/#/experiments/{found.experiment_id}/runs/{found.run_id}"
+    place = f"/#/experiments/{info.experiment_id}/runs/{info.run_id}"
     page = (uri if uri.startswith("http") else "http://127.0.0.1:5000") + place
-    return {"status": found.status.lower(), "id": found.run_id, "page": page, "store": uri}
+    return {"status": info.status.lower(), "id": info.run_id, "page": page, "store": uri}
 
 
 def _absent(uri: str) -> bool:

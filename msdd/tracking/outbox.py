@@ -50,8 +50,8 @@ def events(folder: Path, offset: int = 0) -> tuple[list[dict], int]:
 
 def status(folder: Path) -> str:
     """The last status in a run's folder, RUNNING if there is none yet."""
-    found = [event["status"] for event in events(folder)[0] if "status" in event]
-    return found[-1] if found else "RUNNING"
+    statuses = [event["status"] for event in events(folder)[0] if "status" in event]
+    return statuses[-1] if statuses else "RUNNING"
 
 
 def mend(folder: Path) -> int:

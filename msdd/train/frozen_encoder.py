@@ -22,8 +22,8 @@ def load_frozen_encoder(encoder: nn.Module, given: Given, root: Path) -> None:
     path = root / given.file
     if not path.exists():
         raise MsddError(f"stage1.encoder.file: there is no {path}")
-    if (found := digest(path)) != given.sha256:
-        raise MsddError(f"stage1.encoder.sha256 is {given.sha256}, but {path} has {found}")
+    if (sha256 := digest(path)) != given.sha256:
+        raise MsddError(f"stage1.encoder.sha256 is {given.sha256}, but {path} has {sha256}")
     state = official.read(path)
     own = {name.removeprefix(PREFIX): state[name] for name in state if name.startswith(PREFIX)}
     try:

@@ -70,8 +70,8 @@ def dinov2(settings: Settings, root: Path) -> nn.Module:
     """
     path = root / settings.file
     state = official.read(path)
-    if (found := digest(path)) != settings.sha256:
-        raise MsddError(f"stage1.repa.sha256 is {settings.sha256}, but {path} has {found}")
+    if (sha256 := digest(path)) != settings.sha256:
+        raise MsddError(f"stage1.repa.sha256 is {settings.sha256}, but {path} has {sha256}")
     timm = import_timm("stage1.repa")
     if not timm.is_model(settings.model):
         raise MsddError(f"stage1.repa.model: timm has no '{settings.model}'")

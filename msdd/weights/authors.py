@@ -39,8 +39,8 @@ def from_authors(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]
     for name in dropped:
         if name.startswith("encoder.") and name.endswith(("shift", "scale")) and state[name].any():
             raise MsddError(f"{name} is not zero: the encoder has no modulation")
-    kept = {_rename(name): _reshape(name, state[name]) for name in state if name not in dropped}
-    return kept, dropped
+    tensors = {_rename(name): _reshape(name, state[name]) for name in state if name not in dropped}
+    return tensors, dropped
 
 
 def _rename(name: str) -> str:

@@ -40,9 +40,9 @@ def locate(checkpoint: str | Path, files: Sequence[str]) -> list[Path]:
 
 
 def _parse(address: str) -> tuple[str, str | None, str | None]:
-    if not (found := ADDRESS.fullmatch(address)):
+    if not (match := ADDRESS.fullmatch(address)):
         raise MsddError(f"{address}: not of the form hf://owner/repository/file")
-    return found.groups()
+    return match.groups()
 
 
 def fetch(repository: str, file: str, revision: str | None = None) -> Path:
@@ -70,8 +70,8 @@ def cached_file(repository: str, file: str, revision: str | None = None) -> Path
     """Path of the file in the cache of the Hub's client; None if it is not there."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(repository, file, revision=revision)
-    return Path(found) if isinstance(found, str) else None
+    path = try_to_load_from_cache(repository, file, revision=revision)
+    return Path(path) if isinstance(path, str) else None
 
 
 def find_local(name: str, repository: str, files: Sequence[str]) -> list[Path] | None:
@@ -81,11 +81,11 @@ def find_local(name: str, repository: str, files: Sequence[str]) -> list[Path] |
     cache of the Hub.
     """
     for folder in folders():
-        found = [folder / name / file for file in files]
-        if files and all(path.is_file() for path in found):
-            return found
-    found = [cached_file(repository, file) for file in files]
-    return found if found and all(found) else None
+        paths = [folder / name / file for file in files]
+        if files and all(path.is_file() for path in paths):
+            return paths
+    paths = [cached_file(repository, file) for file in files]
+    return paths if paths and all(paths) else None
 
 
 def folders() -> list[Path]:

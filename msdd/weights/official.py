@@ -44,9 +44,9 @@ def read(path: Path) -> StateDict:
     check(path)
     loaded = tensors(path) if is_safetensors(path) else unpickle(path)
     for keys in WRAPPINGS:
-        found = inner(loaded, keys)
-        if is_state_dict(found):
-            return found
+        candidate = inner(loaded, keys)
+        if is_state_dict(candidate):
+            return candidate
     has = ", ".join(map(str, loaded)) if isinstance(loaded, Mapping) else type(loaded).__name__
     raise MsddError(f"{path}: holds no state dict, but {has[:200]}")
 
@@ -60,9 +60,9 @@ def check(path: Path) -> None:
     start = beginning(path).lstrip()
     if not start:
         raise MsddError(f"{path} is empty; fetch it again")
-    for pattern, told in STARTS.items():
+    for pattern, message in STARTS.items():
         if re.match(pattern, start):
-            raise MsddError(f"{path} {told}")
+            raise MsddError(f"{path} {message}")
     if start.startswith(b"PK\x03\x04") and not zipfile.is_zipfile(path):
         raise MsddError(f"{path} is cut off: its end is missing; fetch it again")
 
@@ -118,9 +118,9 @@ def unreadable(path: Path, error: Exception) -> MsddError:
             f"{path}: refused: a pickle that torch.save did not write, which could run any code; "
             "save its state dict as .safetensors where you trust it"
         )
-    if found := re.search(r"GLOBAL (\S+)", text):
+    if match := re.search(r"GLOBAL (\S+)", text):
         return MsddError(
-            f"{path}: refused: more than tensors is pickled in it ({found[1]}), which could run "
+            f"{path}: refused: more than tensors is pickled in it ({match[1]}), which could run "
             "code; save its state dict as .safetensors where you trust it"
         )
     reason = text.partition("Weights only load failed")[0] or type(error).__name__
@@ -134,10 +134,10 @@ def inner(loaded: object, keys: tuple[str, ...]) -> object:
     return loaded
 
 
-def is_state_dict(found: object) -> bool:
+def is_state_dict(candidate: object) -> bool:
     """Whether a value is a mapping that contains tensors and nothing else."""
     return (
-        isinstance(found, Mapping)
-        and len(found) > 0
-        and all(isinstance(value, Tensor) for value in found.values())
+        isinstance(candidate, Mapping)
+        and len(candidate) > 0
+        and all(isinstance(value, Tensor) for value in candidate.values())
     )

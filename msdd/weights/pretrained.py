@@ -290,11 +290,11 @@ def digest(state: StateDict) -> str:
     return sha.hexdigest()
 
 
-def check(found: str, name: str, where: object) -> None:
+def check(sha256: str, name: str, where: object) -> None:
     """Raise MsddError unless a digest is the published one; `where` names the file."""
     expected = SOURCES[name].digest
-    if found != expected:
+    if sha256 != expected:
         raise MsddError(
-            f"{where} is not the published '{name}': sha256 {found} instead of {expected}; "
+            f"{where} is not the published '{name}': sha256 {sha256} instead of {expected}; "
             f"replace it by the official {SOURCES[name].file}, or delete it"
         )

@@ -2,7 +2,7 @@
 #
 #   prepare -> train(model) -> distil(student, scale) -> assemble(student) -> [chain(student)]
 #                         `-> evaluate(decode) of the teacher      `-> evaluate(decode)
-#                                  reference(name), evaluate -> throughput -> tables, figures
+#                                  baseline(name), evaluate -> throughput -> tables, figures
 #
 # Its jobs are the rows of params.yaml; its paths are those of msdd/pipeline/layout.py.
 from snakemake.utils import min_version

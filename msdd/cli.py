@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         args.call(args)
     except KeyboardInterrupt as stop:
-        message = str(stop) or "the same command goes on where it stopped"
+        message = str(stop) or "run the same command again to continue from what was saved"
         print(f"msdd: interrupted; {message}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `msdd ... | head` has read enough

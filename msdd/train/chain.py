@@ -73,10 +73,8 @@ def export(folder: Path, state: dict[str, Tensor], trained: int, teacher: Autoen
     """
     encoder = {f"encoder.{name}": value for name, value in teacher.encoder.state_dict().items()}
     parts = [name.split(".", 1) for name in state]
-    decoders = {
-        f"decoders.{k}.{name}": state[
-            f"{part}.{name}"
-        ].clone()  # safetensors refuses tensors that share memory
+    decoders = {  # copies, because safetensors refuses tensors that share memory
+        f"decoders.{k}.{name}": state[f"{part}.{name}"].clone()
         for k in range(teacher.config.scales)
         for part, name in parts
         if int(part) == k % trained

@@ -112,12 +112,12 @@ def test_an_exact_image_is_named_and_rows_stand_as_asked(folders, tmp_path, caps
     said, report = capsys.readouterr().out, json.loads(file.read_text())
     assert "msdd: PSNR is infinite, because deep/3 is reproduced exactly" in said
     assert [line.split()[0] for line in said.splitlines()[1:3]] == ["msdd", "dito"]
-    psnr, telling = report["protocols"]["msdd"]["per_image"]["psnr"], report["extremes"]["files"]
-    assert telling["best"] == {"name": "deep/3", "psnr": None}
+    psnr, extremes = report["protocols"]["msdd"]["per_image"]["psnr"], report["extremes"]["files"]
+    assert extremes["best"] == {"name": "deep/3", "psnr": None}
     worst = min(value for value in psnr if value is not None)
-    assert telling["worst"]["psnr"] == pytest.approx(worst)
-    assert report["names"][psnr.index(worst)] == telling["worst"]["name"]
-    assert f"worst {telling['worst']['name']} ({worst:.2f} dB)" in said
+    assert extremes["worst"]["psnr"] == pytest.approx(worst)
+    assert report["names"][psnr.index(worst)] == extremes["worst"]["name"]
+    assert f"worst {extremes['worst']['name']} ({worst:.2f} dB)" in said
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_what_is_said_of_an_interruption_holds(folders, tmp_path, capsys, kept):
     work = ["--work", str(tmp_path)] if kept else []
     assert main(["evaluate", *what, *how, *work]) == 130
     said = capsys.readouterr().err
-    assert ("the same command goes on where it stopped" in said) == kept
+    assert ("run the same command again to continue" in said) == kept
     assert ("nothing is kept" in said) != kept
     assert main(["evaluate", *what, *how, *work]) == 0
     assert ("resuming after 4 of 6 images" in capsys.readouterr().err) == kept

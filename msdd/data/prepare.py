@@ -28,7 +28,7 @@ JOB_BYTES = 16 * 2**20  # crops that one thread holds at a time
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class CropJob:
     """Crops `start` to `stop` of a photograph, and their places in the shards."""
 
     photograph: Photograph
@@ -133,7 +133,7 @@ def write_round(task: Task, split: Split, writer: ShardWriter, progress: Progres
         pool.shutdown(cancel_futures=True)
 
 
-def plan(split: Split, free: np.ndarray, resolution: int) -> Iterator[Job]:
+def plan(split: Split, free: np.ndarray, resolution: int) -> Iterator[CropJob]:
     """Jobs for all places that are free, balanced over the photographs not refused."""
     usable = [p for p in split.photographs if p.name not in split.refused]
     check_usable(split, usable)
@@ -144,11 +144,11 @@ def plan(split: Split, free: np.ndarray, resolution: int) -> Iterator[Job]:
         end = wanted[photograph.name]
         for start in range(split.made.get(photograph.name, 0), end, most):
             stop = min(start + most, end)
-            yield Job(photograph, start, stop, free[taken : taken + stop - start])
+            yield CropJob(photograph, start, stop, free[taken : taken + stop - start])
             taken += stop - start
 
 
-def attempt(task: Task, job: Job) -> tuple[Job, tuple[np.ndarray, str] | PhotographError]:
+def attempt(task: Task, job: CropJob) -> tuple[CropJob, tuple[np.ndarray, str] | PhotographError]:
     """A job with what `make` makes of it, or with the reason why that is nothing."""
     try:
         return job, make(task, job)
@@ -156,7 +156,7 @@ def attempt(task: Task, job: Job) -> tuple[Job, tuple[np.ndarray, str] | Photogr
         return job, error
 
 
-def make(task: Task, job: Job) -> tuple[np.ndarray, str]:
+def make(task: Task, job: CropJob) -> tuple[np.ndarray, str]:
     """The crops of a job and the SHA-256 of the photograph's file; raises PhotographError."""
     data, name = task.data, job.photograph.name
     file = read_file(job.photograph.path, name)
@@ -167,7 +167,7 @@ def make(task: Task, job: Job) -> tuple[np.ndarray, str]:
 
 def settle(
     split: Split,
-    job: Job,
+    job: CropJob,
     made: tuple[np.ndarray, str] | PhotographError,
     writer: ShardWriter,
     max_bad_fraction: float,
@@ -182,7 +182,7 @@ def settle(
     writer.write(job.slots, pixels)
 
 
-def accept(split: Split, job: Job, digest: str) -> None:
+def accept(split: Split, job: CropJob, digest: str) -> None:
     name = job.photograph.name
     if name in split.refused or split.digests.setdefault(name, digest) != digest:
         raise change_error(job)
@@ -190,7 +190,7 @@ def accept(split: Split, job: Job, digest: str) -> None:
     split.done += len(job.slots)
 
 
-def refuse(split: Split, job: Job, error: PhotographError) -> None:
+def refuse(split: Split, job: CropJob, error: PhotographError) -> None:
     name = job.photograph.name
     if name in split.made:
         raise change_error(job)
@@ -198,7 +198,7 @@ def refuse(split: Split, job: Job, error: PhotographError) -> None:
     split.free.append(job.slots)
 
 
-def change_error(job: Job) -> MsddError:
+def change_error(job: CropJob) -> MsddError:
     return MsddError(f"{job.photograph.path} changed while it was read: run `msdd prepare` again")
 
 

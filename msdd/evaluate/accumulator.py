@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from msdd.data.pixels import from_uint8
-from msdd.evaluate.columns import Column, Features, columns, features, features_to_sample
+from msdd.evaluate.columns import Features, MetricColumn, columns, features, features_to_sample
 from msdd.evaluate.networks import Networks
 from msdd.evaluate.protocols import Protocol
 from msdd.metrics.frechet import Moments
@@ -81,7 +81,7 @@ class Accumulator:
         wanted = {column for p in protocols.values() for column in columns(p).values()}
         wanted = {column for column in wanted if column.kind not in networks.missing}
         if not any(column.kind == "squared_error" for column in wanted):
-            wanted.add(Column("squared_error", "none"))  # to tell good images from bad ones
+            wanted.add(MetricColumn("squared_error", "none"))  # to tell good images from bad ones
         self.columns = sorted(wanted, key=str)
         self.errors = next(str(c) for c in self.columns if c.kind == "squared_error")
         sides = {side for p in protocols.values() for side in features(p) or ()}
@@ -131,7 +131,7 @@ class Accumulator:
         self.ids += measurement.ids
         self.pixels += [measurement.pixels] * len(measurement.ids)
 
-    def numbers(self, views: Views) -> dict[Column, Tensor]:
+    def numbers(self, views: Views) -> dict[MetricColumn, Tensor]:
         numbers, by_net = {}, {}
         for column in self.columns:
             if column.kind == "squared_error":

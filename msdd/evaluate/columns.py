@@ -8,7 +8,7 @@ from msdd.metrics.quantisation import level_table
 
 
 @dataclass(frozen=True)
-class Column:
+class MetricColumn:
     """One number an image. What several protocols need is one column."""
 
     kind: str
@@ -19,18 +19,18 @@ class Column:
         return f"{self.kind} {self.quantisation} {self.variant}".rstrip()
 
 
-def columns(protocol: Protocol) -> dict[str, Column]:
+def columns(protocol: Protocol) -> dict[str, MetricColumn]:
     """The columns of a protocol by the names of its metrics."""
     by_name = {}
     if protocol.psnr:
-        by_name["psnr"] = Column("squared_error", protocol.psnr.quantisation)
+        by_name["psnr"] = MetricColumn("squared_error", protocol.psnr.quantisation)
     if protocol.ssim:
-        by_name["ssim"] = Column("ssim", protocol.ssim.quantisation, str(protocol.ssim.range))
+        by_name["ssim"] = MetricColumn("ssim", protocol.ssim.quantisation, str(protocol.ssim.range))
     if protocol.lpips:
         for net in protocol.lpips.nets:
-            by_name[f"lpips_{net}"] = Column("lpips", protocol.lpips.quantisation, net)
+            by_name[f"lpips_{net}"] = MetricColumn("lpips", protocol.lpips.quantisation, net)
     if protocol.dreamsim:
-        by_name["dreamsim"] = Column("dreamsim", protocol.dreamsim.quantisation)
+        by_name["dreamsim"] = MetricColumn("dreamsim", protocol.dreamsim.quantisation)
     return by_name
 
 

@@ -23,7 +23,7 @@ Reconstruct = Callable[[Tensor, Sequence[str]], Tensor]
 SAMPLES = 16  # reconstructions of the pipeline that are kept to look at
 
 
-class Tokenizer(Protocol):
+class PipelineTokenizer(Protocol):
     """What the pipeline measures. The seed and an image's id decide the noise of its decoding."""
 
     def encode(self, images: Tensor) -> Tensor: ...
@@ -92,7 +92,7 @@ class Prepared:
         self,
         crops: Crops,
         count: int,
-        tokenizer: Tokenizer,
+        tokenizer: PipelineTokenizer,
         key: str,
         seed: int,
         precision: str,

@@ -14,7 +14,7 @@ from msdd.device import arithmetic, prepare_device
 from msdd.evaluate import distributed, protocols, report
 from msdd.evaluate.distributed import Team
 from msdd.evaluate.passes import Evaluation, Pass
-from msdd.evaluate.sources import SAMPLES, Prepared, Tokenizer
+from msdd.evaluate.sources import SAMPLES, PipelineTokenizer, Prepared
 from msdd.evaluate.trace import trace
 from msdd.files import atomic, remove, write_json
 from msdd.flow.sampler import nfe
@@ -30,12 +30,12 @@ from msdd.tracking.run import Run, open_run
 
 
 @dataclass(frozen=True)
-class Job:
+class EvaluationJob:
     """What is measured, where its metrics go, and `about`: how it decodes, for the report."""
 
     name: str
     path: Path
-    tokenizer: Tokenizer
+    tokenizer: PipelineTokenizer
     about: dict[str, object]
     task: Task
 
@@ -62,7 +62,7 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, object] | None:
     return in_first_process(job, evaluation, settings, team, root)
 
 
-def decode_job(task: Task, root: Path, device: torch.device) -> Job:
+def decode_job(task: Task, root: Path, device: torch.device) -> EvaluationJob:
     """A row of `decodes` with the tokenizer that it opens."""
     model, student, row, name = task.model, task.student, task.decode, task.wildcards["decode"]
     folder = layout.assembled(model, student) if student else layout.stage1(model)
@@ -82,10 +82,10 @@ def decode_job(task: Task, root: Path, device: torch.device) -> Job:
     }
     if tokenizer.config.uvit:
         about["system"] = "SSDD"
-    return Job(name, layout.evaluation(model, student, name), tokenizer, about, task)
+    return EvaluationJob(name, layout.evaluation(model, student, name), tokenizer, about, task)
 
 
-def baseline_job(task: Task) -> Job:
+def baseline_job(task: Task) -> EvaluationJob:
     """`mean-colour`, or `bicubic` from the side of the coarsest scale of `model`, half the
     resolution at most."""
     name, resolution = task.wildcards["baseline"], task.data.resolution
@@ -95,11 +95,11 @@ def baseline_job(task: Task) -> Job:
     about = {"of": name, "nfe": 0, "tokens": tokens, "dim": 3, "parameters": 0}
     if name == "bicubic":
         about["scales"] = [side]
-    return Job(name, layout.baseline(name), tokenizer, about, task)
+    return EvaluationJob(name, layout.baseline(name), tokenizer, about, task)
 
 
 def in_first_process(
-    job: Job, evaluation: Evaluation, settings: report.Settings, team: Team, root: Path
+    job: EvaluationJob, evaluation: Evaluation, settings: report.Settings, team: Team, root: Path
 ) -> dict[str, object]:
     """Measure, write metrics, timing and samples, and tell the tracker."""
     origin, source = context(), evaluation.passes[0].source
@@ -133,7 +133,11 @@ def announce(missing: dict[str, str]) -> dict[str, str]:
 
 
 def write(
-    job: Job, document: dict[str, object], source: Prepared, origin: dict[str, object], root: Path
+    job: EvaluationJob,
+    document: dict[str, object],
+    source: Prepared,
+    origin: dict[str, object],
+    root: Path,
 ) -> None:
     """Put samples, pyramid, timing and metrics in place."""
     path = root / job.path
@@ -145,7 +149,7 @@ def write(
     write_json(path, document)
 
 
-def source_of(job: Job, device: torch.device, root: Path) -> Prepared:
+def source_of(job: EvaluationJob, device: torch.device, root: Path) -> Prepared:
     """The first crops of the held-out ones, as many as the params say, and the tokenizer."""
     task = job.task
     crops = Crops(root / layout.prepared(), "held_out", expect_resolution=task.data.resolution)
@@ -175,7 +179,7 @@ def restrict(protocol: protocols.Protocol, settings: Evaluate) -> protocols.Prot
     return protocol.model_copy(update={"lpips": lpips, "kid": kid})
 
 
-def follow(job: Job, source: Prepared, path: Path) -> list[dict[str, float]]:
+def follow(job: EvaluationJob, source: Prepared, path: Path) -> list[dict[str, float]]:
     """Save the clean estimates of a few images scale by scale; what their jumps added to them."""
     tokenizer, task = job.tokenizer, job.task
     ids = list(range(min(SAMPLES, len(source.names))))

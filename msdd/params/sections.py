@@ -23,7 +23,7 @@ RowName = Annotated[str, Field(pattern=rf"^(?!({NO_TEXT})$)[a-z0-9][a-z0-9-]*$")
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Levels = Annotated[tuple[Count, ...], Field(min_length=1)]
 Trunk = Literal["alex", "vgg"]
-Protocol = Literal["primary", "msdd", "llamagen", "ssdd", "flowmo", "dito", "titok"]
+ProtocolName = Literal["primary", "msdd", "llamagen", "ssdd", "flowmo", "dito", "titok"]
 Variant = Literal["plain", "fast", "compiled"]
 
 
@@ -289,7 +289,7 @@ class Evaluate(Section):
     images: Count | None = Field(description="number of held-out crops to measure on; null: all")
     batch: Count = Field(description="images decoded at once")
     precision: Literal["fp32", "bf16"] = Field(description="arithmetic of the decoders")
-    protocols: Annotated[tuple[Protocol, ...], Field(min_length=1)] = Field(
+    protocols: Annotated[tuple[ProtocolName, ...], Field(min_length=1)] = Field(
         description="the papers' rules to measure by (docs/protocols.md); tables show the first"
     )
     kid: bool = Field(description="whether to report KID beside every Fréchet distance")

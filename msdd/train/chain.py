@@ -20,7 +20,7 @@ from msdd.pipeline import layout
 from msdd.pipeline.task import Task
 from msdd.tokenizers.msdd import load
 from msdd.train import joint_paper_code
-from msdd.train.job import Job
+from msdd.train.job import TrainingJob
 from msdd.train.objective import Objective
 from msdd.train.run_job import carry_out
 from msdd.train.velocities import draw_noise, encode, one_step_chain, teacher_velocity
@@ -42,7 +42,7 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
     layer = network[-1].last_layer
     objective = Objective(settings, sides, len(sides) - 1, layer, task.seed)
     of_mode = joint_paper_code.losses if settings.mode == "joint_paper_code" else losses
-    job = Job(
+    job = TrainingJob(
         task=task,
         stage=settings.mode,
         part="",

@@ -16,7 +16,7 @@ from msdd.model.denoiser import Denoiser
 from msdd.params.sections import Distil
 from msdd.pipeline import layout
 from msdd.pipeline.task import Task
-from msdd.train.job import Job
+from msdd.train.job import TrainingJob
 from msdd.train.objective import Objective
 from msdd.train.run_job import carry_out
 from msdd.train.velocities import encode, teacher_velocity
@@ -39,7 +39,7 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
     objective = Objective(
         settings, teacher.config.sides, scale.index, network.last_layer, task.seed
     )
-    job = Job(
+    job = TrainingJob(
         task=task,
         stage="distil",
         part=f"scale{scale.index}",

@@ -15,7 +15,7 @@ Losses = Callable[[Tensor], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """One training and the folder it fills.
 
     task:      everything that decides the result; a checkpoint of another task is not resumed.

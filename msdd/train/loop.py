@@ -15,12 +15,12 @@ from msdd.params.sections import Optimisation
 from msdd.pipeline.progress import Progress
 from msdd.seeds import seed_of
 from msdd.tracking.run import Run
-from msdd.train.job import Job
+from msdd.train.job import TrainingJob
 from msdd.train.optimiser import learning_rate
 from msdd.train.state import State
 
 
-def train(job: Job, state: State, crops: Crops, checkpoint: Path, run: Run) -> None:
+def train(job: TrainingJob, state: State, crops: Crops, checkpoint: Path, run: Run) -> None:
     """Train `job.network` from the images that `state` has seen to `job.settings.images`.
 
     The step after n images depends only on the state and (seed, n), so a training that was
@@ -56,7 +56,7 @@ def train(job: Job, state: State, crops: Crops, checkpoint: Path, run: Run) -> N
             progress.update(state.images, **latest(state))
 
 
-def gradients(job: Job, images: Tensor) -> dict[str, Tensor]:
+def gradients(job: TrainingJob, images: Tensor) -> dict[str, Tensor]:
     """The terms of the loss for images (B, 3, R, R), averaged over the batch, without gradient.
 
     The gradient of the loss is added to that of the network's parameters, one microbatch at a time.
@@ -88,7 +88,7 @@ def step(state: State, settings: Optimisation) -> float:
     return rate / settings.learning_rate
 
 
-def averages(state: State, job: Job) -> dict[str, float]:
+def averages(state: State, job: TrainingJob) -> dict[str, float]:
     """The mean of each term since the last point of the curve.
 
     Raises MsddError unless all are finite. Only here does the processor wait for the device.

@@ -20,12 +20,12 @@ from msdd.pipeline.lock import hold
 from msdd.pipeline.provenance import pieces, recorded
 from msdd.tracking.mfu import MIN_SECONDS, training_speed
 from msdd.tracking.run import open_run
-from msdd.train.job import Job
+from msdd.train.job import TrainingJob
 from msdd.train.loop import train
 from msdd.train.state import State
 
 
-def carry_out(job: Job, crops: Crops, root: Path) -> dict[str, float]:
+def carry_out(job: TrainingJob, crops: Crops, root: Path) -> dict[str, float]:
     """Train, from a checkpoint if there is one, and write the result below `root`.
 
     Returns the last losses by term. Raises MsddError if another process makes the same folder, and
@@ -61,7 +61,7 @@ def carry_out(job: Job, crops: Crops, root: Path) -> dict[str, float]:
     return state.curve[-1]
 
 
-def write_result(job: Job, state: State, folder: Path) -> None:
+def write_result(job: TrainingJob, state: State, folder: Path) -> None:
     """Write the averaged weights and `curves.csv`, each file as a whole."""
     job.export(folder, state.ema.average)
     with atomic(folder / "curves.csv") as temporary, open(temporary, "w", newline="") as file:
@@ -70,7 +70,7 @@ def write_result(job: Job, state: State, folder: Path) -> None:
         table.writerows(state.curve)
 
 
-def report_speed(job: Job, crops: Crops, trained: int, seconds: float) -> dict[str, float]:
+def report_speed(job: TrainingJob, crops: Crops, trained: int, seconds: float) -> dict[str, float]:
     """Print the speed of a training and return it; {} where memory for another pass is missing."""
     device = next(job.network.parameters()).device
     count = job.settings.microbatch or job.settings.batch
@@ -92,7 +92,7 @@ def report_speed(job: Job, crops: Crops, trained: int, seconds: float) -> dict[s
     return speed.json()
 
 
-def compile_networks(job: Job) -> None:
+def compile_networks(job: TrainingJob) -> None:
     """Compile the trained network and its teacher in place, if the settings ask for it.
 
     Of an MMDiT only the blocks are compiled: they are all alike, and a whole network runs no faster
@@ -108,7 +108,7 @@ def compile_networks(job: Job) -> None:
                 part.compile(**options())
 
 
-def resume(state: State, checkpoint: Path, job: Job) -> bool:
+def resume(state: State, checkpoint: Path, job: TrainingJob) -> bool:
     """Load the checkpoint into the state, if it belongs to this job; whether it does.
 
     Prints what was resumed, or why an existing checkpoint was not used.

@@ -21,7 +21,7 @@ from msdd.pipeline import layout
 from msdd.pipeline.task import Task
 from msdd.seeds import seed_of
 from msdd.train.frozen_encoder import load_frozen_encoder
-from msdd.train.job import Job
+from msdd.train.job import TrainingJob
 from msdd.train.repa import NAME as REPA
 from msdd.train.repa import Repa, dinov2
 from msdd.train.run_job import carry_out
@@ -48,7 +48,7 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
         network.add_module(REPA, Repa(network.decoder.uvit, settings.repa.block, teacher))
     network.to(device)
     lpips = lpips_network(settings.lpips_net, device) if settings.lpips else None
-    job = Job(
+    job = TrainingJob(
         task=task,
         stage="stage1",
         part="",

@@ -42,7 +42,7 @@ StateDict = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Source:
+class WeightSource:
     """One network: its official file, the part of it that is used, and the digest it must have."""
 
     file: str
@@ -76,34 +76,34 @@ def dino_url() -> str:
 
 
 SOURCES = {
-    "alexnet": Source(
+    "alexnet": WeightSource(
         "alexnet-owt-7be5be79.pth",
         "55bf5f9599d7084e11ad54ff09cbf9931a9aa9326f8eabeaccce8330f085fc40",
         alexnet_url,
         packages.lpips_trunks,
         prefix="features.",
     ),
-    "vgg16": Source(
+    "vgg16": WeightSource(
         "vgg16-397923af.pth",
         "ec92018a5117639a9a29e1d7bfc6aea5a0d98384dc77408e2d5843ae2dc21cf9",
         vgg16_url,
         packages.lpips_trunks,
         prefix="features.",
     ),
-    "efficientnet-lite0": Source(
+    "efficientnet-lite0": WeightSource(
         "efficientnet-lite0-57934424.pth",
         "b9f9e408690baf6fb2869c37c9e2bd719553d32fb565c3a679b133d182cb9c92",
         package=packages.efficientnet_lite0,
     ),
     # Published is the digest of the file, so this file is read as it is and never converted.
-    "inception": Source(
+    "inception": WeightSource(
         "pt_inception-2015-12-05-6726825d.pth",
         "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
         inception_url,
         whole=True,
     ),
     # ViT-S/16 of DINO by timm's names; again the published digest is the file's.
-    "dino-vit-s16": Source(
+    "dino-vit-s16": WeightSource(
         "vit_small_patch16_224.dino-49a1c6cc.bin",
         "49a1c6cc0534ac3f4c7ec18cc6e24374952f602e87a12271648fca99f84ca898",
         dino_url,

@@ -21,7 +21,7 @@ def test_every_fact_of_the_built_in_ones_has_its_source():
 
 
 def test_params_name_all_built_in_ones_and_know_which_have_no_psnr():
-    assert set(get_args(sections.Protocol)) == NAMES
+    assert set(get_args(sections.ProtocolName)) == NAMES
     without = {name for name, protocol in load(builtin()).items() if protocol.psnr is None}
     assert set(WITHOUT_PSNR) == without
 

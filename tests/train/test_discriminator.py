@@ -255,7 +255,7 @@ def test_dino_takes_a_given_file_and_draws_no_weights(tmp_path, monkeypatch):
     network = import_timm("this test").create_model("vit_small_patch16_224.dino", num_classes=0)
     path = tmp_path / "vit.bin"
     torch.save(network.state_dict(), path)
-    source = pretrained.Source(path.name, files.digest(path), whole=True)
+    source = pretrained.WeightSource(path.name, files.digest(path), whole=True)
     monkeypatch.setitem(pretrained.SOURCES, "dino-vit-s16", source)
     monkeypatch.setenv("MSDD_WEIGHTS", str(tmp_path))
     state = torch.get_rng_state()

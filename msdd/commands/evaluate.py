@@ -148,7 +148,7 @@ def evaluate(args: argparse.Namespace) -> None:
     device = distributed.device(args.device)
     team = distributed.join()
     try:
-        report = measure(args, protocols, other, device, team)
+        report = evaluate_named(args, protocols, other, device, team)
     except KeyboardInterrupt as stop:
         if args.work:  # which has kept what was measured
             raise
@@ -189,7 +189,7 @@ def with_features(protocols: dict, features: str) -> dict:
     return {name: p for name, p in changed.items() if p.measures}
 
 
-def measure(args: argparse.Namespace, protocols: dict, other, device, team) -> dict:
+def evaluate_named(args: argparse.Namespace, protocols: dict, other, device, team) -> dict:
     """The report; complete in the first process, where it is compared with `other` beforehand."""
     from msdd.evaluate import compare, reference_statistics, report
 
@@ -206,7 +206,7 @@ def measure(args: argparse.Namespace, protocols: dict, other, device, team) -> d
     document = {} if team.rank else report.opening(evaluation, settings) | origin()
     if other and team.rank == 0:
         compare.check(document, other)
-    report.measure(evaluation, document, settings, team)
+    report.measure_passes(evaluation, document, settings, team)
     return document
 
 

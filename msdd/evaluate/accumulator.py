@@ -94,11 +94,11 @@ class Accumulator:
         self.sums: dict[str, Sums] = {}
 
     def update(self, *batch) -> None:
-        """Add images, given as to `measure`."""
-        self.add(self.measure(*batch))
+        """Add images, given as to `compute`."""
+        self.add(self.compute(*batch))
 
     @torch.inference_mode()
-    def measure(
+    def compute(
         self,
         ids: Sequence[int],
         names: Sequence[str],

@@ -15,7 +15,7 @@ from msdd.metrics.pixel import WINDOW
 from msdd.pipeline.progress import Progress
 
 
-def measure(
+def measure_source(
     source: Source,
     accumulator: Accumulator,
     batch: int,
@@ -93,4 +93,4 @@ def measure_batch(accumulator: Accumulator, names: list[str], batch: Batch) -> M
             f"{names[ids[0]]} has {width} x {height} pixels: SSIM needs {WINDOW} a side"
         )
     sides = (side.to(accumulator.networks.device) for side in images)
-    return accumulator.measure(ids, [names[i] for i in ids], *sides)
+    return accumulator.compute(ids, [names[i] for i in ids], *sides)

@@ -80,7 +80,7 @@ def entry_of(protocol: Protocol, part: Pass) -> dict[str, object]:
     return {"protocol": rules, "preparation": part.source.preparation}
 
 
-def measure(
+def measure_passes(
     evaluation: Evaluation, report: dict[str, object], settings: Settings, team: Team
 ) -> None:
     """Measure every pass; in the first process, complete the `report` that `opening` began."""
@@ -134,7 +134,7 @@ def measure_pass(
     checkpoint = None
     if settings.work:
         checkpoint = Checkpoint(settings.work / part.name, key(part, evaluation, settings))
-    if loop.measure(part.source, accumulator, settings.batch, part.label, team, checkpoint):
+    if loop.measure_source(part.source, accumulator, settings.batch, part.label, team, checkpoint):
         for real in sorted(names.keys() - references.keys(), key=str):
             references[real] = statistics.cache_statistics(names[real], accumulator.sums[str(real)])
         if settings.pictures:

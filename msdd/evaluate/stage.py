@@ -57,7 +57,7 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, object] | None:
     settings = report.Settings(task.evaluate.batch, device, work, cache=False)
     team = distributed.join()
     if team.rank:
-        report.measure(evaluation, {}, settings, team)
+        report.measure_passes(evaluation, {}, settings, team)
         return None
     return in_first_process(job, evaluation, settings, team, root)
 
@@ -115,7 +115,7 @@ def in_first_process(
     ):
         record["run"] = run.identity
         document = report.opening(evaluation, settings)
-        report.measure(evaluation, document, settings, team)
+        report.measure_passes(evaluation, document, settings, team)
         document["missing"] = announce(document["missing"])
         write(job, document, source, origin, root)
         receipts.write("evaluations", job.path, made, root)

@@ -6,7 +6,7 @@ import numpy as np
 
 from msdd.pipeline import layout
 from msdd.report import notes
-from msdd.report.pixels import DPI, Label, Sheet, spread
+from msdd.report.contact_sheet import DPI, Label, Sheet, spread
 from msdd.report.reconstructions import originals
 from msdd.report.results import STUDENTS, TEACHERS, group
 from msdd.report.style import save

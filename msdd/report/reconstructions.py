@@ -7,7 +7,7 @@ import numpy as np
 from msdd.data.shards import Crops
 from msdd.pipeline import layout
 from msdd.report import notes
-from msdd.report.pixels import DPI, Sheet, spread
+from msdd.report.contact_sheet import DPI, Sheet, spread
 from msdd.report.results import require
 from msdd.report.style import save
 

@@ -1,4 +1,4 @@
-"""Runs one training `Job`: lock, record, tracker, checkpoint, and the results in place."""
+"""Runs one `TrainingJob`: lock, record, tracker, checkpoint, and the results in place."""
 
 import csv
 import sys

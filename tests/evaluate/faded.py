@@ -40,5 +40,5 @@ def measured(evaluation: passes.Evaluation, team: Team | None = None, **more) ->
     asked = (settings.reference, settings.export)
     reference_statistics.check_options(evaluation.protocols, *asked)
     found = {} if team.rank else report.opening(evaluation, settings)
-    report.measure(evaluation, found, settings, team)
+    report.measure_passes(evaluation, found, settings, team)
     return found

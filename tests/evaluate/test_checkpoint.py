@@ -77,7 +77,7 @@ def test_fewer_processes_go_on_where_more_were_stopped(photographs, tmp_path, ss
     """Each of two has saved its batches; one takes over, also when it stops in between."""
     source = Cropped(photographs, "bilinear", SIDE, faded, CPU)
     checkpoint, whole = Checkpoint(tmp_path, "key"), new_accumulator(ssdd)
-    assert loop.measure(source, whole, 2)
+    assert loop.measure_source(source, whole, 2)
     for rank in range(2):
         ranges = split(5, 2)[rank:2:2]
         loop.measure_ranges(source, new_accumulator(ssdd), ranges, "", Team(rank, 2), checkpoint)
@@ -86,7 +86,7 @@ def test_fewer_processes_go_on_where_more_were_stopped(photographs, tmp_path, ss
     checkpoint.resume(resumed)
     assert sorted(resumed.ids) == [0, 1, 2, 3] and len(list(checkpoint.folder.iterdir())) == 1
     (checkpoint.folder / "process1.safetensors").write_bytes(both[1])
-    assert loop.measure(source, again := new_accumulator(ssdd), 2, checkpoint=checkpoint)
+    assert loop.measure_source(source, again := new_accumulator(ssdd), 2, checkpoint=checkpoint)
     for side in whole.features:
         ends = [accumulator.sums[str(side)].moments for accumulator in (again, whole)]
         assert torch.equal(ends[0].covariance, ends[1].covariance)
@@ -99,7 +99,7 @@ def test_a_damaged_state_is_made_anew(photographs, tmp_path, ssdd, capsys):
         Cropped(photographs, "bilinear", SIDE, faded, CPU),
         Checkpoint(tmp_path, "key"),
     )
-    loop.measure(source, new_accumulator(ssdd), 2, checkpoint=checkpoint)
+    loop.measure_source(source, new_accumulator(ssdd), 2, checkpoint=checkpoint)
     checkpoint.path(0).write_bytes(checkpoint.path(0).read_bytes()[:-9])
     checkpoint.resume(fresh := new_accumulator(ssdd))
     assert not fresh.ids and "process0.safetensors is damaged" in capsys.readouterr().err

@@ -7,7 +7,7 @@ from PIL import Image
 
 from msdd.files import read_json, write_json
 from msdd.pipeline import layout
-from msdd.report import curves, figures, notes, pixels, pyramid, quality_speed
+from msdd.report import contact_sheet, curves, figures, notes, pyramid, quality_speed
 from msdd.report.results import read
 
 
@@ -17,12 +17,12 @@ def picture(root, name):
 
 
 def enlarged(image):
-    factor = pixels.CELL // len(image)
+    factor = contact_sheet.CELL // len(image)
     return np.kron(image, np.ones((factor, factor, 1), np.uint8))
 
 
 def cell(shown, left, top, row, column):
-    x, y = (start + k * (128 + pixels.GAP) for start, k in ((left, column), (top, row)))
+    x, y = (start + k * (128 + contact_sheet.GAP) for start, k in ((left, column), (top, row)))
     return shown[y : y + 128, x : x + 128]
 
 
@@ -47,20 +47,23 @@ def test_grid_shows_whole_pixels(drawn):
     _, root, _ = drawn
     path = layout.evaluation("msdd", "msdd-joint", "student-joint")
     samples, shown = np.load(root / layout.samples(path)), picture(root, "reconstructions")
-    left = shown.shape[1] - pixels.MARGIN - 128
-    np.testing.assert_array_equal(cell(shown, left, pixels.MARGIN, 8, 0), enlarged(samples[15]))
+    left = shown.shape[1] - contact_sheet.MARGIN - 128
+    grid = cell(shown, left, contact_sheet.MARGIN, 8, 0)
+    np.testing.assert_array_equal(grid, enlarged(samples[15]))
+        cell(shown, left, contact_sheet.MARGIN, 8, 0), enlarged(samples[15])
+    )
 
 
 def test_pyramid_goes_from_coarse_to_fine_to_the_original(drawn):
     _, root, _ = drawn
-    shown, top = picture(root, "pyramid"), pixels.MARGIN + pixels.HEAD
+    shown, top = picture(root, "pyramid"), contact_sheet.MARGIN + contact_sheet.HEAD
     with np.load(root / layout.pyramid(layout.evaluation("msdd", None, "teacher"))) as file:
         scales = [file[f"scale{k}"] for k in range(3)]
     for k, images in enumerate(scales):
-        found = cell(shown, pixels.MARGIN, top, 5, k)
+        found = cell(shown, contact_sheet.MARGIN, top, 5, k)
         np.testing.assert_array_equal(found, enlarged(images[15]))
     original = np.load(root / layout.prepared() / "held_out" / "00000.npy")[15]
-    left = shown.shape[1] - pixels.MARGIN - 128
+    left = shown.shape[1] - contact_sheet.MARGIN - 128
     np.testing.assert_array_equal(cell(shown, left, top, 5, 0), enlarged(original))
 
 

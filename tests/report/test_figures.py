@@ -50,8 +50,6 @@ def test_grid_shows_whole_pixels(drawn):
     left = shown.shape[1] - contact_sheet.MARGIN - 128
     grid = cell(shown, left, contact_sheet.MARGIN, 8, 0)
     np.testing.assert_array_equal(grid, enlarged(samples[15]))
-        cell(shown, left, contact_sheet.MARGIN, 8, 0), enlarged(samples[15])
-    )
 
 
 def test_pyramid_goes_from_coarse_to_fine_to_the_original(drawn):

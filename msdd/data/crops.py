@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from msdd.data.photographs import PhotographError
+from msdd.data.image_file import PhotographError
 from msdd.seeds import generator, hash_of
 
 TRIES = 8

@@ -1,14 +1,10 @@
 """Where images come from: photographs embedded in installed packages, or folders of images."""
 
 import importlib.util
-import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from msdd.errors import MsddError
 from msdd.params.sections import Data
@@ -31,14 +27,6 @@ class Photograph:
     @property
     def path(self) -> Path:
         return Path(self.folder, self.name)
-
-
-class PhotographError(MsddError):
-    """A file that gives no crops. `kind` is `unreadable` or `too_small`, `reason` names no path."""
-
-    def __init__(self, name: object, kind: str, reason: str):
-        super().__init__(f"{name}: {reason}")
-        self.kind, self.reason = kind, reason
 
 
 def splits(data: Data, root: Path = Path(".")) -> dict[str, list[Photograph]]:
@@ -144,50 +132,3 @@ def divide(
     below = sum(hash_of(photograph.name) < fraction * 2**128 for photograph in ranked)
     cut = min(max(below, 1), len(ranked) - 1)
     return tuple(sorted(part, key=lambda p: p.name) for part in (ranked[cut:], ranked[:cut]))
-
-
-def read_photograph(path: str | Path) -> np.ndarray:
-    """The pixels of an image file as uint8 (H, W, 3), upright; raises PhotographError."""
-    return decode(read_file(Path(path), path), path)
-
-
-def read_file(path: Path, name: object) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise PhotographError(name, "unreadable", error.strerror or str(error)) from error
-
-
-def decode(file: bytes, name: object) -> np.ndarray:
-    """The image in the bytes of a file as uint8 RGB (H, W, 3), upright; the first, if many.
-
-    Decoders report damage by exceptions of a dozen types; all become PhotographError.
-    """
-    try:
-        with Image.open(io.BytesIO(file)) as image:
-            return np.asarray(to_rgb(ImageOps.exif_transpose(image)))
-    except MemoryError:
-        raise
-    except UnidentifiedImageError as error:  # its own text holds the address of the buffer
-        reason = "not an image of a known format" if file else "an empty file"
-        raise PhotographError(name, "unreadable", reason) from error
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise PhotographError(name, "unreadable", reason) from error
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any picture as 8-bit RGB: transparency on white, 16 bits by their high byte.
-
-    The high byte maps 257 k to k and 65535 to 255; it is also what Pillow does to 16-bit colour.
-    Colour profiles are not applied, as in the field's other pipelines.
-    """
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise ValueError(f"pixels of mode {image.mode} have no fixed range; save it as 8 or 16 bit")
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    image = image.convert("RGBA")
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image).convert("RGB")

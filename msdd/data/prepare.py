@@ -13,7 +13,8 @@ import numpy as np
 
 from msdd import files
 from msdd.data.crops import crops, shares
-from msdd.data.photographs import Photograph, PhotographError, decode, read_file, splits
+from msdd.data.image_file import PhotographError, decode, read_file
+from msdd.data.photographs import Photograph, splits
 from msdd.data.prefetch import prefetch
 from msdd.data.shards import ShardWriter
 from msdd.errors import MsddError

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from msdd.data.crops import box, crops, luma_deviation, reduce, shares
-from msdd.data.photographs import PhotographError
+from msdd.data.image_file import PhotographError
 
 
 def noise(height, width):

@@ -75,7 +75,7 @@ def walk(folder: str | Path) -> Iterator[str]:
         shown = [os.path.join(here, name) for name in files if not name.startswith(".")]
         for path in shown:
             _check_link(path)
-        names += [os.path.relpath(path, root).replace(os.sep, "/") for path in shown]
+        names += [path.removeprefix(root).lstrip("/") for path in shown]
     yield from sorted(names)
 
 

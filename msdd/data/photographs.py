@@ -2,16 +2,21 @@
 
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from PIL import Image
+
 from msdd.errors import MsddError
+from msdd.files import walk
 from msdd.params.sections import Data
 from msdd.pipeline.checkout import original
 from msdd.seeds import hash_of
 
-EXTENSIONS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+# Formats that Pillow opens without decoding them, or by programs that may not be there.
+UNREAD = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 EMBEDDED_TRAIN = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "china.jpg")
 EMBEDDED_HELD_OUT = ("rocket.jpg", "flower.jpg")
 OF_SCIKIT_LEARN = {"china.jpg", "flower.jpg"}
@@ -74,31 +79,59 @@ def embedded_photograph(name: str) -> Photograph:
 
 def in_folder(root: Path, value: str | Path, option: str) -> list[Photograph]:
     """All images below a folder, sorted by relative path; hidden files and folders are left out."""
-    folder = Path(root, value).expanduser()
+    folder = folder_at(root, value)
     if not folder.is_dir():
         raise MsddError(f"{option}: there is no folder {value}")
-    names = sorted(image_names(folder))
+    names, others = told_apart(folder)
     if not names:
-        known = ", ".join(sorted(extension[1:] for extension in EXTENSIONS))
-        raise MsddError(f"{option}: no image below the folder {value} (looked for {known})")
+        raise no_image(value, others, option)
     return [Photograph(name, str(folder)) for name in names]
 
 
-def image_names(folder: Path) -> Iterator[str]:
-    """Follows links to folders, as data sets often hold them, but enters each folder once."""
-    seen = {os.path.realpath(folder)}
-    for here, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in sorted(folders) if is_new(os.path.join(here, name), seen)]
-        for name in files:
-            if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS:
-                yield Path(here, name).relative_to(folder).as_posix()
+def folder_at(root: Path, value: str | Path) -> Path:
+    return Path(root, Path(value).expanduser())
 
 
-def is_new(folder: str, seen: set[str]) -> bool:
-    real = os.path.realpath(folder)
-    new = real not in seen and not os.path.basename(folder).startswith(".")
-    seen.add(real)
-    return new
+def no_image(folder: object, others: list[str], option: str) -> MsddError:
+    seen = of_other_kinds(others) if others else "it holds no files"
+    return MsddError(f"{option}: no image below the folder {folder}; {seen}")
+
+
+def image_names(folder: Path) -> list[str]:
+    """The files below a folder that Pillow reads, by their endings; sorted."""
+    return told_apart(folder)[0]
+
+
+def told_apart(folder: Path) -> tuple[list[str], list[str]]:
+    """The names of images and of other files below a folder (`msdd.files.walk`)."""
+    images, others = [], []
+    for name in walk(folder):
+        (images if os.path.splitext(name)[1].lower() in endings() else others).append(name)
+    return images, others
+
+
+@cache
+def endings() -> frozenset[str]:
+    """Endings of the formats that this Pillow reads, with their dot."""
+    Image.init()
+    formats = Image.OPEN.keys() - UNREAD | {"MPO"}  # which opens as the JPEG that it begins with
+    return frozenset(e for e, name in Image.registered_extensions().items() if name in formats)
+
+
+def other_files(data: Data, root: Path = Path(".")) -> list[str]:
+    """Files in the folders of photographs that are no images, by their names below them."""
+    folders = [
+        folder for folder in (data.photographs, data.held_out) if folder not in (None, "embedded")
+    ]
+    return [name for folder in folders for name in told_apart(folder_at(original(root), folder))[1]]
+
+
+def of_other_kinds(names: list[str]) -> str:
+    """One line on files that are no images: how many of which ending, and the first of them."""
+    kinds = Counter(os.path.splitext(name)[1].lower() or "without ending" for name in names)
+    counted = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common(5))
+    first = f"{names[0]!r}" if len(names) == 1 else f"{names[0]!r} and others"
+    return f"{len(names)} file{'s' * (len(names) != 1)} of other kinds ({counted}): {first}"
 
 
 def check_apart(root: Path, data: Data) -> None:
@@ -106,7 +139,7 @@ def check_apart(root: Path, data: Data) -> None:
     if data.photographs == "embedded":
         return
     train, held_out = (
-        Path(root, value).expanduser().resolve() for value in (data.photographs, data.held_out)
+        folder_at(root, value).resolve() for value in (data.photographs, data.held_out)
     )
     if train.is_relative_to(held_out) or held_out.is_relative_to(train):
         raise MsddError(

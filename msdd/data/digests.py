@@ -21,6 +21,7 @@ from msdd.pipeline.progress import Progress
 
 READERS = 8  # threads that read files
 SETTLED = 2.0  # seconds after which a change of a file also changes its time, on any file system
+WORTH = 64 * 2**20  # bytes from which on digests are kept; fewer are read faster than looked up
 MANY = 1000  # files from which on their reading is shown
 
 Row = tuple[str, str, str]  # split, name, SHA-256
@@ -92,15 +93,17 @@ def changes(data: Data, root: Path = Path(".")) -> str:
 def of_files(paths: Sequence[Path], root: Path = Path(".")) -> list[str]:
     """SHA-256 of each file, `unreadable` for one that cannot be read.
 
-    A file is read again when its size or one of its times has changed since; digests are kept in
-    `.photographs.sqlite` below `root`, or nowhere if that cannot be written.
+    Of a large set, a file is read again when its size or one of its times has changed since. Its
+    digests are kept in `.photographs.sqlite` below `root`, or nowhere if that cannot be written.
     """
     states = [_state(path) for path in paths]
+    if sum(int(state.split()[0]) for state in states if state) < WORTH:
+        return list(_read(paths))
     try:
         with closing(_open(original(root) / ".photographs.sqlite")) as known, known:
-            return _of_files(paths, states, known)
+            return _looked_up(paths, states, known)
     except sqlite3.Error:  # a disk that is full or read-only costs only time
-        return _of_files(paths, states, None)
+        return list(_read(paths))
 
 
 def _state(path: Path) -> str:
@@ -118,8 +121,8 @@ def _open(path: Path) -> sqlite3.Connection:
     return known
 
 
-def _of_files(
-    paths: Sequence[Path], states: Sequence[str], known: sqlite3.Connection | None
+def _looked_up(
+    paths: Sequence[Path], states: Sequence[str], known: sqlite3.Connection
 ) -> list[str]:
     keys = [os.fsencode(path.absolute()) for path in paths]
     found = [_found(known, *pair) for pair in zip(keys, states, strict=True)]
@@ -127,15 +130,15 @@ def _of_files(
     now = time.time_ns()
     for i, sha256 in zip(missing, _read([paths[i] for i in missing]), strict=True):
         found[i] = sha256
-        if known and sha256 != "unreadable" and _settled(states[i], now):
+        if sha256 != "unreadable" and _settled(states[i], now):
             row = keys[i], states[i], sha256
             known.execute("INSERT OR REPLACE INTO digests VALUES (?, ?, ?)", row)
     return found
 
 
-def _found(known: sqlite3.Connection | None, key: bytes, state: str) -> str | None:
+def _found(known: sqlite3.Connection, key: bytes, state: str) -> str | None:
     query = "SELECT sha256 FROM digests WHERE path = ? AND state = ?"
-    row = known and known.execute(query, (key, state)).fetchone()
+    row = known.execute(query, (key, state)).fetchone()
     return row and row[0]
 
 
@@ -144,7 +147,7 @@ def _settled(state: str, now: int) -> bool:
     return bool(state) and max(map(int, state.split()[1:])) < now - SETTLED * 1e9
 
 
-def _read(paths: list[Path]) -> Iterator[str]:
+def _read(paths: Sequence[Path]) -> Iterator[str]:
     with ThreadPoolExecutor(READERS) as pool:
         digests = pool.map(_digest, paths)
         if len(paths) < MANY:

@@ -14,8 +14,9 @@ DATA = SimpleNamespace(photographs="photos", held_out=None, held_out_fraction=0.
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    """Nine files that count as settled at once."""
+    """Nine files that count as many, and as settled at once."""
     monkeypatch.setattr(digests, "SETTLED", 0)
+    monkeypatch.setattr(digests, "WORTH", 0)
     for k in range(9):
         write_text(tmp_path / f"photos/{k}.png", f"content {k}")
     return tmp_path
@@ -88,6 +89,12 @@ def test_without_a_cache_the_digests_are_the_same(root, read):
     assert digests.of_files(paths, root) == expected
     assert digests.of_files(paths, root / "nowhere") == expected
     assert len(read) == 27
+
+
+def test_a_small_set_leaves_no_trace(root, monkeypatch):
+    monkeypatch.setattr(digests, "WORTH", 2**20)
+    assert len(set(digests.present(DATA, root))) == 9
+    assert [path.name for path in root.iterdir()] == ["photos"]
 
 
 def test_what_is_prepared_stands_for_photographs_that_are_gone(root, capsys):

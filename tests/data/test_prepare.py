@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from msdd import cli
 from msdd.commands.stages import run_stage
 from msdd.data import shards
 from msdd.data import split as splitting
@@ -149,6 +150,20 @@ def test_centre_crops_are_one_of_each_photograph_that_can_be_read(root, capsys):
 def test_nothing_left_out_is_no_word(root, capsys):
     run_stage(params(), "prepare", root)
     assert "left out" not in capsys.readouterr().err
+
+
+def test_provenance_tells_what_has_become_of_the_photographs(root, monkeypatch, capsys):
+    """Also of one that gave no crop, for it has a say in which of them do."""
+    run_stage(params(train_crops=4, held_out_crops=1), "prepare", root)
+    monkeypatch.chdir(root)
+    unused = next(row["name"] for row in table(root) if row["crops"] == "0")
+    for change, told in ((None, "10 files, unchanged"), (unused, f"1 changed ({unused})")):
+        if change:
+            (root / "photos" / change).write_bytes(b"other")
+        capsys.readouterr()
+        assert cli.main(["provenance", "data/prepared/manifest.json"]) == 0
+        (line,) = [s for s in capsys.readouterr().out.splitlines() if "  photographs  " in s]
+        assert told in line
 
 
 def test_fewer_crops_than_photographs_replace_the_bad_ones_too(root):

@@ -14,7 +14,7 @@ from dvc.utils.serialize import _yaml
 from msdd.data.digests import of_photographs
 from msdd.errors import MsddError
 from msdd.files import write_text
-from msdd.params.load import parse
+from msdd.params.load import load, parse
 from msdd.params.plain_yaml import read_yaml
 from msdd.pipeline import fingerprint, jobs, layout, stages
 
@@ -106,7 +106,8 @@ def make_up(folder):
             crops = path.endswith(("/train", "/held_out")) and path.startswith("data/")
             write_text(folder / path / "00000.npy" if crops else folder / path, path)
     stages.write_fingerprints(folder)
-    write_text(folder / layout.code("photographs"), of_photographs(parse(RAW).data))
+    data = load(folder / "params.yaml").data
+    write_text(folder / layout.code("photographs"), f"{of_photographs(data, folder)}\n")
     engines.touch(folder)
     engines.commit(folder)
     assert engines.snakemake_stale(folder) == engines.dvc_stale(folder) == set()
@@ -253,6 +254,23 @@ def test_changed_code_makes_the_same_jobs_stale(finished, cached, stage):
     assert ours == theirs
     assert stage in {job.partition("@")[0] for job in ours}
     assert stale(finished) == (set(), set())
+
+
+def test_changed_photographs_make_the_same_jobs_stale(tmp_path, cached):
+    """`msdd code`, which DVC runs each time, looks for them; Snakemake looks by itself."""
+    folder = project(tmp_path, RAW | {"data": RAW["data"] | {"photographs": "photos"}})
+    photographs = [folder / f"photos/{k}.png" for k in range(4)]
+    for path in photographs:
+        write_text(path, path.name)
+    make_up(folder)
+    for change in (lambda: write_text(photographs[0], "other"), photographs[1].unlink):
+        change()
+        ours = engines.snakemake_stale(folder) - {"code"}
+        assert engines.dvc_stale(folder) == set()
+        run(folder, "msdd", "code")
+        assert ours == engines.dvc_stale(folder) > {"prepare", "train@msdd", "table2"}
+        engines.touch(folder)
+        engines.commit(folder)
 
 
 def test_a_comment_makes_only_code_stale(finished):

@@ -79,14 +79,19 @@ def check_form(page: TiffPage) -> None:
     bits = bits_of(page)
     known = COLOURS.get(page.photometric, 0) + len(page.extrasamples)
     if len(bits) != 1 or not 1 <= min(bits) <= 16 or page.samplesperpixel != known:
-        raise form_error(page, "gray, RGB or CMYK of 1 to 16 bits")
-    if set(page.tags.valueof(339, (1,)) if 339 in page.tags else (1,)) != {1}:
-        raise form_error(page, "unsigned whole numbers, as others do not say what is white")
+        raise form_error(page, "8 or 16 bit in gray, RGB or CMYK")
+    if values_of(page, 339) != {1}:
+        raise form_error(page, "8 or 16 bit without sign, whose range is known")
 
 
 def bits_of(page: TiffPage) -> set[int]:
-    bits = page.tags.valueof(258, 1)
-    return set(bits if isinstance(bits, tuple) else (bits,))
+    return values_of(page, 258)
+
+
+def values_of(page: TiffPage, tag: int) -> set[int]:
+    """What a tag says of the samples, one value or one each; without it, 1."""
+    value = page.tags.valueof(tag, 1)
+    return set(value if isinstance(value, tuple) else (value,))
 
 
 def form_error(page: TiffPage, wanted: str) -> ValueError:
@@ -110,7 +115,7 @@ def levels(page: TiffPage, file: bytes) -> np.ndarray:
     try:
         values = page.asarray() if bits in (8, 16) else unpacked(page, file, bits)
     except (ValueError, NotImplementedError, KeyError) as error:  # a codec that is not installed
-        raise form_error(page, "TIFF without compression, or as PNG") from error
+        raise form_error(page, "a TIFF without compression, or as PNG") from error
     if page.planarconfig == 2 and page.samplesperpixel > 1:
         values = np.moveaxis(values, 0, -1)
     result = to_eight_bits(values.reshape(*values.shape[:2], -1), bits)

@@ -161,7 +161,7 @@ def make(task: Task, job: CropJob) -> tuple[np.ndarray, str]:
     """The crops of a job and the SHA-256 of the photograph's file; raises PhotographError."""
     data, name = task.data, job.photograph.name
     file = read_file(job.photograph.path, name)
-    pixels, key = decode(file, name), (task.seed, "crop", name)
+    pixels, key = decode(file, name, data.to_srgb), (task.seed, "crop", name)
     settings = data.resolution, data.crop_side, data.min_contrast
     return crops(pixels, key, job.start, job.stop, *settings), hashlib.sha256(file).hexdigest()
 

@@ -6,23 +6,12 @@ import zlib
 
 import numpy as np
 import pytest
+from image_bytes import SRGB, chunk, exchanged
 from PIL import Image, ImageCms
 
 from msdd.data.image_file import decode
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
-SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-
-
-def exchanged():
-    """The profile of sRGB with the primaries of red and green exchanged, and nothing else."""
-    tags = {b"rXYZ": b"gXYZ", b"gXYZ": b"rXYZ"}
-    (count,) = struct.unpack_from(">L", SRGB, 128)
-    profile = bytearray(SRGB)
-    for place in range(132, 132 + 12 * count, 12):
-        name = bytes(profile[place : place + 4])
-        profile[place : place + 4] = tags.get(name, name)
-    return bytes(profile)
 
 
 def stored(image, kind, **options):
@@ -53,9 +42,8 @@ def test_a_profile_above_the_limit_of_a_png_chunk_is_followed():
     profile = exchanged() + bytes(2**21)
     profile = struct.pack(">L", len(profile)) + profile[4:]
     file = stored(Image.fromarray(PIXELS), "PNG")
-    data = b"iCCP" + b"x\0\0" + zlib.compress(profile)
-    chunk = struct.pack(">L", len(data) - 4) + data + struct.pack(">L", zlib.crc32(data))
-    read = decode(file[:33] + chunk + file[33:], "a", srgb=True).astype(int)
+    large = chunk(b"iCCP", b"x\0\0" + zlib.compress(profile))
+    read = decode(file[:33] + large + file[33:], "a", srgb=True).astype(int)
     assert np.abs(read - PIXELS[..., [1, 0, 2]]).max() <= 1
 
 

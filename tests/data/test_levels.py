@@ -6,6 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
+from image_bytes import chunk, packed
 from PIL import Image
 
 from msdd.data.image_file import PhotographError, decode
@@ -20,10 +21,6 @@ def rgb(gray):
     return np.repeat(np.asarray(gray)[..., None], 3, -1)
 
 
-def chunk(kind, data):
-    return struct.pack(">L", len(data)) + kind + data + struct.pack(">L", zlib.crc32(kind + data))
-
-
 def png(rows, bits, colour, *extra):
     """Rows of bytes, `SIDE` of them, as the PNG specification packs them."""
     head = struct.pack(">LLBBBBB", SIDE, SIDE, bits, colour, 0, 0, 0)
@@ -32,18 +29,13 @@ def png(rows, bits, colour, *extra):
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
 
 
-def packed(levels, bits):
-    """Rows of samples with the high bit first, each row filled up to a byte."""
-    each = (levels[..., None] >> np.arange(bits - 1, -1, -1)) & 1
-    return [row.tobytes() for row in np.packbits(each.reshape(SIDE, -1).astype(np.uint8), axis=1)]
-
-
 @pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
 def test_the_transparent_gray_of_any_depth_is_white(bits):
     top = 2**bits - 1
     levels = np.round(RAMP * top).astype(int)
     key = levels[3, 7]
-    read = decode(png(packed(levels, bits), bits, 0, (b"tRNS", struct.pack(">H", key))), "a")
+    rows = [packed(row[None], bits) for row in levels]
+    read = decode(png(rows, bits, 0, (b"tRNS", struct.pack(">H", key))), "a")
     gray = levels >> 8 if bits == 16 else levels * 255 // top
     assert np.array_equal(read, rgb(np.where(levels == key, 255, gray)))
 

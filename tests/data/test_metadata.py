@@ -6,6 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
+from image_bytes import chunk
 from PIL import Image, PngImagePlugin
 
 from msdd.data.image_file import PhotographError, decode
@@ -72,10 +73,6 @@ def with_exif(file, kind, block):
     body = b"WEBP" + vp8x + file[12:] + struct.pack("<4sL", b"EXIF", len(block)) + block
     body += b"\0" * (len(block) % 2)
     return b"RIFF" + struct.pack("<L", len(body)) + body
-
-
-def chunk(kind, data):
-    return struct.pack(">L", len(data)) + kind + data + struct.pack(">L", zlib.crc32(kind + data))
 
 
 def test_exif_of_an_avif_that_cannot_be_read_counts_as_none():

@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 import tifffile
+from image_bytes import packed
 from PIL import Image
 
 from msdd.data.image_file import PhotographError, decode
@@ -81,12 +82,6 @@ def shown(kind, samples):
     alpha = x[..., COLOURS[photometric], None] if "alpha" in kind else 1
     colours = colours if "multiplied" in kind else colours * alpha
     return np.broadcast_to(255 * (colours + 1 - alpha), (SIDE, SIDE, 3))
-
-
-def packed(levels, bits):
-    """Rows of samples with the high bit first, each row filled up to a byte."""
-    each = (levels[..., None] >> np.arange(bits - 1, -1, -1)) & 1
-    return np.packbits(each.reshape(len(levels), -1).astype(np.uint8), axis=1).tobytes()
 
 
 def tiff(data, bits, photometric, order="<", size=(SIDE, SIDE), **more):

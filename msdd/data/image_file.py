@@ -15,6 +15,7 @@ from msdd.data.levels import opaque, with_eight_bits
 from msdd.errors import MsddError
 
 MAX_PIXELS = 178_956_970  # 0.5 GiB as RGB, and the limit that Pillow has had since its version 5
+HEIC = {b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1")}
 # Pillow warns between its limit and twice that. Here it is one limit, and what is above is refused.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 # Of EXIF that cannot be read; it counts as none.
@@ -81,7 +82,7 @@ def check_pixels(size: tuple[int, int]) -> None:
 def above_limit() -> str:
     return (
         f"more than {max_pixels():,} pixels: store a smaller image, or set the environment "
-        "variable MSDD_MAX_PIXELS (decoding takes up to 16 bytes a pixel)"
+        "variable MSDD_MAX_PIXELS (decoding takes up to 20 bytes a pixel)"
     )
 
 
@@ -93,7 +94,10 @@ def unidentified(file: bytes) -> str:
                 plugin(io.BytesIO(file), "")
         except Exception as error:
             said = " ".join(str(error).split())
-            return f"a {kind} file of a form that Pillow does not read ({said}): save it as PNG"
+            reason = f"damaged, or of a form that Pillow does not read ({said})"
+            return f"a {kind} file, {reason}: save it anew, for example as PNG"
+    if file[4:12] in HEIC:
+        return "a HEIC file, which Pillow does not read: save it as PNG or JPEG"
     return "not an image of a known format" if file else "an empty file"
 
 

@@ -3,9 +3,9 @@
 import io
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
 
-BITS_PER_SAMPLE, PHOTOMETRIC, EXTRA_SAMPLES = 258, 262, 338  # tags of TIFF 6.0
+BITS_PER_SAMPLE, PHOTOMETRIC, COLOR_MAP, EXTRA_SAMPLES = 258, 262, 320, 338  # tags of TIFF 6.0
 WHITE_IS_ZERO = 0
 # Formats with a fourth sample that may be filling; only a TIFF can say that it is no alpha.
 VAGUE_FOURTH = {"BMP", "DIB", "ICO", "CUR", "TGA", "TIFF"}
@@ -24,7 +24,9 @@ def with_eight_bits(image: Image.Image, file: bytes) -> Image.Image:
         raise ValueError(f"pixels of mode {image.mode} have no fixed range; save it as 8 or 16 bit")
     if image.format == "PNG" and image.mode in ("L", "RGB") and "transparency" in image.info:
         return with_color_key(image, file)
-    return image
+    if image.format == "TIFF" and image.mode in ("P", "PA"):
+        return with_palette(image)
+    return as_inks(image) if image.mode == "CMYK" else image
 
 
 def to_eight_bits(levels: np.ndarray, bits: int) -> np.ndarray:
@@ -85,6 +87,26 @@ def low_bytes(file: bytes) -> np.ndarray:
     with Image.open(io.BytesIO(file)) as image:
         image.tile = [tile._replace(args="RGB;16L") for tile in image.tile]
         return np.asarray(image)
+
+
+def with_palette(image: Image.Image) -> Image.Image:
+    """Some programs fill a TIFF's 16-bit palette with 8 bits, and the picture seems black.
+
+    The test is libtiff's (`checkcmap` of its tif_getimage.c).
+    """
+    palette = image.tag_v2[COLOR_MAP]
+    if max(palette) < 256:
+        image.putpalette(bytes(palette), "RGB;L")
+    return image
+
+
+def as_inks(image: Image.Image) -> Image.Image:
+    """Pillow takes every CMYK JPEG for one of Adobe's, in which 0 is full ink.
+
+    Without Adobe's marker 255 is (libjpeg.txt, "Special color spaces"; browsers do the same).
+    """
+    inverted = image.format in ("JPEG", "MPO") and "adobe" not in image.info
+    return ImageChops.invert(image) if inverted else image
 
 
 def opaque(image: Image.Image) -> Image.Image:

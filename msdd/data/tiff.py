@@ -19,6 +19,7 @@ from msdd.data.metadata import upright
 
 COLOURS = {0: 1, 1: 1, 2: 3, 5: 4}  # samples of white-is-zero, black-is-zero, RGB, CMYK
 MODES = {1: "L", 3: "RGB", 4: "CMYK"}
+MAX_SAMPLES = 8  # a pixel; memory is checked by pixels
 ASSOCIATED, UNASSOCIATED = 1, 2  # alpha among the ExtraSamples: multiplied into colours, or not
 SUFFIXES = {ASSOCIATED: "a", UNASSOCIATED: "A"}
 # Tags that say how pixels are stored, which way is up, and the colour profile.
@@ -65,6 +66,8 @@ def load(file: bytes, check_pixels: Callable[[tuple[int, int]], None]) -> Image.
     picture of 1 to 16 bits in gray, RGB or CMYK, and for compressions that tifffile lacks.
     """
     with TiffFile(io.BytesIO(file)) as tiff:
+        if not len(tiff.pages):
+            raise ValueError("a TIFF without an image")
         page = tiff.pages[0]
         check_pixels((page.imagewidth, page.imagelength))
         check_form(page)
@@ -78,7 +81,8 @@ def load(file: bytes, check_pixels: Callable[[tuple[int, int]], None]) -> Image.
 def check_form(page: TiffPage) -> None:
     bits = bits_of(page)
     known = COLOURS.get(page.photometric, 0) + len(page.extrasamples)
-    if len(bits) != 1 or not 1 <= min(bits) <= 16 or page.samplesperpixel != known:
+    even = len(bits) == 1 and 1 <= min(bits) <= 16
+    if not even or page.samplesperpixel != known or known > MAX_SAMPLES:
         raise form_error(page, "8 or 16 bit in gray, RGB or CMYK")
     if values_of(page, 339) != {1}:
         raise form_error(page, "8 or 16 bit without sign, whose range is known")

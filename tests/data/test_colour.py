@@ -65,27 +65,58 @@ def test_srgb_itself_changes_next_to_nothing(mode):
     assert np.abs(read - np.asarray(image.convert("RGB"))).max() <= 1
 
 
-def gray_profile():
-    """ICC.1:2022, 8.4.2: a gray input profile with gamma 1 and the white point of D50."""
+def profile(space, connection, **tags):
+    """ICC.1:2001-04, clause 6: a printer profile with these tags beside the four required ones."""
     white = b"XYZ " + bytes(4) + struct.pack(">lll", 63190, 65536, 54061)
-    curve = b"curv" + bytes(4) + struct.pack(">LH2x", 1, 256)
-    text = b"text" + bytes(4) + b"gray\0\0\0\0"
-    tags, data, place = b"", b"", 132 + 4 * 12
-    for name, value in ((b"wtpt", white), (b"kTRC", curve), (b"desc", text), (b"cprt", text)):
-        tags += struct.pack(">4sLL", name, place + len(data), len(value))
-        data += value
+    text = b"text" + bytes(4) + b"mine" + bytes(4)
+    all_tags = {"wtpt": white, "desc": text, "cprt": text} | tags
+    table, data, place = b"", b"", 132 + 12 * len(all_tags)
+    for name, value in all_tags.items():
+        table += struct.pack(">4sLL", name.encode(), place + len(data), len(value))
+        data += value + bytes(-len(value) % 4)
     head = bytearray(128)
     struct.pack_into(">L", head, 0, place + len(data))
-    head[8:12], head[12:24], head[36:40] = b"\2\x10\0\0", b"mntrGRAYXYZ ", b"acsp"
+    head[8:12], head[12:24], head[36:40] = b"\2\x10\0\0", b"prtr" + space + connection, b"acsp"
     head[68:80] = white[8:]
-    return bytes(head) + struct.pack(">L", 4) + tags + data
+    return bytes(head) + struct.pack(">L", len(all_tags)) + table + data
+
+
+def encoded(linear):
+    """The curve of sRGB (IEC 61966-2-1), from 0 to 255."""
+    return 255 * np.where(
+        linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055
+    )
 
 
 @pytest.mark.parametrize("deep", [False, True])
 def test_linear_gray_is_encoded_by_the_curve_of_srgb(deep):
+    linear = profile(b"GRAY", b"XYZ ", kTRC=b"curv" + bytes(4) + struct.pack(">LH2x", 1, 256))
     levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
     image = Image.fromarray(levels.astype(np.uint16) * 257 if deep else levels)
-    read = decode(stored(image, "PNG", icc_profile=gray_profile()), "a", srgb=True)
-    linear = levels / 255
-    curve = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    assert np.abs(read - 255 * curve[..., None]).max() <= 1.5
+    read = decode(stored(image, "PNG", icc_profile=linear), "a", srgb=True)
+    assert np.abs(read - encoded(levels / 255)[..., None]).max() <= 1
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "JPEG"])
+def test_inks_become_the_lightness_that_their_profile_says(kind):
+    """No ink is white and each ink alone black; between them L* is linear in black ink."""
+    corners = np.array([[100 * (not any(corner)), 0, 0] for corner in np.ndindex(2, 2, 2, 2)])
+    grid = (corners * [2.55, 1, 1] + [0, 128, 128]).astype(np.uint8).tobytes()
+    straight = bytes(range(256))
+    matrix = struct.pack(">9l", *(np.eye(3, dtype=int) * 65536).ravel())
+    lut = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + matrix + straight * 4 + grid + straight * 3
+    inks = Image.merge("CMYK", [Image.new("L", (16, 256))] * 3 + [ramp()])
+    options = {"quality": 100, "subsampling": 0} if kind == "JPEG" else {}
+    file = stored(inks, kind, icc_profile=profile(b"CMYK", b"Lab ", A2B0=lut), **options)
+    lightness = 100 * (1 - np.arange(256) / 255)
+    luminance = np.where(  # CIE 1976
+        lightness > 8, ((lightness + 16) / 116) ** 3, lightness * (3 / 29) ** 3
+    )
+    read = decode(file, "a", srgb=True)
+    assert np.abs(read - encoded(luminance)[:, None, None]).max() <= 4
+    plain = decode(file, "a").astype(int) - (255 - np.arange(256))[:, None, None]
+    assert np.abs(plain).max() <= 2
+
+
+def ramp():
+    return Image.fromarray(np.repeat(np.arange(256, dtype=np.uint8)[:, None], 16, 1))

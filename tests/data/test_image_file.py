@@ -102,6 +102,15 @@ def test_cmyk_is_not_inverted(tmp_path, kind):
     assert abs(read[4, 2] - (0, 255, 255)).max() < 4 and read[4, 13].max() < 4
 
 
+def test_only_adobe_inverts_the_inks_of_a_jpeg(tmp_path):
+    file = saved(tmp_path / "a.jpg", Image.new("CMYK", (16, 16), (255, 0, 0, 0)), quality=100)
+    file = file.read_bytes()
+    marker = file.index(b"\xff\xee\0\x0eAdobe")
+    plain = file[:marker] + file[marker + 16 :]
+    assert decode(file, "a")[0, 0].tolist() == [0, 255, 255]  # cyan
+    assert decode(plain, "a")[0, 0].tolist() == [0, 0, 0]  # the other inks, and black
+
+
 @pytest.mark.parametrize("kind", ["png", "webp", "tif"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied_once(tmp_path, kind, orientation):
@@ -138,7 +147,14 @@ def test_truncated_files_are_refused(tmp_path, kind):
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(b"", "an empty file"), (b"<html>", "not an image of a known format"), (None, "No such file")],
+    [
+        (b"", "an empty file"),
+        (b"<html>", "not an image of a known format"),
+        (b"\0\0\0\x18ftypheic" + bytes(20), "a HEIC file.*save it as PNG"),
+        (b"II*\0\x08" + bytes(9), "a TIFF without an image"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(20), "a PNG file, damaged"),
+        (None, "No such file"),
+    ],
 )
 def test_what_is_no_image_says_so(tmp_path, content, reason):
     if content is not None:
@@ -201,5 +217,5 @@ def test_declared_sizes_take_no_memory(kind):
 def test_a_jpeg_of_twelve_bits_says_what_it_is(tmp_path):
     file = saved(tmp_path / "a.jpg", Image.fromarray(CORNERS)).read_bytes()
     place = file.index(b"\xff\xc0") + 4
-    with pytest.raises(PhotographError, match="a JPEG file.*12-bit.*save it as PNG"):
+    with pytest.raises(PhotographError, match="a JPEG file.*12-bit.*as PNG"):
         decode(file[:place] + b"\x0c" + file[place + 1 :], "a")

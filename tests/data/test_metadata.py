@@ -117,6 +117,9 @@ def test_xmp_tells_the_orientation_where_exif_does_not(kind):
             kind, **{"WEBP": {"xmp": XMP.encode()}, "TIFF": {"tiffinfo": {700: XMP.encode()}}}[kind]
         )
     assert np.array_equal(decode(file, "a"), UPRIGHT[6](PIXELS))
+    if kind == "PNG":
+        broken = with_exif(file, kind, BROKEN["no header"])
+        assert np.array_equal(decode(broken, "a"), UPRIGHT[6](PIXELS))
 
 
 @pytest.mark.parametrize("tag", [700, 271, 305, 0x8769, 0x8825, 33723])

@@ -133,6 +133,15 @@ def test_other_colour_models(photometric, levels):
     assert np.array_equal(decode(file.getvalue(), "a"), np.asarray(image.convert("RGB")))
 
 
+@pytest.mark.parametrize("factor", [1, 257])
+def test_a_palette_of_8_bits_in_16_is_read_as_it_is_meant(factor):
+    colours = RANDOM.integers(0, 256, (3, 256)).astype(np.uint16)
+    places = RANDOM.integers(0, 256, (SIDE, SIDE), np.uint8)
+    file = io.BytesIO()
+    tifffile.imwrite(file, places, photometric="palette", colormap=colours * factor)
+    assert np.array_equal(decode(file.getvalue(), "a"), colours.T[places])
+
+
 @pytest.mark.parametrize("orientation", [1, 3, 6])
 def test_turned_upright_when_tifffile_reads(orientation):
     levels = RANDOM.integers(0, 2**10, (SIDE, SIDE))

@@ -95,9 +95,9 @@ def unidentified(file: bytes) -> str:
         except Exception as error:
             said = " ".join(str(error).split())
             reason = f"damaged, or of a form that Pillow does not read ({said})"
-            return f"a {kind} file, {reason}: save it anew, for example as PNG"
+            return f"{kind} file, {reason}: save it anew, for example as PNG"
     if file[4:12] in HEIC:
-        return "a HEIC file, which Pillow does not read: save it as PNG or JPEG"
+        return "a HEIC file, which Pillow does not read without a plugin: save it as PNG or JPEG"
     return "not an image of a known format" if file else "an empty file"
 
 

@@ -1,6 +1,7 @@
 """From an image file to pixels: any kind of file as upright 8-bit RGB (docs/images.md)."""
 
 import io
+import logging
 import os
 import struct
 import warnings
@@ -20,6 +21,7 @@ HEIC = {b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 # Of EXIF that cannot be read; it counts as none.
 warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # errors are raised as well
 
 
 class PhotographError(MsddError):

@@ -105,7 +105,9 @@ def chunks(file: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def png_profile(file: bytes) -> bytes | None:
-    """The ICC profile of a PNG, of any size; None if there is none, or none that unpacks."""
+    """The ICC profile of a PNG, up to 64 MiB; None if there is none, or none that unpacks."""
+    if not file.startswith(PNG):
+        return None
     packed = next((chunk[8:-4] for kind, chunk in chunks(file) if kind == b"iCCP"), b"")
     try:  # a name, a zero, the method of compression
         return zlib.decompressobj().decompress(packed[packed.find(b"\0") + 2 :], MAX_PROFILE)

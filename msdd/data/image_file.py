@@ -1,12 +1,27 @@
-"""From an image file to pixels: any kind of file as upright 8-bit RGB."""
+"""From an image file to pixels: any kind of file as upright 8-bit RGB (docs/images.md)."""
 
 import io
+import logging
+import os
+import struct
+import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from msdd.data import metadata, tiff
+from msdd.data.colour import to_srgb
+from msdd.data.levels import opaque, with_eight_bits
 from msdd.errors import MsddError
+
+MAX_PIXELS = 178_956_970  # 0.5 GiB as RGB, and the limit that Pillow has had since its version 5
+HEIC = {b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1")}
+# Pillow warns between its limit and twice that. Here it is one limit, and what is above is refused.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Of EXIF that cannot be read; it counts as none.
+warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # errors are raised as well
 
 
 class PhotographError(MsddError):
@@ -29,36 +44,115 @@ def read_file(path: Path, name: object) -> bytes:
         raise PhotographError(name, "unreadable", error.strerror or str(error)) from error
 
 
-def decode(file: bytes, name: object) -> np.ndarray:
+def decode(file: bytes, name: object, srgb: bool = False) -> np.ndarray:
     """The image in the bytes of a file as uint8 RGB (H, W, 3), upright; the first, if many.
 
+    `srgb` converts colours from an embedded profile to sRGB; otherwise profiles are ignored.
     Decoders report damage by exceptions of a dozen types; all become PhotographError.
     """
+    # The limit is a global of Pillow. All threads write the same value, so none disturbs another.
+    Image.MAX_IMAGE_PIXELS = max_pixels()
     try:
-        with Image.open(io.BytesIO(file)) as image:
-            return np.asarray(to_rgb(ImageOps.exif_transpose(image)))
+        return np.asarray(with_or_without_metadata(file, srgb))
     except MemoryError:
         raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise PhotographError(name, "unreadable", above_limit()) from error
     except UnidentifiedImageError as error:  # its own text holds the address of the buffer
-        reason = "not an image of a known format" if file else "an empty file"
-        raise PhotographError(name, "unreadable", reason) from error
+        raise PhotographError(name, "unreadable", unidentified(file)) from error
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PhotographError(name, "unreadable", reason) from error
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any picture as 8-bit RGB: transparency on white, 16 bits by their high byte.
+def max_pixels() -> int:
+    """The most pixels that an image may have: MSDD_MAX_PIXELS of the environment, or 179 million.
 
-    The high byte maps 257 k to k and 65535 to 255; it is also what Pillow does to 16-bit colour.
-    Colour profiles are not applied, as in the field's other pipelines.
+    Without a limit, a file of a few kilobytes could take all memory.
     """
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise ValueError(f"pixels of mode {image.mode} have no fixed range; save it as 8 or 16 bit")
+    given = os.environ.get("MSDD_MAX_PIXELS", "") or str(MAX_PIXELS)
+    if not given.isdecimal() or int(given) < 1:
+        raise MsddError(f"MSDD_MAX_PIXELS: {given!r} is no number of pixels such as {MAX_PIXELS}")
+    return int(given)
+
+
+def check_pixels(size: tuple[int, int]) -> None:
+    if size[0] * size[1] > max_pixels():
+        raise ValueError(f"{size[0]} x {size[1]} are {above_limit()}")
+
+
+def above_limit() -> str:
+    return (
+        f"more than {max_pixels():,} pixels: store a smaller image, or set the environment "
+        "variable MSDD_MAX_PIXELS (decoding takes up to 20 bytes a pixel)"
+    )
+
+
+def unidentified(file: bytes) -> str:
+    """Why Pillow opens no such file. A format that it knows says so itself, if asked directly."""
+    for kind, (plugin, accept) in list(Image.OPEN.items()):
+        try:
+            if file and accept and accept(file[:16]) is True:
+                plugin(io.BytesIO(file), "")
+        except Exception as error:
+            said = " ".join(str(error).split())
+            reason = f"damaged, or of a form that Pillow does not read ({said})"
+            return f"{kind} file, {reason}: save it anew, for example as PNG"
+    if file[4:12] in HEIC:
+        return "a HEIC file, which Pillow does not read without a plugin: save it as PNG or JPEG"
+    return "not an image of a known format" if file else "an empty file"
+
+
+def with_or_without_metadata(file: bytes, srgb: bool) -> Image.Image:
+    """What says nothing about pixels never costs the picture: a second try goes without it."""
+    try:
+        return to_rgb(file, srgb)
+    except MemoryError:
+        raise
+    except Exception:
+        bare = without_metadata(file)
+        if bare is None:
+            raise
+    return to_rgb(bare, srgb, metadata.png_profile(file))
+
+
+def without_metadata(file: bytes) -> bytes | None:
+    try:
+        classic = tiff.is_tiff(file) and not tiff.is_big(file)
+        return tiff.without_metadata(file) if classic else metadata.left_out(file)
+    except struct.error:  # the directory itself is damaged
+        return None
+
+
+def to_rgb(file: bytes, srgb: bool, profile: bytes | None = None) -> Image.Image:
+    """8-bit RGB, upright, on white; `profile` is one that the file itself no longer holds."""
+    image = opaque(with_eight_bits(load(file), file))
+    orientation = metadata.orientation(image)
+    profile = profile or image.info.get("icc_profile")
+    image = flat(to_srgb(image, profile) if srgb and profile else image)
+    return metadata.upright(image, orientation)
+
+
+def load(file: bytes) -> Image.Image:
+    """The first image of a file, as it is stored."""
+    try:
+        image = Image.open(io.BytesIO(file))
+    except UnidentifiedImageError:
+        if not tiff.is_tiff(file):
+            raise
+        return tiff.load(file, check_pixels)
+    check_pixels(image.size)
+    if image.format == "TIFF" and tiff.misread(image):
+        return tiff.load(file, check_pixels)
+    image.load()
+    return image
+
+
+def flat(image: Image.Image) -> Image.Image:
+    """As RGB, with transparency on white."""
     if not image.has_transparency_data:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
+    image = image.convert("LA") if image.mode == "La" else image  # Pillow knows no shorter way
     image = image.convert("RGBA")
     white = Image.new("RGBA", image.size, "white")
     return Image.alpha_composite(white, image).convert("RGB")

@@ -156,7 +156,7 @@ def make(task: Task, centred: bool, job: CropJob) -> tuple[np.ndarray, str]:
     """The crops of a job and the SHA-256 of the photograph's file; raises PhotographError."""
     name = job.photograph.name
     file = read_file(job.photograph.path, name)
-    pixels, sha256 = decode(file, name), hashlib.sha256(file).hexdigest()
+    pixels, sha256 = decode(file, name, task.data.to_srgb), hashlib.sha256(file).hexdigest()
     if centred:
         return centre_crop(pixels, name, task.data), sha256
     return crops(pixels, (task.seed, "crop", name), job.start, job.stop, task.data), sha256

@@ -84,6 +84,10 @@ class Data(Section):
     max_bad_fraction: Share = Field(
         description="largest share of unreadable files; above it `prepare` fails"
     )
+    to_srgb: bool = Field(
+        description="convert colours from each image's embedded profile to sRGB; false: profiles "
+        "are ignored, as in other pipelines of the field"
+    )
 
 
 class KLEncoder(Section):

@@ -23,6 +23,7 @@ def settings(resolution, crop_side, min_contrast=0.0, crop="random", enlarge=Fal
         enlarge=enlarge,
         min_contrast=min_contrast,
         max_bad_fraction=0.0,
+        to_srgb=False,
     )
 
 

@@ -1,6 +1,7 @@
 """Every way to store a picture gives the same upright RGB pixels."""
 
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from msdd.data.image_file import PhotographError, read_photograph
+from msdd.data.image_file import PhotographError, decode, read_photograph
+from msdd.errors import MsddError
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 CORNERS = np.array([[RED, GREEN, RED], [BLUE, WHITE, WHITE]], np.uint8)
@@ -100,6 +102,15 @@ def test_cmyk_is_not_inverted(tmp_path, kind):
     assert abs(read[4, 2] - (0, 255, 255)).max() < 4 and read[4, 13].max() < 4
 
 
+def test_only_adobe_inverts_the_inks_of_a_jpeg(tmp_path):
+    file = saved(tmp_path / "a.jpg", Image.new("CMYK", (16, 16), (255, 0, 0, 0)), quality=100)
+    file = file.read_bytes()
+    marker = file.index(b"\xff\xee\0\x0eAdobe")
+    plain = file[:marker] + file[marker + 16 :]
+    assert decode(file, "a")[0, 0].tolist() == [0, 255, 255]  # cyan
+    assert decode(plain, "a")[0, 0].tolist() == [0, 0, 0]  # the other inks, and black
+
+
 @pytest.mark.parametrize("kind", ["png", "webp", "tif"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied_once(tmp_path, kind, orientation):
@@ -136,7 +147,14 @@ def test_truncated_files_are_refused(tmp_path, kind):
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(b"", "an empty file"), (b"<html>", "not an image of a known format"), (None, "No such file")],
+    [
+        (b"", "an empty file"),
+        (b"<html>", "not an image of a known format"),
+        (b"\0\0\0\x18ftypheic" + bytes(20), "a HEIC file.*save it as PNG"),
+        (b"II*\0" + bytes(10), "a TIFF without an image"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(20), "PNG file, damaged"),
+        (None, "No such file"),
+    ],
 )
 def test_what_is_no_image_says_so(tmp_path, content, reason):
     if content is not None:
@@ -149,3 +167,55 @@ def test_unbounded_pixels_are_refused(tmp_path):
     file = saved(tmp_path / "a.tif", Image.fromarray(np.ones((4, 4), np.float32)))
     with pytest.raises(PhotographError, match="mode F"):
         read_photograph(file)
+
+
+def test_an_image_above_the_limit_is_refused_in_plain_words(tmp_path, monkeypatch, recwarn):
+    file = saved(tmp_path / "a.png", Image.new("RGB", (20, 10)))
+    monkeypatch.setenv("MSDD_MAX_PIXELS", "200")
+    assert read_photograph(file).shape == (10, 20, 3)
+    for limit in ("199", "10"):  # Pillow itself warns of the one and refuses the other
+        monkeypatch.setenv("MSDD_MAX_PIXELS", limit)
+        with pytest.raises(PhotographError, match=f"more than {limit} pixels.*MSDD_MAX_PIXELS"):
+            read_photograph(file)
+    monkeypatch.setenv("MSDD_MAX_PIXELS", "many")
+    with pytest.raises(MsddError, match="MSDD_MAX_PIXELS: 'many' is no number of pixels"):
+        read_photograph(file)
+
+
+def huge(kind):
+    """Some 100 bytes that declare 60,000 x 60,000 pixels."""
+    side = 60_000
+    if kind == "png":
+        head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+        chunk = struct.pack(">I", 13) + b"IHDR" + head
+        data = chunk + struct.pack(">I", zlib.crc32(chunk[4:])) + bytes(3) + b"\1IDATx\x9c\0\0\0"
+        return b"\x89PNG\r\n\x1a\n" + data
+    if kind == "bmp":
+        head = struct.pack("<LllHHLLllLL", 40, side, side, 1, 24, 0, 0, 0, 0, 0, 0)
+        return struct.pack("<2sLHHL", b"BM", 54, 0, 0, 54) + head
+    if kind == "gif":
+        return b"GIF89a" + struct.pack("<HHBBB", side, side, 0, 0, 0) + b",\0\0\0\0" + bytes(20)
+    deep = kind == "tif"  # 10 bits: Pillow does not open it, tifffile does
+    tags = [(256, side), (257, side), (258, 10 if deep else 8), (262, 1), (273, 8), (279, 9)]
+    return (
+        b"II*\0"
+        + struct.pack("<LH", 8, len(tags))
+        + b"".join(struct.pack("<HHLL", tag, 4, 1, value) for tag, value in tags)
+        + bytes(4)
+    )
+
+
+@pytest.mark.parametrize("kind", ["png", "bmp", "gif", "tif", "tif8"])
+def test_declared_sizes_take_no_memory(kind):
+    tracemalloc.start()
+    with pytest.raises(PhotographError, match="more than 178,956,970 pixels"):
+        decode(huge(kind), "a")
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
+
+
+def test_a_jpeg_of_twelve_bits_says_what_it_is(tmp_path):
+    file = saved(tmp_path / "a.jpg", Image.fromarray(CORNERS)).read_bytes()
+    place = file.index(b"\xff\xc0") + 4
+    with pytest.raises(PhotographError, match="JPEG file.*12-bit.*as PNG"):
+        decode(file[:place] + b"\x0c" + file[place + 1 :], "a")

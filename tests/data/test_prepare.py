@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_bytes import exchanged
 from PIL import Image
 
 from msdd import cli
@@ -37,6 +38,7 @@ def params(seed=0, cpu_threads=1, **changes):
         "enlarge": False,
         "min_contrast": 0.04,
         "max_bad_fraction": 0.0,
+        "to_srgb": False,
     }
     changed = {"seed": seed, "cpu_threads": cpu_threads, "data": Data(**data | changes)}
     return TINY.model_copy(update=changed)
@@ -241,3 +243,14 @@ def test_many_shards_may_be_open():
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(812, before[1])
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_profiles_are_followed_only_on_request(root):
+    """Colours in a profile whose red is sRGB's green: the means of both channels are exchanged."""
+    image = Image.new("RGB", (24, 24), (200, 50, 0))
+    for k in range(10):
+        image.save(root / "photos" / f"{k}.png", icc_profile=exchanged())
+    for to_srgb, expected in ((False, (200, 50, 0)), (True, (50, 200, 0))):
+        run_stage(params(to_srgb=to_srgb, min_contrast=0.0), "prepare", root)
+        crop = np.load(root / "data/prepared/train/00000.npy")[0]
+        assert np.abs(crop.mean((0, 1)) - expected).max() <= 1

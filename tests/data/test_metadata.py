@@ -1,0 +1,165 @@
+"""What a file says beside its pixels never costs the picture, and turns it if it can be read."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from image_bytes import chunk
+from PIL import Image, PngImagePlugin
+
+from msdd.data.image_file import PhotographError, decode
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (8, 16, 3), np.uint8)
+UPRIGHT = {
+    1: lambda x: x,
+    2: lambda x: x[:, ::-1],
+    3: lambda x: x[::-1, ::-1],
+    4: lambda x: x[::-1],
+    5: lambda x: x.transpose(1, 0, 2),
+    6: lambda x: np.rot90(x, -1),
+    7: lambda x: np.rot90(x, 2).transpose(1, 0, 2),
+    8: lambda x: np.rot90(x, 1),
+}
+XMP = '<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+
+
+def stored(kind, **options):
+    buffer = io.BytesIO()
+    Image.fromarray(PIXELS).save(buffer, kind, lossless=True, **options)
+    return buffer.getvalue()
+
+
+def exif(*entries, order="<"):
+    """A directory of entries: tag, type, count, and the four bytes of a value or its place."""
+    head = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}LH", 8, len(entries))
+    body = b"".join(struct.pack(f"{order}HHL", *entry[:3]) + entry[3] for entry in entries)
+    return b"Exif\0\0" + head + body + bytes(4)
+
+
+def orientation(value, order="<"):
+    return 0x0112, 3, 1, struct.pack(f"{order}Hxx", value)
+
+
+FAR = struct.pack("<L", 99999)
+BROKEN = {
+    "no header": b"Exif\0\0these bytes are no TIFF header",
+    "no directory": b"Exif\0\0II*\0" + FAR,
+    "empty": b"Exif\0\0",
+    "cut short": exif(orientation(6))[:17],
+}
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG"])
+@pytest.mark.parametrize("broken", BROKEN)
+def test_exif_that_cannot_be_read_counts_as_none(kind, broken):
+    plain = stored(kind, dpi=(72, 72))
+    file = with_exif(plain, kind, BROKEN[broken])
+    assert np.array_equal(decode(file, "a"), decode(plain, "a"))
+
+
+def with_exif(file, kind, block):
+    """The block put in by hand, as Pillow does not write what it cannot read."""
+    if kind == "JPEG":
+        return file[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + file[2:]
+    if kind == "PNG":
+        return file[:33] + chunk(b"eXIf", block[6:]) + file[33:]
+    vp8x = (
+        struct.pack("<4sLL", b"VP8X", 10, 8)
+        + (15).to_bytes(3, "little")
+        + (7).to_bytes(3, "little")
+    )
+    body = b"WEBP" + vp8x + file[12:] + struct.pack("<4sL", b"EXIF", len(block)) + block
+    body += b"\0" * (len(block) % 2)
+    return b"RIFF" + struct.pack("<L", len(body)) + body
+
+
+def test_exif_of_an_avif_that_cannot_be_read_counts_as_none():
+    maker = (0x010F, 2, 4, b"abc\0")
+    plain = stored("AVIF", exif=exif(maker))
+    broken = plain.replace(exif(maker)[6:], b"xx" + exif(maker)[8:])
+    assert broken != plain and np.array_equal(decode(broken, "a"), decode(plain, "a"))
+
+
+NEIGHBOURS = {
+    "a text far away": (0x010F, 2, 100, FAR),
+    "a type that does not exist": (0x010F, 77, 1, FAR),
+    "a negative place": (0x010F, 2, 2**32 - 1, b"\xff" * 4),
+    "a number that is no number": (0x011A, 5, 1, FAR),
+    "a directory far away": (0x8769, 4, 1, FAR),
+    "a pair for a text": (0x0131, 5, 1, struct.pack("<L", 8)),
+}
+
+
+@pytest.mark.parametrize("neighbour", NEIGHBOURS)
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_orientation_is_followed_beside_anything(kind, neighbour):
+    block = exif(NEIGHBOURS[neighbour], orientation(6))
+    assert np.array_equal(decode(with_exif(stored(kind), kind, block), "a"), UPRIGHT[6](PIXELS))
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("value", UPRIGHT)
+def test_all_orientations_in_both_byte_orders(value, order):
+    file = with_exif(stored("PNG"), "PNG", exif(orientation(value, order), order=order))
+    assert np.array_equal(decode(file, "a"), UPRIGHT[value](PIXELS))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
+def test_xmp_tells_the_orientation_where_exif_does_not(kind):
+    if kind == "PNG":
+        info = PngImagePlugin.PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", XMP)
+        file = stored(kind, pnginfo=info)
+    else:
+        file = stored(
+            kind, **{"WEBP": {"xmp": XMP.encode()}, "TIFF": {"tiffinfo": {700: XMP.encode()}}}[kind]
+        )
+    assert np.array_equal(decode(file, "a"), UPRIGHT[6](PIXELS))
+    if kind == "PNG":
+        broken = with_exif(file, kind, BROKEN["no header"])
+        assert np.array_equal(decode(broken, "a"), UPRIGHT[6](PIXELS))
+
+
+@pytest.mark.parametrize("tag", [700, 271, 305, 0x8769, 0x8825, 33723])
+def test_odd_tags_of_a_tiff_cost_nothing(tag):
+    """XMP that is a number made Pillow 13.0.0 fail; the orientation is followed all the same."""
+    file = stored("TIFF", tiffinfo={274: 6, 65000: 1})
+    place = file.index(struct.pack("<H", 65000), 8)
+    for kind, count in ((5, 1), (12, 2), (2, 2**31), (99, 1)):
+        odd = file[:place] + struct.pack("<HHL", tag, kind, count) + FAR + file[place + 12 :]
+        assert np.array_equal(decode(odd, "a"), UPRIGHT[6](PIXELS))
+
+
+MANY = zlib.compress(bytes(3 * 2**20))  # more than Pillow unpacks of one chunk
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        (b"zTXt", b"Comment\0\0" + MANY),
+        (b"iTXt", b"Comment\0\1\0\0\0" + MANY),
+        (b"iCCP", b"profile\0\0" + MANY),
+        (b"tEXt", b"Comment\0" + b"x" * (65 * 2**20)),
+        (b"zTXt", b"Comment\0\7" + MANY),
+        (b"gAMA", b"\0"),
+    ],
+    ids=["zTXt", "iTXt", "iCCP", "tEXt", "method", "short"],
+)
+def test_large_and_odd_chunks_of_a_png_cost_nothing(kind, data, after):
+    info = PngImagePlugin.PngInfo()
+    info.add(kind, data, after_idat=after)
+    turned = exif(orientation(6))
+    assert np.array_equal(decode(stored("PNG", pnginfo=info, exif=turned), "a"), UPRIGHT[6](PIXELS))
+
+
+def test_a_wrong_checksum_matters_only_where_pixels_are():
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Comment", "words")
+    file = stored("PNG", pnginfo=info)
+    assert np.array_equal(decode(file.replace(b"words", b"wards"), "a"), PIXELS)
+    place = file.index(b"IDAT") + 9
+    with pytest.raises(PhotographError):
+        decode(file[:place] + bytes([file[place] ^ 1]) + file[place + 1 :], "a")

@@ -32,11 +32,6 @@ class PhotographError(MsddError):
         self.kind, self.reason = kind, reason
 
 
-def read_photograph(path: str | Path) -> np.ndarray:
-    """The pixels of an image file as uint8 (H, W, 3), upright; raises PhotographError."""
-    return decode(read_file(Path(path), path), path)
-
-
 def read_file(path: Path, name: object) -> bytes:
     try:
         return path.read_bytes()

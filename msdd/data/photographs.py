@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
+from msdd.data.image_file import decode, read_file
 from msdd.errors import MsddError
 from msdd.files import walk
 from msdd.params.sections import Data
@@ -165,3 +167,8 @@ def divide(
     below = sum(hash_of(photograph.name) < fraction * 2**128 for photograph in ranked)
     cut = min(max(below, 1), len(ranked) - 1)
     return tuple(sorted(part, key=lambda p: p.name) for part in (ranked[cut:], ranked[:cut]))
+
+
+def read_photograph(path: str | Path) -> np.ndarray:
+    """The pixels of an image file as uint8 (H, W, 3), upright; raises PhotographError."""
+    return decode(read_file(Path(path), path), path)

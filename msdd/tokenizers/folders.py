@@ -19,8 +19,8 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from msdd.data.centre_crops import CROPS
-from msdd.data.image_file import read_photograph
 from msdd.data.image_folder import by_stem, read_ahead, stack
+from msdd.data.photographs import read_photograph
 from msdd.data.pixels import check_finite, from_uint8, to_uint8
 from msdd.errors import MsddError
 from msdd.files import atomic

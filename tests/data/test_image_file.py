@@ -9,7 +9,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from msdd.data.image_file import PhotographError, decode, read_photograph
+from msdd.data.image_file import PhotographError, decode
+from msdd.data.photographs import read_photograph
 from msdd.errors import MsddError
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)

@@ -5,8 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from msdd.data.image_file import read_photograph
-from msdd.data.photographs import divide, in_folder, splits
+from msdd.data.photographs import divide, in_folder, read_photograph, splits
 from msdd.errors import MsddError
 
 

@@ -8,10 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, ScalarFormatter
 
+from msdd.data.manifest import read_manifest
 from msdd.params.schema import Params
 from msdd.pipeline import layout
 from msdd.report import notes
-from msdd.report.results import distillation, photographs
+from msdd.report.results import distillation
 from msdd.report.style import COLOURS, GREY, SMALL, figure_style, save, wrap
 
 Curve = tuple[list[int], list[float]]
@@ -21,7 +22,7 @@ MOST_COLUMNS = 3
 def draw(params: Params, root: Path) -> int:
     """Write `reports/curves.{png,svg}` from all `curves.csv` that exist; returns their number."""
     panels = {title: lines for title, lines in _panels(params, root).items() if lines}
-    save(figure(panels, _foot(params, root)), root, "curves")
+    save(figure(panels, _foot(root)), root, "curves")
     return sum(map(len, panels.values()))
 
 
@@ -49,10 +50,11 @@ def _folders(params: Params, student: str, root: Path) -> dict[str, Path]:
     return {f"scale {k}": root / layout.scale(model, student, k) for k in scales}
 
 
-def _foot(params: Params, root: Path) -> str:
-    count = photographs(root, "train")
+def _foot(root: Path) -> str:
+    made = read_manifest(root / layout.prepared())
+    crops, count = (made[kind]["train"] for kind in ("crops", "photographs"))
     return (
-        f"Trained on {params.data.train_crops:,} crops of {count} photograph{'s' * (count != 1)}."
+        f"Trained on {crops:,} crops of {count} photograph{'s' * (count != 1)}."
         f"{notes.few(root, 'train')}"
     )
 

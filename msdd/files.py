@@ -14,10 +14,11 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path`; rename it into place at the end, remove it on error.
 
     The block may create a file or a folder there. A folder replaces an existing one as a whole.
+    Whatever `path` is called, the temporary name is short; errors name `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_sibling(path)
     remove(temporary)
     try:
         yield temporary
@@ -25,10 +26,20 @@ def atomic(path: str | Path) -> Iterator[Path]:
             remove(path)  # a rename cannot replace a folder that has content
         os.replace(temporary, path)
     except OSError as error:
-        error.filename = error.filename or str(path)  # "no space left" does not say where
+        if error.filename in (None, str(temporary)):  # "no space left" does not say where
+            error.filename = str(path)
         raise
     finally:
         remove(temporary)
+
+
+def temporary_sibling(path: Path) -> Path:
+    """A hidden name beside `path`, of this process alone.
+
+    It has a digest of the name, which may have all the 255 bytes that a file system allows.
+    """
+    name = hashlib.blake2b(os.fsencode(path.name), digest_size=8).hexdigest()
+    return path.with_name(f".{name}.{os.getpid()}.tmp")
 
 
 def remove(path: Path) -> None:

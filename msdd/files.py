@@ -33,6 +33,30 @@ def atomic(path: str | Path) -> Iterator[Path]:
         remove(temporary)
 
 
+@contextmanager
+def together(path: str | Path) -> Iterator[Path]:
+    """Yield a file called like `path` in a temporary folder; put it, and what was written beside
+    it, where `path` lies at the end, or remove all of it on error.
+
+    For formats in which one file names another. An old `path` goes first and the new one comes
+    last, so that it never stands beside files that are not its own.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = temporary_sibling(path)
+    remove(folder)
+    folder.mkdir()
+    try:
+        yield folder / path.name
+        beside = [file for file in folder.iterdir() if file.name != path.name]
+        if beside:
+            path.unlink(missing_ok=True)
+        for file in [*beside, folder / path.name]:
+            os.replace(file, path.with_name(file.name))
+    finally:
+        remove(folder)
+
+
 def temporary_sibling(path: Path) -> Path:
     """A hidden name beside `path`, of this process alone.
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from msdd.errors import MsddError
+
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
@@ -85,7 +87,13 @@ def write_json(path: str | Path, value: object) -> None:
 
 
 def read_json(path: str | Path) -> dict:
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """What a file of JSON holds. MsddError that names the file if it is damaged."""
+    try:
+        return json.loads(Path(path).read_bytes())
+    except ValueError as error:
+        raise MsddError(
+            f"{path}: cannot be read as JSON ({error}); make or fetch it again"
+        ) from error
 
 
 def digest(path: str | Path) -> str:

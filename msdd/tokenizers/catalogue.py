@@ -189,6 +189,11 @@ def of_folder(folder: Path, device: "str | torch.device", settings: dict) -> "To
 
     if place := diffusers_folder.place(folder):
         return of_diffusers(place, device, settings)
+    if not (folder / "config.json").exists():
+        raise MsddError(
+            f"{folder}: no model here (config.json is missing); a tokenizer's folder is "
+            "runs/<model>/<student> of this project, or one of diffusers"
+        )
     from msdd.tokenizers import msdd
     from msdd.weights import model_folder
 
@@ -208,16 +213,12 @@ def of_diffusers(folder: Path, device: "str | torch.device", settings: dict) -> 
     from msdd.weights import diffusers_folder, official
 
     config, file = klvae.config_of(folder), diffusers_folder.choose(folder)
+    state = official.read(file)
     try:
-        made = klvae.load(config, official.read(file))
+        made = klvae.load(config, state)
     except MsddError as error:
-        raise named_error(file, error) from error
+        raise MsddError(f"{file}: {error}") from error
     return finish(with_settings(made, settings), [file], device)
-
-
-def named_error(file: Path, error: MsddError) -> MsddError:
-    """An error that names the file, once."""
-    return error if str(file.parent) in str(error) else MsddError(f"{file}: {error}")
 
 
 def with_settings(made: "Tokenizer", settings: dict) -> "Tokenizer":

@@ -69,13 +69,20 @@ class KLVAE(Tokenizer):
 
 
 def autoencoder(config: Config) -> nn.Module:
-    """diffusers' AutoencoderKL with random weights. MsddError where diffusers is not installed."""
+    """diffusers' AutoencoderKL with random weights.
+
+    MsddError where diffusers is not installed, and for a configuration that it cannot follow.
+    """
     import_torchvision()  # diffusers imports it
     try:
         from diffusers import AutoencoderKL
     except ImportError as error:
         raise MsddError(f"KL-VAEs need diffusers ({error}); pip install diffusers") from error
-    return AutoencoderKL.from_config(dict(config))
+    try:
+        return AutoencoderKL.from_config(dict(config))
+    except (ValueError, TypeError, IndexError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise MsddError(f"config.json is not one of an AutoencoderKL ({reason})") from error
 
 
 def config_of(folder: Path) -> Config:

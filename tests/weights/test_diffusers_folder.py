@@ -142,6 +142,9 @@ def test_errors_name_what_does_not_fit(folder, plain):
     (folder / "config.json").write_text(json.dumps(config | {"layers_per_block": 2}))
     with pytest.raises(MsddError, match=f"{folder}/{PLAIN}: the weights do not fit AutoencoderKL"):
         msdd.load(folder)
+    (folder / "config.json").write_text(json.dumps(config | {"up_block_types": ["Up", "Up"]}))
+    with pytest.raises(MsddError, match=f"{folder}/.*: config.json is not one of .* .Up does not"):
+        msdd.load(folder)
     (folder / "config.json").write_text(json.dumps(config | {"_class_name": "VQModel"}))
     with pytest.raises(MsddError, match="config.json: not the .* AutoencoderKL .* of VQModel"):
         msdd.load(folder)

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from platformdirs import user_cache_path
 
@@ -65,8 +66,8 @@ def fetch(repository: str, file: str, revision: str | None = None) -> Path:
     try:
         if not constants.is_offline_mode():
             print(
-                f"msdd: {named}: waiting for {constants.ENDPOINT}, a few seconds at most; then the "
-                "file is fetched",
+                f"msdd: {named}: waiting for {urlsplit(constants.ENDPOINT).hostname}, a few "
+                "seconds at most; then the file is fetched (HF_HUB_OFFLINE=1: nothing is)",
                 file=sys.stderr,
                 flush=True,
             )

@@ -16,10 +16,11 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path`; rename it into place at the end, remove it on error.
 
     The block may create a file or a folder there. A folder replaces an existing one as a whole.
+    Whatever `path` is called, the temporary name is short; errors name `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_sibling(path)
     remove(temporary)
     try:
         yield temporary
@@ -27,10 +28,44 @@ def atomic(path: str | Path) -> Iterator[Path]:
             remove(path)  # a rename cannot replace a folder that has content
         os.replace(temporary, path)
     except OSError as error:
-        error.filename = error.filename or str(path)  # "no space left" does not say where
+        if error.filename in (None, str(temporary)):  # "no space left" does not say where
+            error.filename = str(path)
         raise
     finally:
         remove(temporary)
+
+
+@contextmanager
+def together(path: str | Path) -> Iterator[Path]:
+    """Yield a file called like `path` in a temporary folder; put it, and what was written beside
+    it, where `path` lies at the end, or remove all of it on error.
+
+    For formats in which one file names another. An old `path` goes first and the new one comes
+    last, so that it never stands beside files that are not its own.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = temporary_sibling(path)
+    remove(folder)
+    folder.mkdir()
+    try:
+        yield folder / path.name
+        beside = [file for file in folder.iterdir() if file.name != path.name]
+        if beside:
+            path.unlink(missing_ok=True)
+        for file in [*beside, folder / path.name]:
+            os.replace(file, path.with_name(file.name))
+    finally:
+        remove(folder)
+
+
+def temporary_sibling(path: Path) -> Path:
+    """A hidden name beside `path`, of this process alone.
+
+    It has a digest of the name, which may have all the 255 bytes that a file system allows.
+    """
+    name = hashlib.blake2b(os.fsencode(path.name), digest_size=8).hexdigest()
+    return path.with_name(f".{name}.{os.getpid()}.tmp")
 
 
 def remove(path: Path) -> None:
@@ -52,7 +87,13 @@ def write_json(path: str | Path, value: object) -> None:
 
 
 def read_json(path: str | Path) -> dict:
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """What a file of JSON holds. MsddError that names the file if it is damaged."""
+    try:
+        return json.loads(Path(path).read_bytes())
+    except ValueError as error:
+        raise MsddError(
+            f"{path}: cannot be read as JSON ({error}); make or fetch it again"
+        ) from error
 
 
 def digest(path: str | Path) -> str:

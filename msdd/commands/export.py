@@ -21,5 +21,7 @@ def call(args: argparse.Namespace) -> None:
     kind, _ = read_config(args.folder)
     if kind != "student":
         raise MsddError(f"{args.folder} holds a {kind}; name a student's folder")
-    export(load(args.folder), args.file)
-    print(f"{args.file} written: latents and noise to images")
+    files = export(load(args.folder), args.file)
+    print(f"{' and '.join(map(str, files))} written: latents and noise to images")
+    if len(files) > 1:
+        print(f"{files[1]} holds the weights; keep both in one folder, under these names")

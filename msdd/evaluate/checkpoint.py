@@ -11,6 +11,7 @@ from torch import Tensor
 
 from msdd.evaluate.accumulator import Accumulator
 from msdd.files import atomic
+from msdd.weights.metadata import pack, unpack
 
 SAVE_SECONDS = 60  # between two saved states
 
@@ -30,7 +31,7 @@ class Checkpoint:
         if state := accumulator.state():
             with atomic(self.path(rank)) as temporary:
                 tensors = {name: tensor.contiguous() for name, tensor in state.items()}
-                save_file(tensors, temporary, metadata={"key": self.key, "features": features})
+                save_file(tensors, temporary, pack({"key": self.key, "features": features}))
 
     def resume(self, accumulator: Accumulator) -> None:
         """Give an accumulator all that is saved, and leave it as the one state.
@@ -93,6 +94,6 @@ class Checkpointer:
 def metadata(path: Path) -> dict[str, str]:
     try:
         with safe_open(path, "pt") as file:
-            return file.metadata() or {}
-    except (SafetensorError, OSError):
+            return unpack(file.metadata())
+    except (SafetensorError, OSError, ValueError):
         return {}

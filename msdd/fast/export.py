@@ -9,21 +9,27 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.export import Dim
+from torch.export import Dim, ExportedProgram
+from torch.fx import Graph
 
 from msdd.errors import MsddError
 from msdd.fast.attention import CANDIDATES
 from msdd.fast.fold import freeze
 from msdd.fast.one_step import OneStep
-from msdd.files import atomic
+from msdd.files import together
 from msdd.flow.noise import vectors
 from msdd.tokenizers.msdd import MSDD
 
 OPSET = 20
+ONE_FILE = 2**31 - 2**26  # bytes of weights; a message of protobuf has less than 2^31 in all
 
 
-def export(tokenizer: MSDD, path: Path) -> None:
-    """Write the decoder of a student to a `.pt2` (torch.export) or `.onnx` file.
+def export(tokenizer: MSDD, path: Path) -> list[Path]:
+    """Write the decoder of a student to a `.pt2` (torch.export) or `.onnx` file; what was written.
+
+    That is `path` alone; of weights beyond ONE_FILE in ONNX also `path` + `.data` beside it, which
+    the `.onnx` file names without a folder: both move together.
+    The same student and libraries give the same bytes, wherever they lie.
 
     Raises MsddError for another suffix, a U-ViT, and for guidance or more than one step at a scale.
     """
@@ -36,38 +42,49 @@ def export(tokenizer: MSDD, path: Path) -> None:
         raise MsddError("only MMDiTs are exported, and this student is a U-ViT")
     backends = [CANDIDATES] * len(tokenizer.decoders)
     decoder = freeze(OneStep(tokenizer.decoders, tokenizer.correlation, backends))
-    with atomic(path) as temporary, warnings.catch_warnings(action="ignore"):
-        writers[path.suffix](decoder, example(tokenizer), temporary)
+    with warnings.catch_warnings(action="ignore"), together(path) as temporary:
+        writers[path.suffix](traced(decoder, example(tokenizer)), temporary)
+    return [file for file in (path, path.with_name(f"{path.name}.data")) if file.exists()]
 
 
 def example(tokenizer: MSDD) -> tuple[Tensor, Tensor]:
-    """Latents and noise of two images: torch would take a batch of one for a fixed size."""
+    """Latents and noise of two images: torch would take a batch of one for a fixed size.
+
+    A `.pt2` file keeps them, so they are always the same.
+    """
     config = tokenizer.config
-    return torch.randn(2, config.latents, config.latent_dim), vectors(0, range(2), config.sides)
+    latents = torch.zeros(2, config.latents, config.latent_dim)
+    return latents, vectors(0, range(2), config.sides)
 
 
-def write_pt2(decoder: OneStep, inputs: tuple[Tensor, Tensor], path: Path) -> None:
+def traced(decoder: OneStep, inputs: tuple[Tensor, Tensor]) -> ExportedProgram:
+    """The graph of the decoder, without the places of our source files on this machine."""
     batch = {0: Dim("batch")}
     program = torch.export.export(decoder, inputs, dynamic_shapes=(batch, batch))
+    for module in program.graph_module.modules():
+        for node in getattr(module, "graph", Graph()).nodes:
+            node.meta.pop("stack_trace", None)
+    return program
+
+
+def write_pt2(program: ExportedProgram, path: Path) -> None:
     with open(path, "wb") as file:
         torch.export.save(program, file)
 
 
-def write_onnx(decoder: OneStep, inputs: tuple[Tensor, Tensor], path: Path) -> None:
+def write_onnx(program: ExportedProgram, path: Path) -> None:
     try:
-        import onnxscript  # noqa: F401
+        from onnxscript import ir
     except ImportError as error:
         raise MsddError("ONNX needs two packages more: pip install onnx onnxscript") from error
-    batch = {0: Dim("batch")}
-    torch.onnx.export(
-        decoder,
-        inputs,
-        path,
+    made = torch.onnx.export(
+        program,
+        (),
         input_names=["latents", "noise"],
         output_names=["images"],
-        dynamic_shapes=(batch, batch),
         opset_version=OPSET,
-        external_data=False,
         dynamo=True,
         verbose=False,
     )
+    size = sum(value.const_value.nbytes for value in made.model.graph.initializers.values())
+    ir.save(made.model, path, external_data=f"{path.name}.data" if size > ONE_FILE else None)

@@ -12,16 +12,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from msdd.errors import MsddError
-from msdd.files import digest, read_json
-from msdd.tokenizers.systems import COSMOS, SYSTEMS, System
-from msdd.weights import hub
+from msdd.files import digest
+from msdd.tokenizers.systems import COSMOS, KLVAE, SYSTEMS, System
+from msdd.weights import hub, shards
 
 if TYPE_CHECKING:
     import torch
 
     from msdd.tokenizers.tokenizer import Tokenizer
-
-DIFFUSERS_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 
 
 def tokenizer(
@@ -54,9 +52,7 @@ def tokenizer(
             raise MsddError(f"{name} is a folder with weights of its own; it takes no checkpoint")
         return of_folder(Path(name), device, settings)
     system = find(str(name))
-    files = (
-        hub.locate(checkpoint, system.files) if checkpoint else required_files(str(name), system)
-    )
+    files = locate(checkpoint, system) if checkpoint else required_files(str(name), system)
     if system.vae:
         files += required_files(system.vae, SYSTEMS[system.vae], of=str(name))
     return finish(with_settings(load(system, files, run_code), settings), files, device)
@@ -87,9 +83,30 @@ def find(name: str) -> System:
     """The row of a name. MsddError, with names that are near, if there is none."""
     if name in SYSTEMS:
         return SYSTEMS[name]
+    if Path(name).is_file():
+        raise MsddError(f"{name} is a file; name its system, and the file by --checkpoint {name}")
     near = get_close_matches(name.lower(), SYSTEMS)
     more = f"; did you mean {' or '.join(near)}?" if near else "; `msdd tokenizers` lists them"
     raise MsddError(f"'{name}' is no system and no model folder{more}")
+
+
+def locate(checkpoint: str | Path, system: System) -> list[Path]:
+    """The files that a checkpoint names; of a KL-VAE it may be a folder of diffusers."""
+    if system.family is KLVAE and Path(checkpoint).is_dir():
+        from msdd.weights import diffusers_folder
+
+        return [
+            diffusers_folder.choose(diffusers_folder.place(Path(checkpoint)) or Path(checkpoint))
+        ]
+    return hub.locate(checkpoint, system.files)
+
+
+def variant_folder(name: str) -> Path | None:
+    """The first of the folders for weights that has a KL-VAE in another form than the published."""
+    from msdd.weights import diffusers_folder
+
+    folders = (folder / name for folder in hub.folders())
+    return next(filter(diffusers_folder.forms, folders), None)
 
 
 def required_files(name: str, system: System, of: str | None = None) -> list[Path]:
@@ -99,6 +116,8 @@ def required_files(name: str, system: System, of: str | None = None) -> list[Pat
     """
     if paths := hub.find_local(name, system.repository, system.files):
         return paths
+    if system.family is KLVAE and (folder := variant_folder(name)):
+        return locate(folder, system)
     if system.config is None:
         raise MsddError(f"'{name}' has no released weights; name the folder of a trained model")
     if not system.files:
@@ -166,15 +185,15 @@ def hint_of_origin(asked: System, state: Mapping[str, "torch.Tensor"]) -> str:
 
 def of_folder(folder: Path, device: "str | torch.device", settings: dict) -> "Tokenizer":
     """The tokenizer in a model folder, ours or one of diffusers."""
-    config = folder / "config.json"
-    if config.exists() and "_class_name" in read_json(config):
-        from msdd.tokenizers import klvae
-        from msdd.weights import official
+    from msdd.weights import diffusers_folder
 
-        present = [folder / name for name in DIFFUSERS_FILES if (folder / name).exists()]
-        file = present[0] if present else folder / DIFFUSERS_FILES[0]
-        made = with_settings(klvae.load(klvae.config_of(folder), official.read(file)), settings)
-        return finish(made, [file], device)
+    if place := diffusers_folder.place(folder):
+        return of_diffusers(place, device, settings)
+    if not (folder / "config.json").exists():
+        raise MsddError(
+            f"{folder}: no model here (config.json is missing); a tokenizer's folder is "
+            "runs/<model>/<student> of this project, or one of diffusers"
+        )
     from msdd.tokenizers import msdd
     from msdd.weights import model_folder
 
@@ -186,6 +205,20 @@ def of_folder(folder: Path, device: "str | torch.device", settings: dict) -> "To
     except ValueError as error:
         raise MsddError(f"{folder}: {error}") from error
     return finish(made, [folder / "model.safetensors"], device)
+
+
+def of_diffusers(folder: Path, device: "str | torch.device", settings: dict) -> "Tokenizer":
+    """The KL-VAE in a folder of diffusers."""
+    from msdd.tokenizers import klvae
+    from msdd.weights import diffusers_folder, official
+
+    config, file = klvae.config_of(folder), diffusers_folder.choose(folder)
+    state = official.read(file)
+    try:
+        made = klvae.load(config, state)
+    except MsddError as error:
+        raise MsddError(f"{file}: {error}") from error
+    return finish(with_settings(made, settings), [file], device)
 
 
 def with_settings(made: "Tokenizer", settings: dict) -> "Tokenizer":
@@ -206,7 +239,8 @@ def with_settings(made: "Tokenizer", settings: dict) -> "Tokenizer":
 
 def finish(made: "Tokenizer", files: list[Path], device: "str | torch.device") -> "Tokenizer":
     """On the device, and with the digests of what it was made of."""
-    made.files = {file.name: digest(file) for file in files}
+    parts = [part for file in files for part in shards.files_of(file)]
+    made.files = {file.name: digest(file) for file in parts}
     return made.to(device)
 
 

@@ -4,10 +4,13 @@ Latents are a safetensors file an image, with one tensor, `latents`, and no axis
 What comes out is named like what went in, but for its ending.
 """
 
+import errno
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 
@@ -27,9 +30,11 @@ from msdd.files import atomic
 from msdd.pipeline.progress import Progress
 from msdd.seeds import seed_of
 from msdd.tokenizers.tokenizer import Tokenizer
+from msdd.weights.metadata import pack, unpack
 
 LATENTS = ".safetensors"
-TOLD = 20  # unreadable files that are named one by one
+TOLD = 20  # files left out that are named one by one
+OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}  # the next file has them too
 
 
 @dataclass(frozen=True)
@@ -51,30 +56,31 @@ class Cut:
 def encode(tokenizer: Tokenizer, source: Path, target: Path, cut: Cut, batch: int) -> None:
     """Every image below `source` to latents at the same place below `target`."""
     images = by_stem(source, "IN_DIR")
-    metadata = {"files": json.dumps(dict(tokenizer.files)), "cut": str(cut)}
+    about = pack({"files": json.dumps(dict(tokenizer.files), sort_keys=True), "cut": str(cut)})
 
-    def write(names: Sequence[str], crops: Sequence[np.ndarray]) -> None:
-        latents = tokenizer.encode(from_uint8(stack(crops)).to(tokenizer.device))
-        check_finite(latents, list(names))
-        for name, z in zip(names, latents.cpu(), strict=True):
-            with atomic(target / f"{name}{LATENTS}") as temporary:
-                temporary.write_bytes(serialise({"latents": z.contiguous()}, metadata))
+    def compute(_: Sequence[str], crops: Sequence[np.ndarray]) -> Tensor:
+        return tokenizer.encode(from_uint8(stack(crops)).to(tokenizer.device)).cpu()
+
+    def save(name: str, latents: Tensor) -> None:
+        check_finite(latents[None], [name])
+        with atomic(target / f"{name}{LATENTS}") as temporary:
+            temporary.write_bytes(serialise({"latents": latents.contiguous()}, about))
 
     tokenizer.check_sides(torch.empty(0, 3, cut.side, cut.side))
-    through("encode", images, cut, write, batch)
+    through("encode", images, target, Steps(cut, compute, save), batch)
 
 
 def decode(tokenizer: Tokenizer, source: Path, target: Path, seed: int, batch: int) -> None:
     """All latents below `source` to images at the same place below `target`, as PNG files."""
     files = {stem(path, source): path for path in sorted(source.rglob(f"*{LATENTS}"))}
-    wanted = Latents(tokenizer)
 
-    def write(names: Sequence[str], latents: Sequence[Tensor]) -> None:
+    def compute(names: Sequence[str], latents: Sequence[Tensor]) -> Iterator[Tensor]:
         for part in runs_of_one_shape(names, latents):
             names, some = zip(*part, strict=True)
-            save(target, names, tokenizer.decode(torch.stack(some), ids(names), seed))
+            yield from tokenizer.decode(torch.stack(some), ids(names), seed)
 
-    through("decode", files, wanted.read, write, batch)
+    steps = Steps(Latents(tokenizer).read, compute, partial(save_image, target))
+    through("decode", files, target, steps, batch)
 
 
 def reconstruct(
@@ -83,45 +89,68 @@ def reconstruct(
     """Every image below `source`, encoded and decoded, to the same place below `target`, as PNG."""
     check_apart(source, target)
 
-    def write(names: Sequence[str], crops: Sequence[np.ndarray]) -> None:
+    def compute(names: Sequence[str], crops: Sequence[np.ndarray]) -> Tensor:
         images = from_uint8(stack(crops)).to(tokenizer.device)
-        save(target, names, tokenizer.reconstruct(images, ids(names), seed))
+        return tokenizer.reconstruct(images, ids(names), seed)
 
     tokenizer.check_sides(torch.empty(0, 3, cut.side, cut.side))
-    through("reconstruct", by_stem(source, "IN_DIR"), cut, write, batch)
+    steps = Steps(cut, compute, partial(save_image, target))
+    through("reconstruct", by_stem(source, "IN_DIR"), target, steps, batch)
 
 
-def through(
-    label: str,
-    files: dict[str, Path],
-    read: Callable[[Path], object],
-    write: Callable[[Sequence[str], Sequence], None],
-    batch: int,
-) -> None:
-    """`read` every file and `write` what was read, batch by batch; the next one is read meanwhile.
+@dataclass(frozen=True)
+class Steps:
+    """What is done with files: `read` each, `compute` on a batch, `save` each under its name.
 
-    Files that cannot be read are left out. At the end MsddError names them.
+    `compute` takes names and what was read, and gives one result a name, in their order.
+    """
+
+    read: Callable[[Path], object]
+    compute: Callable[[Sequence[str], Sequence], Iterable[Tensor]]
+    save: Callable[[str, Tensor], None]
+
+
+def through(label: str, files: dict[str, Path], target: Path, steps: Steps, batch: int) -> None:
+    """Every file through the steps, batch by batch; the next one is read meanwhile.
+
+    Files that cannot be read, and results that cannot be saved, are left out; the others are made.
+    At the end MsddError names those. A full disk and the like end the run at once.
     """
     if not files:
         raise MsddError(f"IN_DIR holds nothing to {label}")
+    target.mkdir(parents=True, exist_ok=True)  # what cannot be written is told before the work
     names, bad = list(files), []
-
-    def attempt(i: int) -> object:
-        try:
-            return read(files[names[i]])
-        except MsddError as error:
-            return error
-
+    read = attempt(lambda i: steps.read(files[names[i]]))
+    save = attempt(steps.save)
     ranges = (range(len(names))[k : k + batch] for k in range(0, len(names), batch))
     with Progress(label, len(names)) as progress:
-        for places, results in read_ahead(attempt, ranges):
-            bad += [item for item in results if isinstance(item, MsddError)]
+        for places, results in read_ahead(read, ranges):
             pairs = zip((names[i] for i in places), results, strict=True)
             if good := [pair for pair in pairs if not isinstance(pair[1], MsddError)]:
-                write(*zip(*good, strict=True))
+                done, given = zip(*good, strict=True)
+                results += map(save, done, steps.compute(done, given))
+            bad += [item for item in results if isinstance(item, MsddError)]
             progress.update(places[-1] + 1)
     if bad:
+        with suppress(OSError):
+            target.rmdir()  # unless anything is in it
         raise left_out_error(bad, len(names))
+
+
+def attempt(step: Callable) -> Callable:
+    """`step`, with the trouble of one file given back as MsddError instead of raised."""
+
+    def attempted(*given: object) -> object:
+        try:
+            return step(*given)
+        except MsddError as error:
+            return error
+        except OSError as error:
+            if error.errno in OF_THE_DISK:
+                raise
+            return MsddError(f"{error.filename}: {error.strerror}")
+
+    return attempted
 
 
 def left_out_error(bad: Sequence[MsddError], count: int) -> MsddError:
@@ -144,7 +173,7 @@ class Latents:
         """The latents in a file. MsddError if they are not for this tokenizer."""
         try:
             with safe_open(path, "pt") as file:
-                latents, about = file.get_tensor("latents"), file.metadata() or {}
+                latents, about = file.get_tensor("latents"), unpack(file.metadata())
         except Exception as error:  # no such key, no such file, damaged
             raise MsddError(f"{path}: cannot be read as latents ({error})") from error
         if not self.fit(latents):
@@ -182,12 +211,12 @@ def ids(names: Sequence[str]) -> list[int]:
     return [seed_of("image", name) for name in names]
 
 
-def save(target: Path, names: Sequence[str], images: Tensor) -> None:
-    """Images (B, 3, H, W) in [-1, 1] as PNG files, rounded to 8 bits. MsddError for NaN."""
-    check_finite(images, list(names))
-    for name, pixels in zip(names, to_uint8(images).permute(0, 2, 3, 1).cpu().numpy(), strict=True):
-        with atomic(target / f"{name}.png") as temporary:
-            Image.fromarray(pixels).save(temporary, "PNG")
+def save_image(target: Path, name: str, image: Tensor) -> None:
+    """An image (3, H, W) in [-1, 1] as a PNG file, rounded to 8 bits. MsddError for NaN."""
+    check_finite(image[None], [name])
+    pixels = to_uint8(image).permute(1, 2, 0).cpu().numpy()
+    with atomic(target / f"{name}.png") as temporary:
+        Image.fromarray(pixels).save(temporary, "PNG")
 
 
 def stem(path: Path, folder: Path) -> str:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from msdd.errors import MsddError
 from msdd.files import read_json
 from msdd.tokenizers.tokenizer import Description, Tokenizer
+from msdd.weights import ldm
 from msdd.weights.optional_imports import import_torchvision
 from msdd.weights.strict import load_strict
 
@@ -68,13 +69,20 @@ class KLVAE(Tokenizer):
 
 
 def autoencoder(config: Config) -> nn.Module:
-    """diffusers' AutoencoderKL with random weights. MsddError where diffusers is not installed."""
+    """diffusers' AutoencoderKL with random weights.
+
+    MsddError where diffusers is not installed, and for a configuration that it cannot follow.
+    """
     import_torchvision()  # diffusers imports it
     try:
         from diffusers import AutoencoderKL
     except ImportError as error:
         raise MsddError(f"KL-VAEs need diffusers ({error}); pip install diffusers") from error
-    return AutoencoderKL.from_config(dict(config))
+    try:
+        return AutoencoderKL.from_config(dict(config))
+    except (ValueError, TypeError, IndexError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise MsddError(f"config.json is not one of an AutoencoderKL ({reason})") from error
 
 
 def config_of(folder: Path) -> Config:
@@ -84,15 +92,26 @@ def config_of(folder: Path) -> Config:
         raise MsddError(f"{folder}: no model of diffusers here (config.json is missing)")
     config = read_json(path)
     if config.get("_class_name") != "AutoencoderKL":
-        raise MsddError(f"{path}: not the configuration of an AutoencoderKL of diffusers")
+        raise MsddError(
+            f"{path}: not the configuration of an AutoencoderKL of diffusers, but of "
+            f"{config.get('_class_name', 'another program')}"
+        )
     return config
 
 
 def load(config: Config, state: Mapping[str, Tensor], resolution: int = 256) -> KLVAE:
-    """The tokenizer with the weights of a state dict of diffusers. MsddError if they do not fit."""
+    """The tokenizer with the weights of a state dict, of diffusers or in the layout of latent
+    diffusion's own code. MsddError if they do not fit."""
     tokenizer = KLVAE(config, resolution)
-    load_strict(tokenizer.vae, {present_name(name): value for name, value in state.items()})
+    load_strict(tokenizer.vae, present_names(state))
     return tokenizer.eval()
+
+
+def present_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict of any layout under the names of diffusers today."""
+    if ldm.TELLTALE in state:
+        return ldm.to_diffusers(state)
+    return {present_name(name): value for name, value in state.items()}
 
 
 def present_name(name: str) -> str:

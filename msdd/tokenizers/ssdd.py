@@ -136,7 +136,7 @@ def load(config: SSDDConfig, state: Mapping[str, Tensor], sampling: Sampling | N
 
 
 def with_vae(state: Mapping[str, Tensor], vae: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The decoder of an SSDD and the encoder of a state dict of diffusers, as `load` takes them.
+    """The decoder of an SSDD and the encoder of a KL-VAE's state dict, as `load` takes them.
 
     Whatever else stands in either is passed over: the SD-VAE is not SSDD's to store. MsddError for
     an SSDD that has an encoder of its own, whose latents these are not.
@@ -145,5 +145,5 @@ def with_vae(state: Mapping[str, Tensor], vae: Mapping[str, Tensor]) -> dict[str
         raise MsddError("holds an SSDD with an encoder of its own, not one that takes an SD-VAE's")
     halves = ("encoder.", "quant_conv.")
     decoder = {name: value for name, value in state.items() if name.startswith("decoder.")}
-    encoder = {name: value for name, value in vae.items() if name.startswith(halves)}
-    return decoder | {f"encoder.{klvae.present_name(name)}": encoder[name] for name in encoder}
+    vae = klvae.present_names(vae)
+    return decoder | {f"encoder.{name}": vae[name] for name in vae if name.startswith(halves)}

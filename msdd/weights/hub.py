@@ -5,14 +5,17 @@ Does not import torch, and the Hub's client only before a request.
 
 import os
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from platformdirs import user_cache_path
 
 from msdd.errors import MsddError
 
 PREFIX = "hf://"
+PATIENCE = 5  # seconds for the first answer of the Hub
 # pathlib makes one slash of two.
 ADDRESS = re.compile(r"hf://?([^/@]+/[^/@]+)(?:@([^/]+))?(?:/(.+))?")
 
@@ -21,8 +24,8 @@ def locate(checkpoint: str | Path, files: Sequence[str]) -> list[Path]:
     """Paths of the files that a checkpoint names; those on the Hub are fetched once.
 
     checkpoint: a path, or `hf://owner/repository/file`, with `@revision` behind the repository.
-    files:      names of the official files. Where there are several, their folder, their
-                repository or one of them names them all.
+    files:      names of the official files. Their folder and their repository name them all; so
+                does one of several.
 
     Raises MsddError for an address of another form and for files that cannot be fetched.
     """
@@ -33,6 +36,8 @@ def locate(checkpoint: str | Path, files: Sequence[str]) -> list[Path]:
             raise MsddError(f"{checkpoint}: name the file as well: hf://owner/repository/file")
         return [fetch(repository, name, revision) for name in names]
     path = Path(checkpoint)
+    if len(files) == 1 and (path / files[0]).is_file():
+        return [path / files[0]]
     if len(files) > 1 and (path.is_dir() or path.name in files):
         folder = path if path.is_dir() else path.parent
         return [folder / name for name in files]
@@ -48,21 +53,33 @@ def _parse(address: str) -> tuple[str, str | None, str | None]:
 def fetch(repository: str, file: str, revision: str | None = None) -> Path:
     """Path of a file of the Hub, which is fetched unless the Hub's cache on this machine has it.
 
-    Raises MsddError if it cannot be fetched.
+    Says on stderr what it fetches and waits for, before the first attempt. Raises MsddError if it
+    cannot be fetched; without an answer after PATIENCE seconds.
     """
     if path := cached_file(repository, file, revision):
         return path
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
     from huggingface_hub.utils import logging
 
     logging.set_verbosity_error()  # it reports every attempt
+    named = f"{PREFIX}{repository}/{file}"
     try:
+        if not constants.is_offline_mode():
+            print(
+                f"msdd: {named}: waiting for {urlsplit(constants.ENDPOINT).hostname}, a few "
+                "seconds at most; then the file is fetched (HF_HUB_OFFLINE=1: nothing is)",
+                file=sys.stderr,
+                flush=True,
+            )
+            # The download below tries five times and is silent for 23 s where there is no network.
+            get_hf_file_metadata(hf_hub_url(repository, file, revision=revision), timeout=PATIENCE)
         return Path(hf_hub_download(repository, file, revision=revision))
     except Exception as error:  # the client and the libraries below it raise what they like
-        reason = " ".join(str(error).split())[:200]
+        offline = "HF_HUB_OFFLINE is set" if constants.is_offline_mode() else ""
+        reason = offline or " ".join(str(error).split())[:200] or type(error).__name__
         raise MsddError(
-            f"{PREFIX}{repository}/{file} cannot be fetched ({reason}); get {file} of {repository} "
-            "on another machine and give its path instead"
+            f"{named} cannot be fetched ({reason}); get {file} of {repository} on another machine "
+            "and give its path instead: --checkpoint FILE"
         ) from error
 
 

@@ -7,6 +7,7 @@ read. Other formats have one reader each: TorchScript, which is code,
 
 import argparse
 import re
+import sys
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -17,17 +18,24 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from msdd.errors import MsddError
+from msdd.weights import names, shards
 
 StateDict = dict[str, Tensor]
 
-# Where official files hold the weights that are evaluated; the first that exists is used.
+# Where files hold the weights that are evaluated; the first that exists is used, an average before
+# the weights of the last step. One may lie in another: DiTo's trainer has `sd` in `model`.
 WRAPPINGS = (
-    ("model_ema_state_dict",),  # FlowMo
-    ("ema",),  # LlamaGen, where training kept an average
-    ("model", "sd"),  # DiTo's trainer
-    ("model",),  # LlamaGen
-    ("state_dict",),  # Lightning and others
-    (),  # the weights alone: TiTok, SSDD, Cosmos, diffusers
+    "model_ema_state_dict",  # FlowMo
+    "ema_state_dict",
+    "params_ema",  # BasicSR
+    "ema",  # LlamaGen, where training kept an average
+    "shadow",
+    "sd",  # DiTo
+    "model",  # LlamaGen
+    "state_dict",  # Lightning and others
+    "model_state_dict",
+    "params",  # BasicSR
+    "module",  # DeepSpeed
 )
 PICKLED = (b"\x80", b"PK\x03\x04")  # alone, or in the archive that torch.save writes
 STARTS = {
@@ -37,18 +45,49 @@ STARTS = {
 
 
 def read(path: Path) -> StateDict:
-    """The weights in a file by name, on the CPU; of a training's file those that are evaluated.
+    """The weights in a file, or in the shards of an index, by name, on the CPU.
 
-    Raises MsddError, in one line, if the file is missing, damaged, refused or holds no weights.
+    Of a training's file those that are evaluated, under the names of the network itself
+    (`msdd.weights.names`); what is changed for that is told on stderr. Raises MsddError, in one
+    line, if a file is missing, damaged, refused or holds no weights.
     """
+    state, told = names.bare(join(path) if shards.is_index(path) else content(path))
+    if told:
+        print(f"msdd: {path}: {'; '.join(told)}", file=sys.stderr)
+    return state
+
+
+def join(index: Path) -> StateDict:
+    """All tensors of the shards of an index. MsddError if a shard or a tensor is not there."""
+    places = shards.weight_map(index)
+    if missing := [path.name for path in shards.files_of(index) if not path.exists()]:
+        raise MsddError(f"{index}: its shard {missing[0]} is not here; fetch it as well")
+    parts = {path: content(path) for path in shards.files_of(index)}
+    for name, path in places.items():
+        if name not in parts[path]:
+            raise MsddError(f"{index}: {name} is not in {path.name}; fetch both again")
+    joined = {name: value for part in parts.values() for name, value in part.items()}
+    return joined | {name: parts[path][name] for name, path in places.items()}
+
+
+def content(path: Path) -> StateDict:
+    """The weights in one file, under the names that it has. MsddError as of `read`."""
     check(path)
     loaded = tensors(path) if is_safetensors(path) else unpickle(path)
-    for keys in WRAPPINGS:
-        candidate = inner(loaded, keys)
-        if is_state_dict(candidate):
-            return candidate
+    if (found := unwrap(loaded)) is not None:
+        return found
     has = ", ".join(map(str, loaded)) if isinstance(loaded, Mapping) else type(loaded).__name__
     raise MsddError(f"{path}: holds no state dict, but {has[:200]}")
+
+
+def unwrap(loaded: object) -> StateDict | None:
+    """The state dict in what a file holds, below any of WRAPPINGS; None if there is none."""
+    if is_state_dict(loaded):
+        return loaded
+    if not isinstance(loaded, Mapping):
+        return None
+    inner = (unwrap(loaded[key]) for key in WRAPPINGS if key in loaded)
+    return next((state for state in inner if state is not None), None)
 
 
 def check(path: Path) -> None:
@@ -125,13 +164,6 @@ def unreadable(path: Path, error: Exception) -> MsddError:
         )
     reason = text.partition("Weights only load failed")[0] or type(error).__name__
     return MsddError(f"{path}: cannot be read as weights ({reason[:200].strip()}); fetch it again")
-
-
-def inner(loaded: object, keys: tuple[str, ...]) -> object:
-    """The value under nested keys; None if one is missing."""
-    for key in keys:
-        loaded = loaded.get(key) if isinstance(loaded, Mapping) else None
-    return loaded
 
 
 def is_state_dict(candidate: object) -> bool:

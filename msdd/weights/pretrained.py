@@ -18,6 +18,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import urllib.request
 import warnings
 from collections.abc import Callable
@@ -237,7 +238,7 @@ def from_download(name: str) -> StateDict:
 
 def download(url: str, path: Path) -> None:
     """Fetch a file whose name ends with the start of its SHA-256, as those of torch hub do."""
-    logger.info("downloading %s", url)
+    print(f"msdd: fetching {url}", file=sys.stderr, flush=True)
     request = urllib.request.Request(url, headers={"User-Agent": "msdd"})
     with files.atomic(path) as temporary:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer, open(temporary, "wb") as f:

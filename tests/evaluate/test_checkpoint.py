@@ -6,6 +6,8 @@ import pytest
 import torch
 from faded import CPU, SIDE, SUBJECT, evaluated, faded
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from msdd.evaluate import loop
 from msdd.evaluate.accumulator import Accumulator
@@ -13,6 +15,7 @@ from msdd.evaluate.checkpoint import Checkpoint
 from msdd.evaluate.distributed import Team
 from msdd.evaluate.networks import Networks
 from msdd.evaluate.sources import Cropped, Subject, split
+from msdd.weights.metadata import unpack
 
 pytestmark = pytest.mark.usefixtures("own_cache", "one_thread")
 
@@ -103,3 +106,22 @@ def test_a_damaged_state_is_made_anew(photographs, tmp_path, ssdd, capsys):
     checkpoint.path(0).write_bytes(checkpoint.path(0).read_bytes()[:-9])
     checkpoint.resume(fresh := new_accumulator(ssdd))
     assert not fresh.ids and "process0.safetensors is damaged" in capsys.readouterr().err
+
+
+def test_a_state_has_the_same_bytes_each_time_and_the_former_form_is_read(
+    photographs, tmp_path, ssdd
+):
+    source = Cropped(photographs, "bilinear", SIDE, faded, CPU)
+    checkpoint, whole = Checkpoint(tmp_path, "key"), new_accumulator(ssdd)
+    assert loop.measure_source(source, whole, 2)
+    made = set()
+    for _ in range(8):
+        checkpoint.save(0, whole)
+        made.add(checkpoint.path(0).read_bytes())
+    assert len(made) == 1
+    former = unpack(safe_open(checkpoint.path(0), "pt").metadata())
+    assert former.keys() == {"key", "features"}
+    save_file(load_file(checkpoint.path(0)), checkpoint.path(0), former)
+    again = new_accumulator(ssdd)
+    checkpoint.resume(again)
+    assert again.ids == whole.ids

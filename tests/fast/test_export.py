@@ -1,5 +1,6 @@
 """An exported decoder gives the images of the one it came from, without this package."""
 
+import shutil
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import torch
 
 from msdd import cli
 from msdd.errors import MsddError
+from msdd.fast import export as exporting
 from msdd.fast.export import export
 from msdd.flow.noise import vectors
 from msdd.model.config import ModelConfig
@@ -73,6 +75,42 @@ def test_onnxruntime_runs_the_file(student, tmp_path):
         (found,) = session.run(None, {"latents": latents.numpy(), "noise": noise.numpy()})
         expected = student.decode(latents)
         torch.testing.assert_close(torch.from_numpy(found), expected, atol=3e-5, rtol=0)
+
+
+def test_weights_beyond_one_file_lie_beside_it(student, tmp_path, monkeypatch):
+    """As of a decoder over 2 GiB: two files of one name, which load wherever both are copied."""
+    monkeypatch.setattr(exporting, "ONE_FILE", 0)
+    there, elsewhere = tmp_path / "there", tmp_path / "elsewhere"
+    written = export(student, there / "decoder.onnx")
+    assert written == [there / "decoder.onnx", there / "decoder.onnx.data"]
+    assert sorted(there.iterdir()) == written
+    latents, noise = inputs(3)
+    shutil.copytree(there, elsewhere)
+    shutil.rmtree(there)
+    session = onnxruntime.InferenceSession(elsewhere / "decoder.onnx")
+    (found,) = session.run(None, {"latents": latents.numpy(), "noise": noise.numpy()})
+    expected = student.decode(latents)
+    torch.testing.assert_close(torch.from_numpy(found), expected, atol=3e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["decoder.pt2", "decoder.onnx"])
+def test_the_same_bytes_each_time_and_no_place_of_this_machine(student, tmp_path, name):
+    """The inputs of the tracing are stored in a .pt2, stack traces in both, unless taken out."""
+    for folder in ("a", "b"):
+        torch.seed()
+        assert export(student, tmp_path / folder / name) == [tmp_path / folder / name]
+    first, second = ((tmp_path / folder / name).read_bytes() for folder in ("a", "b"))
+    assert first == second
+    assert b"one_step.py" not in first and str(tmp_path).encode() not in first
+
+
+def test_a_failed_export_leaves_the_files_that_were_there(student, tmp_path, monkeypatch):
+    path = tmp_path / "decoder.onnx"
+    path.write_text("old")
+    monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        export(student, path)
+    assert list(tmp_path.iterdir()) == [path] and path.read_text() == "old"
 
 
 def test_what_cannot_be_exported_is_told(student, trained, tmp_path, capsys):

@@ -22,7 +22,7 @@ from torch import Tensor
 import msdd
 from msdd.data.centre_crops import CROPS
 from msdd.errors import MsddError
-from msdd.files import digest
+from msdd.files import digest, write_json
 from msdd.model.autoencoder import Autoencoder
 from msdd.model.config import ModelConfig
 from msdd.params.load import load as load_params
@@ -154,6 +154,41 @@ def test_a_folder_of_diffusers_is_a_tokenizer(tmp_path):
     tokenizer = msdd.load(tmp_path)
     torch.testing.assert_close(tokenizer.encode(io["image"]), io["mean"], atol=1e-4, rtol=0)
     assert tokenizer.files == {weights.name: digest(weights)}
+
+
+@pytest.mark.parametrize(("name", "tests", "file", "wrap", "output"), OFFICIAL)
+def test_a_file_of_a_compiled_training_does_as_well(
+    monkeypatch, tmp_path, name, tests, file, wrap, output
+):
+    system, state, io = of_case(name, tests)
+    monkeypatch.setitem(SYSTEMS, name, system)
+    renamed = {f"module._orig_mod.{key}": value for key, value in state.items()}
+    tokenizer = msdd.load(name, checkpoint=write(tmp_path / file, renamed, wrap))
+    plain = msdd.load(name, checkpoint=write(tmp_path / f"plain-{file}", state, wrap))
+    images = 2 * io["image"] - 1 if name.startswith("titok") else io["image"]
+    assert torch.equal(tokenizer.encode(images), plain.encode(images))
+
+
+def test_a_kl_vae_by_name_in_other_forms(monkeypatch, tmp_path):
+    """A folder as its checkpoint, a variant where weights are put, an index, in half precision."""
+    (case, *_) = cases("klvae")
+    values, state, io = load_case(case)
+    system = replace(SYSTEMS["sd-vae-ft-mse"], config=lambda module: values["config"])
+    monkeypatch.setitem(SYSTEMS, "sd-vae-ft-mse", system)
+    monkeypatch.setenv("MSDD_WEIGHTS", str(tmp_path))
+    place = tmp_path / "sd-vae-ft-mse"
+    place.mkdir()
+    with pytest.raises(MsddError, match="no weights on this machine"):
+        msdd.load("sd-vae-ft-mse")
+    file = "diffusion_pytorch_model.fp16.safetensors"
+    save_file({name: value.half() for name, value in state.items()}, place / file)
+    index = tmp_path / "x.safetensors.index.json"
+    write_json(index, {"weight_map": dict.fromkeys(state, file)})
+    shutil.copy(place / file, tmp_path)
+    for checkpoint in (None, place, str(place), place / file, index):
+        tokenizer = msdd.load("sd-vae-ft-mse", checkpoint=checkpoint)
+        torch.testing.assert_close(tokenizer.encode(io["image"]), io["mean"], atol=1e-2, rtol=0)
+        assert tokenizer.files.keys() == {file}
 
 
 @pytest.mark.skipif(not any((c / "encoder.jit").exists() for c in cases("cosmos")), reason="no jit")

@@ -1,5 +1,7 @@
 """`msdd encode`, `decode` and `reconstruct`: a folder there and back, and what cannot be read."""
 
+import errno
+import json
 import shutil
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from msdd.tokenizers import folders
 from msdd.tokenizers.catalogue import tokenizer
 from msdd.tokenizers.folders import Cut
 from msdd.tokenizers.llamagen import LlamaGen, LlamaGenConfig
+from msdd.weights.metadata import unpack
 
 SIDE = 16  # of the tiny model
 
@@ -71,7 +74,7 @@ def test_latents_are_those_of_the_crop_and_say_whose(images, model, tmp_path):
     pixels = torch.from_numpy(np.asarray(crop).copy()).permute(2, 0, 1)[None] / 127.5 - 1
     torch.testing.assert_close(load_file(path)["latents"], made.encode(pixels)[0])
     with safe_open(path, "pt") as file:
-        assert made.files["model.safetensors"] in file.metadata()["files"]
+        assert made.files["model.safetensors"] in unpack(file.metadata())["files"]
 
 
 def test_a_reconstruction_depends_on_its_image_and_seed_alone(images, model, tmp_path):
@@ -149,6 +152,73 @@ def test_nan_is_no_pixel(images, model, tmp_path, capsys):
     assert run("reconstruct", images, tmp_path / "out", "--tokenizer", broken) == 1
     assert "image a contains nan" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+LONGEST = 255  # bytes of a name on Linux's file systems
+
+
+def test_names_of_any_length_are_made(images, model, tmp_path):
+    name = "e" + "ä" * ((LONGEST - 5) // 2)
+    (images / "e.png").rename(images / f"{name}.png")
+    assert run("reconstruct", images, tmp_path / "out", "--tokenizer", model) == 0
+    assert f"{name}.png" in files(tmp_path / "out") and len(files(tmp_path / "out")) == 5
+
+
+def test_a_name_too_long_for_its_latents_costs_no_other_image(images, model, tmp_path, capsys):
+    name = "b" * (LONGEST - 4)
+    (images / "b.jpg").rename(images / f"{name}.jpg")
+    assert run("encode", images, tmp_path / "z", "--tokenizer", model, "--batch", 5) == 1
+    assert files(tmp_path / "z") == [f"{n}.safetensors" for n in ("a", "e", "more/c", "more/d")]
+    told = capsys.readouterr().err
+    assert f"{name}.safetensors: File name too long\n" in told
+    assert "1 of 5 files were left out" in told
+
+
+def test_a_name_that_is_taken_costs_no_other_image(images, model, tmp_path, capsys):
+    (tmp_path / "out/a.png/inside").mkdir(parents=True)
+    (tmp_path / "out/more").touch()
+    assert run("reconstruct", images, tmp_path / "out", "--tokenizer", model) == 1
+    assert {"b.png", "e.png"} <= set(files(tmp_path / "out"))
+    told = capsys.readouterr().err
+    assert "a.png: Is a directory" in told and "3 of 5 files were left out" in told
+
+
+def test_a_full_disk_ends_the_run_at_once(any_size, images, tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(OSError, match="No space left on device: '.*/out/a.png'"):
+        folders.reconstruct(any_size, images, tmp_path / "out", Cut("adm", 16), 0, 2)
+
+
+def test_latents_that_decode_to_nan_cost_no_other_image(images, model, tmp_path, capsys):
+    assert run("encode", images, tmp_path / "z", "--tokenizer", model) == 0
+    state = load_file(tmp_path / "z/b.safetensors")
+    save_file({"latents": state["latents"] * torch.nan}, tmp_path / "z/b.safetensors")
+    assert run("decode", tmp_path / "z", tmp_path / "out", "--tokenizer", model) == 1
+    assert files(tmp_path / "out") == ["a.png", "e.png", "more/c.png", "more/d.png"]
+    assert "image b contains nan" in capsys.readouterr().err
+
+
+def test_latents_have_the_same_bytes_each_time(any_size, images, tmp_path, monkeypatch):
+    """safetensors 0.8.0 shuffles entries of the header: with two, all 8 agree once in 128 times."""
+    monkeypatch.setattr(any_size, "files", {"x.pt": "1"}, raising=False)
+    made = set()
+    for k in range(8):
+        folders.encode(any_size, images / "more", tmp_path / str(k), Cut("adm", 16), batch=2)
+        made.add((tmp_path / str(k) / "c.safetensors").read_bytes())
+    assert len(made) == 1
+
+
+def test_latents_of_earlier_versions_are_read(any_size, images, tmp_path, capsys, monkeypatch):
+    """They have an entry of the header for each text."""
+    monkeypatch.setattr(any_size, "files", {"x.pt": "1"}, raising=False)
+    for digest, told in (("1", 0), ("2", 1)):
+        about = {"files": json.dumps({"x.pt": digest}), "cut": "any"}
+        save_file({"latents": torch.zeros(2, 2, dtype=int)}, tmp_path / "x.safetensors", about)
+        folders.decode(any_size, tmp_path, tmp_path / "out", seed=0, batch=2)
+        assert capsys.readouterr().err.count("was encoded by other weights") == told
 
 
 @pytest.fixture(scope="module")

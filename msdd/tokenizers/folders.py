@@ -19,11 +19,11 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from msdd.data.centre_crops import CROPS
-from msdd.data.image_folder import by_stem, read_ahead, stack
+from msdd.data.image_folder import by_stem, composed_form, read_ahead, stack
 from msdd.data.photographs import read_photograph
 from msdd.data.pixels import check_finite, from_uint8, to_uint8
 from msdd.errors import MsddError
-from msdd.files import atomic
+from msdd.files import atomic, text_of
 from msdd.pipeline.progress import Progress
 from msdd.seeds import seed_of
 from msdd.tokenizers.tokenizer import Tokenizer
@@ -178,8 +178,9 @@ def runs_of_one_shape(names: Sequence[str], latents: Sequence[Tensor]) -> Iterat
 
 
 def ids(names: Sequence[str]) -> list[int]:
-    """What the noise of images depends on: their names, not on their neighbours."""
-    return [seed_of("image", name) for name in names]
+    """What the noise of images depends on: their names, in any form of Unicode, not on their
+    neighbours."""
+    return [seed_of("image", composed_form(text_of(name))) for name in names]
 
 
 def save(target: Path, names: Sequence[str], images: Tensor) -> None:

@@ -41,12 +41,16 @@ def draw(results: list[dict], root: Path) -> int:
 
 def _axes(axes: Axes, lines: list[dict], points: list[dict]) -> None:
     """Set scales and limits; this comes first, because labels are placed by their points."""
-    low, high = _finite_range(result["metrics"]["psnr"] for result in lines + points)
+    finite = _finite(result["metrics"]["psnr"] for result in lines + points)
+    low, high = (min(finite), max(finite)) if finite else (0, 1)
     speeds = [_speed(result) for result in points] or [1]
     axes.set_xscale("log")
     axes.set_xlim(min(speeds) / 3, max(speeds) * 3)  # room for labels on both sides
     room = 0.06 * (high - low) or 0.5
-    axes.set_ylim(low - room, high + (3 if _any_infinite(lines + points) else 1) * room)
+    infinite = _any_infinite(lines + points)
+    axes.set_ylim(low - room, high + (3 if infinite else 1) * room)
+    if infinite:
+        _mark_infinity(axes, finite)
     axes.set_xlabel("images/s, decoding alone")
     axes.set_ylabel("PSNR (dB)")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
@@ -54,12 +58,19 @@ def _axes(axes: Axes, lines: list[dict], points: list[dict]) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _finite_range(metrics: Iterable[dict]) -> tuple[float, float]:
-    """The lowest and the highest PSNR with its interval that are finite; 0 and 1 if there are
-    none."""
-    ends = [value for one in metrics for value in one.values() if value is not None]
-    finite = [value for value in ends if math.isfinite(value)] or [0.0, 1.0]
-    return min(finite), max(finite)
+def _finite(metrics: Iterable[dict]) -> list[float]:
+    """PSNRs and the ends of their intervals, as far as they are finite."""
+    values = [value for one in metrics for value in one.values() if value is not None]
+    return [value for value in values if math.isfinite(value)]
+
+
+def _mark_infinity(axes: Axes, finite: list[float]) -> None:
+    """A tick for infinity; none for numbers where the axis does not show numbers."""
+    ticks = [tick for tick in axes.get_yticks() if finite and tick <= max(finite)]
+    labels = [f"{tick:g}" for tick in ticks]
+    low, high = axes.get_ylim()
+    axes.set_yticks([*ticks, _infinity(axes)], [*labels, "∞"])
+    axes.set_ylim(low, high)
 
 
 def _any_infinite(results: list[dict]) -> bool:
@@ -71,9 +82,14 @@ def _psnr(result: dict) -> float:
 
 
 def _height(axes: Axes, result: dict) -> float:
-    """Where a PSNR stands on the axis: infinity between the highest number and the upper edge."""
+    """Where a PSNR stands on the axis."""
+    return _infinity(axes) if math.isinf(_psnr(result)) else _psnr(result)
+
+
+def _infinity(axes: Axes) -> float:
+    """Where infinity stands: between the highest number and the upper edge."""
     low, high = axes.get_ylim()
-    return min(_psnr(result), high - 0.06 * (high - low))
+    return high - 0.06 * (high - low)
 
 
 def _line(axes: Axes, alike: list[dict]) -> None:

@@ -68,6 +68,12 @@ def notes(report: dict) -> list[str]:
         f"{report['images']} images; intervals are 95 % bootstrap intervals over images"
         + (", KID's from the jackknife." if of_kid else ".")
     ]
+    if of_kid:
+        lines.append(
+            "KID leaves out the kernel of an image with its own reconstruction. torch-fidelity's "
+            "default and torchmetrics keep it, which lowers KID, often below 0: figures of theirs "
+            "do not compare (docs/protocols.md)."
+        )
     if of_files:
         lines.append(
             "Both sides are files: only the metric half of each protocol applies. Its crop and its "

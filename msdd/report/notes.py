@@ -45,6 +45,17 @@ def infinity(results: list[dict]) -> list[str]:
     ]
 
 
+def kernel_distance(results: list[dict]) -> list[str]:
+    """How the columns KD differ from what other programs print; nothing where there are none."""
+    if not any(name.startswith("kd_") for result in results for name in result["metrics"]):
+        return []
+    return [
+        "KD: the kernel distance without the kernel of a crop with its own reconstruction, which "
+        "torch-fidelity's default and torchmetrics keep; it lowers theirs, often below 0, so they "
+        "do not compare (docs/protocols.md)."
+    ]
+
+
 def regions(results: list[dict]) -> str:
     """Devices, threads, variants, precisions and batches of all timings, joined by semicolons."""
     timings = [result["timing"] for result in results if result["timing"]]

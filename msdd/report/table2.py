@@ -173,5 +173,6 @@ def _notes(results: list[dict], root: Path) -> list[str]:
         "teacher over one that takes as many steps at full resolution alone, where there is one. "
         "by passes: the same for a student by arithmetic alone, from the passes at each scale; a "
         "range where the scales save unequally.",
+        *notes.kernel_distance(results),
         *notes.speed(results),
     ]

@@ -64,7 +64,7 @@ def check_place(path: Path, option: str) -> None:
     """MsddError naming the option unless a file could be written at `path`, whose folders need not
     be there yet. Leaves nothing behind. To be told before an hour of work, not after it."""
     try:
-        if path.exists() and not path.is_file():
+        if _in_system(path) or path.exists() and not path.is_file():
             what = "a folder" if path.is_dir() else "no file that can be replaced"
             raise MsddError(f"{option} {path} is {what}; name a file")
         folder = next(parent for parent in path.absolute().parents if parent.exists())
@@ -72,6 +72,12 @@ def check_place(path: Path, option: str) -> None:
             pass
     except OSError as error:
         raise MsddError(f"{option} {path} cannot be written: {error.strerror}") from error
+
+
+def _in_system(path: Path) -> bool:
+    """Such as /dev/stdout, a link that a file renamed into place would replace for everybody."""
+    folder = path.absolute().parent.resolve()
+    return folder == Path("/dev") or Path("/proc") in (folder, *folder.parents)
 
 
 def remove(path: Path) -> None:

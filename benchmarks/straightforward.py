@@ -24,8 +24,9 @@ from PIL import Image
 from random_inception import random_inception
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from msdd.data.image_file import read_photograph
 from msdd.data.image_folder import stack
-from msdd.data.photographs import image_names, read_photograph
+from msdd.data.photographs import image_names
 from msdd.data.pixels import from_uint8
 from msdd.evaluate.accumulator import FEATURE_BATCH
 from msdd.evaluate.sources import split

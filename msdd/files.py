@@ -33,7 +33,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
             remove(path)  # a rename cannot replace a folder that has content
         os.replace(temporary, path)
     except OSError as error:
-        error.filename = error.filename or str(path)  # "no space left" does not say where
+        if error.filename in (None, str(temporary)):  # "no space left" does not say where
+            error.filename = str(path)
         raise
     finally:
         remove(temporary)
@@ -129,3 +130,47 @@ def digest(path: str | Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def walk(folder: str | Path) -> Iterator[str]:
+    """Names of all files below a folder, relative to it, with forward slashes, sorted.
+
+    Links to folders are followed, as data sets often hold them, but each folder is entered once.
+    Hidden files and folders are left out. MsddError names a folder that cannot be entered, and a
+    link without an ending that leads nowhere: it may have been one.
+    """
+    root, seen, names = os.fspath(folder), {os.path.realpath(folder)}, []
+    for here, folders, files in os.walk(root, followlinks=True, onerror=_refuse):
+        _check_entered(here)
+        folders[:] = [name for name in sorted(folders) if _is_new(os.path.join(here, name), seen)]
+        shown = [os.path.join(here, name) for name in files if not name.startswith(".")]
+        for path in shown:
+            _check_link(path)
+        names += [path.removeprefix(root).lstrip("/") for path in shown]
+    yield from sorted(names)
+
+
+def _is_new(folder: str, seen: set[str]) -> bool:
+    real = os.path.realpath(folder)
+    new = real not in seen and not os.path.basename(folder).startswith(".")
+    if new:
+        seen.add(real)
+    return new
+
+
+def _check_entered(folder: str) -> None:
+    """A folder may be listed and still hide what its entries are."""
+    try:
+        os.stat(os.path.join(folder, os.curdir))
+    except OSError as error:
+        error.filename = folder
+        _refuse(error)
+
+
+def _refuse(error: OSError) -> None:
+    raise MsddError(f"{error.filename}: cannot enter this folder: {error.strerror}") from error
+
+
+def _check_link(path: str) -> None:
+    if not os.path.splitext(path)[1] and os.path.islink(path) and not os.path.exists(path):
+        raise MsddError(f"{path} is a link that leads nowhere; mend or remove it")

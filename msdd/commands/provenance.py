@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 ROOT = Path(".")
 MOST = 20  # lines of a list; a thousand shards are for programs
@@ -41,9 +42,24 @@ def tell(path: Path, root: Path) -> dict:
         "file": str(path),
         "files": provenance.check(provenance.part(path, record), root),
         "inputs": provenance.check(record["inputs"], root),
+        "photographs": photographs(record, root),
         "record": record,
         "mlflow": run and {**run, **whereabouts(run, root)},
     }
+
+
+def photographs(record: dict, root: Path) -> dict[str, str]:
+    """What has become of the photographs that `prepare` read, by folder; empty for other stages."""
+    from msdd.data import digests
+
+    if record["stage"] != "prepare":
+        return {}
+    named = {
+        key.partition(".")[2]: value
+        for key, value in record["params"].items()
+        if key.startswith("data.")
+    }
+    return {"photographs": digests.changes(SimpleNamespace(**named), root)}
 
 
 def lines(artefact: dict) -> Iterator[str]:
@@ -56,9 +72,7 @@ def lines(artefact: dict) -> Iterator[str]:
         "inputs", {name: state(file) for name, file in artefact["inputs"].items()}
     )
     if record["stage"] == "prepare":
-        yield from titled_list(
-            "inputs", {"photographs": "data/prepared/photographs.csv has digests"}
-        )
+        yield from titled_list("inputs", artefact["photographs"])
     yield from titled_list("made", {name: state(file) for name, file in artefact["files"].items()})
     others = record["made"].keys() - artefact["files"].keys()
     yield from titled_list(

@@ -89,9 +89,14 @@ def fingerprint(args: argparse.Namespace) -> None:
 
 
 def code(args: argparse.Namespace) -> None:
+    from msdd.data.digests import of_photographs
+    from msdd.files import write_text
+    from msdd.params.load import load
+    from msdd.pipeline import layout
     from msdd.pipeline.stages import write_fingerprints
 
     write_fingerprints(ROOT)
+    write_text(ROOT / layout.code("photographs"), of_photographs(load(args.params).data) + "\n")
 
 
 COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], *tuple[str, ...]]] = {
@@ -125,6 +130,6 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], *tuple[str, ...]
         "write reports/throughput.{csv,html,md,tex,png,svg} from what `msdd throughput` has timed",
     ),
     "track": (track, "deliver to MLflow what is not there yet"),
-    "code": (code, "write .code/<stage>, the digest of every stage's code"),
+    "code": (code, "write .code/: digests of every stage's code and of the photographs"),
     "fingerprint": (fingerprint, "print the digest of a stage's code", "STAGE"),
 }

@@ -12,11 +12,15 @@ def adm(image: Image.Image, side: int) -> Image.Image:
 
     The centre crop of ADM (Dhariwal, Nichol 2021), which most later code has taken over.
     """
-    while min(image.size) >= 2 * side:
+    return cut(adm_resize(image, side), side, lambda excess: excess // 2)
+
+
+def adm_resize(image: Image.Image, short: int) -> Image.Image:
+    """The whole image with a short side of `short` pixels, by ADM's kernels."""
+    while min(image.size) >= 2 * short:
         image = image.resize((image.width // 2, image.height // 2), Kernel.BOX)
-    factor = side / min(image.size)
-    image = image.resize([round(length * factor) for length in image.size], Kernel.BICUBIC)
-    return cut(image, side, lambda excess: excess // 2)
+    factor = short / min(image.size)
+    return image.resize([round(length * factor) for length in image.size], Kernel.BICUBIC)
 
 
 def torchvision(image: Image.Image, side: int, kernel: Kernel) -> Image.Image:

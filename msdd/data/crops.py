@@ -1,44 +1,47 @@
 """Square crops of one photograph: where they lie and how they are reduced. Pure functions."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
-from msdd.data.photographs import PhotographError
+from msdd.data.centre_crops import adm, adm_resize
+from msdd.data.image_file import PhotographError
+from msdd.params.sections import Data
 from msdd.seeds import generator, hash_of
 
 TRIES = 8
+MOST_ENLARGED = 2**27  # pixels of a photograph that has been enlarged; a line of pixels has more
 
 
-def crops(
-    pixels: np.ndarray,
-    key: tuple,
-    start: int,
-    stop: int,
-    resolution: int,
-    crop_side: Sequence[float],
-    min_contrast: float,
-) -> np.ndarray:
-    """Crops `start` to `stop` of a photograph, uint8 (stop - start, resolution, resolution, 3).
+def crops(pixels: np.ndarray, key: tuple, start: int, stop: int, data: Data) -> np.ndarray:
+    """Random crops `start` to `stop` of a photograph, uint8 (stop - start, side, side, 3).
 
-    `pixels` is uint8 (H, W, 3). Crop k is a function of (pixels, key, k) and of the other settings,
-    so asking for more crops later changes none of those asked for before.
-    Raises PhotographError (`too_small`) where a crop would have to be enlarged.
+    `pixels` is uint8 (H, W, 3), `data` the section of the params. Crop k is a function of (pixels,
+    key, k) and of the section, so asking for more crops later changes none of those before.
+    Raises PhotographError (`too_small`) where a crop would have to be enlarged and must not be.
     """
-    check_size(pixels.shape, key[-1], resolution)
-    image = Image.fromarray(pixels)
-    result = np.empty((stop - start, resolution, resolution, 3), np.uint8)
+    check_size(pixels.shape, key[-1], data)
+    image, cut = Image.fromarray(pixels), CUTS[data.crop]
+    result = np.empty((stop - start, data.resolution, data.resolution, 3), np.uint8)
     for crop, tries in zip(result, draws(key, start, stop), strict=True):
-        boxes = (box(draw, image.size, resolution, crop_side) for draw in tries)
-        crop[:] = best_contrast((reduce(image, b, resolution) for b in boxes), min_contrast)
+        candidates = (cut(image, draw, data.resolution, data.crop_side) for draw in tries)
+        crop[:] = best_contrast(candidates, data.min_contrast)
     return result
 
 
-def check_size(shape: tuple[int, ...], name: str, resolution: int) -> None:
+def centre_crop(pixels: np.ndarray, name: str, data: Data) -> np.ndarray:
+    """ADM's centre crop of a photograph, uint8 (1, side, side, 3); errors as for `crops`."""
+    check_size(pixels.shape, name, data)
+    return np.asarray(adm(Image.fromarray(pixels), data.resolution))[None]
+
+
+def check_size(shape: tuple[int, ...], name: str, data: Data) -> None:
     height, width = shape[:2]
-    if min(height, width) < resolution:
-        reason = f"{width} x {height} pixels give no crop of data.resolution {resolution}"
+    factor = data.resolution / min(height, width)
+    if factor > 1 and not (data.enlarge and width * height * factor**2 < MOST_ENLARGED):
+        reason = f"{width} x {height} pixels give no crop of data.resolution {data.resolution}"
         raise PhotographError(name, "too_small", reason)
 
 
@@ -49,12 +52,27 @@ def draws(key: tuple, start: int, stop: int) -> np.ndarray:
     return random.random((stop - start, TRIES, 3))
 
 
+def square(
+    image: Image.Image, draw: np.ndarray, resolution: int, crop_side: Sequence[float]
+) -> Image.Image:
+    """A random square at `resolution`, by box averages of whole factors and antialiased bicubic.
+
+    Its kernel is that of the ADM crop, in which this field evaluates; Lanczos would ring more at
+    edges, and the box average makes the cost of large crops independent of the kernel.
+    """
+    within = box(draw, image.size, resolution, crop_side)
+    return image.resize(
+        (resolution, resolution), Image.Resampling.BICUBIC, within, reducing_gap=2.0
+    )
+
+
 def box(
     draw: np.ndarray, size: tuple[int, int], resolution: int, crop_side: Sequence[float]
 ) -> tuple[int, int, int, int]:
     """A square (left, top, right, bottom) in pixels, inside an image of `size` (width, height).
 
-    Its side is uniform between the two shares of the short side, and never below `resolution`.
+    Its side is uniform between the two shares of the short side, and never below `resolution`
+    where the image is larger.
     """
     share = crop_side[0] + draw[0] * (crop_side[1] - crop_side[0])
     side = min(max(round(share * min(size)), resolution), *size)
@@ -62,13 +80,22 @@ def box(
     return left, top, left + side, top + side
 
 
-def reduce(image: Image.Image, box: tuple[int, int, int, int], resolution: int) -> Image.Image:
-    """The crop at `resolution`, by box averages of whole factors and then antialiased bicubic.
+def adm_random(
+    image: Image.Image, draw: np.ndarray, resolution: int, crop_side: Sequence[float]
+) -> Image.Image:
+    """ADM's random crop (Dhariwal, Nichol 2021; `random_crop_arr` of guided-diffusion).
 
-    That is the kernel of the ADM crop, in which this field evaluates; Lanczos would ring more at
-    edges, and the box average makes the cost of large crops independent of the kernel.
+    The whole image is resized until its short side is a whole number of pixels, uniform between
+    `resolution` over the larger and over the smaller share; the square lies anywhere in it.
     """
-    return image.resize((resolution, resolution), Image.Resampling.BICUBIC, box, reducing_gap=2.0)
+    smallest, largest = (math.ceil(resolution / share) for share in reversed(crop_side))
+    image = adm_resize(image, smallest + int(draw[0] * (largest - smallest + 1)))
+    places = zip(draw[1:], image.size, strict=True)
+    left, top = (int(u * (length - resolution + 1)) for u, length in places)
+    return image.crop((left, top, left + resolution, top + resolution))
+
+
+CUTS = {"random": square, "adm": adm_random}
 
 
 def best_contrast(candidates, min_contrast: float) -> Image.Image:

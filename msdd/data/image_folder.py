@@ -1,6 +1,7 @@
 """Folders of images: which there are, their digest, and their pixels read ahead of need."""
 
 import hashlib
+import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from msdd.data.photographs import EXTENSIONS, image_names
+from msdd.data.photographs import no_image, of_other_kinds, told_apart
 from msdd.data.prefetch import prefetch
 from msdd.errors import MsddError
 from msdd.files import digest, text_of
@@ -30,14 +31,16 @@ def check_folder(folder: Path, option: str) -> Path:
 def by_stem(folder: Path, option: str) -> dict[str, Path]:
     """Images below a folder by their path below it without the ending; MsddError for none."""
     paths: dict[str, Path] = {}
-    for name in sorted(image_names(check_folder(folder, option))):
+    names, others = told_apart(check_folder(folder, option))
+    for name in names:
         stem = PurePosixPath(name).with_suffix("").as_posix()
         if stem in paths:
             raise MsddError(f"{option}: {paths[stem]} and {folder / name} have the same name")
         paths[stem] = folder / name
     if not paths:
-        known = ", ".join(sorted(extension[1:] for extension in EXTENSIONS))
-        raise MsddError(f"{option}: no image below the folder {folder} (looked for {known})")
+        raise no_image(folder, others, option)
+    if others:
+        print(f"msdd: {option}: left out {of_other_kinds(others)}", file=sys.stderr)
     return paths
 
 

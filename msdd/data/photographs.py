@@ -1,21 +1,22 @@
 """Where images come from: photographs embedded in installed packages, or folders of images."""
 
 import importlib.util
-import io
 import os
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from msdd.errors import MsddError
+from msdd.files import walk
 from msdd.params.sections import Data
 from msdd.pipeline.checkout import original
 from msdd.seeds import hash_of
 
-EXTENSIONS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+# Formats that Pillow opens without decoding them, or by programs that may not be there.
+UNREAD = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 EMBEDDED_TRAIN = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "china.jpg")
 EMBEDDED_HELD_OUT = ("rocket.jpg", "flower.jpg")
 OF_SCIKIT_LEARN = {"china.jpg", "flower.jpg"}
@@ -31,14 +32,6 @@ class Photograph:
     @property
     def path(self) -> Path:
         return Path(self.folder, self.name)
-
-
-class PhotographError(MsddError):
-    """A file that gives no crops. `kind` is `unreadable` or `too_small`, `reason` names no path."""
-
-    def __init__(self, name: object, kind: str, reason: str):
-        super().__init__(f"{name}: {reason}")
-        self.kind, self.reason = kind, reason
 
 
 def splits(data: Data, root: Path = Path(".")) -> dict[str, list[Photograph]]:
@@ -86,31 +79,59 @@ def embedded_photograph(name: str) -> Photograph:
 
 def in_folder(root: Path, value: str | Path, option: str) -> list[Photograph]:
     """All images below a folder, sorted by relative path; hidden files and folders are left out."""
-    folder = Path(root, value).expanduser()
+    folder = folder_at(root, value)
     if not folder.is_dir():
         raise MsddError(f"{option}: there is no folder {value}")
-    names = sorted(image_names(folder))
+    names, others = told_apart(folder)
     if not names:
-        known = ", ".join(sorted(extension[1:] for extension in EXTENSIONS))
-        raise MsddError(f"{option}: no image below the folder {value} (looked for {known})")
+        raise no_image(value, others, option)
     return [Photograph(name, str(folder)) for name in names]
 
 
-def image_names(folder: Path) -> Iterator[str]:
-    """Follows links to folders, as data sets often hold them, but enters each folder once."""
-    seen = {os.path.realpath(folder)}
-    for here, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in sorted(folders) if is_new(os.path.join(here, name), seen)]
-        for name in files:
-            if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS:
-                yield Path(here, name).relative_to(folder).as_posix()
+def folder_at(root: Path, value: str | Path) -> Path:
+    return Path(root, Path(value).expanduser())
 
 
-def is_new(folder: str, seen: set[str]) -> bool:
-    real = os.path.realpath(folder)
-    new = real not in seen and not os.path.basename(folder).startswith(".")
-    seen.add(real)
-    return new
+def no_image(folder: object, others: list[str], option: str) -> MsddError:
+    seen = of_other_kinds(others) if others else "it holds no files"
+    return MsddError(f"{option}: no image below the folder {folder}; {seen}")
+
+
+def image_names(folder: Path) -> list[str]:
+    """The files below a folder that Pillow reads, by their endings; sorted."""
+    return told_apart(folder)[0]
+
+
+def told_apart(folder: Path) -> tuple[list[str], list[str]]:
+    """The names of images and of other files below a folder (`msdd.files.walk`)."""
+    images, others = [], []
+    for name in walk(folder):
+        (images if os.path.splitext(name)[1].lower() in endings() else others).append(name)
+    return images, others
+
+
+@cache
+def endings() -> frozenset[str]:
+    """Endings of the formats that this Pillow reads, with their dot."""
+    Image.init()
+    formats = Image.OPEN.keys() - UNREAD | {"MPO"}  # which opens as the JPEG that it begins with
+    return frozenset(e for e, name in Image.registered_extensions().items() if name in formats)
+
+
+def other_files(data: Data, root: Path = Path(".")) -> list[str]:
+    """Files in the folders of photographs that are no images, by their names below them."""
+    folders = [
+        folder for folder in (data.photographs, data.held_out) if folder not in (None, "embedded")
+    ]
+    return [name for folder in folders for name in told_apart(folder_at(original(root), folder))[1]]
+
+
+def of_other_kinds(names: list[str]) -> str:
+    """One line on files that are no images: how many of which ending, and the first of them."""
+    kinds = Counter(os.path.splitext(name)[1].lower() or "without ending" for name in names)
+    counted = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common(5))
+    first = f"{names[0]!r}" if len(names) == 1 else f"{names[0]!r} and others"
+    return f"{len(names)} file{'s' * (len(names) != 1)} of other kinds ({counted}): {first}"
 
 
 def check_apart(root: Path, data: Data) -> None:
@@ -118,7 +139,7 @@ def check_apart(root: Path, data: Data) -> None:
     if data.photographs == "embedded":
         return
     train, held_out = (
-        Path(root, value).expanduser().resolve() for value in (data.photographs, data.held_out)
+        folder_at(root, value).resolve() for value in (data.photographs, data.held_out)
     )
     if train.is_relative_to(held_out) or held_out.is_relative_to(train):
         raise MsddError(
@@ -144,50 +165,3 @@ def divide(
     below = sum(hash_of(photograph.name) < fraction * 2**128 for photograph in ranked)
     cut = min(max(below, 1), len(ranked) - 1)
     return tuple(sorted(part, key=lambda p: p.name) for part in (ranked[cut:], ranked[:cut]))
-
-
-def read_photograph(path: str | Path) -> np.ndarray:
-    """The pixels of an image file as uint8 (H, W, 3), upright; raises PhotographError."""
-    return decode(read_file(Path(path), path), path)
-
-
-def read_file(path: Path, name: object) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise PhotographError(name, "unreadable", error.strerror or str(error)) from error
-
-
-def decode(file: bytes, name: object) -> np.ndarray:
-    """The image in the bytes of a file as uint8 RGB (H, W, 3), upright; the first, if many.
-
-    Decoders report damage by exceptions of a dozen types; all become PhotographError.
-    """
-    try:
-        with Image.open(io.BytesIO(file)) as image:
-            return np.asarray(to_rgb(ImageOps.exif_transpose(image)))
-    except MemoryError:
-        raise
-    except UnidentifiedImageError as error:  # its own text holds the address of the buffer
-        reason = "not an image of a known format" if file else "an empty file"
-        raise PhotographError(name, "unreadable", reason) from error
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise PhotographError(name, "unreadable", reason) from error
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any picture as 8-bit RGB: transparency on white, 16 bits by their high byte.
-
-    The high byte maps 257 k to k and 65535 to 255; it is also what Pillow does to 16-bit colour.
-    Colour profiles are not applied, as in the field's other pipelines.
-    """
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise ValueError(f"pixels of mode {image.mode} have no fixed range; save it as 8 or 16 bit")
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    image = image.convert("RGBA")
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image).convert("RGB")

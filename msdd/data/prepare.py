@@ -3,20 +3,25 @@
 import csv
 import hashlib
 import shutil
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from msdd import files
-from msdd.data.crops import crops, shares
-from msdd.data.photographs import Photograph, PhotographError, decode, read_file, splits
+from msdd.data.crops import centre_crop, crops
+from msdd.data.digests import of_files, shown
+from msdd.data.image_file import PhotographError, decode, read_file
+from msdd.data.photographs import Photograph, of_other_kinds, other_files, splits
 from msdd.data.prefetch import prefetch
 from msdd.data.shards import ShardWriter
+from msdd.data.split import CropJob, Split, check_usable, plan, settle
 from msdd.errors import MsddError
+from msdd.params.sections import Data
 from msdd.pipeline import layout
 from msdd.pipeline.lock import hold
 from msdd.pipeline.progress import Progress
@@ -24,35 +29,11 @@ from msdd.pipeline.provenance import recorded
 from msdd.pipeline.task import Task
 from msdd.seeds import generator
 
-JOB_BYTES = 16 * 2**20  # crops that one thread holds at a time
-
-
-@dataclass(frozen=True, slots=True)
-class CropJob:
-    """Crops `start` to `stop` of a photograph, and their places in the shards."""
-
-    photograph: Photograph
-    start: int
-    stop: int
-    slots: np.ndarray
-
-
-@dataclass
-class Split:
-    """What has become of one split so far; the dictionaries go by the name of the photograph."""
-
-    photographs: list[Photograph]
-    count: int
-    free: list[np.ndarray]  # places that no crop has yet
-    done: int = 0
-    made: dict[str, int] = field(default_factory=dict)
-    digests: dict[str, str] = field(default_factory=dict)
-    refused: dict[str, tuple[str, str]] = field(default_factory=dict)  # kind and reason
-
-    def of_kind(self, kind: str) -> list[tuple[str, str]]:
-        """Name and reason of the photographs refused as `unreadable` or `too_small`."""
-        refused = self.refused.items()
-        return sorted((name, reason) for name, (category, reason) in refused if category == kind)
+# Whether a split has one centre crop of each photograph, or random ones.
+CENTRED = {
+    "random": {"train": False, "held_out": False},
+    "adm": {"train": False, "held_out": True},
+}
 
 
 def run(task: Task, root: Path = Path(".")) -> dict[str, int]:
@@ -79,18 +60,30 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, int]:
 def write(task: Task, root: Path) -> dict:
     """Write the folder; returns its manifest."""
     photographs = splits(task.data, root)
-    counts = {"train": task.data.train_crops, "held_out": task.data.held_out_crops}
+    counts = counted(task.data, photographs)
     with files.atomic(root / layout.prepared()) as folder:
         folder.mkdir()
         check_space(folder, sum(counts.values()) * 3 * task.data.resolution**2)
         done = {
-            name: write_split(task, folder / name, photographs[name], counts[name])
-            for name in counts
+            name: write_split(task, folder / name, Split(photographs[name], counts[name], centred))
+            for name, centred in CENTRED[task.data.crop].items()
         }
-        write_photographs(folder / "photographs.csv", done)
+        write_photographs(folder / "photographs.csv", done, root)
         manifest = describe(task, folder, done)
         files.write_json(folder / "manifest.json", manifest)
+    tell_left_out(task.data, done, root)
     return manifest
+
+
+def counted(data: Data, photographs: dict[str, list[Photograph]]) -> dict[str, int]:
+    """How many crops each split gets; no more centre crops than photographs."""
+    there = {name: len(listed) for name, listed in photographs.items()}
+    wanted = {"train": data.train_crops, "held_out": data.held_out_crops}
+    counts = {name: wanted[name] or there[name] for name in there}
+    return {
+        name: min(counts[name], there[name]) if centred else counts[name]
+        for name, centred in CENTRED[data.crop].items()
+    }
 
 
 def check_space(folder: Path, needed: int) -> None:
@@ -103,136 +96,116 @@ def check_space(folder: Path, needed: int) -> None:
         )
 
 
-def write_split(task: Task, folder: Path, photographs: list[Photograph], count: int) -> Split:
+def write_split(task: Task, folder: Path, split: Split) -> Split:
     """Fill the shards of one split.
 
-    A permutation gives every crop its place, so photographs are read in order, each once, and yet
-    neighbours on disk come from everywhere. What a refused photograph leaves open is shared among
-    the others in a further round.
+    What a refused photograph leaves open is shared among the others in a further round. As they
+    have no second centre crop, a split of these begins anew without the refused ones, and is
+    smaller.
     """
-    order = generator(task.seed, "slots", folder.name).permutation(count)
-    split = Split(photographs, count, free=[order])
-    with (
-        ShardWriter(folder, count, task.data.resolution) as writer,
-        Progress(f"prepare {folder.name}", count, "crops") as progress,
-    ):
-        while split.free:
-            write_round(task, split, writer, progress)
+    fill(task, folder, split)
+    while split.free:
+        files.remove(folder)
+        count = min(split.count, len(check_usable(split)))
+        split = replace(split, count=count, done=0, made={}, digests={})
+        fill(task, folder, split)
     return split
+
+
+def fill(task: Task, folder: Path, split: Split) -> None:
+    """Crops from all photographs, until no place is free or no photograph has another crop.
+
+    A permutation gives every crop its place, so photographs are read in order, each once, and yet
+    neighbours on disk come from everywhere.
+    """
+    split.free = [generator(task.seed, "slots", folder.name).permutation(split.count)]
+    check_usable(split)
+    with (
+        ShardWriter(folder, split.count, task.data.resolution) as writer,
+        Progress(f"prepare {folder.name}", split.count, "crops") as progress,
+    ):
+        write_round(task, split, writer, progress)
+        while split.free and not split.centred:
+            write_round(task, split, writer, progress)
 
 
 def write_round(task: Task, split: Split, writer: ShardWriter, progress: Progress) -> None:
     free, split.free = np.concatenate(split.free), []
     jobs = ([job] for job in plan(split, free, task.data.resolution))
+    attempt_one = partial(attempt, task, split.centred)
     pool = ThreadPoolExecutor(task.cpu_threads)
     try:
-        for [(job, made)] in prefetch(partial(attempt, task), jobs, pool, 2 * task.cpu_threads):
+        for [(job, made)] in prefetch(attempt_one, jobs, pool, 2 * task.cpu_threads):
             settle(split, job, made, writer, task.data.max_bad_fraction)
             progress.update(split.done)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def plan(split: Split, free: np.ndarray, resolution: int) -> Iterator[CropJob]:
-    """Jobs for all places that are free, balanced over the photographs not refused."""
-    usable = [p for p in split.photographs if p.name not in split.refused]
-    check_usable(split, usable)
-    most = max(1, JOB_BYTES // (3 * resolution**2))
-    wanted = shares([photograph.name for photograph in usable], split.count)
-    taken = 0
-    for photograph in usable:
-        end = wanted[photograph.name]
-        for start in range(split.made.get(photograph.name, 0), end, most):
-            stop = min(start + most, end)
-            yield CropJob(photograph, start, stop, free[taken : taken + stop - start])
-            taken += stop - start
-
-
-def attempt(task: Task, job: CropJob) -> tuple[CropJob, tuple[np.ndarray, str] | PhotographError]:
+def attempt(
+    task: Task, centred: bool, job: CropJob
+) -> tuple[CropJob, tuple[np.ndarray, str] | PhotographError]:
     """A job with what `make` makes of it, or with the reason why that is nothing."""
     try:
-        return job, make(task, job)
+        return job, make(task, centred, job)
     except PhotographError as error:
         return job, error
 
 
-def make(task: Task, job: CropJob) -> tuple[np.ndarray, str]:
+def make(task: Task, centred: bool, job: CropJob) -> tuple[np.ndarray, str]:
     """The crops of a job and the SHA-256 of the photograph's file; raises PhotographError."""
-    data, name = task.data, job.photograph.name
+    name = job.photograph.name
     file = read_file(job.photograph.path, name)
-    pixels, key = decode(file, name), (task.seed, "crop", name)
-    settings = data.resolution, data.crop_side, data.min_contrast
-    return crops(pixels, key, job.start, job.stop, *settings), hashlib.sha256(file).hexdigest()
+    pixels, sha256 = decode(file, name), hashlib.sha256(file).hexdigest()
+    if centred:
+        return centre_crop(pixels, name, task.data), sha256
+    return crops(pixels, (task.seed, "crop", name), job.start, job.stop, task.data), sha256
 
 
-def settle(
-    split: Split,
-    job: CropJob,
-    made: tuple[np.ndarray, str] | PhotographError,
-    writer: ShardWriter,
-    max_bad_fraction: float,
-) -> None:
-    """Write the crops of a job, or note why there are none and give its places back."""
-    if isinstance(made, PhotographError):
-        refuse(split, job, made)
-        check_unreadable(split, max_bad_fraction)
-        return
-    pixels, digest = made
-    accept(split, job, digest)
-    writer.write(job.slots, pixels)
-
-
-def accept(split: Split, job: CropJob, digest: str) -> None:
-    name = job.photograph.name
-    if name in split.refused or split.digests.setdefault(name, digest) != digest:
-        raise change_error(job)
-    split.made[name] = job.stop
-    split.done += len(job.slots)
-
-
-def refuse(split: Split, job: CropJob, error: PhotographError) -> None:
-    name = job.photograph.name
-    if name in split.made:
-        raise change_error(job)
-    split.refused.setdefault(name, (error.kind, error.reason))  # the error itself holds the file
-    split.free.append(job.slots)
-
-
-def change_error(job: CropJob) -> MsddError:
-    return MsddError(f"{job.photograph.path} changed while it was read: run `msdd prepare` again")
-
-
-def check_unreadable(split: Split, max_bad_fraction: float) -> None:
-    unreadable = split.of_kind("unreadable")
-    tried = min(split.count, len(split.photographs))
-    if len(unreadable) > max_bad_fraction * tried:
-        first = "; ".join(f"{name}: {reason}" for name, reason in unreadable[:3])
-        raise MsddError(
-            f"data.max_bad_fraction: more than {max_bad_fraction:g} of {tried} images below "
-            f"{split.photographs[0].folder} cannot be read, the first are {first}"
-        )
-
-
-def check_usable(split: Split, usable: list[Photograph]) -> None:
-    if not usable:
-        name, (_, reason) = min(split.refused.items())
-        raise MsddError(
-            f"no image below {split.photographs[0].folder} can be used, of "
-            f"{len(split.photographs)}; the first is {name}: {reason}"
-        )
-
-
-def write_photographs(path: Path, done: dict[str, Split]) -> None:
+def write_photographs(path: Path, done: dict[str, Split], root: Path) -> None:
     """What each photograph gave; a table of its own, as there may be a million of them."""
-    rows = [
-        (name, photograph, split.made[photograph], split.digests[photograph])
-        for name, split in done.items()
-        for photograph in sorted(split.made)
-    ]
-    with open(path, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+    with open(path, "w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(("split", "name", "crops", "sha256"))
-        table.writerows(rows)
+        for name, split in done.items():
+            table.writerows((name, *row) for row in photographs_of(split, root))
+
+
+def photographs_of(split: Split, root: Path) -> Iterator[tuple[str, int, str]]:
+    """Name, number of crops and digest of each, also of those that were not read."""
+    unread = [one for one in split.photographs if one.name not in split.digests]
+    digests = dict(zip(unread, of_files([one.path for one in unread], root), strict=True))
+    for one in split.photographs:
+        sha256 = split.digests.get(one.name) or digests[one]
+        yield shown(one), split.made.get(one.name, 0), sha256
+
+
+def tell_left_out(data: Data, done: dict[str, Split], root: Path) -> None:
+    """One line on what the set does not contain, if there is anything."""
+    parts = [line for line in (refused_line(data, done), others_line(data, root)) if line]
+    if parts:
+        print(f"msdd: prepare left out {'; '.join(parts)}", file=sys.stderr)
+
+
+def refused_line(data: Data, done: dict[str, Split]) -> str:
+    """How many photographs were refused, their share, and why."""
+    small, unreadable = (
+        sum(len(split.of_kind(kind)) for split in done.values())
+        for kind in ("too_small", "unreadable")
+    )
+    total = sum(len(split.photographs) for split in done.values())
+    if not small + unreadable:
+        return ""
+    hint = "" if data.enlarge else " (data.enlarge: true would enlarge them)"
+    reasons = [f"{small} smaller than data.resolution {data.resolution}{hint}"] if small else []
+    reasons += [f"{unreadable} unreadable"] if unreadable else []
+    share = f"{small + unreadable} of {total} photographs ({(small + unreadable) / total:.1%})"
+    return f"{share}: {', '.join(reasons)}; {layout.prepared()}/manifest.json names them"
+
+
+def others_line(data: Data, root: Path) -> str:
+    others = other_files(data, root)
+    return of_other_kinds(others) if others else ""
 
 
 def describe(task: Task, folder: Path, done: dict[str, Split]) -> dict:

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from msdd.data.centre_crops import CROPS
+from msdd.data.image_file import read_photograph
 from msdd.data.image_folder import (
     at_least_two,
     composed_form,
@@ -18,7 +19,6 @@ from msdd.data.image_folder import (
     read_ahead,
     stack,
 )
-from msdd.data.photographs import read_photograph
 from msdd.data.pixels import check_finite, from_uint8, to_uint8
 from msdd.data.shards import Crops
 from msdd.device import arithmetic, clock

@@ -42,7 +42,7 @@ def _data(params: Params) -> Iterator[str]:
     data, evaluate = params.data, params.evaluate
     if data.crop_side[0] > data.crop_side[1]:
         yield f"data.crop_side is {list(data.crop_side)}; the smaller side stands first"
-    if evaluate.images and evaluate.images > data.held_out_crops:
+    if evaluate.images and data.held_out_crops and evaluate.images > data.held_out_crops:
         yield (
             f"evaluate.images is {evaluate.images}, more than data.held_out_crops "
             f"{data.held_out_crops}"
@@ -143,7 +143,7 @@ def _training(params: Params, name: str, training: Any) -> Iterator[str]:
             yield f"{name}: {key} {value} is no multiple of batch {batch}"
     if training.microbatch and batch % training.microbatch:
         yield f"{name}: batch {batch} is no multiple of microbatch {training.microbatch}"
-    if batch > params.data.train_crops:
+    if params.data.train_crops and batch > params.data.train_crops:
         yield f"{name}: batch {batch} is more than data.train_crops {params.data.train_crops}"
 
 

@@ -58,16 +58,28 @@ class Data(Section):
         description="share of the photographs that is held out for evaluation"
     )
     resolution: Count = Field(description="side of a crop in pixels")
-    train_crops: Count = Field(description="number of crops to train on, over all photographs")
-    held_out_crops: Count = Field(
-        description="number of crops to evaluate on, over all held-out photographs"
+    train_crops: Count | None = Field(
+        description="number of crops to train on, over all photographs; null: one of each"
+    )
+    held_out_crops: Count | None = Field(
+        description="number of crops to evaluate on, over all held-out photographs; null: one of "
+        "each, which is the most that `crop: adm` gives"
+    )
+    crop: Literal["random", "adm"] = Field(
+        description="`random`: squares anywhere, on both sides of the split; `adm`: ADM's random "
+        "crops to train on and its centre crops to evaluate on, as the papers do"
     )
     crop_side: tuple[Part, Part] = Field(
-        description="smallest and largest side of a crop, as a share of the photograph's short side"
+        description="smallest and largest side of a random crop, as a share of the photograph's "
+        "short side"
+    )
+    enlarge: bool = Field(
+        description="whether photographs smaller than `resolution` are enlarged; false: they are "
+        "left out"
     )
     min_contrast: Share = Field(
-        description="smallest standard deviation of a crop's luma, on a scale from 0 to 1; a crop "
-        "below it is drawn again, up to 7 times"
+        description="smallest standard deviation of a random crop's luma, on a scale from 0 to 1; "
+        "a crop below it is drawn again, up to 7 times"
     )
     max_bad_fraction: Share = Field(
         description="largest share of unreadable files; above it `prepare` fails"

@@ -5,6 +5,7 @@ What comes out is named like what went in, but for its ending.
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,21 +15,21 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import safe_open
+from safetensors.torch import load
 from safetensors.torch import save as serialise
 from torch import Tensor
 
 from msdd.data.centre_crops import CROPS
+from msdd.data.image_file import read_photograph
 from msdd.data.image_folder import by_stem, composed_form, read_ahead, stack
-from msdd.data.photographs import read_photograph
 from msdd.data.pixels import check_finite, from_uint8, to_uint8
 from msdd.errors import MsddError
-from msdd.files import atomic, text_of
+from msdd.files import LONGEST_NAME, atomic, text_of
 from msdd.pipeline.progress import Progress
 from msdd.seeds import seed_of
 from msdd.tokenizers.tokenizer import Tokenizer
 
-LATENTS = ".safetensors"
+LATENTS, IMAGE = ".safetensors", ".png"
 TOLD = 20  # unreadable files that are named one by one
 
 
@@ -61,7 +62,7 @@ def encode(tokenizer: Tokenizer, source: Path, target: Path, cut: Cut, batch: in
                 temporary.write_bytes(serialise({"latents": z.contiguous()}, metadata))
 
     tokenizer.check_sides(torch.empty(0, 3, cut.side, cut.side))
-    through("encode", images, cut, write, batch)
+    through("encode", images, cut, write, batch, LATENTS)
 
 
 def decode(tokenizer: Tokenizer, source: Path, target: Path, seed: int, batch: int) -> None:
@@ -74,7 +75,7 @@ def decode(tokenizer: Tokenizer, source: Path, target: Path, seed: int, batch: i
             names, some = zip(*part, strict=True)
             save(target, names, tokenizer.decode(torch.stack(some), ids(names), seed))
 
-    through("decode", files, wanted.read, write, batch)
+    through("decode", files, wanted.read, write, batch, IMAGE)
 
 
 def reconstruct(
@@ -88,7 +89,7 @@ def reconstruct(
         save(target, names, tokenizer.reconstruct(images, ids(names), seed))
 
     tokenizer.check_sides(torch.empty(0, 3, cut.side, cut.side))
-    through("reconstruct", by_stem(source, "IN_DIR"), cut, write, batch)
+    through("reconstruct", by_stem(source, "IN_DIR"), cut, write, batch, IMAGE)
 
 
 def through(
@@ -97,10 +98,12 @@ def through(
     read: Callable[[Path], object],
     write: Callable[[Sequence[str], Sequence], None],
     batch: int,
+    ending: str,
 ) -> None:
     """`read` every file and `write` what was read, batch by batch; the next one is read meanwhile.
 
-    Files that cannot be read are left out. At the end MsddError names them.
+    Files that cannot be read, or whose name has no room for `ending`, are left out. At the end
+    MsddError names them.
     """
     if not files:
         raise MsddError(f"IN_DIR holds nothing to {label}")
@@ -108,6 +111,7 @@ def through(
 
     def attempt(i: int) -> object:
         try:
+            check_room(files[names[i]], names[i], ending)
             return read(files[names[i]])
         except MsddError as error:
             return error
@@ -122,6 +126,15 @@ def through(
             progress.update(places[-1] + 1)
     if bad:
         raise left_out_error(bad, len(names))
+
+
+def check_room(path: Path, name: str, ending: str) -> None:
+    size = len(os.fsencode(PurePosixPath(name).name + ending))
+    if size > LONGEST_NAME:
+        raise MsddError(
+            f"{path}: with the ending {ending} the name would have {size} bytes, of which file "
+            f"systems take {LONGEST_NAME}; shorten it"
+        )
 
 
 def left_out_error(bad: Sequence[MsddError], count: int) -> MsddError:
@@ -143,8 +156,7 @@ class Latents:
     def read(self, path: Path) -> Tensor:
         """The latents in a file. MsddError if they are not for this tokenizer."""
         try:
-            with safe_open(path, "pt") as file:
-                latents, about = file.get_tensor("latents"), file.metadata() or {}
+            latents, about = deserialise(path.read_bytes())
         except Exception as error:  # no such key, no such file, damaged
             raise MsddError(f"{path}: cannot be read as latents ({error})") from error
         if not self.fit(latents):
@@ -171,6 +183,16 @@ class Latents:
         )
 
 
+def deserialise(file: bytes) -> tuple[Tensor, dict[str, str]]:
+    """The latents in a file of safetensors, and its metadata.
+
+    From its bytes: by a name, safetensors 0.8.0 opens no file whose name is not UTF-8.
+    """
+    size = int.from_bytes(file[:8], "little")  # of the header, which is JSON
+    latents = load(file)["latents"]
+    return latents, json.loads(file[8 : 8 + size]).get("__metadata__", {})
+
+
 def runs_of_one_shape(names: Sequence[str], latents: Sequence[Tensor]) -> Iterator[Iterator]:
     """Pairs of name and latents, in runs of one shape: they may be of images of several sizes."""
     pairs = zip(names, latents, strict=True)
@@ -187,7 +209,7 @@ def save(target: Path, names: Sequence[str], images: Tensor) -> None:
     """Images (B, 3, H, W) in [-1, 1] as PNG files, rounded to 8 bits. MsddError for NaN."""
     check_finite(images, list(names))
     for name, pixels in zip(names, to_uint8(images).permute(0, 2, 3, 1).cpu().numpy(), strict=True):
-        with atomic(target / f"{name}.png") as temporary:
+        with atomic(target / f"{name}{IMAGE}") as temporary:
             Image.fromarray(pixels).save(temporary, "PNG")
 
 

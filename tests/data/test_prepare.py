@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from msdd.commands.stages import run_stage
-from msdd.data import prepare, shards
+from msdd.data import shards
+from msdd.data import split as splitting
 from msdd.data.shards import Crops, allow_open_files
 from msdd.errors import MsddError
 from msdd.files import read_json
@@ -30,7 +31,9 @@ def params(seed=0, cpu_threads=1, **changes):
         "resolution": SIDE,
         "train_crops": 50,
         "held_out_crops": 7,
+        "crop": "random",
         "crop_side": (0.3, 0.9),
+        "enlarge": False,
         "min_contrast": 0.04,
         "max_bad_fraction": 0.0,
     }
@@ -85,7 +88,7 @@ def test_photographs_become_balanced_and_mixed_crops(root):
 def test_the_same_input_gives_the_same_bytes(root, monkeypatch):
     run_stage(params(), "prepare", root)
     first = whole_folder(root)
-    monkeypatch.setattr(prepare, "JOB_BYTES", 3 * 3 * SIDE**2)  # several jobs a photograph
+    monkeypatch.setattr(splitting, "JOB_BYTES", 3 * 3 * SIDE**2)  # several jobs a photograph
     run_stage(params(cpu_threads=4), "prepare", root)
     assert whole_folder(root) == first
     run_stage(params(seed=1), "prepare", root)
@@ -119,6 +122,33 @@ def test_bad_photographs_are_named_and_made_up_for(root):
     assert (result["unreadable"], result["too_small"]) == (2, 1)
     counts = np.unique(of_photograph(root, "train"), return_counts=True)[1]
     assert counts.sum() == 50 and counts.max() - counts.min() <= 1
+
+
+def test_centre_crops_are_one_of_each_photograph_that_can_be_read(root, capsys):
+    """Whatever is refused makes the held-out split smaller; training has random crops."""
+    (root / "test").mkdir()
+    for k in range(5):
+        size = (SIDE - 2, 11) if k == 3 else (20 + k, 30)
+        Image.new("RGB", size, (0, 0, 20 * k)).save(root / "test" / f"{k}.png")
+    (root / "test" / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (root / "test" / "notes.txt").write_text("no image")
+    whole = {"crop": "adm", "train_crops": None, "held_out_crops": None, "held_out": "test"}
+    result = run_stage(params(**whole, enlarge=True, max_bad_fraction=0.5), "prepare", root)
+    assert (result["train_crops"], result["held_out_crops"]) == (10, 5)
+    assert sorted(of_photograph(root, "held_out")) == [0, 1, 2, 3, 4]
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert "1 of 16 photographs (6.2%): 1 unreadable" in told and "(.txt 1): 'notes.txt'" in told
+    result = run_stage(params(**whole, enlarge=False, max_bad_fraction=0.5), "prepare", root)
+    assert sorted(of_photograph(root, "held_out")) == [0, 1, 2, 4]
+    assert "1 smaller than data.resolution 8 (data.enlarge: true" in capsys.readouterr().err
+    fewer = whole | {"held_out_crops": 3}
+    run_stage(params(**fewer, max_bad_fraction=0.5), "prepare", root)
+    assert len(set(of_photograph(root, "held_out"))) == 3
+
+
+def test_nothing_left_out_is_no_word(root, capsys):
+    run_stage(params(), "prepare", root)
+    assert "left out" not in capsys.readouterr().err
 
 
 def test_fewer_crops_than_photographs_replace_the_bad_ones_too(root):

@@ -63,7 +63,7 @@ def expected(params):
         yield from (path, layout.timing(path), layout.samples(path))
     yield from map(layout.pyramid, evaluations)
     yield from jobs.wanted_receipts(params)
-    yield from map(layout.code, stages.STAGES)
+    yield from map(layout.code, (*stages.STAGES, "photographs"))
     yield from map(layout.provenance, artefacts(tables))
     for name in layout.REPORTS:
         yield from layout.report(name)

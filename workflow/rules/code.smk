@@ -1,9 +1,9 @@
 rule code:
-    """Digests of the code of every stage: what DVC depends on; rules have them as a param."""
+    """Digests of code and photographs: what DVC depends on; rules have them as a param."""
     input:
         sorted(str(path) for path in PACKAGE.rglob("*.py")),
     output:
-        [layout.code(stage) for stage in CODE],
+        [layout.code(name) for name in (*CODE, "photographs")],
     log:
         "logs/code/code.log",
     benchmark:
@@ -13,7 +13,8 @@ rule code:
         runtime="10m",
     params:
         *[f"code of {stage}: {digest}" for stage, digest in CODE.items()],
+        lambda wildcards: photographs(),
     message:
-        "Writing digests of the code"
+        "Writing digests of code and photographs"
     shell:
         "msdd code 2>&1 | tee -i {log}"

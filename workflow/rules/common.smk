@@ -2,8 +2,10 @@
 
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
+from msdd.data import digests
 from msdd.errors import MsddError
 from msdd.params import sections
 from msdd.params.load import load
@@ -50,6 +52,12 @@ def param(key):
         return f"{named}: {stages.lookup(RAW, named)}"
 
     return told
+
+
+@cache
+def photographs():
+    """The photographs as a param; read only where `prepare` or `code` may have to run."""
+    return f"photographs: {digests.of_photographs(PARAMS.data)}"
 
 
 def scales_of(wildcards):

@@ -19,6 +19,7 @@ rule prepare:
         runtime="2h",
     params:
         *tracked_by("prepare"),
+        lambda wildcards: photographs(),
     message:
         "Preparing crops"
     shell:

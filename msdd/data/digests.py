@@ -1,0 +1,166 @@
+"""Digests of photographs, by which both engines see that one was changed, added or deleted."""
+
+import csv
+import hashlib
+import os
+import sqlite3
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+from msdd.data.photographs import Photograph, splits
+from msdd.errors import MsddError
+from msdd.files import digest
+from msdd.params.sections import Data
+from msdd.pipeline import layout
+from msdd.pipeline.checkout import original
+from msdd.pipeline.progress import Progress
+
+READERS = 8  # threads that read files
+SETTLED = 2.0  # seconds after which a change of a file also changes its time, on any file system
+WORTH = 64 * 2**20  # bytes from which on digests are kept; fewer are read faster than looked up
+MANY = 1000  # files from which on their reading is shown
+
+Row = tuple[str, str, str]  # split, name, SHA-256
+
+
+def of_photographs(data: Data, root: Path = Path(".")) -> str:
+    """One digest of all photographs, with their names and their sides of the split.
+
+    Where they cannot be listed, the digest of those that are prepared, or the reason if none are:
+    results can be used without the photographs.
+    """
+    try:
+        return of_rows(present(data, root))
+    except MsddError as error:
+        recorded = list(prepared(root))
+        if not recorded:
+            return str(error)
+        print(f"msdd: {error}; what is prepared stands", file=sys.stderr)
+        return of_rows(recorded)
+
+
+def of_rows(rows: Iterable[Row]) -> str:
+    sha = hashlib.sha256()
+    for row in sorted(rows):
+        sha.update("\0".join((*row, "\n")).encode())
+    return sha.hexdigest()
+
+
+def present(data: Data, root: Path = Path(".")) -> list[Row]:
+    """The photographs that are there now; raises MsddError where they cannot be listed."""
+    there = [(name, one) for name, split in splits(data, root).items() for one in split]
+    digests = of_files([one.path for _, one in there], root)
+    pairs = zip(there, digests, strict=True)
+    return [(split, shown(one), sha256) for (split, one), sha256 in pairs]
+
+
+def prepared(root: Path = Path(".")) -> Iterator[Row]:
+    """The photographs that `data/prepared` was made from; none if it is not there."""
+    path = root / layout.prepared() / "photographs.csv"
+    if path.exists():
+        with open(path, encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                yield row["split"], row["name"], row["sha256"]
+
+
+def shown(photograph: Photograph) -> str:
+    """Its name, with escapes in place of bytes that are no UTF-8."""
+    return photograph.name.encode(errors="backslashreplace").decode()
+
+
+def changes(data: Data, root: Path = Path(".")) -> str:
+    """What has become of the photographs since they were prepared, in a few words."""
+    try:
+        now = {row[:2]: row[2] for row in present(data, root)}
+    except MsddError as error:
+        return f"gone: {error}"
+    then = {row[:2]: row[2] for row in prepared(root)}
+    changed = [key for key in then.keys() & now.keys() if then[key] != now[key]]
+    kinds = {
+        "changed": changed,
+        "added": now.keys() - then.keys(),
+        "gone": then.keys() - now.keys(),
+    }
+    told = [f"{len(keys)} {kind} ({min(keys)[1]})" for kind, keys in kinds.items() if keys]
+    since = f"changed since: {', '.join(told)}" if told else "unchanged"
+    return f"{of_rows(prepared(root))[:12]}  {len(then)} files, {since}"
+
+
+def of_files(paths: Sequence[Path], root: Path = Path(".")) -> list[str]:
+    """SHA-256 of each file, `unreadable` for one that cannot be read.
+
+    Of a large set, a file is read again when its size or one of its times has changed since. Its
+    digests are kept in `.photographs.sqlite` below `root`, or nowhere if that cannot be written.
+    """
+    states = [_state(path) for path in paths]
+    if sum(int(state.split()[0]) for state in states if state) < WORTH:
+        return list(_read(paths))
+    try:
+        with closing(_open(original(root) / ".photographs.sqlite")) as known, known:
+            return _looked_up(paths, states, known)
+    except sqlite3.Error:  # a disk that is full or read-only costs only time
+        return list(_read(paths))
+
+
+def _state(path: Path) -> str:
+    """What changes when a file is written or replaced; the time of its inode cannot be set back."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return ""
+    return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    known = sqlite3.connect(path, timeout=10)
+    known.execute("CREATE TABLE IF NOT EXISTS digests (path BLOB PRIMARY KEY, state, sha256)")
+    return known
+
+
+def _looked_up(
+    paths: Sequence[Path], states: Sequence[str], known: sqlite3.Connection
+) -> list[str]:
+    keys = [os.fsencode(path.absolute()) for path in paths]
+    found = [_found(known, *pair) for pair in zip(keys, states, strict=True)]
+    missing = [i for i, sha256 in enumerate(found) if sha256 is None]
+    now = time.time_ns()
+    for i, sha256 in zip(missing, _read([paths[i] for i in missing]), strict=True):
+        found[i] = sha256
+        if sha256 != "unreadable" and _settled(states[i], now):
+            row = keys[i], states[i], sha256
+            known.execute("INSERT OR REPLACE INTO digests VALUES (?, ?, ?)", row)
+    return found
+
+
+def _found(known: sqlite3.Connection, key: bytes, state: str) -> str | None:
+    query = "SELECT sha256 FROM digests WHERE path = ? AND state = ?"
+    row = known.execute(query, (key, state)).fetchone()
+    return row and row[0]
+
+
+def _settled(state: str, now: int) -> bool:
+    """Whether a later change could not leave the state as it is."""
+    return bool(state) and max(map(int, state.split()[1:])) < now - SETTLED * 1e9
+
+
+def _read(paths: Sequence[Path]) -> Iterator[str]:
+    with ThreadPoolExecutor(READERS) as pool:
+        digests = pool.map(_digest, paths)
+        if len(paths) < MANY:
+            yield from digests
+            return
+        with Progress("photographs", len(paths), "files") as progress:
+            for done, sha256 in enumerate(digests, 1):
+                yield sha256
+                progress.update(done)
+
+
+def _digest(path: Path) -> str:
+    try:
+        return digest(path)
+    except OSError:
+        return "unreadable"

@@ -1,0 +1,65 @@
+"""One listing of folders: links are followed, and what cannot be entered is named."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from msdd.errors import MsddError
+from msdd.files import walk
+
+NOBODY = 65534  # root may enter everything
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """`a/1.x`, `a/.hidden`, `.git/2.x`, `elsewhere/b/3.x`; the working directory is its parent."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("in/a/1.x", "in/a/.hidden", "in/.git/2.x", "elsewhere/b/3.x"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    return Path("in")
+
+
+@pytest.fixture
+def as_nobody() -> Iterator[Callable]:
+    """Gives up the rights of root, if the tests run as root, until the end of the test."""
+    before = os.geteuid()
+    yield lambda: os.seteuid(NOBODY) if before == 0 else None
+    os.seteuid(before)
+
+
+def test_links_are_followed_and_each_folder_is_entered_once(folder):
+    (folder / "linked").symlink_to(Path("../elsewhere"))
+    (folder / "again").symlink_to(Path("../elsewhere/b"))
+    (folder / "a/up").symlink_to(Path(".."))
+    (folder / "0.x").symlink_to(Path("a/1.x"))
+    (folder / "gone.x").symlink_to(Path("nowhere.x"))  # whoever reads it says so
+    assert list(walk(folder)) == ["0.x", "a/1.x", "again/3.x", "gone.x"]
+    assert list(walk(folder.resolve())) == list(walk(f"{folder}/")) == list(walk(folder))
+    assert list(walk(Path("elsewhere"))) == ["b/3.x"]
+
+
+def test_names_are_sorted_as_a_whole(folder):
+    for name in ("a-b.x", "a.x"):
+        (folder / name).touch()
+    assert list(walk(folder)) == ["a-b.x", "a.x", "a/1.x"]
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444, 0o111])
+def test_a_folder_that_cannot_be_entered_is_named(folder, as_nobody, mode):
+    for opened in (folder.resolve().parent, folder):
+        opened.chmod(0o755)
+    (folder / "a").chmod(mode)
+    as_nobody()
+    with pytest.raises(MsddError, match="^in/a: cannot enter this folder: Permission denied"):
+        list(walk(folder))
+
+
+def test_a_folder_or_link_that_leads_nowhere_is_named(folder):
+    with pytest.raises(MsddError, match="^none: cannot enter this folder: No such file"):
+        list(walk("none"))
+    (folder / "b").symlink_to(Path("../unmounted"))
+    with pytest.raises(MsddError, match="^in/b is a link that leads nowhere"):
+        list(walk(folder))

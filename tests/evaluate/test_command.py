@@ -144,6 +144,16 @@ def measured(folders: Path, *more: str) -> int:
     return main(["evaluate", *sides, "--features", "efficientnet-lite0", *more])
 
 
+def test_the_output_says_which_kid_it_is(folders, tmp_path, capsys):
+    fid = "{ quantisation: round, features: efficientnet-lite0 }"
+    protocol, file = tmp_path / "p.yaml", tmp_path / "a.json"
+    protocol.write_text(f"p: {{ crop: adm, fid: {fid}, kid: true }}")
+    assert measured(folders, "--protocol", str(protocol), "--json", str(file)) == 0
+    assert "torch-fidelity's default and torchmetrics keep it" in capsys.readouterr().out
+    found = json.loads(file.read_text())["protocols"]["p"]["metrics"]["kd_efficientnet_lite0"]
+    assert found["estimate"] == "u-statistic"
+
+
 def test_state_and_pictures_that_cannot_be_kept_cost_no_figure(folders, tmp_path, capsys):
     plain, work = tmp_path / "plain.json", tmp_path / "work"
     assert run(folders, "--protocol", "msdd", "--json", str(plain)) == 0

@@ -1,5 +1,6 @@
 # make demo: from nothing to reports/. make ablation: all other comparisons as well. make ssdd: SSDD
-# and its cross with scales. make test: the test-suite. Each sets up .venv by itself.
+# and its cross with scales. make test: the test-suite. Each sets up .venv by itself. make test-newest:
+# the test-suite without the lock, in .venv-newest.
 # make repro, pull, push: the same pipeline by DVC, and its results from and to a remote. make commit:
 # what Snakemake has made is done for DVC.
 # make table1-speed: all systems at published size, in one run; on a CPU an hour. SYSTEMS="student
@@ -14,7 +15,7 @@ SYSTEMS ?= student teacher one-scale-teacher teacher-each-scale llamagen-16 tito
 PRECISION ?= fp32
 BATCHES ?= 1
 
-.PHONY: demo ablation ssdd table1-speed repro commit pull push known test lint setup clean
+.PHONY: demo ablation ssdd table1-speed repro commit pull push known test test-newest lint setup clean
 
 demo: setup
 	snakemake --cores all
@@ -68,6 +69,14 @@ known:
 test: setup
 	pytest --numprocesses auto --maxprocesses 4 --no-loadscope-reorder
 
+# The suite with the newest versions that pyproject.toml admits, in an environment of its own, made
+# anew each time: what will break when the lock moves. pip chooses for many minutes.
+test-newest:
+	$(PYTHON) -m venv --clear .venv-newest
+	.venv-newest/bin/python -m pip --disable-pip-version-check install -e ".[dev]"
+	.venv-newest/bin/python -m pip --disable-pip-version-check list --format=freeze > .venv-newest/versions.txt
+	PATH="$(CURDIR)/.venv-newest/bin:$$PATH" .venv-newest/bin/python -m pytest --numprocesses auto --maxprocesses 4 --no-loadscope-reorder
+
 lint: setup
 	ruff check .
 	ruff format --check .
@@ -88,5 +97,5 @@ setup: .venv/.ready
 # Only what is made again in minutes. Data, trained models and reports stay;
 # `git clean -fdX` removes these as well.
 clean:
-	rm -rf .venv build smoke msdd.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv .venv-newest build smoke msdd.egg-info .pytest_cache .ruff_cache
 	find msdd tests -name __pycache__ -prune -exec rm -rf {} +

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 
@@ -148,24 +149,26 @@ def evaluate(args: argparse.Namespace) -> None:
     device = distributed.device(args.device)
     team = distributed.join()
     try:
-        report = evaluate_named(args, protocols, other, device, team)
+        report, references = evaluate_named(args, protocols, other, device, team)
     except KeyboardInterrupt as stop:
         if args.work:  # which has kept what was measured
             raise
         raise KeyboardInterrupt("nothing is kept; with --work DIR it would go on") from stop
     if team.rank == 0:
-        publish(report, args)
-    if team.rank == 0 and other:
-        print(compare.comparison(report, other))
+        publish(report, references, args, other)
 
 
 def check_paths(args: argparse.Namespace) -> None:
     """MsddError for what could be told only after the measurement."""
+    from msdd.files import check_place
+
     for option in ("json", "export_reference"):
-        if (path := getattr(args, option)) and path.is_dir():
-            raise MsddError(f"--{option.replace('_', '-')} {path} is a folder; name a file")
+        if path := getattr(args, option):
+            check_place(path, f"--{option.replace('_', '-')}")
     if args.work and args.work.exists() and not args.work.is_dir():
         raise MsddError(f"--work {args.work} is a file; name a folder")
+    if args.work:
+        check_place(args.work / "state", "--work")
 
 
 def choose_protocols(args: argparse.Namespace) -> dict:
@@ -189,8 +192,11 @@ def with_features(protocols: dict, features: str) -> dict:
     return {name: p for name, p in changed.items() if p.measures}
 
 
-def evaluate_named(args: argparse.Namespace, protocols: dict, other, device, team) -> dict:
-    """The report; complete in the first process, where it is compared with `other` beforehand."""
+def evaluate_named(
+    args: argparse.Namespace, protocols: dict, other, device, team
+) -> tuple[dict, list]:
+    """The report and the originals' statistics; complete in the first process, where it is compared
+    with `other` beforehand."""
     from msdd.evaluate import compare, reference_statistics, report
 
     evaluation = evaluation_of(args, protocols, device)
@@ -200,14 +206,12 @@ def evaluate_named(args: argparse.Namespace, protocols: dict, other, device, tea
         work=args.work,
         pictures=args.work is not None,
         reference=args.reference,
-        export=args.export_reference,
     )
     reference_statistics.check_options(evaluation.protocols, args.reference, args.export_reference)
     document = {} if team.rank else report.opening(evaluation, settings) | origin()
     if other and team.rank == 0:
         compare.check(document, other)
-    report.measure_passes(evaluation, document, settings, team)
-    return document
+    return document, report.measure_passes(evaluation, document, settings, team)
 
 
 def origin() -> dict:
@@ -232,11 +236,18 @@ def evaluation_of(args: argparse.Namespace, protocols: dict, device):
     return passes.of_tokenizer(subject, args.images, protocols, device)
 
 
-def publish(report: dict, args: argparse.Namespace) -> None:
-    """Print the table, write the JSON file."""
-    from msdd.evaluate.text import notes, table
+def publish(report: dict, references: list, args: argparse.Namespace, other) -> None:
+    """Write the files that were asked for, then show the metrics, also where a file failed."""
+    from msdd.evaluate import compare, reference_statistics, text
     from msdd.files import write_json
 
-    print(table(report), *notes(report), sep="\n")
-    if args.json:
-        write_json(args.json, report)
+    try:
+        with ExitStack() as files:  # each is tried, whatever becomes of the others
+            if args.export_reference:
+                files.callback(reference_statistics.write, args.export_reference, *references)
+            if args.json:
+                files.callback(write_json, args.json, report)
+    finally:
+        print(text.table(report), *text.notes(report), sep="\n")
+        if other:
+            print(compare.comparison(report, other))

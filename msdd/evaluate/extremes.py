@@ -13,7 +13,7 @@ from msdd.data.pixels import to_uint8
 from msdd.evaluate.accumulator import Accumulator
 from msdd.evaluate.passes import Pass
 from msdd.evaluate.sources import Batch, Source, split
-from msdd.files import atomic
+from msdd.files import atomic, unwritten
 from msdd.metrics.intervals import psnr
 from msdd.pipeline.progress import Progress
 
@@ -45,12 +45,13 @@ def save(part: Pass, accumulator: Accumulator, batch: int, folder: Path) -> None
     if all(path.is_file() for path in files.values()):
         return
     wanted = sorted(set(places(accumulator).values()))
-    for i, originals, made in reconstruct_again(part.source, wanted, batch, label):
-        made = made if made.dtype == torch.uint8 else to_uint8(made)
-        both = torch.cat([originals.cpu(), made.cpu()], 2).permute(1, 2, 0).numpy()
-        for word in (word for word, place in places(accumulator).items() if place == i):
-            with atomic(files[word]) as temporary:
-                Image.fromarray(both).save(temporary, "PNG")
+    with unwritten(f"{label} are missing"):
+        for i, originals, made in reconstruct_again(part.source, wanted, batch, label):
+            made = made if made.dtype == torch.uint8 else to_uint8(made)
+            both = torch.cat([originals.cpu(), made.cpu()], 2).permute(1, 2, 0).numpy()
+            for word in (word for word, place in places(accumulator).items() if place == i):
+                with atomic(files[word]) as temporary:
+                    Image.fromarray(both).save(temporary, "PNG")
 
 
 def reconstruct_again(

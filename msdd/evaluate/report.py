@@ -30,7 +30,7 @@ from msdd.evaluate.passes import Evaluation, Pass
 from msdd.evaluate.protocols import Protocol
 from msdd.evaluate.reference_statistics import Reference
 from msdd.evaluate.sources import named_paths
-from msdd.evaluate.summary import jsonable, metrics, per_image, without_kid
+from msdd.evaluate.summary import is_undefined, jsonable, metrics, per_image, without_kid
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,6 @@ class Settings:
     cache:     whether statistics of the originals are taken from earlier runs and kept for later
                ones. What the pipeline makes depends on declared inputs alone, so there they are not
     reference: .npz file of statistics to compare with instead of the originals
-    export:    .npz file to write those of the originals to
     """
 
     batch: int
@@ -51,7 +50,6 @@ class Settings:
     pictures: bool = False
     cache: bool = True
     reference: Path | None = None
-    export: Path | None = None
 
 
 def opening(evaluation: Evaluation, settings: Settings) -> dict[str, object]:
@@ -82,8 +80,12 @@ def entry_of(protocol: Protocol, part: Pass) -> dict[str, object]:
 
 def measure_passes(
     evaluation: Evaluation, report: dict[str, object], settings: Settings, team: Team
-) -> None:
-    """Measure every pass; in the first process, complete the `report` that `opening` began."""
+) -> list[Reference]:
+    """Measure every pass; in the first process, complete the `report` that `opening` began.
+
+    Returns the originals' statistics as far as they stand by themselves, which
+    `statistics.write` exports; none in other processes.
+    """
     given = {} if team.rank else read_references(evaluation, settings.reference)
     networks, known = Networks(evaluation.protocols, settings.device), {}
     if team.rank == 0:
@@ -94,8 +96,7 @@ def measure_passes(
         if team.rank == 0:
             add(report, part, accumulator, references)
             known |= references
-    if settings.export and team.rank == 0:
-        statistics.write(settings.export, *known.values())
+    return list(known.values())
 
 
 def read_references(
@@ -168,10 +169,20 @@ def add(
 ) -> None:
     """To a report what a pass has measured."""
     for name, protocol in part.protocols.items():
-        report["protocols"][name] |= measured_entry(protocol, accumulator, references)
+        report["protocols"][name] |= (entry := measured_entry(protocol, accumulator, references))
+        report["missing"] |= pop_undefined(entry)
         if reason := without_kid(protocol, accumulator, references):
             report["missing"]["kid"] = reason
     report["extremes"][part.name] = extremes.describe(accumulator, part.source.names)
+
+
+def pop_undefined(entry: dict[str, dict]) -> dict[str, str]:
+    """Take metrics without a value out of an entry, which infinite ones have; the reasons."""
+    undefined = [name for name, value in entry["metrics"].items() if is_undefined(value)]
+    for name in undefined:
+        del entry["metrics"][name]
+        entry["per_image"].pop(name, None)
+    return dict.fromkeys(undefined, "it is not a number (NaN) on these images")
 
 
 def measured_entry(

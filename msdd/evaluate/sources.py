@@ -11,7 +11,13 @@ from PIL import Image
 from torch import Tensor
 
 from msdd.data.centre_crops import CROPS
-from msdd.data.image_folder import at_least_two, images_digest, read_ahead, stack
+from msdd.data.image_folder import (
+    at_least_two,
+    composed_form,
+    images_digest,
+    read_ahead,
+    stack,
+)
 from msdd.data.photographs import read_photograph
 from msdd.data.pixels import check_finite, from_uint8, to_uint8
 from msdd.data.shards import Crops
@@ -246,9 +252,25 @@ def stamp(path: Path) -> tuple[str, int, int]:
 def check_same(a: dict[str, Path], b: dict[str, Path], folder_a: Path, folder_b: Path) -> None:
     for here, there, folder in ((a, b, folder_b), (b, a, folder_a)):
         if missing := sorted(here.keys() - there.keys()):
+            check_forms(a, b, folder_b)
+            check_forms(b, a, folder_a)
             raise MsddError(
                 f"{folder} has no image named like {here[missing[0]]}, and {len(missing)} of "
                 f"{len(here)} are missing in all: names must agree but for their endings"
+            )
+
+
+def check_forms(side: dict[str, Path], other: dict[str, Path], folder: Path) -> None:
+    """MsddError where two images of a side could be the partner of one image of the other's folder,
+    because only their form of Unicode tells their names apart."""
+    seen: dict[str, str] = {}
+    for name in side:
+        twin = seen.setdefault(composed_form(name), name)
+        if twin != name and not {twin, name} <= other.keys():
+            raise MsddError(
+                f"{side[twin].parent} holds {ascii(side[twin].name)} and {ascii(side[name].name)}, "
+                "names that only the form of Unicode tells apart (composed, NFC, and decomposed, "
+                f"NFD), and {folder} has not both: rename one of the two"
             )
 
 

@@ -17,16 +17,16 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import safe_open
+from safetensors.torch import load
 from safetensors.torch import save as serialise
 from torch import Tensor
 
 from msdd.data.centre_crops import CROPS
-from msdd.data.image_folder import by_stem, read_ahead, stack
+from msdd.data.image_folder import by_stem, composed_form, read_ahead, stack
 from msdd.data.photographs import read_photograph
 from msdd.data.pixels import check_finite, from_uint8, to_uint8
 from msdd.errors import MsddError
-from msdd.files import atomic
+from msdd.files import atomic, text_of
 from msdd.pipeline.progress import Progress
 from msdd.seeds import seed_of
 from msdd.tokenizers.tokenizer import Tokenizer
@@ -172,8 +172,8 @@ class Latents:
     def read(self, path: Path) -> Tensor:
         """The latents in a file. MsddError if they are not for this tokenizer."""
         try:
-            with safe_open(path, "pt") as file:
-                latents, about = file.get_tensor("latents"), unpack(file.metadata())
+            latents, written = deserialise(path.read_bytes())
+            about = unpack(written)
         except Exception as error:  # no such key, no such file, damaged
             raise MsddError(f"{path}: cannot be read as latents ({error})") from error
         if not self.fit(latents):
@@ -200,6 +200,16 @@ class Latents:
         )
 
 
+def deserialise(file: bytes) -> tuple[Tensor, dict[str, str]]:
+    """The latents in a file of safetensors, and its metadata.
+
+    From its bytes: by a name, safetensors 0.8.0 opens no file whose name is not UTF-8.
+    """
+    size = int.from_bytes(file[:8], "little")  # of the header, which is JSON
+    latents = load(file)["latents"]
+    return latents, json.loads(file[8 : 8 + size]).get("__metadata__", {})
+
+
 def runs_of_one_shape(names: Sequence[str], latents: Sequence[Tensor]) -> Iterator[Iterator]:
     """Pairs of name and latents, in runs of one shape: they may be of images of several sizes."""
     pairs = zip(names, latents, strict=True)
@@ -207,8 +217,9 @@ def runs_of_one_shape(names: Sequence[str], latents: Sequence[Tensor]) -> Iterat
 
 
 def ids(names: Sequence[str]) -> list[int]:
-    """What the noise of images depends on: their names, not on their neighbours."""
-    return [seed_of("image", name) for name in names]
+    """What the noise of images depends on: their names, in any form of Unicode, not on their
+    neighbours."""
+    return [seed_of("image", composed_form(text_of(name))) for name in names]
 
 
 def save_image(target: Path, name: str, image: Tensor) -> None:

@@ -159,6 +159,8 @@ class _Delivery:
         for event in new:
             if "file" in event:
                 self._file(run, event["file"])
+            for name, value in event.get("tags", {}).items():
+                self.client.set_tag(run, name, value)
         changes = [event for event in new if "status" in event]
         if changes:
             self._status(run, changes[-1])

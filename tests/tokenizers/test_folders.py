@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -273,3 +274,27 @@ def test_files_appear_whole(any_size, images, tmp_path, monkeypatch):
     monkeypatch.undo()
     folders.reconstruct(*given)
     assert len(files(tmp_path / "out")) == 5
+
+
+def test_any_name_that_the_file_system_takes_goes_there_and_back(images, model, tmp_path, capsys):
+    """Bytes that are not UTF-8, which safetensors 0.8.0 does not open; and one that has no room for
+    the ending of latents, which costs no other image."""
+    os.rename(images / "a.png", os.fsencode(images) + b"/caf\xe9.png")
+    long = "m" * 251
+    (images / "b.jpg").rename(images / f"{long}.jpg")
+    options = ["--tokenizer", model, "--batch", 2]
+    latents, back, both = (tmp_path / name for name in ("z", "back", "both"))
+    assert run("encode", images, latents, *options) == 1
+    told = capsys.readouterr().err
+    assert f"{long}.safetensors: File name too long" in told
+    assert "1 of 5 files were left out" in told
+    assert run("decode", latents, back, *options) == run("reconstruct", images, both, *options) == 0
+    assert f"{long}.png" in files(both) and len(files(both)) == 5 and len(files(back)) == 4
+    for name in files(back):
+        assert (back / name).read_bytes() == (both / name).read_bytes()
+
+
+def test_noise_does_not_depend_on_the_form_of_a_name():
+    """macOS decomposes what other systems compose."""
+    (composed, decomposed), other = folders.ids(["M\xfcller", "Mu\u0308ller"]), folders.ids(["M"])
+    assert composed == decomposed != other[0]

@@ -262,6 +262,15 @@ def test_stage_imports_no_mlflow_and_does_not_wait(root):
     assert "INFO" not in log.read_text()
 
 
+def test_infinity_is_a_tag_because_mlflow_stores_another_number(root, client):
+    with Run(root, "msdd", "evaluate", PARAMS) as run:
+        run.log(0, {"psnr": np.inf, "ssim/psnr": -np.inf, "ssim": 1.0})
+    deliver(root)
+    (stored,) = runs(client, stage="evaluate")
+    assert (stored.data.tags["psnr"], stored.data.tags["ssim/psnr"]) == ("∞", "-∞")
+    assert stored.data.metrics["ssim"] == 1 and "psnr" not in stored.data.metrics
+
+
 def test_off_writes_nothing(root, monkeypatch):
     monkeypatch.setenv("MSDD_TRACKING", "off")
     train(root, (0, 64))

@@ -1,5 +1,6 @@
 """The stage `speed`: table and figure of what `throughput` has timed."""
 
+import math
 from itertools import cycle
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def _decoding(document: dict, system: dict, row: dict | None) -> dict:
     cost, memory = system["flops"]["decode"], row["memory_bytes"]
     ceiling = document["ceilings"][row["precision"]]
     speed_up = row["images_per_second"] / reference["images_per_second"]
-    by_flops = first["flops"]["decode"] / cost
+    by_flops = first["flops"]["decode"] / cost if cost else math.inf  # what counts none has no sums
     return {
         "images_per_second": row["images_per_second"],
         "images_per_second_low": row["batch"] / row["seconds_high"],

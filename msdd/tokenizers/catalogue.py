@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from msdd.errors import MsddError
 from msdd.files import digest, read_json
+from msdd.tokenizers import user_code
 from msdd.tokenizers.systems import COSMOS, SYSTEMS, System
 from msdd.weights import hub
 
@@ -36,8 +37,8 @@ def tokenizer(
 ) -> "Tokenizer":
     """A tokenizer in float32, frozen, in eval mode; its `files` are the weights' digests.
 
-    name:       a row of `SYSTEMS`, a model folder of this project (`runs/<model>/<student>`), or a
-                folder of diffusers with an AutoencoderKL.
+    name:       a row of `SYSTEMS`, a model folder of this project (`runs/<model>/<student>`), a
+                folder of diffusers with an AutoencoderKL, or `module:object` (`own.Own`).
     checkpoint: of a system: its file, or `hf://owner/repository/file`. What was put on this machine
                 before (`hub.find_local`) needs no naming.
     steps, guidance, jump: of the decode, other than published; a model folder makes one unguided
@@ -53,6 +54,8 @@ def tokenizer(
         if checkpoint is not None:
             raise MsddError(f"{name} is a folder with weights of its own; it takes no checkpoint")
         return of_folder(Path(name), device, settings)
+    if user_code.is_object(str(name)):
+        return of_object(str(name), checkpoint, device, settings)
     system = find(str(name))
     files = (
         hub.locate(checkpoint, system.files) if checkpoint else required_files(str(name), system)
@@ -89,6 +92,10 @@ def find(name: str) -> System:
         return SYSTEMS[name]
     near = get_close_matches(name.lower(), SYSTEMS)
     more = f"; did you mean {' or '.join(near)}?" if near else "; `msdd tokenizers` lists them"
+    if name.startswith(hub.PREFIX):
+        more = f"; it is a checkpoint: name its system too, as in NAME with --checkpoint {name}"
+    elif name.endswith(".py"):
+        more = f"; name a function in that file: {name}:FUNCTION"
     raise MsddError(f"'{name}' is no system and no model folder{more}")
 
 
@@ -164,6 +171,17 @@ def hint_of_origin(asked: System, state: Mapping[str, "torch.Tensor"]) -> str:
     return ""
 
 
+def of_object(
+    name: str, checkpoint: str | Path | None, device: "str | torch.device", settings: dict
+) -> "Tokenizer":
+    """A function or an object of the user's; it is opened as it is."""
+    if unheard := [*settings, *(["checkpoint"] if checkpoint else [])]:
+        raise MsddError(f"--{unheard[0]} means nothing to {name}; leave it out")
+    from msdd.tokenizers.own import open_own
+
+    return open_own(name, device)
+
+
 def of_folder(folder: Path, device: "str | torch.device", settings: dict) -> "Tokenizer":
     """The tokenizer in a model folder, ours or one of diffusers."""
     config = folder / "config.json"
@@ -173,7 +191,11 @@ def of_folder(folder: Path, device: "str | torch.device", settings: dict) -> "To
 
         present = [folder / name for name in DIFFUSERS_FILES if (folder / name).exists()]
         file = present[0] if present else folder / DIFFUSERS_FILES[0]
-        made = with_settings(klvae.load(klvae.config_of(folder), official.read(file)), settings)
+        state = official.read(file)
+        try:
+            made = with_settings(klvae.load(klvae.config_of(folder), state), settings)
+        except MsddError as error:
+            raise naming(folder, error) from error
         return finish(made, [file], device)
     from msdd.tokenizers import msdd
     from msdd.weights import model_folder
@@ -183,9 +205,13 @@ def of_folder(folder: Path, device: "str | torch.device", settings: dict) -> "To
         raise MsddError(f"{folder} holds a student: it makes one unguided step a scale")
     try:
         made = msdd.load(folder, **settings)
-    except ValueError as error:
-        raise MsddError(f"{folder}: {error}") from error
+    except (ValueError, MsddError) as error:
+        raise naming(folder, error) from error
     return finish(made, [folder / "model.safetensors"], device)
+
+
+def naming(folder: Path, error: Exception) -> MsddError:
+    return MsddError(str(error) if str(folder) in str(error) else f"{folder}: {error}")
 
 
 def with_settings(made: "Tokenizer", settings: dict) -> "Tokenizer":

@@ -23,9 +23,9 @@ class Own(Tokenizer):
     """What `module:object` names: a function from images to images, both (B, 3, H, W) in [-1, 1];
     or an object with `encode` and `decode`, of which `reconstruct` is the one after the other.
 
-    A torch module is moved to the device and set to eval mode. A module that can be called is, even
-    if it has `encode` and `decode` as well. Whatever the user's code raises or returns in a wrong
-    form is an MsddError of one line.
+    Torch modules, the object itself or among its attributes, are moved to the device and set to
+    eval mode. An object that can be called is, even if it has `encode` and `decode` as well.
+    Whatever the user's code raises or returns in a wrong form is an MsddError of one line.
     """
 
     multiple = 1
@@ -33,8 +33,7 @@ class Own(Tokenizer):
     def __init__(self, name: str, thing: object, device: torch.device) -> None:
         super().__init__()
         check_kind(name, thing)
-        if isinstance(thing, nn.Module):
-            thing = thing.to(device).eval().requires_grad_(False)
+        self.networks = nn.ModuleList(networks_of(thing)).to(device).eval()
         self.name, self.on, self.thing = name, device, thing
         side = getattr(thing, "resolution", None)
         self.resolution = side if isinstance(side, int) and side > 0 else RESOLUTION
@@ -116,7 +115,7 @@ class Own(Tokenizer):
         return made if made.dtype == torch.uint8 else made.float()
 
     def describe(self) -> Description:
-        """With the weights of a torch module; those of any other code are not seen."""
+        """With the weights of `networks`; those of any other code are not seen."""
         black = -torch.ones(1, 3, self.resolution, self.resolution, device=self.on)
         latents, size = self.encode(black)[0], self.size()
         channels = latents.shape[0] if latents.ndim == 3 else latents.shape[-1]
@@ -144,6 +143,11 @@ def check_kind(name: str, thing: object) -> None:
             f"--tokenizer {name} is no function of images and has no encode and decode, but is of "
             f"type {type(thing).__name__}"
         )
+
+
+def networks_of(thing: object) -> list[nn.Module]:
+    parts = [thing, *getattr(thing, "__dict__", {}).values()]
+    return [part for part in parts if isinstance(part, nn.Module)]
 
 
 HALVES = ("encode", "decode")
@@ -190,12 +194,13 @@ def warn_of_range(name: str, images: Tensor, made: Tensor) -> None:
         if made.max() <= 1 and images.max() > 0:
             warn(f"{name} seems to return values in [0, 1] as uint8, where 0 to 255 are expected")
         return
-    others = {"[0, 1]": 2 * made - 1, "[0, 255]": made / 127.5 - 1}
+    far = (made.abs() > FAR).any()
+    others = {"[0, 1]": 2 * made - 1} | ({"[0, 255]": made / 127.5 - 1} if far else {})
     errors = {scale: mean_square(other, images) for scale, other in others.items()}
     best = min(errors, key=errors.get)
     if errors[best] * CLEARLY < mean_square(made, images):
         warn(f"{name} seems to return values in {best}, where [-1, 1] are expected")
-    elif (made.abs() > FAR).any():
+    elif far:
         warn(f"{name} makes values far outside [-1, 1], the range that is expected: cut off")
 
 

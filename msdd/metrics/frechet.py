@@ -138,8 +138,8 @@ def once(key: tuple[bytes, ...], compute: Callable[[], Tensor]) -> Tensor:
     """A result of this process that is still kept; else it is computed, and the oldest goes."""
     if key not in kept:
         result = compute()
-        for oldest in list(kept)[: len(kept) + 1 - KEPT]:
-            del kept[oldest]
+        if len(kept) == KEPT:
+            del kept[next(iter(kept))]
         kept[key] = result
     return kept[key]
 

@@ -76,10 +76,7 @@ class Own(Tokenizer):
 
     def half(self, which: str) -> Callable[[object], object]:
         if not callable(getattr(self.thing, which, None)):
-            raise MsddError(
-                f"--tokenizer {self.name} has no {which}; name an object that has both encode and "
-                "decode"
-            )
+            raise without(self.name, which)
         return getattr(self.thing, which)
 
     def run(self, function: Callable[[object], object], given: object) -> object:
@@ -138,11 +135,21 @@ def check_kind(name: str, thing: object) -> None:
             f"--tokenizer {name} is a class; make an instance in that file, as in `tokenizer = "
             f"{attribute}()`, and name it: {module}:tokenizer"
         )
-    if not is_called(thing) and not any(callable(getattr(thing, k, None)) for k in HALVES):
-        raise MsddError(
-            f"--tokenizer {name} is no function of images and has no encode and decode, but is of "
-            f"type {type(thing).__name__}"
-        )
+    missing = [half for half in HALVES if not callable(getattr(thing, half, None))]
+    if is_called(thing) or not missing:
+        return
+    if missing == ["decode"] and not isinstance(thing, str):  # a text can be encoded
+        raise without(name, "decode")
+    raise MsddError(
+        f"--tokenizer {name} is no function of images and has no encode and decode, but is of type "
+        f"{type(thing).__name__}"
+    )
+
+
+def without(name: str, half: str) -> MsddError:
+    return MsddError(
+        f"--tokenizer {name} has no {half}; name an object that has both encode and decode"
+    )
 
 
 def networks_of(thing: object) -> list[nn.Module]:

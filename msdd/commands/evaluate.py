@@ -45,8 +45,8 @@ def add_what(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--tokenizer",
         metavar="NAME",
-        help="of `msdd tokenizers`, a model folder, or module:callable from images to images, both "
-        "(B, 3, H, W) in [-1, 1]",
+        help="of `msdd tokenizers`; a model folder; or module:object or file.py:object, a function "
+        "from images to images, both (B, 3, H, W) in [-1, 1], or what has encode and decode",
     )
     group.add_argument(
         "--images", type=Path, metavar="DIR", help="photographs of any size, which are cropped"
@@ -103,7 +103,12 @@ def add_how(group: argparse._ArgumentGroup) -> None:
         help="keep the state here, to go on after an interruption, and pictures of the worst, the "
         "median and the best image",
     )
-    group.add_argument("--batch", type=positive, default=64, metavar="N", help="default: 64")
+    group.add_argument(
+        "--batch",
+        type=positive,
+        metavar="N",
+        help="images at once; default: 64 up to 256 px, fewer of larger images: 16 of 512 px",
+    )
     group.add_argument("--device", metavar="D", help="default: a GPU if there is one")
 
 
@@ -128,9 +133,11 @@ def call(args: argparse.Namespace) -> None:
 
 def check_options(args: argparse.Namespace, kind: str) -> None:
     """MsddError for an option that this kind of evaluation would leave unheard."""
+    from msdd.tokenizers.user_code import is_object
+
     unheard = {"DECODE": (*OF_SYSTEMS, *OF_TOKENIZERS, *HOW), "--originals": OF_TOKENIZERS}
     unheard["--originals"] += OF_SYSTEMS
-    if args.tokenizer and ":" in args.tokenizer:
+    if args.tokenizer and is_object(args.tokenizer):
         unheard["--tokenizer"] = OF_SYSTEMS
     for name in unheard.get(kind.split()[0], ()):
         if getattr(args, name) != args.parser.get_default(name):
@@ -225,14 +232,16 @@ def origin() -> dict:
 def evaluation_of(args: argparse.Namespace, protocols: dict, device):
     from msdd.data import image_folder
     from msdd.evaluate import named, passes
+    from msdd.pipeline.progress import busy
 
     if args.originals:
         return passes.of_folders(args.originals, args.reconstructions, protocols)
     image_folder.at_least_two(args.images, "--images")  # before any weights are loaded
     decoding = named.Decoding(args.seed, args.precision, args.steps, args.guidance)
-    subject = named.open_subject(
-        args.tokenizer, args.checkpoint, device, decoding, args.resolution, args.run_code
-    )
+    with busy(f"opening {args.tokenizer}"):
+        subject = named.open_subject(
+            args.tokenizer, args.checkpoint, device, decoding, args.resolution, args.run_code
+        )
     return passes.of_tokenizer(subject, args.images, protocols, device)
 
 

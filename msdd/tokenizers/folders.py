@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from msdd.data.image_folder import by_stem, composed_form, read_ahead, stack
 from msdd.data.photographs import read_photograph
 from msdd.data.pixels import check_finite, from_uint8, to_uint8
 from msdd.errors import MsddError
-from msdd.files import atomic, text_of
+from msdd.files import atomic, text_of, walk
 from msdd.pipeline.progress import Progress
 from msdd.seeds import seed_of
 from msdd.tokenizers.tokenizer import Tokenizer
@@ -72,7 +72,7 @@ def encode(tokenizer: Tokenizer, source: Path, target: Path, cut: Cut, batch: in
 
 def decode(tokenizer: Tokenizer, source: Path, target: Path, seed: int, batch: int) -> None:
     """All latents below `source` to images at the same place below `target`, as PNG files."""
-    files = {stem(path, source): path for path in sorted(source.rglob(f"*{LATENTS}"))}
+    files = latent_files(source)
 
     def compute(names: Sequence[str], latents: Sequence[Tensor]) -> Iterator[Tensor]:
         for part in runs_of_one_shape(names, latents):
@@ -123,7 +123,7 @@ def through(label: str, files: dict[str, Path], target: Path, steps: Steps, batc
     read = attempt(lambda i: steps.read(files[names[i]]))
     save = attempt(steps.save)
     ranges = (range(len(names))[k : k + batch] for k in range(0, len(names), batch))
-    with Progress(label, len(names)) as progress:
+    with Progress(label, len(names)) as progress, progress.alive():
         for places, results in read_ahead(read, ranges):
             pairs = zip((names[i] for i in places), results, strict=True)
             if good := [pair for pair in pairs if not isinstance(pair[1], MsddError)]:
@@ -163,7 +163,8 @@ class Latents:
     """What latents a tokenizer takes, as it shows on a black image."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self.name, self.codes = type(tokenizer).__name__, tokenizer.codes
+        self.name = getattr(tokenizer, "name", type(tokenizer).__name__)
+        self.codes = tokenizer.codes
         self.weights, self.told = set(tokenizer.files.values()), False
         black = -torch.ones(1, 3, *[tokenizer.resolution] * 2)
         self.sample = tokenizer.encode(black)[0].cpu()
@@ -230,8 +231,10 @@ def save_image(target: Path, name: str, image: Tensor) -> None:
         Image.fromarray(pixels).save(temporary, "PNG")
 
 
-def stem(path: Path, folder: Path) -> str:
-    return PurePosixPath(path.relative_to(folder)).with_suffix("").as_posix()
+def latent_files(folder: Path) -> dict[str, Path]:
+    """Files of latents below a folder by their path below it without the ending."""
+    names = [name for name in walk(folder) if name.endswith(LATENTS)]
+    return {name.removesuffix(LATENTS): folder / name for name in names}
 
 
 def check_apart(source: Path, target: Path) -> None:

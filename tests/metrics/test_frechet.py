@@ -7,6 +7,7 @@ import torch
 
 from msdd.errors import MsddError
 from msdd.evaluate.reference_statistics import Reference
+from msdd.metrics import frechet
 from msdd.metrics.frechet import Moments, frechet_distance
 
 
@@ -128,3 +129,22 @@ def test_too_few_or_broken_features_are_refused():
     broken = Reference(torch.full((4,), torch.nan).double(), good.covariance)
     with pytest.raises(MsddError, match="NaN"):
         frechet_distance(good, broken)
+
+
+def test_a_covariance_is_factored_once(monkeypatch):
+    """Protocols that share a set share its eigenproblem, and the distance keeps its bits."""
+    real, made, other = (moments(features(30, 40, seed=seed)) for seed in (7, 8, 9))
+    fresh = frechet_distance(real, made)
+    frechet.kept.clear()
+    calls, factor = [], frechet.factor
+    monkeypatch.setattr(frechet, "factor", lambda c: calls.append(len(c)) or factor(c))
+    assert frechet_distance(real, made) == frechet_distance(real, made) == fresh
+    frechet_distance(real, other)
+    frechet_distance(Reference(real.mean + 1, real.covariance.clone()), other)
+    assert len(calls) == 3
+
+
+def test_few_results_are_kept():
+    for seed in range(frechet.KEPT + 2):
+        frechet_distance(moments(features(5, 4, seed=seed)), moments(features(5, 4, seed=99)))
+    assert len(frechet.kept) == frechet.KEPT

@@ -298,3 +298,19 @@ def test_noise_does_not_depend_on_the_form_of_a_name():
     """macOS decomposes what other systems compose."""
     (composed, decomposed), other = folders.ids(["M\xfcller", "Mu\u0308ller"]), folders.ids(["M"])
     assert composed == decomposed != other[0]
+
+
+def test_linked_folders_of_latents_are_decoded(images, model, tmp_path):
+    assert run("encode", images, tmp_path / "z", "--tokenizer", model) == 0
+    (tmp_path / "z/more").rename(tmp_path / "elsewhere")
+    (tmp_path / "z/more").symlink_to(tmp_path / "elsewhere")
+    assert run("decode", tmp_path / "z", tmp_path / "back", "--tokenizer", model) == 0
+    assert files(tmp_path / "back") == ["a.png", "b.png", "e.png", "more/c.png", "more/d.png"]
+
+
+def test_a_folder_of_latents_that_is_not_there_is_named(model, tmp_path, capsys):
+    (tmp_path / "z").mkdir()
+    (tmp_path / "z/unmounted").symlink_to(tmp_path / "nowhere")
+    for place, message in (("z", "z/unmounted is a link that leads"), ("y", "y: cannot enter")):
+        assert run("decode", tmp_path / place, tmp_path / "out", "--tokenizer", model) == 1
+        assert message in capsys.readouterr().err

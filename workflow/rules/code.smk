@@ -1,7 +1,7 @@
 rule code:
     """Digests of the code of every stage: what DVC depends on; rules have them as a param."""
     input:
-        sorted(str(path) for path in PACKAGE.rglob("*.py")),
+        sorted(map(from_here, PACKAGE.rglob("*.py"))),
     output:
         [layout.code(stage) for stage in CODE],
     log:

@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 from msdd.errors import MsddError
+from msdd.files import expand_user
 from msdd.pipeline import checkout
 
 COMMANDS = (  # files of msdd/commands, in the order of `msdd --help`
@@ -25,7 +26,7 @@ COMMANDS = (  # files of msdd/commands, in the order of `msdd --help`
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; errors a user can mend are one line each on stderr, with exit code 1."""
     checkout.run_own_code(arguments or sys.argv[1:])
-    args = parser().parse_args(arguments)
+    args = with_homes(parser().parse_args(arguments))
     try:
         args.call(args)
     except KeyboardInterrupt as stop:
@@ -42,6 +43,14 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"msdd: error: {line}", file=sys.stderr)
         return 1
     return 0
+
+
+def with_homes(args: argparse.Namespace) -> argparse.Namespace:
+    """The arguments with `~` in paths expanded, which a shell leaves in `--images=~/crops`."""
+    for name, value in vars(args).items():
+        if isinstance(value, Path):
+            setattr(args, name, expand_user(value))
+    return args
 
 
 def _message(error: Exception) -> str:

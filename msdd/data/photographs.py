@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from msdd.errors import MsddError
+from msdd.files import expand_user
 from msdd.params.sections import Data
 from msdd.pipeline.checkout import original
 from msdd.seeds import hash_of
@@ -86,7 +87,7 @@ def embedded_photograph(name: str) -> Photograph:
 
 def in_folder(root: Path, value: str | Path, option: str) -> list[Photograph]:
     """All images below a folder, sorted by relative path; hidden files and folders are left out."""
-    folder = Path(root, value).expanduser()
+    folder = expand_user(value, root)
     if not folder.is_dir():
         raise MsddError(f"{option}: there is no folder {value}")
     names = sorted(image_names(folder))
@@ -118,7 +119,7 @@ def check_apart(root: Path, data: Data) -> None:
     if data.photographs == "embedded":
         return
     train, held_out = (
-        Path(root, value).expanduser().resolve() for value in (data.photographs, data.held_out)
+        expand_user(value, root).resolve() for value in (data.photographs, data.held_out)
     )
     if train.is_relative_to(held_out) or held_out.is_relative_to(train):
         raise MsddError(

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from msdd.errors import MsddError
-from msdd.files import digest, read_json
+from msdd.files import digest, expand_user, read_json
 from msdd.tokenizers.systems import COSMOS, SYSTEMS, System
 from msdd.weights import hub
 
@@ -49,10 +49,10 @@ def tokenizer(
     """
     settings = {"steps": steps, "guidance": guidance, "jump": jump}
     settings = {key: value for key, value in settings.items() if value is not None}
-    if str(name) not in SYSTEMS and Path(name).is_dir():
+    if str(name) not in SYSTEMS and expand_user(name).is_dir():
         if checkpoint is not None:
             raise MsddError(f"{name} is a folder with weights of its own; it takes no checkpoint")
-        return of_folder(Path(name), device, settings)
+        return of_folder(expand_user(name), device, settings)
     system = find(str(name))
     files = (
         hub.locate(checkpoint, system.files) if checkpoint else required_files(str(name), system)

@@ -1,5 +1,6 @@
-# make demo: from nothing to reports/ (a server for runs that is down fails nothing). make ablation: all other comparisons as well. make ssdd: SSDD
-# and its cross with scales. make test: the test-suite. Each sets up .venv by itself.
+# make demo: from nothing to reports/. make ablation: all other comparisons as well. make ssdd: SSDD
+# and its cross with scales. make test: the test-suite. Each sets up .venv by itself. Runs that no
+# server takes now wait for the next `msdd track`; make goes on.
 # make repro, pull, push: the same pipeline by DVC, and its results from and to a remote. make commit:
 # what Snakemake has made is done for DVC.
 # make table1-speed: all systems at published size, in one run; on a CPU an hour. SYSTEMS="student

@@ -117,7 +117,9 @@ if LOCAL and "gpu" not in workflow.global_resources:
     workflow.register_resource("gpu", GPUS)
 
 if LOCAL and workflow.global_resources["gpu"].value and not GPUS:
-    told = f"{workflow.global_resources['gpu'].value} for jobs, but this machine has none"
+    told = (
+        f"{workflow.global_resources['gpu'].value} for jobs, but this machine has none"
+    )
     print(f"msdd: resources gpu={told}: they compute on the CPU", file=sys.stderr)
 
 

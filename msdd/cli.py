@@ -7,6 +7,7 @@ from pathlib import Path
 
 from msdd import output
 from msdd.errors import MsddError
+from msdd.files import expand_user
 from msdd.pipeline import checkout
 
 COMMANDS = (  # files of msdd/commands, in the order of `msdd --help`
@@ -40,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(arguments: list[str] | None) -> int:
     try:
-        args = parser().parse_args(arguments)
+        args = with_homes(parser().parse_args(arguments))
     except SystemExit as stop:  # after --help, or a wrong option
         return stop.code
     try:
@@ -56,6 +57,14 @@ def _run(arguments: list[str] | None) -> int:
             print(f"msdd: error: {line}", file=sys.stderr)
         return 1
     return 0
+
+
+def with_homes(args: argparse.Namespace) -> argparse.Namespace:
+    """The arguments with `~` in paths expanded, which a shell leaves in `--images=~/crops`."""
+    for name, value in vars(args).items():
+        if isinstance(value, Path):
+            setattr(args, name, expand_user(value))
+    return args
 
 
 def _message(error: Exception) -> str:

@@ -16,6 +16,14 @@ from msdd.errors import MsddError
 SURROGATE = re.compile(r"\\udc[89a-f]", re.IGNORECASE)
 
 
+def expand_user(path: str | Path, root: str | Path = ".") -> Path:
+    """The path, below `root` if it is relative; `~` and `~somebody` at its start are home folders.
+
+    A shell expands them, but not in a params file, a variable or `--images=~/crops`.
+    """
+    return Path(root, os.path.expanduser(path))
+
+
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path`; rename it into place at the end, remove it on error.

@@ -12,7 +12,7 @@ from PIL import Image
 
 from msdd.data.image_file import decode, read_file
 from msdd.errors import MsddError
-from msdd.files import walk
+from msdd.files import expand_user, walk
 from msdd.params.sections import Data
 from msdd.pipeline.checkout import original
 from msdd.seeds import hash_of
@@ -81,17 +81,13 @@ def embedded_photograph(name: str) -> Photograph:
 
 def in_folder(root: Path, value: str | Path, option: str) -> list[Photograph]:
     """All images below a folder, sorted by relative path; hidden files and folders are left out."""
-    folder = folder_at(root, value)
+    folder = expand_user(value, root)
     if not folder.is_dir():
         raise MsddError(f"{option}: there is no folder {value}")
     names, others = told_apart(folder)
     if not names:
         raise no_image(value, others, option)
     return [Photograph(name, str(folder)) for name in names]
-
-
-def folder_at(root: Path, value: str | Path) -> Path:
-    return Path(root, Path(value).expanduser())
 
 
 def no_image(folder: object, others: list[str], option: str) -> MsddError:
@@ -125,7 +121,9 @@ def other_files(data: Data, root: Path = Path(".")) -> list[str]:
     folders = [
         folder for folder in (data.photographs, data.held_out) if folder not in (None, "embedded")
     ]
-    return [name for folder in folders for name in told_apart(folder_at(original(root), folder))[1]]
+    return [
+        name for folder in folders for name in told_apart(expand_user(folder, original(root)))[1]
+    ]
 
 
 def of_other_kinds(names: list[str]) -> str:
@@ -141,7 +139,7 @@ def check_apart(root: Path, data: Data) -> None:
     if data.photographs == "embedded":
         return
     train, held_out = (
-        folder_at(root, value).resolve() for value in (data.photographs, data.held_out)
+        expand_user(value, root).resolve() for value in (data.photographs, data.held_out)
     )
     if train.is_relative_to(held_out) or held_out.is_relative_to(train):
         raise MsddError(

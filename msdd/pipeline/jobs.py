@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from msdd.errors import MsddError
-from msdd.files import write_text
+from msdd.files import expand_user, write_text
 from msdd.params.plain_yaml import write_yaml
 from msdd.params.schema import Params
 from msdd.params.sections import BASELINES
@@ -128,5 +128,5 @@ def missing(params: Params, root: Path = Path(".")) -> list[str]:
     return [
         f"data.{key}: there is no folder {folder}; `prepare` cannot run before it is there"
         for key, folder in folders.items()
-        if folder not in (None, "embedded") and not (root / folder).is_dir()
+        if folder not in (None, "embedded") and not expand_user(folder, root).is_dir()
     ]

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from msdd.errors import MsddError
-from msdd.files import digest
+from msdd.files import digest, expand_user
 from msdd.tokenizers import user_code
 from msdd.tokenizers.systems import COSMOS, KLVAE, SYSTEMS, System
 from msdd.weights import hub, shards
@@ -48,10 +48,10 @@ def tokenizer(
     """
     settings = {"steps": steps, "guidance": guidance, "jump": jump}
     settings = {key: value for key, value in settings.items() if value is not None}
-    if str(name) not in SYSTEMS and Path(name).is_dir():
+    if str(name) not in SYSTEMS and expand_user(name).is_dir():
         if checkpoint is not None:
             raise MsddError(f"{name} is a folder with weights of its own; it takes no checkpoint")
-        return of_folder(Path(name), device, settings)
+        return of_folder(expand_user(name), device, settings)
     if user_code.is_object(str(name)):
         return of_object(str(name), checkpoint, device, settings)
     system = find(str(name))

@@ -35,6 +35,7 @@ from torch import Tensor, nn
 
 from msdd import files
 from msdd.errors import MsddError
+from msdd.files import expand_user
 from msdd.weights import official, packages
 from msdd.weights.features import RESIZES, EfficientNetLite0, Inception
 from msdd.weights.optional_imports import import_torchvision
@@ -207,9 +208,9 @@ def cache_folder() -> Path:
 def folders() -> list[Path]:
     """MSDD_WEIGHTS, if it is set, and the cache of msdd."""
     given = os.environ.get("MSDD_WEIGHTS")
-    if given and not Path(given).is_dir():
+    if given and not expand_user(given).is_dir():
         raise MsddError(f"MSDD_WEIGHTS={given} is not a folder; name the one that holds the files")
-    return [Path(given), cache_folder()] if given else [cache_folder()]
+    return [expand_user(given), cache_folder()] if given else [cache_folder()]
 
 
 def local_file(name: str) -> Path | None:

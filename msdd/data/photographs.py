@@ -118,12 +118,9 @@ def endings() -> frozenset[str]:
 
 def other_files(data: Data, root: Path = Path(".")) -> list[str]:
     """Files in the folders of photographs that are no images, by their names below them."""
-    folders = [
-        folder for folder in (data.photographs, data.held_out) if folder not in (None, "embedded")
-    ]
-    return [
-        name for folder in folders for name in told_apart(expand_user(folder, original(root)))[1]
-    ]
+    named = [folder for folder in (data.photographs, data.held_out) if folder]
+    folders = [expand_user(one, original(root)) for one in named if one != "embedded"]
+    return [name for folder in folders for name in told_apart(folder)[1]]
 
 
 def of_other_kinds(names: list[str]) -> str:

@@ -78,7 +78,7 @@ def test_folders_that_disagree_or_cannot_be_read_are_named(folders, tmp_path, ca
     assert "at least 2 images, not 1" in refused(capsys, *more)
     (root / "o/0.png").unlink()
     message = refused(capsys, *more)
-    assert f"--originals: no image below the folder {root / 'o'} (looked for bmp, " in message
+    assert f"--originals: no image below the folder {root / 'o'}; it holds no files" in message
     of_a_name = ["--tokenizer", "titok-s-128", "--images", str(root / "o")]
     assert "--images: no image below" in refused(capsys, *of_a_name)  # before any weights
 

@@ -71,10 +71,12 @@ test: setup
 	pytest --numprocesses auto --maxprocesses 4 --no-loadscope-reorder
 
 # The suite with the newest versions that pyproject.toml admits, in an environment of its own, made
-# anew each time: what will break when the lock moves. pip chooses for many minutes.
+# anew each time: what will break when the lock moves. Clients of S3 stay at the lock's versions, for
+# they fit together in few ways, which pip would look for through hundreds of releases.
 test-newest:
 	$(PYTHON) -m venv --clear .venv-newest
-	.venv-newest/bin/python -m pip --disable-pip-version-check install -e ".[dev]"
+	grep -E '^(aiobotocore|boto3|botocore|moto|s3fs|s3transfer)==' requirements.lock > .venv-newest/s3.txt
+	.venv-newest/bin/python -m pip --disable-pip-version-check install -e ".[dev]" -c .venv-newest/s3.txt
 	.venv-newest/bin/python -m pip --disable-pip-version-check list --format=freeze > .venv-newest/versions.txt
 	PATH="$(CURDIR)/.venv-newest/bin:$$PATH" .venv-newest/bin/python -m pytest --numprocesses auto --maxprocesses 4 --no-loadscope-reorder
 

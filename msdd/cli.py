@@ -15,6 +15,7 @@ COMMANDS = (  # files of msdd/commands, in the order of `msdd --help`
     "export",
     "flops",
     "folders",
+    "plan",
     "provenance",
     "throughput",
     "tokenizers",

@@ -11,6 +11,7 @@ from msdd.pipeline import checkout
 
 COMMANDS = (  # files of msdd/commands, in the order of `msdd --help`
     "stages",
+    "estimate",
     "evaluate",
     "export",
     "flops",

@@ -4,6 +4,7 @@
 # without the lock, in .venv-newest.
 # make repro, pull, push: the same pipeline by DVC, and its results from and to a remote. make commit:
 # what Snakemake has made is done for DVC.
+# make plan: what would run, and why; with ENGINE=dvc, by DVC. Runs nothing.
 # make table1-speed: all systems at published size, in one run; on a CPU an hour. SYSTEMS="student
 # titok-s-128" for some; PRECISION=bf16 on GPUs and on processors with AMX; BATCHES="1 16 64".
 PYTHON ?= python3
@@ -12,11 +13,12 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 MLFLOW := .venv/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 
+ENGINE ?= snakemake
 SYSTEMS ?= student teacher one-scale-teacher teacher-each-scale llamagen-16 titok-s-128 cosmos-di16x16 sd-vae-ft-mse ssdd-f16c4-m flowmo-lo dito-xl
 PRECISION ?= fp32
 BATCHES ?= 1
 
-.PHONY: demo ablation ssdd table1-speed repro commit pull push known test test-newest lint setup clean
+.PHONY: demo ablation ssdd table1-speed plan repro commit pull push known test test-newest lint setup clean
 
 demo: setup
 	snakemake --cores all
@@ -40,6 +42,16 @@ table1-speed: setup
 	msdd throughput --preset imagenet256 --random --systems $(SYSTEMS) --batches $(BATCHES) --regions decode encode \
 	  --variants fast --precision $(PRECISION) --repeats 1 --threads $(shell nproc) \
 	  --json reports/systems/throughput.json
+
+plan: setup
+ifeq ($(ENGINE),snakemake)
+	snakemake -n
+else ifeq ($(ENGINE),dvc)
+	@msdd params expand
+	msdd plan
+else
+	@echo "make: ENGINE=$(ENGINE): there are snakemake and dvc"; exit 1
+endif
 
 repro: setup
 	msdd params expand

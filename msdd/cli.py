@@ -12,10 +12,12 @@ from msdd.pipeline import checkout
 
 COMMANDS = (  # files of msdd/commands, in the order of `msdd --help`
     "stages",
+    "estimate",
     "evaluate",
     "export",
     "flops",
     "folders",
+    "plan",
     "provenance",
     "throughput",
     "tokenizers",

@@ -1,6 +1,7 @@
 """Checks that involve several keys of a params file."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -166,15 +167,17 @@ def _start(params: Params, row: str, mode: str) -> Iterator[str]:
     """Finetuning begins with a per-scale student of the same model; nothing else begins so."""
     start, name = params.students[row].start, f"students.{row}.start"
     model = params.model_row(row)
-    known = [
-        other
-        for other in params.students
-        if params.model_row(other) == model and params.distil_of(other).mode == "per_scale"
-    ]
-    if mode == "finetune" and start not in known:
+    if mode == "finetune" and not _is_per_scale(params, start, model):
+        known = [other for other in params.students if _is_per_scale(params, other, model)]
         yield f"{name} is '{start}'; per-scale students of {model}: {', '.join(known) or 'none'}"
     if mode != "finetune" and start is not None:
         yield f"{name} is '{start}', but mode is {mode}; only finetune begins with another student"
+
+
+def _is_per_scale(params: Params, row: str | None, model: str) -> bool:
+    """Whether there is such a row of `students`, of this model and of that mode."""
+    student = params.students.get(row)
+    return bool(student) and student.model == model and params.distil_of(row).mode == "per_scale"
 
 
 def _weights(name: str, distil: Any) -> Iterator[str]:
@@ -223,10 +226,10 @@ def _per_scale(key: str, value: Any, scales: int) -> Iterator[str]:
 
 
 def _ablation(params: Params, row: str) -> Iterator[str]:
-    known = {"of": [*params.decodes], "against": [*params.decodes, *BASELINES]}
-    for key, names in known.items():
-        if (name := getattr(params.ablations[row], key)) not in names:
-            yield f"ablations.{row}.{key} is '{name}'; known: {', '.join(names)}"
+    for key, more in {"of": (), "against": BASELINES}.items():
+        name = getattr(params.ablations[row], key)
+        if name not in params.decodes and name not in more:
+            yield f"ablations.{row}.{key} is '{name}'; known: {', '.join([*params.decodes, *more])}"
 
 
 def _throughput(params: Params) -> Iterator[str]:
@@ -240,5 +243,5 @@ def _throughput(params: Params) -> Iterator[str]:
             )
     lists = {key: getattr(params.throughput, key) for key in ("batches", "regions", "variants")}
     for key, values in {"systems": params.timed(), **lists}.items():
-        for value in {value for value in values if values.count(value) > 1}:
+        for value in (value for value, count in Counter(values).items() if count > 1):
             yield f"throughput.{key} has {value} twice; once is enough"

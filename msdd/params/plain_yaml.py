@@ -82,8 +82,11 @@ class _Loader(yaml.SafeLoader):
         return float(text.replace(".inf", "inf").replace(".nan", "nan"))
 
 
-class _Dumper(yaml.SafeDumper):
-    """Quotes the texts that YAML 1.1 or 1.2 would take for something else."""
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):
+    """Quotes the texts that YAML 1.1 or 1.2 would take for something else.
+
+    In C where PyYAML has libyaml, as its wheels have: every job compares the rows file with text.
+    """
 
 
 for _name, (_pattern, _first) in PLAIN.items():

@@ -26,8 +26,9 @@ def rows(params: Params) -> dict[str, dict[str, Any]]:
     as its model, and `foreach` does not nest. `order` is that of the rows, which DVC does not see
     in a table.
     """
-    chains = [row for row in params.students if params.distil_of(row).mode != "per_scale"]
-    assembled = [row for row in params.students if row not in chains]
+    modes = {row: params.distil_of(row).mode for row in params.students}
+    chains = [row for row in modes if modes[row] != "per_scale"]
+    assembled = [row for row in modes if modes[row] == "per_scale"]
     return {
         "models": {row: {"path": str(layout.stage1(row))} for row in params.models},
         "scales": dict(job for row in assembled for job in _scales(params, row)),
@@ -75,17 +76,22 @@ def expand(params: Params, root: Path = Path(".")) -> bool:
 
     Receipts of rows that are gone are hidden from DVC.
     """
-    path = root / layout.rows()
-    receipts.hide(wanted_receipts(params), root)
-    if agrees(params, path):
+    path, tables = root / layout.rows(), rows(params)
+    receipts.hide(_receipts(tables), root)
+    new = _text(tables)
+    if _holds(path, new):
         return False
-    write_text(path, text(params))
+    write_text(path, new)
     return True
 
 
 def agrees(params: Params, path: Path) -> bool:
     """Whether `path` holds the tables of jobs of these params."""
-    return path.exists() and path.read_text(encoding="utf-8") == text(params)
+    return _holds(path, text(params))
+
+
+def _holds(path: Path, wanted: str) -> bool:
+    return path.exists() and path.read_text(encoding="utf-8") == wanted
 
 
 def check_rows(params: Params, root: Path = Path(".")) -> None:
@@ -96,12 +102,19 @@ def check_rows(params: Params, root: Path = Path(".")) -> None:
 
 
 def text(params: Params) -> str:
-    return HEADER + write_yaml({"rows": rows(params)})
+    return _text(rows(params))
+
+
+def _text(tables: dict[str, dict[str, Any]]) -> str:
+    return HEADER + write_yaml({"rows": tables})
 
 
 def wanted_receipts(params: Params) -> list[Path]:
     """The receipts of all jobs of the rows."""
-    tables = rows(params)
+    return _receipts(rows(params))
+
+
+def _receipts(tables: dict[str, dict[str, Any]]) -> list[Path]:
     trained = [job["path"] for name in TRAINED for job in tables[name].values()]
     measured = [job["path"] for job in tables["decodes"].values()]
     measured += [str(layout.baseline(name)) for name in BASELINES]

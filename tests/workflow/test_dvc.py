@@ -1,16 +1,18 @@
 """Snakemake and DVC: the same jobs, stale for the same reasons, and the same bytes in the end."""
 
 import copy
+from contextlib import chdir
 from functools import cache, partial
 from pathlib import Path
 
 import engines
 import pytest
 import yaml
-from checkouts import RAW, ROOT, edited, project, run, use
+from checkouts import RAW, ROOT, edited, listing, project, run, use
 from dvc.utils import strictyaml
 from dvc.utils.serialize import _yaml
 
+from msdd.commands import plan
 from msdd.data.digests import of_photographs
 from msdd.errors import MsddError
 from msdd.files import write_text
@@ -285,6 +287,46 @@ def stale(folder):
     """What each engine would run, less the stage `code`, which has run."""
     stages.write_fingerprints(folder)
     return engines.snakemake_stale(folder) - {"code"}, engines.dvc_stale(folder)
+
+
+def test_a_plan_of_what_never_ran_has_every_job_and_writes_nothing(tmp_path):
+    folder = project(tmp_path)
+    jobs_of = engines.dvc_jobs(folder).keys()
+    before = without_state(listing(folder))
+    told = run(folder, "make", "-o", "setup", "plan", "ENGINE=dvc").splitlines()
+    assert {line.partition(" ")[0] for line in told} >= jobs_of
+    assert f"{len(jobs_of)} jobs: 1 code, 1 prepare, " in told[-2]
+    assert without_state(listing(folder)) == before
+    told = run(folder, "make", "-o", "setup", "plan")
+    assert "Building DAG" in told and "dry-run" in told
+    told = run(folder, "make", "-o", "setup", "plan", "ENGINE=other", succeeds=False)
+    assert "there are snakemake and dvc" in told
+
+
+def without_state(files):
+    """A listing of files without DVC's own."""
+    return {path: one for path, one in files.items() if path.parts[:1] != (".dvc",)}
+
+
+def test_a_plan_is_what_is_stale(finished, cached):
+    assert planned(finished) == {}
+    use(finished, changed(("decodes", "teacher", "steps")))
+    stale, found = engines.dvc_stale(finished), planned(finished)
+    use(finished, RAW)
+    assert found.keys() == stale
+    assert found["evaluate@teacher"] == ["decodes.teacher changed"] and found["speed"] == []
+
+
+def test_a_plan_knows_of_code_that_the_stage_code_has_not_seen(finished):
+    with edited(finished / "msdd/flow/sampler.py", "else 2", "else 3"):
+        found = planned(finished)
+    assert found["evaluate@teacher"] == [".code/evaluate changed"]
+    assert found["assemble@msdd-1step"] == [] and "prepare" not in found
+
+
+def planned(folder):
+    with chdir(folder):
+        return plan.planned(load("params.yaml"), folder)
 
 
 def test_an_outdated_rows_file_is_one_line(tmp_path):

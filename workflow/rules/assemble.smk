@@ -17,6 +17,7 @@ rule assemble:
     priority: 1
     resources:
         mem_mb=4000,
+        disk_mb=4000,
         runtime="30m",
     params:
         *tracked_by("assemble"),

@@ -20,6 +20,7 @@ rule chain:
     resources:
         gpu=1,
         mem_mb=8000,
+        disk_mb=20000,
         runtime="3d",
     params:
         *tracked_by("chain"),

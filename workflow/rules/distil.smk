@@ -19,6 +19,7 @@ rule distil:
     resources:
         gpu=1,
         mem_mb=8000,
+        disk_mb=20000,
         runtime="3d",
     params:
         *tracked_by("distil"),

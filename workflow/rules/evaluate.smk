@@ -19,6 +19,7 @@ rule evaluate:
     resources:
         gpu=1,
         mem_mb=8000,
+        disk_mb=4000,
         runtime="1d",
     params:
         *tracked_by("evaluate"),
@@ -46,6 +47,7 @@ rule baseline:
     resources:
         gpu=1,
         mem_mb=8000,
+        disk_mb=4000,
         runtime="4h",
     params:
         *tracked_by("baseline"),

@@ -17,6 +17,7 @@ rule train:
     resources:
         gpu=1,
         mem_mb=8000,
+        disk_mb=20000,
         runtime="7d",
     params:
         *tracked_by("train"),

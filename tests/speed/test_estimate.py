@@ -1,0 +1,213 @@
+"""What a params file costs: identities of the estimate, and a finished run as recorded."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from msdd import cli
+from msdd.ceilings import DEVICES, Ceilings
+from msdd.errors import MsddError
+from msdd.files import write_json, write_text
+from msdd.params.load import load, parse
+from msdd.params.plain_yaml import read_yaml
+from msdd.pipeline import jobs, layout
+from msdd.pipeline.task import resolve
+from msdd.speed import estimate, systems
+from msdd.speed.work import all_work, wanted
+
+ROOT = Path(__file__).parents[2]
+RAW = read_yaml(ROOT / "presets/tiny.yaml")
+DEMO = load(ROOT / "presets/demo.yaml")
+PLAIN = Ceilings(None, 1e11, 1e10, "made up")
+HERE = "a processor"
+
+
+def estimates(work, known=None):
+    known = known or {}
+    return [
+        estimate.Estimate(one, estimate.arithmetic(one, PLAIN, "cpu", 2), known.get(one.key))
+        for one in work
+    ]
+
+
+def told(params, known=None, slots=1):
+    return estimate.document(estimates(all_work(params), known), params, slots)
+
+
+def test_there_is_the_work_of_every_job():
+    work = all_work(DEMO)
+    assert f"jobs: {len(work)}" in jobs.plan(DEMO)
+    keys = [one.key for one in work]
+    assert len(set(keys)) == len(keys)
+    for i, one in enumerate(work):
+        assert set(one.needs) <= set(keys[:i])
+
+
+def test_stages_sum_to_the_total():
+    found = told(DEMO)
+    for i in range(2):
+        assert sum(stage["seconds"][i] for stage in found["stages"]) == pytest.approx(
+            found["seconds"][i]
+        )
+    assert sum(stage["jobs"] for stage in found["stages"]) == found["jobs"]
+
+
+def test_one_after_the_other_takes_all_seconds_and_more_at_once_no_less_than_a_path():
+    alone, many = told(DEMO), told(DEMO, slots=1000)
+    assert alone["wall_seconds"] == pytest.approx(alone["seconds"])
+    one = {job.work.key: job.seconds[0] for job in estimates(all_work(DEMO))}
+    path = ("prepare", "train@msdd", "distil@msdd-1step-scale2", "assemble@msdd-1step")
+    assert many["wall_seconds"][0] > sum(one[key] for key in path)
+    assert many["wall_seconds"][0] < alone["wall_seconds"][0]
+
+
+@pytest.mark.parametrize(("section", "stage"), [("stage1", "train"), ("distil", "distil")])
+def test_twice_the_images_are_twice_the_hours(section, stage):
+    longer = parse(RAW | {section: RAW[section] | {"images": 2 * RAW[section]["images"]}})
+    short, long = (
+        [one for one in all_work(params) if one.stage == stage] for params in (parse(RAW), longer)
+    )
+    for one, two in zip(short, long, strict=True):
+        beside = estimate.arithmetic(replace(one, images=0), DEVICES["h100"], "gpu", 2)
+        for i in range(2):
+            once, twice = (
+                estimate.arithmetic(work, DEVICES["h100"], "gpu", 2)[i] - beside[i]
+                for work in (one, two)
+            )
+            assert twice == pytest.approx(2 * once) and once > 0
+
+
+def test_the_flops_are_those_that_trainings_count():
+    """Of the demo, as `torch.utils.flop_counter` counted them in trainings: within 1 %."""
+    counted = {
+        "train@msdd": 463.6e6,
+        "train@one-scale": 717.3e6,
+        "distil@msdd-1step-scale0": 325.7e6,
+        "distil@msdd-1step-scale1": 512.0e6,
+        "distil@msdd-1step-scale2": 1298.6e6,
+        "chain@msdd-finetuned": 897.7e6,
+    }
+    work = {one.key: one for one in all_work(DEMO)}
+    assert {key: work[key].flops for key in counted} == pytest.approx(counted, rel=0.01)
+
+
+def test_a_target_is_what_it_needs():
+    work = all_work(DEMO)
+    assert wanted(work, "all") == work
+    keys = {one.key for one in wanted(work, "one-scale-student")}
+    assert keys == {
+        "prepare",
+        "train@one-scale",
+        "distil@one-scale-1step-scale0",
+        "assemble@one-scale-1step",
+        "evaluate@one-scale-student",
+    }
+    assert "throughput" not in {one.key for one in wanted(work, "ablation")}
+    with pytest.raises(MsddError, match="no target 'nope'; known: all, table1, "):
+        wanted(work, "nope")
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """Records of all jobs of the preset tiny on one device: one second more for each."""
+    return record(parse(RAW), tmp_path)
+
+
+def record(params, root):
+    for i, work in enumerate(all_work(params)):
+        has_task = work.stage not in layout.REPORTS
+        task = resolve(params, work.stage, root, () if not has_task else None, **work.wildcards)
+        here = {"device": HERE, "seconds": 10.0 + i, "engine": "dvc", "made": {}}
+        write_json(root / layout.provenance(work.artefact), task.record() | here)
+    return root
+
+
+def test_a_finished_run_is_estimated_as_it_was(finished):
+    params = parse(RAW)
+    work = all_work(params)
+    known = estimate.recorded(work, params, finished, HERE)
+    assert known == {one.key: 10.0 + i for i, one in enumerate(work)}
+    found = told(params, known)
+    assert found["seconds"] == pytest.approx([sum(known.values())] * 2)
+    assert all(stage["recorded_jobs"] == stage["jobs"] for stage in found["stages"])
+    assert estimate.recorded(work, params, finished, "another processor") == {}
+
+
+def test_a_record_counts_for_another_length_and_not_for_another_network(finished):
+    longer = parse(RAW | {"stage1": RAW["stage1"] | {"images": 3 * RAW["stage1"]["images"]}})
+    known = estimate.recorded(all_work(longer), longer, finished, HERE)
+    assert known["train@msdd"] == 3 * 11.0 and known["distil@msdd-1step-scale0"] == 12.0
+    wider = parse(RAW | {"model": RAW["model"] | {"width": 64}})
+    known = estimate.recorded(all_work(wider), wider, finished, HERE)
+    assert "prepare" in known and "baseline@bicubic" in known
+    assert not {key for key in known if key.partition("@")[0] in ("train", "distil", "evaluate")}
+
+
+def test_snakemakes_seconds_count_where_they_are_of_the_same_run(finished):
+    params = parse(RAW)
+    place = finished / layout.provenance(layout.scale("msdd", "msdd-1step", 0))
+    noted = json.loads(place.read_text()) | {"engine": "snakemake"}
+    write_json(place, noted)
+    file = finished / "benchmarks/distil/msdd/msdd-1step/scale0.tsv"
+    for outside, expected in ((14.5, 14.5), (1.5, 12.0), (500.0, 12.0)):
+        write_text(file, f"s\th:m:s\n{outside}\t0:00:14\n")
+        known = estimate.recorded(all_work(params), params, finished, HERE)
+        assert known["distil@msdd-1step-scale0"] == expected
+
+
+def test_benchmarks_are_where_the_rules_put_them():
+    """As the rules of workflow/rules write them out."""
+    expected = {
+        "prepare": "prepare/prepare",
+        "train@msdd": "train/msdd",
+        "distil@msdd-1step-scale1": "distil/msdd/msdd-1step/scale1",
+        "assemble@msdd-1step": "assemble/msdd/msdd-1step",
+        "chain@finetuned": "chain/msdd/finetuned",
+        "evaluate@teacher": "evaluate/msdd/stage1/teacher",
+        "evaluate@student": "evaluate/msdd/msdd-1step/student",
+        "baseline@bicubic": "baseline/bicubic",
+        "throughput": "throughput/throughput",
+        "table2": "table2/table2",
+    }
+    work = {one.key: one for one in all_work(parse(RAW))}
+    for key, path in expected.items():
+        assert estimate.benchmark(work[key]) == Path("benchmarks") / f"{path}.tsv"
+
+
+def test_disk_is_weights_and_crops():
+    params = parse(RAW)
+    config = systems.config_of(params, "msdd")
+    from msdd.speed import costs
+
+    encoder, decoder = costs.encoder_weights(config), costs.decoder_weights(config)
+    weights = encoder + decoder + 2 * decoder + 2 * (encoder + 2 * decoder)
+    crops = (256 + 32) * 16 * 16 * 3
+    assert told(params)["disk_bytes"] == crops + 4 * weights
+
+
+def test_the_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text((ROOT / "presets/tiny.yaml").read_text())
+    assert cli.main(["estimate", "--device", "h100", "table2", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["target"] == "table2" and found["stages"][-1]["stage"] == "table2"
+    assert cli.main(["estimate", "--device", "h100"]) == 0
+    assert "GPU-hours" in capsys.readouterr().out
+    text = Path("params.yaml").read_text().replace("train_crops: 256", "train_crops: null")
+    Path("params.yaml").write_text(text)
+    assert cli.main(["estimate", "--device", "h100"]) == 1
+    assert "--photographs TRAIN HELD_OUT" in capsys.readouterr().err
+    assert cli.main(["estimate", "--device", "h100", "--photographs", "256", "32"]) == 0
+
+
+def test_the_table_of_presets_is_fresh():
+    command = [sys.executable, "-m", "msdd", "estimate", "--table", "--device", "h100"]
+    command += ["--photographs", "1281167", "50000"]
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = readme.split("<!-- preset costs -->\n")[1].split("<!-- /preset costs -->")[0]
+    assert block == made

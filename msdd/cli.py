@@ -48,7 +48,8 @@ def _run(arguments: list[str] | None) -> int:
         args.call(args)
     except KeyboardInterrupt as stop:
         message = str(stop) or "run the same command again to continue from what was saved"
-        print(f"msdd: interrupted; {message}", file=sys.stderr)
+        if launch.is_first():
+            print(f"msdd: interrupted; {message}", file=sys.stderr)
         return 130
     except (MsddError, OSError) as error:
         if args.debug:

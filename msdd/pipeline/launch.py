@@ -4,6 +4,7 @@
 torchrun's agent, on several hosts of a SLURM job by srun and an agent on each.
 """
 
+import ctypes
 import os
 import re
 import signal
@@ -17,6 +18,7 @@ from msdd.errors import MsddError
 from msdd.pipeline import gpus
 
 RENDEZVOUS = "MSDD_RENDEZVOUS"  # host:port, for the agents on the hosts of a job
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 PATIENCE = 5  # seconds
 AGAIN = "the same command goes on from the last checkpoint"
 
@@ -28,6 +30,7 @@ def spread(arguments: list[str]) -> bool:
     Raises MsddError that names the process which failed. Does not return where srun takes over.
     """
     if "RANK" in os.environ:
+        end_with_parent()
         return False
     given, nodes = gpus.asked(), hosts()
     if given and given % nodes:
@@ -40,6 +43,12 @@ def spread(arguments: list[str]) -> bool:
         by_srun(arguments, nodes)
     run_agent(arguments, nodes, max(each, 1))
     return True
+
+
+def end_with_parent() -> None:
+    """Let Linux end this process with torchrun's agent, also one that was killed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def hosts() -> int:
@@ -95,7 +104,7 @@ def run_agent(arguments: list[str], nodes: int, each: int) -> None:
         raise MsddError(_failed(rank, nodes * each, failure.pid, failure.exitcode)) from None
     except SignalException as stop:
         if stop.sigval == signal.SIGINT:
-            raise KeyboardInterrupt from None
+            sys.exit(130)  # the first process has said the rest
         raise MsddError(f"stopped by {stop.sigval.name}; {AGAIN}") from None
 
 
@@ -105,7 +114,7 @@ def config(nodes: int, each: int):
 
     from torch.distributed.launcher.api import LaunchConfig
 
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # we say it in one line
+    logging.disable()  # what torchrun says of a failure is said in one line
     alone = nodes == 1
     return LaunchConfig(
         min_nodes=nodes,
@@ -127,7 +136,12 @@ def _failed(rank: int, size: int, pid: int, status: int) -> str:
     return f"{process} ended with exit status {status}; its error stands above"
 
 
+def is_first() -> bool:
+    """Whether this is the only process of the command, or torchrun's first."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def yield_to_first() -> None:
     """Leave the word to the first process, if it has the same to say: its end ends this one."""
-    if os.environ.get("RANK", "0") != "0":
+    if not is_first():
         time.sleep(PATIENCE)

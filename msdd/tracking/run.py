@@ -137,8 +137,8 @@ class Run:
 
         Another host may reach the same folder by another path.
         """
-        place = Path(read_json(folder / "run.json")["place"])
-        return not place.exists() or place.samefile(self.place)
+        place, here = Path(read_json(folder / "run.json")["place"]), Path(self.place)
+        return not place.exists() or here.exists() and here.samefile(place)
 
     def _interrupted(self, record: dict, resumed: bool) -> Path | None:
         """The folder of the attempt that this one continues."""

@@ -58,13 +58,16 @@ def hosts() -> int:
 
 def by_srun(arguments: list[str], nodes: int) -> None:
     """Become an srun that starts the same command once on each host of the job."""
-    os.environ[RENDEZVOUS] = f"{first_host()}:{port(os.environ['SLURM_JOB_ID'])}"
-    os.execvp("srun", [*srun(nodes), sys.executable, "-m", "msdd", *arguments])
+    meeting = f"{first_host()}:{port(os.environ['SLURM_JOB_ID'])}"
+    # The binding of the step around this process is not for those on other hosts.
+    inherited = {n: v for n, v in os.environ.items() if not n.startswith("SLURM_CPU_BIND")}
+    command = [*srun(nodes), sys.executable, "-m", "msdd", *arguments]
+    os.execvpe("srun", command, inherited | {RENDEZVOUS: meeting})
 
 
 def srun(nodes: int) -> list[str]:
     """The command of srun for one task a host, inside a step that holds what the job has."""
-    options = ["--overlap", "--kill-on-bad-exit=1", "--cpu-bind=none", "--ntasks-per-node=1"]
+    options = ["--overlap", "--kill-on-bad-exit=1", "--ntasks-per-node=1"]
     cpus = os.environ.get("SLURM_CPUS_PER_TASK")
     options += [f"--cpus-per-task={cpus}"] if cpus else []
     return ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", *options]

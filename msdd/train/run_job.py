@@ -68,8 +68,7 @@ def lead(
             seconds = time.monotonic() - started
             write_result(job, state, root / job.folder)
             if seconds > MIN_SECONDS:
-                own = (state.images - before) // team.size
-                speed = report_speed(job, crops, own, seconds)
+                speed = report_speed(job, crops, state.images - before, seconds, team)
                 run.log(state.images, {f"speed/{name}": value for name, value in speed.items()})
                 record["speed"] = speed
             receipts.write("trainings", job.folder, made, root)
@@ -125,8 +124,13 @@ def write_result(job: TrainingJob, state: State, folder: Path) -> None:
         table.writerows(state.curve)
 
 
-def report_speed(job: TrainingJob, crops: Crops, trained: int, seconds: float) -> dict[str, float]:
-    """Print the speed of a training and return it; {} where memory for another pass is missing."""
+def report_speed(
+    job: TrainingJob, crops: Crops, trained: int, seconds: float, team: Team
+) -> dict[str, float]:
+    """Print the speed of each process of a training and return it.
+
+    trained: images, of all processes. Returns {} where memory for another pass is missing.
+    """
     device = next(job.network.parameters()).device
     count = job.settings.microbatch or job.settings.batch
     images = from_uint8(crops.batch(np.arange(count) % len(crops))).to(device)
@@ -135,7 +139,7 @@ def report_speed(job: TrainingJob, crops: Crops, trained: int, seconds: float) -
             lambda batch: job.losses(batch)["loss"],
             images,
             job.settings.precision,
-            trained,
+            trained // team.size,
             seconds,
         )
     except torch.OutOfMemoryError:
@@ -143,7 +147,8 @@ def report_speed(job: TrainingJob, crops: Crops, trained: int, seconds: float) -
         return {}
     finally:
         job.network.zero_grad(set_to_none=True)
-    print(f"{job.name}: {speed}", file=sys.stderr)
+    each = f", in each of {team.size} processes" if team.size > 1 else ""
+    print(f"{job.name}: {speed}{each}", file=sys.stderr)
     return speed.json()
 
 

@@ -14,18 +14,24 @@ from msdd.errors import MsddError
 
 
 def prepare_device(cpu_threads: int) -> torch.device:
-    """The GPU if there is one, else the CPU with so many threads, which change bits.
-
-    MSDD_DEVICE in the environment may say `cpu` or `cuda`. Under torchrun each process has the GPU
-    of its number on the host. Raises MsddError where there is no such GPU.
-    """
+    """As `default_device`; on a CPU with so many threads, which change bits."""
     torch.set_num_threads(cpu_threads)
+    return default_device()
+
+
+def default_device() -> torch.device:
+    """The GPU if there is one, else the CPU; under torchrun the GPU of the process's number.
+
+    MSDD_DEVICE in the environment may say `cpu` or `cuda`; MsddError where torch sees no GPU then.
+    """
     asked = chosen()
     if asked == "cuda" and not torch.cuda.is_available():
         raise MsddError("MSDD_DEVICE=cuda, but torch sees no GPU here; `nvidia-smi` may say why")
     if asked == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
-    return gpu_of_process() if "LOCAL_RANK" in os.environ else torch.device("cuda")
+    if "LOCAL_RANK" not in os.environ:
+        return torch.device("cuda")
+    return torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
 
 
 def chosen() -> str:
@@ -34,19 +40,6 @@ def chosen() -> str:
     if asked not in ("", "cpu", "cuda"):
         raise MsddError(f"MSDD_DEVICE is {asked}; it may be cpu or cuda")
     return asked
-
-
-def gpu_of_process() -> torch.device:
-    """The GPU of this process of torchrun, which becomes torch's current one."""
-    local, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
-    if local >= count:
-        processes = os.environ.get("LOCAL_WORLD_SIZE", local + 1)
-        raise MsddError(
-            f"{processes} processes on this host, but torch sees {count} GPUs; start as many "
-            "processes as GPUs, or set MSDD_DEVICE=cpu"
-        )
-    torch.cuda.set_device(local)
-    return torch.device("cuda", local)
 
 
 def arithmetic(precision: str, device: torch.device) -> AbstractContextManager:

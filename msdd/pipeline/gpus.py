@@ -16,7 +16,7 @@ from msdd.pipeline import lock
 DEVICES = Path("/dev")
 # Who sets one of these has chosen the GPUs of the job, or lets it see only its own.
 ASSIGNED = ("CUDA_VISIBLE_DEVICES", "KUBERNETES_SERVICE_HOST", "LSB_JOBID", "PBS_JOBID")
-ASSIGNED += ("PE_HOSTFILE", "SLURM_JOB_ID")
+ASSIGNED += ("PE_HOSTFILE", "RANK", "SLURM_JOB_ID")  # torchrun's processes share their parent's
 SECONDS = 1.0  # between two looks at GPUs that are taken
 
 

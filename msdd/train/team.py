@@ -116,17 +116,31 @@ def together() -> Iterator[None]:
 def join(device: torch.device) -> Team:
     """The team of torchrun's environment; one process without it.
 
-    NCCL carries what lies on GPUs, gloo the rest. Raises MsddError where NCCL is missing.
+    NCCL carries what lies on GPUs, gloo the rest. Raises MsddError where NCCL is missing, and for
+    more processes than GPUs on a host.
     """
     size = int(os.environ.get("WORLD_SIZE", 1))
     if size == 1:
         return ALONE
-    if device.type == "cuda" and not dist.is_nccl_available():
-        raise MsddError(
-            f"{size} processes on GPUs need NCCL, which this torch ({torch.__version__}) lacks; "
-            "install torch for CUDA, or train on one GPU"
-        )
+    if device.type == "cuda":
+        check_gpus(size)
+        torch.cuda.set_device(device)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     with together():
         dist.init_process_group(backend, timeout=TIMEOUT)
     return Team(dist.get_rank(), size)
+
+
+def check_gpus(size: int) -> None:
+    """MsddError unless NCCL is there and each process of this host has a GPU of its own."""
+    if not dist.is_nccl_available():
+        raise MsddError(
+            f"{size} processes on GPUs need NCCL, which this torch ({torch.__version__}) lacks; "
+            "install torch for CUDA, or train on one GPU"
+        )
+    here, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", size)), torch.cuda.device_count()
+    if here > gpus:
+        raise MsddError(
+            f"{here} processes on this host, but torch sees {gpus} GPUs; start as many processes "
+            "as GPUs, or set MSDD_DEVICE=cpu"
+        )

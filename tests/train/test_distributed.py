@@ -211,3 +211,15 @@ def added():
 
 def test_sums_over_processes():
     assert of_first(2, added) == [[3.0]] * 3
+
+
+@pytest.mark.parametrize(
+    ("nccl", "gpus", "told"),
+    [(True, 2, "4 processes on this host, but torch sees 2 GPUs"), (False, 4, "need NCCL")],
+)
+def test_what_gpus_lack_is_one_line(monkeypatch, nccl, gpus, told):
+    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: nccl)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(MsddError, match=told):
+        join(torch.device("cuda", 0))

@@ -81,9 +81,11 @@ def first_host() -> str:
 
 
 def _scontrol(*what: str) -> str:
-    return subprocess.run(
-        ["scontrol", "show", *what], capture_output=True, text=True, check=True
-    ).stdout
+    command = ["scontrol", "show", *what]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except subprocess.CalledProcessError as error:
+        raise MsddError(f"{' '.join(command)}: {error.stderr.strip()}") from error
 
 
 def port(job: str) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from msdd import output
 from msdd.errors import MsddError
 from msdd.files import expand_user
-from msdd.pipeline import checkout
+from msdd.pipeline import checkout, launch
 
 COMMANDS = (  # files of msdd/commands, in the order of `msdd --help`
     "stages",
@@ -50,11 +50,13 @@ def _run(arguments: list[str] | None) -> int:
         args.call(args)
     except KeyboardInterrupt as stop:
         message = str(stop) or "run the same command again to continue from what was saved"
-        print(f"msdd: interrupted; {message}", file=sys.stderr)
+        if launch.is_first():
+            print(f"msdd: interrupted; {message}", file=sys.stderr)
         return 130
     except (MsddError, OSError) as error:
         if args.debug:
             raise
+        launch.yield_to_first()
         for line in _message(error).splitlines():
             print(f"msdd: error: {line}", file=sys.stderr)
         return 1

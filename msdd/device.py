@@ -1,5 +1,6 @@
 """Device, precision and clock."""
 
+import os
 import subprocess
 import sys
 import time
@@ -13,9 +14,32 @@ from msdd.errors import MsddError
 
 
 def prepare_device(cpu_threads: int) -> torch.device:
-    """The GPU if there is one, else the CPU with so many threads, which change bits."""
+    """As `default_device`; on a CPU with so many threads, which change bits."""
     torch.set_num_threads(cpu_threads)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return default_device()
+
+
+def default_device() -> torch.device:
+    """The GPU if there is one, else the CPU; under torchrun the GPU of the process's number.
+
+    MSDD_DEVICE in the environment may say `cpu` or `cuda`; MsddError where torch sees no GPU then.
+    """
+    asked = chosen()
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise MsddError("MSDD_DEVICE=cuda, but torch sees no GPU here; `nvidia-smi` may say why")
+    if asked == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    if "LOCAL_RANK" not in os.environ:
+        return torch.device("cuda")
+    return torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+
+
+def chosen() -> str:
+    """What MSDD_DEVICE says: `cpu`, `cuda`, or nothing. MsddError for anything else."""
+    asked = os.environ.get("MSDD_DEVICE", "")
+    if asked not in ("", "cpu", "cuda"):
+        raise MsddError(f"MSDD_DEVICE is {asked}; it may be cpu or cuda")
+    return asked
 
 
 def arithmetic(precision: str, device: torch.device) -> AbstractContextManager:

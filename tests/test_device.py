@@ -1,7 +1,13 @@
-"""bf16 on a CPU computes, or says in one line that it cannot; it never ends the process."""
+"""The device that is chosen; bf16 on a CPU computes, or says in one line that it cannot."""
 
 import subprocess
 import sys
+
+import pytest
+import torch
+
+from msdd.device import prepare_device
+from msdd.errors import MsddError
 
 TRIAL = """
 import torch
@@ -19,3 +25,15 @@ def test_bf16_computes_or_says_that_it_cannot():
     done = subprocess.run([sys.executable, "-c", TRIAL], capture_output=True, text=True)
     assert done.returncode == 0
     assert done.stdout.strip() == str(64.0**3) or done.stdout.startswith("precision bf16: ")
+
+
+def test_a_gpu_that_was_asked_for_and_is_not_there_is_one_line(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("MSDD_DEVICE", "cuda")
+    with pytest.raises(MsddError, match="MSDD_DEVICE=cuda, but torch sees no GPU"):
+        prepare_device(1)
+    monkeypatch.setenv("MSDD_DEVICE", "cpu")
+    assert prepare_device(1).type == "cpu"
+    monkeypatch.setenv("MSDD_DEVICE", "gpu")
+    with pytest.raises(MsddError, match="MSDD_DEVICE is gpu; it may be cpu or cuda"):
+        prepare_device(1)

@@ -126,7 +126,7 @@ def call(args: argparse.Namespace) -> None:
     if args.decode:
         from msdd.commands import stages
 
-        stages.task_command("evaluate")(args)
+        stages.gpu_command("evaluate")(args)
     else:
         evaluate(args)
 

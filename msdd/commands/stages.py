@@ -2,12 +2,14 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msdd.errors import MsddError
+from msdd.pipeline import gpus, launch
 
 if TYPE_CHECKING:
     from msdd.params.schema import Params
@@ -43,6 +45,26 @@ def task_command(name: str) -> Callable[[argparse.Namespace], None]:
         given = vars(args)
         wildcards = {row: given[row] for row in WILDCARDS if row in given}
         run_stage(params_of(args), name, ROOT, **wildcards)
+
+    return call
+
+
+def training_command(name: str) -> Callable[[argparse.Namespace], None]:
+    """As `task_command`, in a process for each GPU that the job was given."""
+
+    def call(args: argparse.Namespace) -> None:
+        if not launch.spread(sys.argv[1:]):
+            task_command(name)(args)
+
+    return call
+
+
+def gpu_command(name: str) -> Callable[[argparse.Namespace], None]:
+    """As `task_command`, on a GPU of its own if the machine has one."""
+
+    def call(args: argparse.Namespace) -> None:
+        gpus.lease(1)
+        task_command(name)(args)
 
     return call
 
@@ -97,20 +119,20 @@ def code(args: argparse.Namespace) -> None:
 
 COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], *tuple[str, ...]]] = {
     "prepare": (task_command("prepare"), "cut the photographs into crops"),
-    "train": (task_command("train"), "stage 1: train a row of `models`", "MODEL"),
+    "train": (training_command("train"), "stage 1: train a row of `models`", "MODEL"),
     "distil": (
-        task_command("distil"),
+        training_command("distil"),
         "stage 2: distil one scale of a row of `students`",
         "STUDENT",
         "SCALE",
     ),
     "chain": (
-        task_command("chain"),
+        training_command("chain"),
         "stage 2: train a student of another mode as a whole",
         "STUDENT",
     ),
     "assemble": (task_command("assemble"), "put a student's scales together", "STUDENT"),
-    "baseline": (task_command("baseline"), "measure mean-colour or bicubic", "BASELINE"),
+    "baseline": (gpu_command("baseline"), "measure mean-colour or bicubic", "BASELINE"),
     "table1": (
         report("table1"),
         "write reports/table1.{csv,html,md,tex}: tokenizers, published and measured",

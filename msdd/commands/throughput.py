@@ -44,8 +44,9 @@ def call(args: argparse.Namespace) -> None:
         measure_own(args, changed)
     else:
         from msdd.commands.stages import ROOT, params_of
-        from msdd.pipeline import layout
+        from msdd.pipeline import gpus, layout
 
+        gpus.lease(1)
         params = params_of(args)
         from msdd.files import read_json
         from msdd.report import speed

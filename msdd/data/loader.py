@@ -58,17 +58,25 @@ class Loader:
     started. An error in the thread is raised at the batch it concerns.
 
     pinned: in memory from which a GPU copies while it computes.
+    stride: positions from the start of one batch to that of the next; more than `batch` where
+            other processes load what lies between. By default `batch`.
     """
 
     def __init__(
-        self, crops: Crops, seed: int, batch: int, start: int = 0, pinned: bool = False
+        self,
+        crops: Crops,
+        seed: int,
+        batch: int,
+        start: int = 0,
+        pinned: bool = False,
+        stride: int | None = None,
     ) -> None:
         self.crops, self.seed, self.batch, self.start = crops, seed, batch, start
-        self.pinned = pinned
+        self.pinned, self.stride = pinned, stride or batch
         self.thread = ThreadPoolExecutor(1, "loader")
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
-        starts = ([start] for start in itertools.count(self.start, self.batch))
+        starts = ([start] for start in itertools.count(self.start, self.stride))
         for [batch] in prefetch(self.load, starts, self.thread, AHEAD):
             yield batch
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.distributed as dist
 
+from msdd.device import default_device
 from msdd.errors import MsddError
 
 
@@ -60,10 +61,9 @@ def join() -> Team:
 
 
 def device(name: str | None) -> torch.device:
-    """The named device, else this process's GPU, else the CPU."""
+    """The named device, else that of `msdd.device.default_device`."""
     if name is None:
-        local = int(os.environ.get("LOCAL_RANK", 0))
-        name = f"cuda:{local % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
+        name = str(default_device())
     try:
         chosen = torch.device(name)
         torch.empty(0, device=chosen)

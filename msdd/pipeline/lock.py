@@ -18,6 +18,7 @@ from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from msdd.errors import MsddError
 
+_kept: list[AcquireReturnProxy | None] = []
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}  # of a file system
 
 
@@ -31,7 +32,7 @@ def hold(path: str | Path) -> Iterator[None]:
     held = _acquire(path, blocking=False)
     if held is None:
         raise MsddError(
-            f"{Path(path).parent} is being made by {_holder(Path(path))}; wait for it or stop it"
+            f"{Path(path).parent} is being made by {holder(Path(path))}; wait for it or stop it"
         )
     with held:
         yield
@@ -50,6 +51,18 @@ def attempt(path: str | Path) -> Iterator[bool]:
     held = _acquire(path, blocking=False)
     with held or nullcontext():
         yield held is not None
+
+
+def take(path: str | Path) -> AcquireReturnProxy | None:
+    """The lock file `path`, to be let go by `with`; None if another process has it."""
+    return _acquire(path, blocking=False)
+
+
+def keep(path: str | Path) -> bool:
+    """Hold the lock file `path` as long as this process lives, if it is free; whether it was."""
+    held = _acquire(path, blocking=False)
+    _kept.append(held)  # or the lock would end here
+    return held is not None
 
 
 def _acquire(path: str | Path, blocking: bool) -> AcquireReturnProxy | None:
@@ -73,7 +86,8 @@ def _sign(descriptor: int) -> None:
     os.pwrite(descriptor, json.dumps(holder).encode(), 0)
 
 
-def _holder(path: Path) -> str:
+def holder(path: Path) -> str:
+    """Who has signed the lock file last."""
     try:
         holder = json.loads(path.read_text())
         return f"process {holder['pid']} on {holder['host']} since {holder['since']}"

@@ -57,6 +57,7 @@ def open_run(
         row_params=of_row,
         tags=model | (tags or {}),
         resumed=resumed,
+        job=task.key,
     )
 
 
@@ -81,6 +82,8 @@ class Run:
     tags:       more tags (`model`, `data`, `part`).
     resumed:    whether the stage continues from a checkpoint. Then the run of the interrupted
                 attempt continues, and what it logged after the checkpoint is not logged twice.
+    job:        what decides the result, as a digest. The run of an interrupted attempt at the same
+                job continues also without a checkpoint, as after a scheduler has queued it again.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class Run:
         row_params: dict | None = None,
         tags: dict[str, object] | None = None,
         resumed: bool = False,
+        job: str | None = None,
     ):
         self.root = checkout.original(root)  # a copy is deleted, its outbox stays
         self.place = str(Path(root).absolute())
@@ -103,8 +107,8 @@ class Run:
             return
         self.name = "/".join(filter(None, (row, stage, part)))
         record = _record(self.name, row, stage, params, row_params or params, tags or {})
-        record["place"] = self.place
-        self.folder = self._interrupted(record) if resumed else None
+        record |= {"place": self.place, "job": job}
+        self.folder = self._interrupted(record, resumed)
         if self.folder is None:
             self._abandon()
             self.folder = outbox.folder(self.root) / f"{self._stem}{time.time_ns():x}"
@@ -129,14 +133,19 @@ class Run:
         return [path for path in open_ if self._here(path)]
 
     def _here(self, folder: Path) -> bool:
-        """Whether the attempt belongs to this copy of the checkout, or to one that is deleted."""
-        place = read_json(folder / "run.json")["place"]
-        return place == self.place or not Path(place).exists()
+        """Whether the attempt belongs to this copy of the checkout, or to one that is deleted.
 
-    def _interrupted(self, record: dict) -> Path | None:
+        Another host may reach the same folder by another path.
+        """
+        place, here = Path(read_json(folder / "run.json")["place"]), Path(self.place)
+        return not place.exists() or here.exists() and here.samefile(place)
+
+    def _interrupted(self, record: dict, resumed: bool) -> Path | None:
         """The folder of the attempt that this one continues."""
         for folder in self._attempts():
-            if key(read_json(folder / "run.json")["params"]) == key(record["params"]):
+            earlier = read_json(folder / "run.json")
+            same_job = record["job"] and record["job"] == earlier.get("job")
+            if same_job or resumed and key(earlier["params"]) == key(record["params"]):
                 return folder
         return None
 

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from msdd.train.team import ALONE, Team
+
 FLOOR = 1e-4  # keeps the adaptive weight finite; as in VQGAN's code
 
 
@@ -43,6 +45,9 @@ def adaptive_weight(
 class Adversary:
     """A discriminator in training: it judges the images of a step, then learns from them.
 
+    Every microbatch finds its buffers and the random numbers as if it were the only one of the
+    step, so that it does not matter which process computes which.
+
     learning_rate: at the peak of the student's schedule, which its own follows.
     betas:         decay rates of Adam's two averages.
     """
@@ -55,34 +60,50 @@ class Adversary:
         self.optimiser = torch.optim.AdamW(
             network.parameters(), lr=learning_rate, betas=betas, weight_decay=0.0, fused=True
         )
-        self.seen: list[tuple[Tensor, Tensor]] = []
+        self.seen: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.before: list[Tensor] = []
 
     def judge(self, fake: Tensor, real: Tensor) -> Tensor:
         """The student's hinge loss, a scalar, on its images (B, 3, H, W) in [-1, 1].
 
-        Both sets of images are kept for `step`.
+        Both sets of images are kept for `step`, with the state of the random numbers.
         """
-        self.seen.append((fake.detach(), real))
+        self._begin(not self.seen)
         self.network.requires_grad_(False)  # the student's backward pass leaves no gradient here
-        return hinge_generator(self.network(fake))
+        logits = self.network(fake)
+        self.seen.append((fake.detach(), real, torch.get_rng_state()))
+        return hinge_generator(logits)
 
-    def step(self, rate: float) -> Tensor:
+    def step(self, rate: float, team: Team = ALONE) -> Tensor:
         """Update the discriminator on the images judged since the last step; returns its loss.
 
         rate: of the peak learning rate, in [0, 1].
+        team: the processes that have judged as many microbatches each.
         """
         for group in self.optimiser.param_groups:
             group["lr"] = rate * self.learning_rate
         self.network.requires_grad_(True)
         self.optimiser.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.seen[0][0].device)
-        for fake, real in self.seen:
-            loss = hinge_discriminator(self.network(real), self.network(fake)) / len(self.seen)
+        for index, (fake, real, random) in enumerate(self.seen):
+            self._begin(index == 0)
+            torch.set_rng_state(random)
+            loss = hinge_discriminator(self.network(real), self.network(fake))
+            loss = loss / (len(self.seen) * team.size)
             loss.backward()
             total += loss.detach()
         self.seen.clear()
+        team.add_up([*(p.grad for p in self.network.parameters() if p.grad is not None), total])
+        team.copy_first(list(self.network.buffers()))
         self.optimiser.step()
         return total
+
+    def _begin(self, first: bool) -> None:
+        """Give every microbatch the buffers that the first one found."""
+        if first:
+            self.before = [buffer.clone() for buffer in self.network.buffers()]
+        for buffer, before in zip(self.network.buffers(), self.before, strict=True):
+            buffer.copy_(before)
 
     def state_dict(self) -> dict:
         return {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}

@@ -1,6 +1,7 @@
 """The one training loop: stage 1 and every distillation run through it."""
 
 import math
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -18,58 +19,95 @@ from msdd.tracking.run import Run
 from msdd.train.job import TrainingJob
 from msdd.train.optimiser import learning_rate
 from msdd.train.state import State
+from msdd.train.team import Team
 
 
-def train(job: TrainingJob, state: State, crops: Crops, checkpoint: Path, run: Run) -> None:
+def train(
+    job: TrainingJob, state: State, crops: Crops, checkpoint: Path, run: Run | None, team: Team
+) -> None:
     """Train `job.network` from the images that `state` has seen to `job.settings.images`.
 
     The step after n images depends only on the state and (seed, n), so a training that was
-    interrupted ends with the same bits as one that was not. Raises MsddError when the loss is not
-    a finite number.
+    interrupted ends with the same bits as one that was not. Every process of the team computes its
+    microbatches of each step and then takes the same step. Raises MsddError when the loss is not a
+    finite number, and when the processes do not hold the same weights.
+
+    run: of the tracker; None in all processes but the first, which write and say nothing.
     """
     settings, device = job.settings, next(state.network.parameters()).device
-    seed = job.task.seed
-    log = checkpoint.with_name("train.log")
     state.network.train()
-    with (
-        Loader(crops, seed, settings.batch, state.images, device.type == "cuda") as loader,
-        Progress(job.name, settings.images, log=log, start=state.images) as progress,
-    ):
+    team.check_same(state.images, state.weights)
+    with share(job, state, crops, team) as loader, progress_of(job, state, checkpoint, run) as told:
         for images, _ in loader:
             if state.images >= settings.images:
                 break
-            torch.manual_seed(seed_of(job.stage, job.part, seed, state.images))
-            terms = gradients(job, from_uint8(images.to(device, non_blocking=True)))
+            pixels = from_uint8(images.to(device, non_blocking=True))
+            terms = gradients(job, pixels, state.images, team)
             rate = step(state, settings)
             if state.adversary:
                 with arithmetic(settings.precision, device):
-                    terms["discriminator"] = state.adversary.step(rate)
+                    terms["discriminator"] = state.adversary.step(rate, team)
             for term, value in terms.items():
                 state.sums[term] = state.sums.get(term, 0) + value
 
             if state.images % settings.log_every == 0 or state.images >= settings.images:
                 point, state.sums = averages(state, job), {}
                 state.curve.append({"images": state.images, **point})
-                run.log(state.images, point)
+                if run:
+                    run.log(state.images, point)
             if state.images % settings.checkpoint_every == 0:
-                state.save(checkpoint, job.key)
-            progress.update(state.images, **latest(state))
+                team.check_same(state.images, state.weights)
+                if run:
+                    state.save(checkpoint, job.key)
+            if told:
+                told.update(state.images, **latest(state))
 
 
-def gradients(job: TrainingJob, images: Tensor) -> dict[str, Tensor]:
-    """The terms of the loss for images (B, 3, R, R), averaged over the batch, without gradient.
+def share(job: TrainingJob, state: State, crops: Crops, team: Team) -> Loader:
+    """The images of this process: the same part of every batch, in one piece."""
+    batch = job.settings.batch
+    own = batch // team.size
+    pinned = next(state.network.parameters()).device.type == "cuda"
+    return Loader(crops, job.task.seed, own, state.images + team.rank * own, pinned, batch)
+
+
+def progress_of(job: TrainingJob, state: State, checkpoint: Path, run: Run | None):
+    """The progress line, which only the first process has."""
+    if run is None:
+        return nullcontext()
+    log = checkpoint.with_name("train.log")
+    return Progress(job.name, job.settings.images, log=log, start=state.images)
+
+
+def gradients(job: TrainingJob, images: Tensor, seen: int, team: Team) -> dict[str, Tensor]:
+    """The terms of the loss, averaged over the batch of all processes, without gradient.
+
+    images: (B, 3, R, R), the part of the batch that this process has.
+    seen:   the images of earlier steps.
 
     The gradient of the loss is added to that of the network's parameters, one microbatch at a time.
+    A microbatch is a function of (seed, images seen, its index in the batch) alone, so that the
+    number of processes changes only the order in which gradients are added up.
     """
     means: dict[str, Tensor] = {}
-    for part in images.split(job.settings.microbatch or len(images)):
-        share = len(part) / len(images)
+    parts = images.split(job.settings.microbatch or len(images))
+    for index, part in enumerate(parts, team.rank * len(parts)):
+        torch.manual_seed(noise_seed(job, seen, index))
+        weight = len(part) / (len(images) * team.size)
         with arithmetic(job.settings.precision, images.device):
             terms = job.losses(part)
-        (share * terms["loss"]).backward()
+        (weight * terms["loss"]).backward()
         for term, value in terms.items():
-            means[term] = means.get(term, 0) + share * value.detach()
+            means[term] = means.get(term, 0) + weight * value.detach()
+    parameters = job.network.parameters()
+    team.add_up([*(p.grad for p in parameters if p.grad is not None), *means.values()])
     return means
+
+
+def noise_seed(job: TrainingJob, seen: int, index: int) -> int:
+    """The seed of a microbatch; the first of a step has that of the step."""
+    of_step = (job.stage, job.part, job.task.seed, seen)
+    return seed_of(*of_step, index) if index else seed_of(*of_step)
 
 
 def step(state: State, settings: Optimisation) -> float:
@@ -91,7 +129,8 @@ def step(state: State, settings: Optimisation) -> float:
 def averages(state: State, job: TrainingJob) -> dict[str, float]:
     """The mean of each term since the last point of the curve.
 
-    Raises MsddError unless all are finite. Only here does the processor wait for the device.
+    Raises MsddError unless all are finite. Only here, at checkpoints and where processes meet does
+    the processor wait for the device.
     """
     since = state.curve[-1]["images"] if state.curve else 0
     steps = (state.images - since) // job.settings.batch

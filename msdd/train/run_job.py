@@ -1,4 +1,4 @@
-"""Runs one `TrainingJob`: lock, record, tracker, checkpoint, and the results in place."""
+"""Runs one `TrainingJob`: its processes, lock, record, tracker, checkpoint and results."""
 
 import csv
 import sys
@@ -10,6 +10,8 @@ import torch
 
 from msdd.data.pixels import from_uint8
 from msdd.data.shards import Crops
+from msdd.device import chosen
+from msdd.errors import MsddError
 from msdd.fast.compiling import options
 from msdd.files import atomic
 from msdd.model.kl_encoder import KLEncoder
@@ -23,20 +25,36 @@ from msdd.tracking.run import open_run
 from msdd.train.job import TrainingJob
 from msdd.train.loop import train
 from msdd.train.state import State
+from msdd.train.team import Team, join
 
 
 def carry_out(job: TrainingJob, crops: Crops, root: Path) -> dict[str, float]:
     """Train, from a checkpoint if there is one, and write the result below `root`.
 
-    Returns the last losses by term. Raises MsddError if another process makes the same folder, and
-    when the loss is not a number.
+    Under torchrun all processes train, and the first one does everything else. Returns the last
+    losses by term. Raises MsddError if another process makes the same folder, when the loss is not
+    a number, and for a batch that the processes cannot share.
     """
-    aside = root / layout.checkpoint(job.folder)
+    team = join(next(job.network.parameters()).device)
+    check_shares(job, team)
+    compile_networks(job)
+    checkpoint = root / layout.checkpoint(job.folder) / "checkpoint.pt"
+    last = (lead if team.first else follow)(job, crops, checkpoint, root, team)
+    team.leave()
+    return last
+
+
+def lead(
+    job: TrainingJob, crops: Crops, checkpoint: Path, root: Path, team: Team
+) -> dict[str, float]:
+    """What the first process does."""
+    aside = checkpoint.parent
     made = [job.folder / file for file in layout.TRAINING_FILES]
     receipt = layout.receipt("trainings", job.folder)
     with hold(aside / "lock"):
-        compile_networks(job)
-        state, checkpoint = State(job.network, job.settings, job.adversary), aside / "checkpoint.pt"
+        team.wait()
+        describe(job, team)
+        state = State(job.network, job.settings, job.adversary)
         resumed = resume(state, checkpoint, job)
         earlier = pieces(aside / "pieces.json", checkpoint, resumed, state.images)
         tags = {"data": crops.digest, "part": job.part}
@@ -44,13 +62,13 @@ def carry_out(job: TrainingJob, crops: Crops, root: Path) -> dict[str, float]:
             recorded(job.task, job.folder, [*made, receipt], root, earlier) as record,
             open_run(job.task, job.stage, job.part, root=root, tags=tags, resumed=resumed) as run,
         ):
-            record |= {"run": run.identity, "images_before": state.images}
+            record |= {"run": run.identity, "images_before": state.images, "processes": team.size}
             before, started = state.images, time.monotonic()
-            train(job, state, crops, checkpoint, run)
+            train(job, state, crops, checkpoint, run, team)
             seconds = time.monotonic() - started
             write_result(job, state, root / job.folder)
             if seconds > MIN_SECONDS:
-                speed = report_speed(job, crops, state.images - before, seconds)
+                speed = report_speed(job, crops, state.images - before, seconds, team)
                 run.log(state.images, {f"speed/{name}": value for name, value in speed.items()})
                 record["speed"] = speed
             receipts.write("trainings", job.folder, made, root)
@@ -59,6 +77,42 @@ def carry_out(job: TrainingJob, crops: Crops, root: Path) -> dict[str, float]:
         for file in (checkpoint, aside / "pieces.json"):
             file.unlink(missing_ok=True)
     return state.curve[-1]
+
+
+def follow(
+    job: TrainingJob, crops: Crops, checkpoint: Path, root: Path, team: Team
+) -> dict[str, float]:
+    """What the other processes do: they compute, and write and say nothing."""
+    team.wait()  # for the first one, which has the lock now
+    state = State(job.network, job.settings, job.adversary)
+    state.resume(checkpoint, job.key)
+    train(job, state, crops, checkpoint, None, team)
+    return state.curve[-1]
+
+
+def check_shares(job: TrainingJob, team: Team) -> None:
+    """MsddError unless every process gets as many microbatches of a batch."""
+    batch, microbatch = job.settings.batch, job.settings.microbatch
+    count = batch // (microbatch or batch)
+    if count % team.size == 0:
+        return
+    section = "stage1" if job.stage == "stage1" else "distil"
+    fit = [m for m in range(1, batch + 1) if batch % (m * team.size) == 0]
+    fitting = [m for m in fit if m <= (microbatch or batch)]
+    advice = f"microbatch to {fitting[-1]}" if fitting else f"batch to a multiple of {team.size}"
+    raise MsddError(
+        f"{job.name}: {section}.microbatch {microbatch or 'null'} divides the batch of {batch} "
+        f"into {count}, which {team.size} processes cannot share evenly; set {section}.{advice}"
+    )
+
+
+def describe(job: TrainingJob, team: Team) -> None:
+    """Say what nobody would expect: a training on a CPU, or in several processes."""
+    if next(job.network.parameters()).device.type == "cpu" and not chosen():
+        print(f"{job.name}: no GPU here: training on the CPU", file=sys.stderr)
+    if team.size > 1:
+        share = f"each has {job.settings.batch // team.size} of {job.settings.batch} images a step"
+        print(f"{job.name}: {team.size} processes, {share}", file=sys.stderr)
 
 
 def write_result(job: TrainingJob, state: State, folder: Path) -> None:
@@ -70,8 +124,13 @@ def write_result(job: TrainingJob, state: State, folder: Path) -> None:
         table.writerows(state.curve)
 
 
-def report_speed(job: TrainingJob, crops: Crops, trained: int, seconds: float) -> dict[str, float]:
-    """Print the speed of a training and return it; {} where memory for another pass is missing."""
+def report_speed(
+    job: TrainingJob, crops: Crops, trained: int, seconds: float, team: Team
+) -> dict[str, float]:
+    """Print the speed of each process of a training and return it.
+
+    trained: images, of all processes. Returns {} where memory for another pass is missing.
+    """
     device = next(job.network.parameters()).device
     count = job.settings.microbatch or job.settings.batch
     images = from_uint8(crops.batch(np.arange(count) % len(crops))).to(device)
@@ -80,7 +139,7 @@ def report_speed(job: TrainingJob, crops: Crops, trained: int, seconds: float) -
             lambda batch: job.losses(batch)["loss"],
             images,
             job.settings.precision,
-            trained,
+            trained // team.size,
             seconds,
         )
     except torch.OutOfMemoryError:
@@ -88,7 +147,8 @@ def report_speed(job: TrainingJob, crops: Crops, trained: int, seconds: float) -
         return {}
     finally:
         job.network.zero_grad(set_to_none=True)
-    print(f"{job.name}: {speed}", file=sys.stderr)
+    each = f", in each of {team.size} processes" if team.size > 1 else ""
+    print(f"{job.name}: {speed}{each}", file=sys.stderr)
     return speed.json()
 
 

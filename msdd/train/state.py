@@ -32,6 +32,12 @@ class State:
         self.curve: list[dict[str, float]] = []
         self.sums: dict[str, Tensor] = {}
 
+    @property
+    def weights(self) -> list[Tensor]:
+        """All that is trained, and the averages."""
+        judge = self.adversary.network.parameters() if self.adversary else []
+        return [*self.network.parameters(), *self.ema.average.values(), *judge]
+
     def save(self, path: Path, key: str) -> None:
         """Write the checkpoint with the key of its task, as a whole or not at all."""
         content = {

@@ -186,6 +186,28 @@ def test_resumed_stage_continues_its_run(root, client):
     assert curve(client, stored) == [(step, 1 / (1 + step)) for step in (0, 64, 128, 192)]
 
 
+def test_a_job_that_is_queued_again_continues_its_run(root, client, tmp_path_factory, monkeypatch):
+    """Killed before its first checkpoint, and begun again on a host with other paths."""
+    first = Run(root, "msdd", "stage1", PARAMS, job="abc").__enter__()
+    first.log(64, {"loss": 1.0})
+    deliver(root)
+    (stored,) = runs(client, stage="stage1")
+    link = tmp_path_factory.mktemp("mount") / "work"
+    link.symlink_to(root)
+    monkeypatch.setattr(socket, "gethostname", lambda: "another")
+    train(link, (64, 128), job="abc")
+    deliver(root)
+    (again,) = runs(client, stage="stage1")
+    assert again.info.run_id == stored.info.run_id and again.info.status == "FINISHED"
+    assert curve(client, again) == [(64, 1.0), (128, 1 / 129)]
+    train(root, (64,), job="abc")  # a finished run is never reopened
+    Run(root, "msdd", "stage1", PARAMS, job="abc").__enter__()
+    train(root, (64,), job="another code")
+    deliver(root)
+    statuses = sorted(run.info.status for run in runs(client, stage="stage1"))
+    assert statuses == ["FINISHED", "FINISHED", "FINISHED", "KILLED"]
+
+
 def test_fresh_start_is_a_new_run_and_closes_the_abandoned_one(root, client):
     first = Run(root, "msdd", "stage1", PARAMS)
     first.__enter__()

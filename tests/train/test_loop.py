@@ -19,6 +19,7 @@ from msdd.train import distil
 from msdd.train.ema import RAMP, Ema
 from msdd.train.loop import gradients
 from msdd.train.optimiser import learning_rate
+from msdd.train.team import ALONE
 
 FOLDER = layout.stage1("msdd")
 SCALE = layout.scale("msdd", "msdd-1step", 1)
@@ -166,7 +167,9 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole():
     found = []
     for microbatch in (None, 12, 3):
         settings = SimpleNamespace(microbatch=microbatch, precision="fp32")
-        terms = gradients(SimpleNamespace(settings=settings, losses=losses), images)
+        of = {"stage": "stage1", "part": "", "task": SimpleNamespace(seed=0)}
+        job = SimpleNamespace(settings=settings, losses=losses, network=network, **of)
+        terms = gradients(job, images, seen=0, team=ALONE)
         found.append([*terms.values(), network.weight.grad.clone(), network.bias.grad.clone()])
         network.zero_grad()
     for alike in found[1:]:

@@ -27,4 +27,4 @@ rule chain:
     message:
         "Training {wildcards.student} through the chain"
     shell:
-        "msdd chain {wildcards.student} 2>&1 | tee -i {log}"
+        "MSDD_GPUS={resources.gpu} msdd chain {wildcards.student} 2>&1 | tee -i {log}"

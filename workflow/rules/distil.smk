@@ -26,4 +26,4 @@ rule distil:
     message:
         "Distilling scale {wildcards.k} of {wildcards.student}"
     shell:
-        "msdd distil {wildcards.student} {wildcards.k} 2>&1 | tee -i {log}"
+        "MSDD_GPUS={resources.gpu} msdd distil {wildcards.student} {wildcards.k} 2>&1 | tee -i {log}"

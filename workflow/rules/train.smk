@@ -24,4 +24,4 @@ rule train:
     message:
         "Training {wildcards.model}"
     shell:
-        "msdd train {wildcards.model} 2>&1 | tee -i {log}"
+        "MSDD_GPUS={resources.gpu} msdd train {wildcards.model} 2>&1 | tee -i {log}"

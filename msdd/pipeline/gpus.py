@@ -1,0 +1,95 @@
+"""A GPU of this host for each job: counted without torch, leased by file locks.
+
+Snakemake and DVC count GPUs but do not say which one a job has. A job takes the lock of a GPU and
+keeps it as long as its process lives, and sees no other GPU.
+"""
+
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from msdd.errors import MsddError
+from msdd.pipeline import lock
+
+DEVICES = Path("/dev")
+# Who sets one of these has chosen the GPUs of the job, or lets it see only its own.
+ASSIGNED = ("CUDA_VISIBLE_DEVICES", "KUBERNETES_SERVICE_HOST", "LSB_JOBID", "PBS_JOBID")
+ASSIGNED += ("PE_HOSTFILE", "RANK", "SLURM_JOB_ID")  # torchrun's processes share their parent's
+SECONDS = 1.0  # between two looks at GPUs that are taken
+
+
+def asked() -> int | None:
+    """The GPUs that the job was given, of MSDD_GPUS in the environment; None if nobody said."""
+    text = os.environ.get("MSDD_GPUS", "")
+    if text and not text.isdecimal():
+        raise MsddError(f"MSDD_GPUS is {text}; it is the number of GPUs of the job")
+    return int(text) if text else None
+
+
+def count(devices: Path = DEVICES) -> int:
+    """The GPUs of NVIDIA in this host or container."""
+    return sum(path.name.removeprefix("nvidia").isdecimal() for path in devices.glob("nvidia*"))
+
+
+def folder() -> Path:
+    """Where the locks of this user's jobs lie, whatever the session or the job's TMPDIR."""
+    user = os.getuid()
+    runtime = Path("/run/user") / str(user)
+    if os.access(runtime, os.W_OK):
+        return runtime / "msdd-gpus"
+    return Path(tempfile.gettempdir()) / f"msdd-gpus-{user}"
+
+
+def lease(wanted: int, devices: Path = DEVICES, locks: Path | None = None) -> None:
+    """Wait for so many GPUs of this host; from here on this process and its children see no others.
+
+    Does nothing where a scheduler or the user has chosen them, on a host without GPUs and for
+    MSDD_DEVICE=cpu. The kernel takes the lease back when the process ends, however it does. Call it
+    before torch is imported. Raises MsddError for more GPUs than there are.
+    """
+    there = count(devices)
+    if any(name in os.environ for name in ASSIGNED) or os.environ.get("MSDD_DEVICE") == "cpu":
+        return
+    if there == 0 and wanted <= 1:
+        return  # the training says that it runs on the CPU
+    if wanted > there:
+        raise MsddError(f"MSDD_GPUS={wanted}, but this machine has {there}; ask for fewer")
+    place = locks or folder()
+    place.mkdir(parents=True, exist_ok=True)
+    chosen = gather(wanted, [place / f"gpu{k}" for k in range(there)]) if wanted else []
+    os.environ |= {
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # the same numbers in every process
+        "CUDA_VISIBLE_DEVICES": ",".join(map(str, chosen)),
+    }
+
+
+def gather(wanted: int, gpus: list[Path]) -> list[int]:
+    """The numbers of GPUs whose locks this process now keeps.
+
+    Jobs queue: only the first in line takes GPUs as they become free, so that two jobs never hold
+    half of what each needs, and a job that needs many is not overtaken for ever.
+    """
+    told = _tell_once(wanted, gpus)
+    queue = gpus[0].with_name("queue")
+    while not (turn := lock.take(queue)):
+        next(told, None)
+        time.sleep(SECONDS)
+    with turn:
+        kept: list[int] = []
+        while True:
+            free = (k for k, gpu in enumerate(gpus) if k not in kept and lock.keep(gpu))
+            while len(kept) < wanted and (k := next(free, None)) is not None:
+                kept.append(k)
+            if len(kept) == wanted:
+                return sorted(kept)
+            next(told, None)
+            time.sleep(SECONDS)
+
+
+def _tell_once(wanted: int, gpus: list[Path]):
+    """Says, the first time it is asked, what the job waits for."""
+    holders = ", ".join(f"GPU {k} by {lock.holder(gpu)}" for k, gpu in enumerate(gpus))
+    noun = "a GPU" if wanted == 1 else f"{wanted} GPUs"
+    yield print(f"msdd: waiting for {noun} of {len(gpus)}; held: {holders}", file=sys.stderr)

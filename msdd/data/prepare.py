@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -14,11 +15,13 @@ import numpy as np
 
 from msdd import files
 from msdd.data.crops import centre_crop, crops
-from msdd.data.digests import of_files, shown
-from msdd.data.image_file import PhotographError, decode, read_file
-from msdd.data.photographs import Photograph, of_other_kinds, other_files, splits
+from msdd.data.digests import Row, of_archives, of_files, shown
+from msdd.data.image_file import PhotographError, decode
+from msdd.data.photograph import Photograph
+from msdd.data.photographs import divided, sources
 from msdd.data.prefetch import prefetch
 from msdd.data.shards import ShardWriter
+from msdd.data.sources import of_other_kinds
 from msdd.data.split import CropJob, Split, check_usable, plan, settle
 from msdd.errors import MsddError
 from msdd.params.sections import Data
@@ -59,7 +62,9 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, int]:
 
 def write(task: Task, root: Path) -> dict:
     """Write the folder; returns its manifest."""
-    photographs = splits(task.data, root)
+    found = sources(task.data, root)
+    archives = of_archives(found, root)
+    photographs = divided(found, task.data)
     counts = counted(task.data, photographs)
     with files.atomic(root / layout.prepared()) as folder:
         folder.mkdir()
@@ -68,11 +73,18 @@ def write(task: Task, root: Path) -> dict:
             name: write_split(task, folder / name, Split(photographs[name], counts[name], centred))
             for name, centred in CENTRED[task.data.crop].items()
         }
-        write_photographs(folder / "photographs.csv", done, root)
+        check_unchanged(archives, of_archives(found, root))
+        write_photographs(folder / "photographs.csv", done, archives, root)
         manifest = describe(task, folder, done)
         files.write_json(folder / "manifest.json", manifest)
-    tell_left_out(task.data, done, root)
+    others = [name for source in found.values() for name in source.others]
+    tell_left_out(task.data, done, others)
     return manifest
+
+
+def check_unchanged(before: list[Row], after: list[Row]) -> None:
+    for _, name, _ in set(before) ^ set(after):
+        raise MsddError(f"{name} changed while it was read: run `msdd prepare` again")
 
 
 def counted(data: Data, photographs: dict[str, list[Photograph]]) -> dict[str, int]:
@@ -155,34 +167,41 @@ def attempt(
 def make(task: Task, centred: bool, job: CropJob) -> tuple[np.ndarray, str]:
     """The crops of a job and the SHA-256 of the photograph's file; raises PhotographError."""
     name = job.photograph.name
-    file = read_file(job.photograph.path, name)
+    file = job.photograph.read()
     pixels, sha256 = decode(file, name, task.data.to_srgb), hashlib.sha256(file).hexdigest()
     if centred:
         return centre_crop(pixels, name, task.data), sha256
     return crops(pixels, (task.seed, "crop", name), job.start, job.stop, task.data), sha256
 
 
-def write_photographs(path: Path, done: dict[str, Split], root: Path) -> None:
+def write_photographs(path: Path, done: dict[str, Split], archives: list[Row], root: Path) -> None:
     """What each photograph gave; a table of its own, as there may be a million of them."""
     with open(path, "w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(("split", "name", "crops", "sha256"))
+        table.writerow(("split", "name", "crops", "sha256", "archive"))
+        table.writerows((side, name, "", sha256, "") for side, name, sha256 in archives)
         for name, split in done.items():
             table.writerows((name, *row) for row in photographs_of(split, root))
 
 
-def photographs_of(split: Split, root: Path) -> Iterator[tuple[str, int, str]]:
-    """Name, number of crops and digest of each, also of those that were not read."""
+def photographs_of(split: Split, root: Path) -> Iterator[tuple[str, int, str, str]]:
+    """Name, number of crops, digest and archive of each, also of those that were not read.
+
+    What was not read of an archive has no digest but the archive's.
+    """
     unread = [one for one in split.photographs if one.name not in split.digests]
-    digests = dict(zip(unread, of_files([one.path for one in unread], root), strict=True))
+    files = [one for one in unread if not one.archive]
+    digests = dict(zip(files, of_files([one.path for one in files], root), strict=True))
     for one in split.photographs:
-        sha256 = split.digests.get(one.name) or digests[one]
-        yield shown(one), split.made.get(one.name, 0), sha256
+        sha256 = split.digests.get(one.name) or digests.get(one, "")
+        archive = os.path.relpath(one.archive, one.folder) if one.archive else ""
+        yield shown(one.name), split.made.get(one.name, 0), sha256, shown(archive)
 
 
-def tell_left_out(data: Data, done: dict[str, Split], root: Path) -> None:
+def tell_left_out(data: Data, done: dict[str, Split], others: list[str]) -> None:
     """One line on what the set does not contain, if there is anything."""
-    parts = [line for line in (refused_line(data, done), others_line(data, root)) if line]
+    lines = refused_line(data, done), of_other_kinds(others) if others else ""
+    parts = [line for line in lines if line]
     if parts:
         print(f"msdd: prepare left out {'; '.join(parts)}", file=sys.stderr)
 
@@ -201,11 +220,6 @@ def refused_line(data: Data, done: dict[str, Split]) -> str:
     reasons += [f"{unreadable} unreadable"] if unreadable else []
     share = f"{small + unreadable} of {total} photographs ({(small + unreadable) / total:.1%})"
     return f"{share}: {', '.join(reasons)}; {layout.prepared()}/manifest.json names them"
-
-
-def others_line(data: Data, root: Path) -> str:
-    others = other_files(data, root)
-    return of_other_kinds(others) if others else ""
 
 
 def describe(task: Task, folder: Path, done: dict[str, Split]) -> dict:

@@ -7,7 +7,7 @@ import numpy as np
 
 from msdd.data.crops import shares
 from msdd.data.image_file import PhotographError
-from msdd.data.photographs import Photograph
+from msdd.data.photograph import Photograph
 from msdd.data.shards import ShardWriter
 from msdd.errors import MsddError
 

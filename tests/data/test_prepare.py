@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from archived import imagenet, tar, unpacked
 from image_bytes import exchanged
 from PIL import Image
 
 from msdd import cli
 from msdd.commands.stages import run_stage
-from msdd.data import shards
+from msdd.data import digests, shards
 from msdd.data import split as splitting
 from msdd.data.shards import Crops, allow_open_files
 from msdd.errors import MsddError
@@ -96,6 +97,27 @@ def test_the_same_input_gives_the_same_bytes(root, monkeypatch):
     assert whole_folder(root) == first
     run_stage(params(seed=1), "prepare", root)
     assert whole_folder(root) != first
+
+
+def test_archives_give_the_crops_of_the_unpacked_folder(root):
+    """The archive may then go: its digest stands in the table."""
+    unpacked(root / "photos", imagenet(12))
+    for k in range(10):
+        (root / f"photos/{k}.png").unlink()
+    tar(root / "train.tar", imagenet(12))
+    run_stage(params(), "prepare", root)
+    first, rows = manifest(root), table(root)
+    packed = params(photographs="train.tar")
+    run_stage(packed, "prepare", root)
+    assert manifest(root)["digest"] == first["digest"]
+    archive, *members = table(root)
+    assert (archive["name"], archive["crops"]) == ("train.tar", "")
+    assert {row["archive"] for row in members} == {"train.tar"}
+    assert [row | {"archive": ""} for row in members] == rows
+    before = digests.of_photographs(packed.data, root)
+    assert digests.changes(packed.data, root).endswith("1 files, unchanged")
+    (root / "train.tar").unlink()
+    assert digests.of_photographs(packed.data, root) == before
 
 
 def test_shards_hold_what_one_array_would(root, monkeypatch):

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from msdd import files
+from msdd.data import prepare_photographs
 from msdd.data.crops import centre_crop, crops
 from msdd.data.digests import Row, of_archives, of_files, shown
 from msdd.data.image_file import PhotographError, decode
@@ -23,6 +24,7 @@ from msdd.data.prefetch import prefetch
 from msdd.data.shards import ShardWriter
 from msdd.data.sources import of_other_kinds
 from msdd.data.split import CropJob, Split, check_usable, plan, settle
+from msdd.data.tars import CLASS
 from msdd.errors import MsddError
 from msdd.params.sections import Data
 from msdd.pipeline import layout
@@ -65,21 +67,69 @@ def write(task: Task, root: Path) -> dict:
     found = sources(task.data, root)
     archives = of_archives(found, root)
     photographs = divided(found, task.data)
-    counts = counted(task.data, photographs)
+    tell_classes(photographs)
+    splits = planned(task.data, photographs)
     with files.atomic(root / layout.prepared()) as folder:
         folder.mkdir()
-        check_space(folder, sum(counts.values()) * 3 * task.data.resolution**2)
-        done = {
-            name: write_split(task, folder / name, Split(photographs[name], counts[name], centred))
-            for name, centred in CENTRED[task.data.crop].items()
-        }
+        check_space(folder, space(task, splits, root))
+        done = {name: fill(task, folder / name, split, root) for name, split in splits.items()}
         check_unchanged(archives, of_archives(found, root))
         write_photographs(folder / "photographs.csv", done, archives, root)
         manifest = describe(task, folder, done)
         files.write_json(folder / "manifest.json", manifest)
+    prepare_photographs.forget(root)
     others = [name for source in found.values() for name in source.others]
     tell_left_out(task.data, done, others)
     return manifest
+
+
+def tell_classes(photographs: dict[str, list[Photograph]]) -> None:
+    """One line where both sides have classes of ImageNet, but not the same."""
+    train, held_out = (classes(photographs[side]) for side in ("train", "held_out"))
+    if train and held_out and train != held_out:
+        odd = sorted(train ^ held_out)
+        print(
+            f"msdd: data.photographs has {len(train)} classes and data.held_out {len(held_out)}; "
+            f"{len(odd)} are on one side only, the first is {odd[0]}",
+            file=sys.stderr,
+        )
+
+
+def classes(photographs: list[Photograph]) -> set[str]:
+    """The folders or archives of classes that photographs lie in."""
+    return {match[0] for one in photographs if (match := CLASS.match(one.name))}
+
+
+def planned(data: Data, photographs: dict[str, list[Photograph]]) -> dict[str, Split]:
+    """The splits before anything is made; no more centre crops than photographs."""
+    wanted = {"train": data.train_crops, "held_out": data.held_out_crops}
+    splits = {}
+    for name, centred in CENTRED[data.crop].items():
+        there = len(photographs[name])
+        count = wanted[name] or there
+        splits[name] = Split(photographs[name], min(count, there) if centred else count, centred)
+    return splits
+
+
+def fill(task: Task, folder: Path, split: Split, root: Path) -> Split:
+    """Make one split, as crops or as photographs."""
+    if stores_photographs(task.data, folder.name):
+        return prepare_photographs.write_split(task, folder, split, root)
+    return write_split(task, folder, split)
+
+
+def stores_photographs(data: Data, split: str) -> bool:
+    return data.store == "photographs" and split == "train"
+
+
+def space(task: Task, splits: dict[str, Split], root: Path) -> int:
+    """How many bytes will be written; of photographs about, and from above."""
+    return sum(
+        prepare_photographs.space(split.photographs, task.data, root)
+        if stores_photographs(task.data, name)
+        else split.count * 3 * task.data.resolution**2
+        for name, split in splits.items()
+    )
 
 
 def check_unchanged(before: list[Row], after: list[Row]) -> None:
@@ -87,23 +137,12 @@ def check_unchanged(before: list[Row], after: list[Row]) -> None:
         raise MsddError(f"{name} changed while it was read: run `msdd prepare` again")
 
 
-def counted(data: Data, photographs: dict[str, list[Photograph]]) -> dict[str, int]:
-    """How many crops each split gets; no more centre crops than photographs."""
-    there = {name: len(listed) for name, listed in photographs.items()}
-    wanted = {"train": data.train_crops, "held_out": data.held_out_crops}
-    counts = {name: wanted[name] or there[name] for name in there}
-    return {
-        name: min(counts[name], there[name]) if centred else counts[name]
-        for name, centred in CENTRED[data.crop].items()
-    }
-
-
 def check_space(folder: Path, needed: int) -> None:
     """Hours of cropping should not end in a full disk that could be foreseen."""
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise MsddError(
-            f"data.train_crops and data.held_out_crops take {needed / 2**30:.2f} GiB in "
+            f"what data.store and data.held_out_crops ask for takes {needed / 2**30:.2f} GiB in "
             f"{folder.parent}, where {free / 2**30:.2f} GiB are free"
         )
 
@@ -115,16 +154,16 @@ def write_split(task: Task, folder: Path, split: Split) -> Split:
     have no second centre crop, a split of these begins anew without the refused ones, and is
     smaller.
     """
-    fill(task, folder, split)
+    write_crops(task, folder, split)
     while split.free:
         files.remove(folder)
         count = min(split.count, len(check_usable(split)))
         split = replace(split, count=count, done=0, made={}, digests={})
-        fill(task, folder, split)
+        write_crops(task, folder, split)
     return split
 
 
-def fill(task: Task, folder: Path, split: Split) -> None:
+def write_crops(task: Task, folder: Path, split: Split) -> None:
     """Crops from all photographs, until no place is free or no photograph has another crop.
 
     A permutation gives every crop its place, so photographs are read in order, each once, and yet
@@ -225,11 +264,11 @@ def refused_line(data: Data, done: dict[str, Split]) -> str:
 def describe(task: Task, folder: Path, done: dict[str, Split]) -> dict:
     """The manifest: how the crops were made, what was left out, and digests of the shards.
 
-    `digest` is the SHA-256 of the lines that `sha256sum */*.npy` prints in the folder.
+    `digest` is the SHA-256 of the lines that `sha256sum */*` prints in the folder.
     """
     shards = {
-        shard.relative_to(folder).as_posix(): files.digest(shard)
-        for shard in sorted(folder.glob("*/*.npy"))
+        shard.relative_to(folder).as_posix(): known(done, shard) or files.digest(shard)
+        for shard in sorted(folder.glob("*/*.*"))
     }
     lines = "".join(f"{digest}  {shard}\n" for shard, digest in shards.items())
     return {
@@ -244,6 +283,10 @@ def describe(task: Task, folder: Path, done: dict[str, Split]) -> dict:
         "unreadable": left_out_files(done, "unreadable"),
         "too_small": left_out_files(done, "too_small"),
     }
+
+
+def known(done: dict[str, Split], shard: Path) -> str | None:
+    return done[shard.parent.name].shards.get(shard.name)
 
 
 def in_both_splits(train: Split, held_out: Split) -> list[str]:

@@ -39,6 +39,7 @@ class Split:
     made: dict[str, int] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)  # kind and reason
+    shards: dict[str, str] = field(default_factory=dict)  # digests of files that are known already
 
     def of_kind(self, kind: str) -> list[tuple[str, str]]:
         """Name and reason of the photographs refused as `unreadable` or `too_small`."""

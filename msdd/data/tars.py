@@ -10,7 +10,7 @@ from msdd.errors import MsddError
 
 BLOCK = 512  # bytes; an archive ends with blocks of zeros
 KINDS = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)  # files whose bytes lie in a row
-CLASS = re.compile(r"n\d{8}")  # a WordNet number, by which ImageNet names classes
+CLASS = re.compile(r"n\d{8}(?!\d)")  # a WordNet number, by which ImageNet names classes
 
 Member = tuple[str, int, int]  # name, offset and size in bytes
 

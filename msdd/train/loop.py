@@ -8,6 +8,7 @@ from torch import Tensor
 
 from msdd.data.loader import Loader
 from msdd.data.pixels import from_uint8
+from msdd.data.random_crops import RandomCrops
 from msdd.data.shards import Crops
 from msdd.device import arithmetic
 from msdd.errors import MsddError
@@ -20,7 +21,9 @@ from msdd.train.optimiser import learning_rate
 from msdd.train.state import State
 
 
-def train(job: TrainingJob, state: State, crops: Crops, checkpoint: Path, run: Run) -> None:
+def train(
+    job: TrainingJob, state: State, crops: Crops | RandomCrops, checkpoint: Path, run: Run
+) -> None:
     """Train `job.network` from the images that `state` has seen to `job.settings.images`.
 
     The step after n images depends only on the state and (seed, n), so a training that was

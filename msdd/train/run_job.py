@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from msdd.data.pixels import from_uint8
+from msdd.data.random_crops import RandomCrops
 from msdd.data.shards import Crops
 from msdd.fast.compiling import options
 from msdd.files import atomic
@@ -25,7 +26,7 @@ from msdd.train.loop import train
 from msdd.train.state import State
 
 
-def carry_out(job: TrainingJob, crops: Crops, root: Path) -> dict[str, float]:
+def carry_out(job: TrainingJob, crops: Crops | RandomCrops, root: Path) -> dict[str, float]:
     """Train, from a checkpoint if there is one, and write the result below `root`.
 
     Returns the last losses by term. Raises MsddError if another process makes the same folder, and
@@ -70,11 +71,13 @@ def write_result(job: TrainingJob, state: State, folder: Path) -> None:
         table.writerows(state.curve)
 
 
-def report_speed(job: TrainingJob, crops: Crops, trained: int, seconds: float) -> dict[str, float]:
+def report_speed(
+    job: TrainingJob, crops: Crops | RandomCrops, trained: int, seconds: float
+) -> dict[str, float]:
     """Print the speed of a training and return it; {} where memory for another pass is missing."""
     device = next(job.network.parameters()).device
-    count = job.settings.microbatch or job.settings.batch
-    images = from_uint8(crops.batch(np.arange(count) % len(crops))).to(device)
+    places = np.arange(job.settings.microbatch or job.settings.batch)
+    images = from_uint8(crops.batch(places % len(crops), places)).to(device)
     try:
         speed = training_speed(
             lambda batch: job.losses(batch)["loss"],

@@ -31,6 +31,8 @@ def params(seed=0, cpu_threads=1, **changes):
         "photographs": "photos",
         "held_out": None,
         "held_out_fraction": 0.2,
+        "store": "crops",
+        "store_side": None,
         "resolution": SIDE,
         "train_crops": 50,
         "held_out_crops": 7,
@@ -118,6 +120,16 @@ def test_archives_give_the_crops_of_the_unpacked_folder(root):
     assert digests.changes(packed.data, root).endswith("1 files, unchanged")
     (root / "train.tar").unlink()
     assert digests.of_photographs(packed.data, root) == before
+
+
+def test_classes_that_do_not_match_are_told(root, capsys):
+    """Nobody needs their labels here; but a set with classes missing is rarely meant."""
+    tar(root / "train.tar", imagenet(6, classes=3))
+    for classes, told in ((3, ""), (2, "has 3 classes and data.held_out 2; 1 are on one side")):
+        tar(root / "val.tar", imagenet(6, classes=classes))
+        run_stage(params(photographs="train.tar", held_out="val.tar"), "prepare", root)
+        err = capsys.readouterr().err
+        assert told in err and ("classes" in err) == bool(told)
 
 
 def test_shards_hold_what_one_array_would(root, monkeypatch):

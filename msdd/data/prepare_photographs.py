@@ -41,11 +41,16 @@ def forget(root: Path) -> None:
 
 
 def begin(aside: Path, key: str) -> None:
-    """Remove shards that were made of other photographs, params or code than `key` stands for."""
+    """Remove shards that were made of other photographs, params or code than `key` stands for.
+
+    And what a killed process was writing: only one process at a time comes here.
+    """
     known = aside / "key"
     if aside.exists() and not (known.exists() and known.read_text() == key):
         print("msdd: params, code or photographs have changed; preparing afresh", file=sys.stderr)
         files.remove(aside)
+    for unfinished in aside.glob(".*.tmp"):
+        files.remove(unfinished)
     files.write_text(known, key)
 
 

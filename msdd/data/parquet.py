@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy as np
 from msdd.errors import MsddError
 
 COLUMN = "image.bytes"
-GROUPS = 16  # row groups that stay in memory, for the threads that read neighbours
+GROUPS = 4  # row groups that stay in memory: photographs are read in the order of the rows
+LOCK = Lock()  # so that threads do not read the same group at once
 
 
 def is_parquet(path: str | Path) -> bool:
@@ -44,7 +46,9 @@ def read(path: str, row: int, _size: int = 0) -> bytes:
     """The image of a row, encoded. OSError where it cannot be read or the row has none."""
     starts = first_rows(path)
     group = int(np.searchsorted(starts, row, side="right")) - 1
-    image = images(path, group)[row - int(starts[group])].as_py()
+    with LOCK:
+        column = images(path, group)
+    image = column[row - int(starts[group])].as_py()
     if image is None:
         raise OSError(f"row {row} has no image bytes")
     return image

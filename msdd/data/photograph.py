@@ -26,6 +26,11 @@ class Photograph:
         """The file that holds it."""
         return Path(self.archive or Path(self.folder, self.name))
 
+    @property
+    def place(self) -> str:
+        """The folder or archive that it was found in, for errors."""
+        return self.archive or self.folder
+
     def read(self) -> bytes:
         """The image file, still encoded; PhotographError where it cannot be read."""
         if not self.archive:

@@ -96,7 +96,7 @@ def divide(
     """
     if len(photographs) < 2:
         raise MsddError(
-            f"data.photographs: {photographs[0].folder} holds one image, and a held-out one is "
+            f"data.photographs: {photographs[0].place} holds one image, and a held-out one is "
             "needed too: add images, or set data.held_out"
         )
     ranked = sorted(photographs, key=lambda photograph: hash_of(photograph.name))

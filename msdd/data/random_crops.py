@@ -56,6 +56,6 @@ def training_images(
     folder: Path, seed: int, threads: int, expect_resolution: int
 ) -> Crops | RandomCrops:
     """What `data.store` has made of the photographs to train on; errors as for `Crops`."""
-    if read_manifest(folder)["data"]["store"] == "photographs":
+    if read_manifest(folder)["data"].get("store") == "photographs":
         return RandomCrops(folder, seed, threads, expect_resolution)
     return Crops(folder, "train", expect_resolution)

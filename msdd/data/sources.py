@@ -116,7 +116,7 @@ def of_archive(path: Path) -> Iterator[tars.Member]:
             yield from ((f"{row:08d}", row, 0) for row in range(parquet.rows(path)))
             return
         for name, offset, size in tars.members(path):
-            if is_image(name) and not os.path.basename(name).startswith("."):
+            if is_image(name):
                 yield name, offset, size
     except OSError as error:
         raise MsddError(f"{path} cannot be read: {error.strerror or error}") from error

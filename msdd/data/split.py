@@ -104,8 +104,8 @@ def check_unreadable(split: Split, max_bad_fraction: float) -> None:
     if len(unreadable) > max_bad_fraction * tried:
         first = "; ".join(f"{name}: {reason}" for name, reason in unreadable[:3])
         raise MsddError(
-            f"data.max_bad_fraction: more than {max_bad_fraction:g} of {tried} images below "
-            f"{split.photographs[0].folder} cannot be read, the first are {first}"
+            f"data.max_bad_fraction: more than {max_bad_fraction:g} of {tried} images in "
+            f"{split.photographs[0].place} cannot be read, the first are {first}"
         )
 
 
@@ -115,7 +115,7 @@ def check_usable(split: Split) -> list[Photograph]:
     if not usable:
         name, (_, reason) = min(split.refused.items())
         raise MsddError(
-            f"no image below {split.photographs[0].folder} can be used, of "
+            f"no image in {split.photographs[0].place} can be used, of "
             f"{len(split.photographs)}; the first is {name}: {reason}"
         )
     return usable

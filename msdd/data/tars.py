@@ -1,5 +1,6 @@
 """Tar archives of images, and archives of such archives, listed without being unpacked."""
 
+import os
 import re
 import tarfile
 from collections.abc import Iterator
@@ -23,7 +24,8 @@ def members(path: Path) -> Iterator[Member]:
     """All files in a tar file, with their places in it, those of archives inside it included.
 
     A file of an inner archive has that archive's name before its own: `n01440764/x.JPEG` in
-    `n01440764.tar`. MsddError for what is truncated, damaged or no tar file.
+    `n01440764.tar`. Hidden files, such as macOS adds, are left out. MsddError for what is
+    truncated, damaged or no tar file.
     """
     with open(path, "rb") as file:
         for name, offset, size in plain(file, 0, file.seek(0, 2), str(path)):
@@ -52,7 +54,8 @@ def plain(file: BinaryIO, start: int, end: int, told: str) -> Iterator[Member]:
             last, at = member.name, archive.offset
             if member.offset_data + member.size > end:
                 raise damage(told, last, at)
-            if member.type in KINDS and not member.issparse():
+            hidden = os.path.basename(member.name).startswith(".")
+            if member.type in KINDS and not member.issparse() and not hidden:
                 yield member.name.removeprefix("./"), member.offset_data, member.size
         at = archive.offset
     except (tarfile.TarError, ValueError) as error:

@@ -57,6 +57,14 @@ def test_parquet_is_read_row_by_row(tmp_path):
     assert list(read(tmp_path, "data/validation-00000-of-00001.parquet").values()) == images
 
 
+def test_hidden_files_of_archives_are_left_out(tmp_path):
+    """As macOS adds them beside every other file, archives included."""
+    files = imagenet()
+    odd = {f"._{name}": b"\0\5\x16\7" for name in files}
+    tar(tmp_path / "a.tar", odd | {name: some | {"._x.JPEG": b""} for name, some in files.items()})
+    assert len(read(tmp_path, "a.tar")) == 6
+
+
 @pytest.mark.parametrize("format", ["ustar", "gnu", "pax"])
 def test_names_of_any_length_and_alphabet_are_kept(tmp_path, format):
     import tarfile
@@ -69,7 +77,6 @@ def test_names_of_any_length_and_alphabet_are_kept(tmp_path, format):
         archive.add(tmp_path / "one.jpg", f"./{name}")
         (tmp_path / "link").symlink_to("one.jpg")
         archive.add(tmp_path / "link", "link.jpg")
-        archive.add(tmp_path / "one.jpg", "._one.jpg")  # as macOS adds them
     assert read(tmp_path, "a.tar") == {name: encoded(1)}
 
 

@@ -62,12 +62,24 @@ def tensor(image: np.ndarray) -> torch.Tensor:
 
 
 def frechet(real: np.ndarray, made: np.ndarray) -> float:
-    """Of features (N, D), by pytorch_fid."""
-    import_torchvision()
-    from pytorch_fid.fid_score import calculate_frechet_distance
-
+    """Of features (N, D), by the formula of pytorch_fid."""
     moments = [f(x) for x in (real, made) for f in (mean, covariance)]
-    return float(calculate_frechet_distance(*moments))
+    return frechet_of_moments(*moments)
+
+
+def frechet_of_moments(
+    mean_a: np.ndarray, covariance_a: np.ndarray, mean_b: np.ndarray, covariance_b: np.ndarray
+) -> float:
+    """Of means (D,) and covariances (D, D), as pytorch_fid 0.3.0 computes it.
+
+    Restated, because that calls `scipy.linalg.sqrtm(disp=False)`, whose argument `disp` scipy 1.18
+    has removed.
+    """
+    from scipy.linalg import sqrtm
+
+    root = sqrtm(covariance_a @ covariance_b)
+    trace = np.trace(covariance_a) + np.trace(covariance_b) - 2 * np.trace(root).real
+    return float(((mean_a - mean_b) ** 2).sum() + trace)
 
 
 def mean(features: np.ndarray) -> np.ndarray:

@@ -1,12 +1,13 @@
 """The command line: one parser for all commands, one line for every mistake. No torch for help."""
 
 import argparse
-import os
 import sys
 from importlib import import_module
 from pathlib import Path
 
+from msdd import output
 from msdd.errors import MsddError
+from msdd.files import expand_user
 from msdd.pipeline import checkout
 
 COMMANDS = (  # files of msdd/commands, in the order of `msdd --help`
@@ -23,18 +24,32 @@ COMMANDS = (  # files of msdd/commands, in the order of `msdd --help`
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; errors a user can mend are one line each on stderr, with exit code 1."""
+    """Run one command; errors a user can mend are one line each on stderr, with exit code 1.
+
+    Output that nobody reads to its end is no error; output that a full disk does not take is one,
+    told when all is done.
+    """
     checkout.run_own_code(arguments or sys.argv[1:])
-    args = parser().parse_args(arguments)
+    with output.lasting() as out:
+        status = _run(arguments)
+        out.flush()
+        if out.lost and not isinstance(out.lost, BrokenPipeError):
+            print(f"msdd: error: standard output: {out.lost.strerror}", file=sys.stderr)
+            return status or 1
+        return status
+
+
+def _run(arguments: list[str] | None) -> int:
+    try:
+        args = with_homes(parser().parse_args(arguments))
+    except SystemExit as stop:  # after --help, or a wrong option
+        return stop.code
     try:
         args.call(args)
     except KeyboardInterrupt as stop:
         message = str(stop) or "run the same command again to continue from what was saved"
         print(f"msdd: interrupted; {message}", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `msdd ... | head` has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except (MsddError, OSError) as error:
         if args.debug:
             raise
@@ -42,6 +57,14 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"msdd: error: {line}", file=sys.stderr)
         return 1
     return 0
+
+
+def with_homes(args: argparse.Namespace) -> argparse.Namespace:
+    """The arguments with `~` in paths expanded, which a shell leaves in `--images=~/crops`."""
+    for name, value in vars(args).items():
+        if isinstance(value, Path):
+            setattr(args, name, expand_user(value))
+    return args
 
 
 def _message(error: Exception) -> str:

@@ -5,11 +5,23 @@ import json
 import os
 import re
 import shutil
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from msdd.errors import MsddError
+
+SURROGATE = re.compile(r"\\udc[89a-f]", re.IGNORECASE)
+
+
+def expand_user(path: str | Path, root: str | Path = ".") -> Path:
+    """The path, below `root` if it is relative; `~` and `~somebody` at its start are home folders.
+
+    A shell expands them, but not in a params file, a variable or `--images=~/crops`.
+    """
+    return Path(root, os.path.expanduser(path))
 
 
 @contextmanager
@@ -69,6 +81,39 @@ def temporary_sibling(path: Path) -> Path:
     return path.with_name(f".{name}.{os.getpid()}.tmp")
 
 
+@contextmanager
+def unwritten(consequence: str, *more: type[Exception]) -> Iterator[None]:
+    """A block that writes what no result depends on: where it cannot, one line says so.
+
+    more: what a writer raises beside OSError
+    """
+    try:
+        yield
+    except (OSError, *more) as error:
+        where = f"{error.filename}: {error.strerror}" if getattr(error, "filename", "") else error
+        print(f"msdd: warning: {consequence} ({where})", file=sys.stderr)
+
+
+def check_place(path: Path, option: str) -> None:
+    """MsddError naming the option unless a file could be written at `path`, whose folders need not
+    be there yet. Leaves nothing behind. To be told before an hour of work, not after it."""
+    try:
+        if _in_system(path) or path.exists() and not path.is_file():
+            what = "a folder" if path.is_dir() else "no file that can be replaced"
+            raise MsddError(f"{option} {path} is {what}; name a file")
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise MsddError(f"{option} {path} cannot be written: {error.strerror}") from error
+
+
+def _in_system(path: Path) -> bool:
+    """Such as /dev/stdout, a link that a file renamed into place would replace for everybody."""
+    folder = path.absolute().parent.resolve()
+    return folder == Path("/dev") or Path("/proc") in (folder, *folder.parents)
+
+
 def remove(path: Path) -> None:
     """Delete a file or a whole folder, if there is one."""
     if path.is_dir() and not path.is_symlink():
@@ -83,8 +128,31 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, value: object) -> None:
-    """Write `value` as reproducible bytes: sorted keys, and no NaN, which JSON does not have."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+    """Write `value` as reproducible bytes: sorted keys, and no NaN, which JSON does not have.
+
+    Bytes of file names that are not UTF-8 stand in it as `\\xNN`, as in `text_of`.
+    """
+    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
+    if SURROGATE.search(text):  # no pair of them: halves alone are refused by most readers
+        plain = _without_bytes(json.loads(text))
+        text = json.dumps(plain, indent=2, sort_keys=True, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def _without_bytes(value: object) -> object:
+    if isinstance(value, dict):
+        return {text_of(key): _without_bytes(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_bytes(item) for item in value]
+    return text_of(value) if isinstance(value, str) else value
+
+
+def text_of(name: str) -> str:
+    """A file's name as Unicode: what is not UTF-8 in it as `\\xNN`, byte by byte.
+
+    The same under an ASCII locale, where Python takes all other bytes for such.
+    """
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def read_json(path: str | Path) -> dict:

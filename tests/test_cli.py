@@ -1,6 +1,7 @@
 """The command line: quick help, one clear line for every mistake, no traceback unless asked."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from msdd.commands import stages
 from msdd.pipeline import layout
 
 ROOT = Path(__file__).parents[1]
+OWN = {"PYTHONPATH": str(ROOT)}
 
 
 @pytest.fixture
@@ -119,3 +121,64 @@ def test_expand_and_check(here, capsys):
     written, same, *plan = capsys.readouterr().out.splitlines()
     assert (written, same) == ("workflow/rows.yaml written", "workflow/rows.yaml is up to date")
     assert plan[-1] == "images: 384 in stage 1, 576 in distillation"
+
+
+def shown(where: str, **more: str) -> subprocess.CompletedProcess:
+    """`msdd params check` of the tiny preset, with the shell's `where` behind it."""
+    command = f"{sys.executable} -m msdd params check {where}"
+    return subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, env=os.environ | more
+    )
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("where", "code", "said"),
+    [
+        ("> /dev/full", 1, "msdd: error: standard output: No space left on device\n"),
+        ("2> /dev/full > /dev/full", 1, ""),
+        (">&-", 0, ""),
+        (">&- 2>&- <&-", 0, ""),
+        ('| true; exit "${PIPESTATUS[0]}"', 0, ""),
+        ('2>&1 | true; exit "${PIPESTATUS[0]}"', 0, ""),
+    ],
+)
+def test_output_that_nobody_takes_ends_nothing(here, where, code, said, unbuffered):
+    found = shown(where, PYTHONUNBUFFERED=unbuffered)
+    assert (found.returncode, found.stderr, found.stdout) == (code, said, "")
+
+
+def test_help_that_a_full_disk_does_not_take_is_an_error():
+    command = f"{sys.executable} -m msdd --help > /dev/full"
+    found = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (found.returncode, found.stderr.count("\n")) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ],
+)
+def test_characters_that_an_encoding_lacks_are_escapes(more):
+    code = (
+        "import sys; from msdd.output import lasting\n"
+        "with lasting(): print('PSNR \\u2191', 'caf\\udce9'); print('\\u221e', file=sys.stderr)\n"
+        "print('done')"
+    )
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, capture_output=True, env=os.environ | more)
+    assert found.stdout.decode("ascii") == "PSNR \\u2191 caf\\udce9\ndone\n"
+    assert found.stderr == b"\\u221e\n"
+
+
+def test_a_closed_descriptor_is_not_given_to_a_file(tmp_path):
+    """Else what a library prints there would get into the file."""
+    code = (
+        "import os, sys; from msdd.output import lasting\n"
+        "with lasting(), open('file', 'w') as file: os.write(1, b'noise')"
+    )
+    command = f"{sys.executable} -c {shlex.quote(code)} >&-"
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True, env=os.environ | OWN)
+    assert (tmp_path / "file").read_text() == ""

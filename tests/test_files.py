@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from msdd.errors import MsddError
-from msdd.files import walk
+from msdd.files import check_place, read_json, walk, write_json, write_text
 
 NOBODY = 65534  # root may enter everything
 
@@ -63,3 +63,41 @@ def test_a_folder_or_link_that_leads_nowhere_is_named(folder):
     (folder / "b").symlink_to(Path("../unmounted"))
     with pytest.raises(MsddError, match="^in/b is a link that leads nowhere"):
         list(walk(folder))
+
+
+def test_a_name_as_long_as_the_file_system_takes_is_written(tmp_path):
+    path = tmp_path / ("ü" * 125 + ".png.")  # 255 bytes
+    write_text(path, "x")
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    with pytest.raises(OSError, match="too long") as error:
+        write_text(tmp_path / f"{path.name}x", "x")
+    assert error.value.filename == str(tmp_path / f"{path.name}x")
+
+
+def test_names_that_are_not_utf8_are_text_in_json(tmp_path):
+    """Halves of surrogate pairs, as Python has them for such bytes, are refused by most readers."""
+    name = os.fsdecode(b"caf\xe9 \xf0\x9f\x98\x80")
+    write_json(tmp_path / "a.json", {name: [name, "\U0001f600", 1.5, None]})
+    whole = "caf\\xe9 \U0001f600"
+    assert read_json(tmp_path / "a.json") == {whole: [whole, "\U0001f600", 1.5, None]}
+    read_json(tmp_path / "a.json")[whole][0].encode()
+
+
+@pytest.mark.parametrize("place", ["folder", "file/x", "/dev/stdout", "/proc/none/x", "x" * 256])
+def test_a_place_that_takes_no_file_is_told_beforehand(tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Path("file").touch()
+    with pytest.raises(MsddError, match=f"^--json {place} "):
+        check_place(Path(place), "--json")
+    check_place(Path("folder/of/no/json"), "--json")
+    check_place(Path("file"), "--json")
+    assert sorted(path.name for path in Path().rglob("*")) == ["file", "folder"]
+
+
+def test_a_folder_that_may_not_be_written_is_told_beforehand(tmp_path, monkeypatch, as_nobody):
+    monkeypatch.chdir(tmp_path)
+    tmp_path.chmod(0o555)
+    as_nobody()
+    with pytest.raises(MsddError, match="^--json x cannot be written: Permission denied"):
+        check_place(Path("x"), "--json")

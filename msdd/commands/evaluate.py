@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 
@@ -44,8 +45,8 @@ def add_what(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--tokenizer",
         metavar="NAME",
-        help="of `msdd tokenizers`, a model folder, or module:callable from images to images, both "
-        "(B, 3, H, W) in [-1, 1]",
+        help="of `msdd tokenizers`; a model folder; or module:object or file.py:object, a function "
+        "from images to images, both (B, 3, H, W) in [-1, 1], or what has encode and decode",
     )
     group.add_argument(
         "--images", type=Path, metavar="DIR", help="photographs of any size, which are cropped"
@@ -102,7 +103,12 @@ def add_how(group: argparse._ArgumentGroup) -> None:
         help="keep the state here, to go on after an interruption, and pictures of the worst, the "
         "median and the best image",
     )
-    group.add_argument("--batch", type=positive, default=64, metavar="N", help="default: 64")
+    group.add_argument(
+        "--batch",
+        type=positive,
+        metavar="N",
+        help="images at once; default: 64 up to 256 px, fewer of larger images: 16 of 512 px",
+    )
     group.add_argument("--device", metavar="D", help="default: a GPU if there is one")
 
 
@@ -127,9 +133,11 @@ def call(args: argparse.Namespace) -> None:
 
 def check_options(args: argparse.Namespace, kind: str) -> None:
     """MsddError for an option that this kind of evaluation would leave unheard."""
+    from msdd.tokenizers.user_code import is_object
+
     unheard = {"DECODE": (*OF_SYSTEMS, *OF_TOKENIZERS, *HOW), "--originals": OF_TOKENIZERS}
     unheard["--originals"] += OF_SYSTEMS
-    if args.tokenizer and ":" in args.tokenizer:
+    if args.tokenizer and is_object(args.tokenizer):
         unheard["--tokenizer"] = OF_SYSTEMS
     for name in unheard.get(kind.split()[0], ()):
         if getattr(args, name) != args.parser.get_default(name):
@@ -148,24 +156,26 @@ def evaluate(args: argparse.Namespace) -> None:
     device = distributed.device(args.device)
     team = distributed.join()
     try:
-        report = evaluate_named(args, protocols, other, device, team)
+        report, references = evaluate_named(args, protocols, other, device, team)
     except KeyboardInterrupt as stop:
         if args.work:  # which has kept what was measured
             raise
         raise KeyboardInterrupt("nothing is kept; with --work DIR it would go on") from stop
     if team.rank == 0:
-        publish(report, args)
-    if team.rank == 0 and other:
-        print(compare.comparison(report, other))
+        publish(report, references, args, other)
 
 
 def check_paths(args: argparse.Namespace) -> None:
     """MsddError for what could be told only after the measurement."""
+    from msdd.files import check_place
+
     for option in ("json", "export_reference"):
-        if (path := getattr(args, option)) and path.is_dir():
-            raise MsddError(f"--{option.replace('_', '-')} {path} is a folder; name a file")
+        if path := getattr(args, option):
+            check_place(path, f"--{option.replace('_', '-')}")
     if args.work and args.work.exists() and not args.work.is_dir():
         raise MsddError(f"--work {args.work} is a file; name a folder")
+    if args.work:
+        check_place(args.work / "state", "--work")
 
 
 def choose_protocols(args: argparse.Namespace) -> dict:
@@ -189,8 +199,11 @@ def with_features(protocols: dict, features: str) -> dict:
     return {name: p for name, p in changed.items() if p.measures}
 
 
-def evaluate_named(args: argparse.Namespace, protocols: dict, other, device, team) -> dict:
-    """The report; complete in the first process, where it is compared with `other` beforehand."""
+def evaluate_named(
+    args: argparse.Namespace, protocols: dict, other, device, team
+) -> tuple[dict, list]:
+    """The report and the originals' statistics; complete in the first process, where it is compared
+    with `other` beforehand."""
     from msdd.evaluate import compare, reference_statistics, report
 
     evaluation = evaluation_of(args, protocols, device)
@@ -200,14 +213,12 @@ def evaluate_named(args: argparse.Namespace, protocols: dict, other, device, tea
         work=args.work,
         pictures=args.work is not None,
         reference=args.reference,
-        export=args.export_reference,
     )
     reference_statistics.check_options(evaluation.protocols, args.reference, args.export_reference)
     document = {} if team.rank else report.opening(evaluation, settings) | origin()
     if other and team.rank == 0:
         compare.check(document, other)
-    report.measure_passes(evaluation, document, settings, team)
-    return document
+    return document, report.measure_passes(evaluation, document, settings, team)
 
 
 def origin() -> dict:
@@ -221,22 +232,31 @@ def origin() -> dict:
 def evaluation_of(args: argparse.Namespace, protocols: dict, device):
     from msdd.data import image_folder
     from msdd.evaluate import named, passes
+    from msdd.pipeline.progress import busy
 
     if args.originals:
         return passes.of_folders(args.originals, args.reconstructions, protocols)
     image_folder.at_least_two(args.images, "--images")  # before any weights are loaded
     decoding = named.Decoding(args.seed, args.precision, args.steps, args.guidance)
-    subject = named.open_subject(
-        args.tokenizer, args.checkpoint, device, decoding, args.resolution, args.run_code
-    )
+    with busy(f"opening {args.tokenizer}"):
+        subject = named.open_subject(
+            args.tokenizer, args.checkpoint, device, decoding, args.resolution, args.run_code
+        )
     return passes.of_tokenizer(subject, args.images, protocols, device)
 
 
-def publish(report: dict, args: argparse.Namespace) -> None:
-    """Print the table, write the JSON file."""
-    from msdd.evaluate.text import notes, table
+def publish(report: dict, references: list, args: argparse.Namespace, other) -> None:
+    """Write the files that were asked for, then show the metrics, also where a file failed."""
+    from msdd.evaluate import compare, reference_statistics, text
     from msdd.files import write_json
 
-    print(table(report), *notes(report), sep="\n")
-    if args.json:
-        write_json(args.json, report)
+    try:
+        with ExitStack() as files:  # each is tried, whatever becomes of the others
+            if args.export_reference:
+                files.callback(reference_statistics.write, args.export_reference, *references)
+            if args.json:
+                files.callback(write_json, args.json, report)
+    finally:
+        print(text.table(report), *text.notes(report), sep="\n")
+        if other:
+            print(compare.comparison(report, other))

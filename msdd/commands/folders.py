@@ -18,7 +18,8 @@ COMMANDS = {
 
 
 NAMED = (
-    "of `msdd tokenizers`; or a folder: runs/<model>/<student>, or an AutoencoderKL's of diffusers"
+    "of `msdd tokenizers`; a folder: runs/<model>/<student>, or an AutoencoderKL's of diffusers; "
+    "or module:object or file.py:object with encode and decode"
 )
 
 
@@ -83,10 +84,12 @@ def call(args: argparse.Namespace) -> None:
 
 
 def open_tokenizer(args: argparse.Namespace, device: object) -> "Tokenizer":
+    from msdd.pipeline.progress import busy
     from msdd.tokenizers.catalogue import tokenizer
 
     chosen = {key: getattr(args, key, None) for key in ("steps", "guidance")}
-    return tokenizer(args.tokenizer, args.checkpoint, device, run_code=args.run_code, **chosen)
+    with busy(f"opening {args.tokenizer}"):
+        return tokenizer(args.tokenizer, args.checkpoint, device, run_code=args.run_code, **chosen)
 
 
 def cut_of(args: argparse.Namespace, tokenizer: "Tokenizer") -> "Cut":

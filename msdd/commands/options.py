@@ -4,6 +4,8 @@ import argparse
 import os
 from pathlib import Path
 
+from msdd.files import expand_user
+
 STEPS = "default: as published; of a teacher's folder one a scale"
 GUIDANCE = "default: as published; of a teacher's folder none"
 
@@ -23,7 +25,7 @@ def params_file(args: argparse.Namespace) -> Path:
 
 def json_file(text: str) -> Path:
     """A file that can be written; said before an hour of measuring, not after."""
-    path = Path(text)
+    path = expand_user(text)
     if path.suffix != ".json" or path.is_dir():
         raise argparse.ArgumentTypeError(f"{text}: name a file that ends with .json")
     folder = next(parent for parent in path.absolute().parents if parent.exists())

@@ -34,7 +34,7 @@ def tell(path: Path, root: Path) -> dict:
     Raises MsddError if it has no record.
     """
     from msdd.pipeline import provenance
-    from msdd.tracking.delivery import whereabouts
+    from msdd.tracking.whereabouts import whereabouts
 
     record = provenance.find(path, root)
     run = record.get("run")

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -71,13 +70,10 @@ def report(name: str) -> Callable[[argparse.Namespace], None]:
 
 
 def track(args: argparse.Namespace) -> None:
-    """What cannot be delivered waits, which is no error."""
+    """What cannot be delivered waits, and is an error."""
     from msdd.tracking import delivery
 
-    try:
-        print(delivery.deliver(ROOT, patient=True))
-    except MsddError as error:
-        print(f"msdd: {error}", file=sys.stderr)
+    print(delivery.deliver(ROOT, patient=True))
 
 
 def fingerprint(args: argparse.Namespace) -> None:

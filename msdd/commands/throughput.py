@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from msdd.commands.options import add_preset, json_file, params_file
 from msdd.errors import MsddError
+from msdd.tokenizers.user_code import is_object
 
 if TYPE_CHECKING:
     from msdd.params.schema import Params
@@ -18,7 +19,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("throughput", help=described, description=f"{described}. {more}")
     add_preset(command)
     command.add_argument(
-        "--systems", nargs="+", metavar="DECODE", help="first: what speed-ups are over"
+        "--systems",
+        nargs="+",
+        metavar="DECODE",
+        help="first: what speed-ups are over; of `msdd tokenizers` with random weights, or "
+        "module:object with encode and decode, too",
     )
     command.add_argument("--batches", nargs="+", type=int, metavar="N")
     command.add_argument(
@@ -55,13 +60,16 @@ def measure_own(args: argparse.Namespace, changed: dict) -> None:
     """Measure what the options say, outside the pipeline: the document, its table and figure."""
     if args.json is None:
         raise MsddError("--json FILE is missing: reports/ is for what the params file says")
+    names = changed.get("systems")
+    if names:  # the params know no objects of the user's
+        changed["systems"] = [name for name in names if not is_object(name)]
     params = _with_options(args, changed)
     from msdd.commands.stages import ROOT
     from msdd.files import write_json
     from msdd.report import speed
     from msdd.speed import stage
 
-    document = stage.timings(params, ROOT, show_card, args.random)
+    document = stage.timings(params, ROOT, show_card, args.random, names)
     write_json(args.json, document)
     speed.render(document, args.json)
     print(args.json.with_suffix(".md").read_text(encoding="utf-8"))

@@ -2,6 +2,8 @@
 
 import hashlib
 import sys
+import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -14,7 +16,7 @@ from torch import Tensor
 from msdd.data.prefetch import prefetch
 from msdd.data.sources import no_image, of_other_kinds, told_apart
 from msdd.errors import MsddError
-from msdd.files import digest
+from msdd.files import digest, text_of
 
 READERS = 8  # threads that decode image files
 
@@ -43,11 +45,36 @@ def by_stem(folder: Path, option: str) -> dict[str, Path]:
 
 
 def at_least_two(folder: Path, option: str) -> dict[str, Path]:
-    """`by_stem` of at least 2 images, without which nothing has an interval or a covariance."""
+    """The images of `by_stem` by the names that they have in a set, `set_names`.
+
+    MsddError for fewer than 2, without which nothing has an interval or a covariance.
+    """
     paths = by_stem(folder, option)
     if len(paths) < 2:
         raise MsddError(f"{option}: an evaluation needs at least 2 images, not {len(paths)}")
-    return paths
+    named = dict(zip(set_names(list(paths)), paths.values(), strict=True))
+    if len(named) < len(paths):  # a name that spells the escape of another's bytes
+        first = next(path for path in paths.values() if path not in named.values())
+        raise MsddError(f"{option}: rename {ascii(str(first))}: as text it is named like another")
+    return named
+
+
+def set_names(stems: Sequence[str]) -> list[str]:
+    """Names that are text, in the composed form of Unicode (NFC), as most file systems have them.
+
+    macOS and its archives write the decomposed form (NFD), which looks the same. Names that only
+    the form tells apart, inside a folder, keep theirs.
+    """
+    texts = [text_of(stem) for stem in stems]
+    composed = [composed_form(text) for text in texts]
+    alike = Counter(composed)
+    pairs = zip(texts, composed, strict=True)
+    return [name if alike[name] == 1 else text for text, name in pairs]
+
+
+def composed_form(name: str) -> str:
+    """NFC, which the two forms of a name have in common."""
+    return unicodedata.normalize("NFC", name)
 
 
 def read_ahead(

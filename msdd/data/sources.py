@@ -12,7 +12,7 @@ from PIL import Image
 from msdd.data import parquet, tars
 from msdd.data.photograph import Photograph
 from msdd.errors import MsddError
-from msdd.files import expanded, walk
+from msdd.files import expand_user, expanded, walk
 
 # Formats that Pillow opens without decoding them, or by programs that may not be there.
 UNREAD = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
@@ -42,7 +42,7 @@ def source(root: Path, value: str | Path, option: str) -> Source:
 
     In a folder that has images, archives are files like others. MsddError for what is not there.
     """
-    path = Path(root, Path(value).expanduser())
+    path = expand_user(value, root)
     if path.is_dir():
         return of_folder(path, str(value), option)
     archives = expanded(path)

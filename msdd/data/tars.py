@@ -48,7 +48,9 @@ def plain(file: BinaryIO, start: int, end: int, told: str) -> Iterator[Member]:
     file.seek(start)
     last, at = "", start
     try:
-        archive = tarfile.TarFile(fileobj=file, mode="r", errors="surrogateescape")
+        archive = tarfile.TarFile(
+            fileobj=file, mode="r", encoding="utf-8", errors="surrogateescape"
+        )
         while (member := archive.next()) is not None:
             archive.members.clear()  # it would keep all of them
             last, at = member.name, archive.offset

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,9 +17,9 @@ from msdd.evaluate.columns import Features, MetricColumn, columns, features, fea
 from msdd.evaluate.networks import Networks
 from msdd.evaluate.protocols import Protocol
 from msdd.metrics.frechet import Moments
-from msdd.metrics.intervals import psnr
 from msdd.metrics.kid import Sample
 from msdd.metrics.pixel import squared_error, ssim
+from msdd.metrics.pooling import mean_psnr
 from msdd.metrics.quantisation import Views
 
 FEATURE_BATCH = 8  # on a CPU larger batches of the feature network are slower
@@ -77,7 +76,7 @@ class Accumulator:
         networks: Networks,
         known: Iterable[Features] = (),
     ) -> None:
-        self.networks = networks
+        self.networks, self.protocols = networks, list(protocols.values())
         wanted = {column for p in protocols.values() for column in columns(p).values()}
         wanted = {column for column in wanted if column.kind not in networks.missing}
         if not any(column.kind == "squared_error" for column in wanted):
@@ -162,9 +161,14 @@ class Accumulator:
     def new_sums(self, wanted: Features, dimensions: int) -> Sums:
         return Sums(dimensions, wanted in self.sampled, self.networks.device)
 
-    def last_psnr(self) -> float:
-        """Of the last images, their errors pooled: for the eye."""
-        return float(psnr(np.mean(self.values[self.errors][-64:])))
+    def live_figures(self) -> dict[str, float]:
+        """The PSNR of the images so far, as the first protocol that has one will show it."""
+        first = next((p for p in self.protocols if p.psnr), None)
+        if first is None or not self.ids:
+            return {}
+        values, pool = self.sorted_values(), first.psnr.pool
+        errors = values[str(columns(first)["psnr"])].numpy()
+        return {"psnr": mean_psnr(pool, errors, values["pixels"].double().numpy())}
 
     def sorted_values(self) -> dict[str, Tensor]:
         """Columns (N,) in the order of the ids, and `pixels`."""

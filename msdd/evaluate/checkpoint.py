@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from msdd.evaluate.accumulator import Accumulator
-from msdd.files import atomic
+from msdd.files import atomic, unwritten
 from msdd.weights.metadata import pack, unpack
 
 SAVE_SECONDS = 60  # between two saved states
@@ -29,7 +29,8 @@ class Checkpoint:
     def save(self, rank: int, accumulator: Accumulator) -> None:
         features = json.dumps([str(wanted) for wanted in accumulator.features])
         if state := accumulator.state():
-            with atomic(self.path(rank)) as temporary:
+            lost = unwritten("nothing is kept to continue from", SafetensorError)
+            with lost, atomic(self.path(rank)) as temporary:
                 tensors = {name: tensor.contiguous() for name, tensor in state.items()}
                 save_file(tensors, temporary, pack({"key": self.key, "features": features}))
 

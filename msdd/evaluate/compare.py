@@ -1,5 +1,6 @@
 """Two reports of the same images side by side: paired differences, which tell rows apart."""
 
+import math
 from collections.abc import Iterable, Mapping
 from itertools import zip_longest
 from pathlib import Path
@@ -8,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from tabulate import tabulate
 
+from msdd.data.image_folder import composed_form
 from msdd.errors import MsddError
 from msdd.evaluate.protocols import Protocol
-from msdd.evaluate.text import NAMES
+from msdd.evaluate.text import INFINITY, NAMES
 from msdd.files import read_json
 from msdd.metrics.intervals import MaybeInterval, mean_difference
 from msdd.metrics.pooling import pooled_psnr_difference
@@ -63,7 +65,7 @@ def check(report: Mapping, other: Other) -> None:
 
 def check_names(names: list[str], other: Other) -> None:
     theirs = other.report["names"]
-    if theirs == names:
+    if list(map(composed_form, theirs)) == list(map(composed_form, names)):
         return
     pairs = zip_longest(theirs, names)
     first = next(there or here for there, here in pairs if there != here)
@@ -103,10 +105,16 @@ def comparison(report: dict, other: Other) -> str:
 
 
 def cells(difference: float, low: float | None, high: float | None) -> Iterable[str]:
+    if math.isnan(difference):
+        return ("undefined: ∞ - ∞", "", "")
     if low is None:
-        return (f"{difference:+.4f}", "", "")
+        return (signed(difference), "", "")
     star = "" if low <= 0 <= high else "*"
-    return (f"{difference:+.4f}", f"[{low:+.4f}, {high:+.4f}]", star)
+    return (signed(difference), f"[{signed(low)}, {signed(high)}]", star)
+
+
+def signed(value: float) -> str:
+    return f"{value:+.4f}".replace("inf", INFINITY)
 
 
 def differences(entry: dict, other: dict) -> dict[str, MaybeInterval]:

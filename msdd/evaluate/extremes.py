@@ -12,8 +12,8 @@ from torch import Tensor
 from msdd.data.pixels import to_uint8
 from msdd.evaluate.accumulator import Accumulator
 from msdd.evaluate.passes import Pass
-from msdd.evaluate.sources import Batch, Source, split
-from msdd.files import atomic
+from msdd.evaluate.sources import Batch, Source, deal
+from msdd.files import atomic, unwritten
 from msdd.metrics.intervals import psnr
 from msdd.pipeline.progress import Progress
 
@@ -37,7 +37,7 @@ def describe(accumulator: Accumulator, names: Sequence[str]) -> dict[str, dict[s
     }
 
 
-def save(part: Pass, accumulator: Accumulator, batch: int, folder: Path) -> None:
+def save(part: Pass, accumulator: Accumulator, batch: int | None, folder: Path) -> None:
     """Each as a PNG file named for what it is, its original on the left, unless they are there."""
     label = f"pictures of {part.name}"
     print(f"{label}: {folder}", file=sys.stderr)
@@ -45,23 +45,24 @@ def save(part: Pass, accumulator: Accumulator, batch: int, folder: Path) -> None
     if all(path.is_file() for path in files.values()):
         return
     wanted = sorted(set(places(accumulator).values()))
-    for i, originals, made in reconstruct_again(part.source, wanted, batch, label):
-        made = made if made.dtype == torch.uint8 else to_uint8(made)
-        both = torch.cat([originals.cpu(), made.cpu()], 2).permute(1, 2, 0).numpy()
-        for word in (word for word, place in places(accumulator).items() if place == i):
-            with atomic(files[word]) as temporary:
-                Image.fromarray(both).save(temporary, "PNG")
+    with unwritten(f"{label} are missing"):
+        for i, originals, made in reconstruct_again(part.source, wanted, batch, label):
+            made = made if made.dtype == torch.uint8 else to_uint8(made)
+            both = torch.cat([originals.cpu(), made.cpu()], 2).permute(1, 2, 0).numpy()
+            for word in (word for word, place in places(accumulator).items() if place == i):
+                with atomic(files[word]) as temporary:
+                    Image.fromarray(both).save(temporary, "PNG")
 
 
 def reconstruct_again(
-    source: Source, wanted: Sequence[int], batch: int, label: str
+    source: Source, wanted: Sequence[int], batch: int | None, label: str
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """The images at these places, original and reconstruction (3, H, W).
 
     They are reconstructed once more, in the batches in which they were measured.
     """
-    ranges = [part for part in split(len(source.names), batch) if set(part) & set(wanted)]
-    with Progress(label, len(ranges), unit="batches") as progress:
+    ranges = [part for part in deal(source, batch) if set(part) & set(wanted)]
+    with Progress(label, len(ranges), unit="batches") as progress, progress.alive():
         for done, batches in enumerate(source.batches(iter(ranges)), start=1):
             for one in batches:
                 yield from images_at(one, wanted)

@@ -10,7 +10,7 @@ from msdd.errors import MsddError
 from msdd.evaluate.accumulator import Accumulator, Measurement
 from msdd.evaluate.checkpoint import Checkpoint, Checkpointer
 from msdd.evaluate.distributed import Team
-from msdd.evaluate.sources import Batch, Source, split
+from msdd.evaluate.sources import Batch, Source, deal
 from msdd.metrics.pixel import WINDOW
 from msdd.pipeline.progress import Progress
 
@@ -18,7 +18,7 @@ from msdd.pipeline.progress import Progress
 def measure_source(
     source: Source,
     accumulator: Accumulator,
-    batch: int,
+    batch: int | None,
     label: str = "evaluate",
     team: Team | None = None,
     checkpoint: Checkpoint | None = None,
@@ -26,7 +26,7 @@ def measure_source(
     """Fill the accumulator with all images of the source; True in the process that has them all.
 
     Batches are the same ranges of places however many processes there are, and however often the
-    work was stopped: so is the result.
+    work was stopped: so is the result. batch: see `sources.deal`.
     """
     team = team or Team()
     if checkpoint and team.rank == 0:
@@ -35,7 +35,7 @@ def measure_source(
             count = f"{len(accumulator.ids):,} of {len(source.names):,} images"
             print(f"{label}: resuming after {count}", file=sys.stderr)
     done = set(team.share(accumulator.ids))
-    ranges = [part for part in split(len(source.names), batch) if part[0] not in done]
+    ranges = [part for part in deal(source, batch) if part[0] not in done]
     measure_ranges(source, accumulator, ranges[team.rank :: team.size], label, team, checkpoint)
     if team.rank:
         team.send(accumulator.state())
@@ -58,14 +58,14 @@ def measure_ranges(
     total = before + sum(map(len, ranges))
     shown = label if team.size == 1 else f"{label} (process {team.rank + 1} of {team.size})"
     checkpointer = Checkpointer(checkpoint, team.rank, accumulator)
-    with checkpointer, Progress(shown, total, start=before) as progress:
+    with checkpointer, Progress(shown, total, start=before) as progress, progress.alive():
         for batches in source.batches(iter(ranges)):
             measurements = [measure_batch(accumulator, source.names, one) for one in batches]
             with deferred_interrupt():  # what is saved holds whole ranges
                 for measurement in measurements:
                     accumulator.add(measurement)
             checkpointer.save_if_due()
-            progress.update(len(accumulator.ids), psnr=accumulator.last_psnr())
+            progress.update(len(accumulator.ids), **accumulator.live_figures())
 
 
 @contextmanager

@@ -44,6 +44,7 @@ def feature_networks(fids: Iterable[Fid], device: torch.device) -> dict[tuple[st
     try:
         return {key: feature_network(key[0], device, key[1] or None) for key in sorted(wanted)}
     except MsddError as error:
-        raise MsddError(
-            f"{error}; or measure without it: --features efficientnet-lite0, or --features none"
-        ) from error
+        others = ["efficientnet-lite0", "none"]
+        free = [other for other in others if other not in {network for network, _ in wanted}]
+        ways = ", or ".join(f"--features {other}" for other in free)
+        raise MsddError(f"{error}; or measure without it: {ways}") from error

@@ -54,16 +54,18 @@ def of_tokenizer(
 ) -> Evaluation:
     """A tokenizer on a folder of images, cropped as each protocol says: one pass for each crop."""
     side = subject.resolution
+    crops = sorted({protocol.crop for protocol in protocols.values()})
     passes = [
         _pass(
             crop,
             Cropped(images, crop, side, subject.reconstruct, device),
             {name: protocol for name, protocol in protocols.items() if protocol.crop == crop},
+            f", pass {number} of {len(crops)}" if len(crops) > 1 else "",
         )
-        for crop in sorted({protocol.crop for protocol in protocols.values()})
+        for number, crop in enumerate(crops, start=1)
     ]
     return Evaluation(subject.about | {"resolution": side}, list(protocols), passes)
 
 
-def _pass(name: str, source: Source, protocols: Mapping[str, Protocol]) -> Pass:
-    return Pass(name, source, protocols, f"evaluate {name}")
+def _pass(name: str, source: Source, protocols: Mapping[str, Protocol], number: str = "") -> Pass:
+    return Pass(name, source, protocols, f"evaluate {name}{number}")

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from msdd.errors import MsddError
+from msdd.files import expand_user
 from msdd.params.plain_yaml import read_yaml
 from msdd.params.sections import Count, Section, Trunk
 from msdd.params.validate import validate
@@ -138,9 +139,9 @@ def check_new(own: Iterable[str], path: str, taken: Iterable[str]) -> None:
 
 
 def read_file(path: str, known: dict[str, Any]) -> dict[str, Protocol]:
-    if not Path(path).is_file():
+    if not expand_user(path).is_file():
         raise MsddError(f"--protocol: there is no file {path}")
-    raw = read_yaml(path)
+    raw = read_yaml(expand_user(path))
     if not isinstance(raw, dict) or not all(isinstance(row, dict) for row in raw.values()):
         raise MsddError(f"{path}: must be a table of protocols by name, each a table of keys")
     if not raw:

@@ -244,7 +244,8 @@ def cached_statistics(
 
 
 def cache_statistics(identity: Identity, sums: Sums) -> Reference:
-    """The statistics that this run has computed, in the cache for later ones."""
+    """The statistics that this run has computed, kept for later ones where that is possible."""
     reference = Reference.of(identity, sums.moments, sums.sample)
-    write(cache_path(identity), reference)
+    with files.unwritten("the originals' statistics are not kept for later runs"):
+        write(cache_path(identity), reference)
     return reference

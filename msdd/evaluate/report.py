@@ -12,7 +12,8 @@ A report is reproducible: it holds no times. Its form is the same whatever was e
 
 import hashlib
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,29 +30,29 @@ from msdd.evaluate.networks import Networks
 from msdd.evaluate.passes import Evaluation, Pass
 from msdd.evaluate.protocols import Protocol
 from msdd.evaluate.reference_statistics import Reference
-from msdd.evaluate.sources import named_paths
-from msdd.evaluate.summary import jsonable, metrics, per_image, without_kid
+from msdd.evaluate.sources import Source, deal, named_paths
+from msdd.evaluate.summary import is_undefined, jsonable, metrics, per_image, without_kid
+from msdd.pipeline.progress import busy
 
 
 @dataclass(frozen=True)
 class Settings:
     """How an evaluation is run.
 
+    batch:     images at once; None: see `sources.deal`
     work:      folder for the state
     pictures:  whether pictures of the worst, median and best image are kept there too
     cache:     whether statistics of the originals are taken from earlier runs and kept for later
                ones. What the pipeline makes depends on declared inputs alone, so there they are not
     reference: .npz file of statistics to compare with instead of the originals
-    export:    .npz file to write those of the originals to
     """
 
-    batch: int
+    batch: int | None
     device: torch.device
     work: Path | None = None
     pictures: bool = False
     cache: bool = True
     reference: Path | None = None
-    export: Path | None = None
 
 
 def opening(evaluation: Evaluation, settings: Settings) -> dict[str, object]:
@@ -62,16 +63,21 @@ def opening(evaluation: Evaluation, settings: Settings) -> dict[str, object]:
     }
     return {
         **evaluation.about,
-        "batch": settings.batch,
+        "batch": settings.batch or max(map(len, deal(source, None))),
         "images": len(source.names),
         "names": source.names,
-        "digest": source.digest(),
+        "digest": digest_of(source),
         "protocol": evaluation.order[0],
         "protocols": {name: entries[name] for name in evaluation.order},
         "extremes": {},
         "missing": {},
         "reference": str(settings.reference) if settings.reference else "the originals",
     }
+
+
+def digest_of(source: Source) -> str:
+    with busy(f"reading the {len(source.names):,} originals, for their digest"):
+        return source.digest()
 
 
 def entry_of(protocol: Protocol, part: Pass) -> dict[str, object]:
@@ -82,20 +88,33 @@ def entry_of(protocol: Protocol, part: Pass) -> dict[str, object]:
 
 def measure_passes(
     evaluation: Evaluation, report: dict[str, object], settings: Settings, team: Team
-) -> None:
-    """Measure every pass; in the first process, complete the `report` that `opening` began."""
+) -> list[Reference]:
+    """Measure every pass; in the first process, complete the `report` that `opening` began.
+
+    Returns the originals' statistics as far as they stand by themselves, which
+    `statistics.write` exports; none in other processes.
+    """
     given = {} if team.rank else read_references(evaluation, settings.reference)
-    networks, known = Networks(evaluation.protocols, settings.device), {}
+    with busy("reading the weights of the networks that measure"):
+        networks, known = Networks(evaluation.protocols, settings.device), {}
     if team.rank == 0:
+        announce(evaluation.passes)
         report["missing"] |= networks.missing
     for part in evaluation.passes:
         references = given.get(part.name, {})
         accumulator = measure_pass(part, evaluation, networks, settings, team, references)
         if team.rank == 0:
-            add(report, part, accumulator, references)
+            with busy(f"{part.name}: Fréchet distances and intervals"):
+                add(report, part, accumulator, references)
             known |= references
-    if settings.export and team.rank == 0:
-        statistics.write(settings.export, *known.values())
+    return list(known.values())
+
+
+def announce(passes: Sequence[Pass]) -> None:
+    """Say what the passes are, if there are several."""
+    if len(passes) > 1:
+        each = "; ".join(f"{part.name} for {', '.join(part.protocols)}" for part in passes)
+        print(f"{len(passes)} passes over the images, one for each crop: {each}", file=sys.stderr)
 
 
 def read_references(
@@ -129,7 +148,9 @@ def measure_pass(
     """
     caching = settings.cache and not settings.reference and team.rank == 0
     names = identities(part) if caching else {}
-    references |= statistics.cached_statistics(names, features_to_sample(part.protocols.values()))
+    with busy(f"{part.name}: reading statistics of the originals"):
+        sampled = features_to_sample(part.protocols.values())
+        references |= statistics.cached_statistics(names, sampled)
     accumulator = Accumulator(part.protocols, networks, team.share(set(references)))
     checkpoint = None
     if settings.work:
@@ -168,10 +189,20 @@ def add(
 ) -> None:
     """To a report what a pass has measured."""
     for name, protocol in part.protocols.items():
-        report["protocols"][name] |= measured_entry(protocol, accumulator, references)
+        report["protocols"][name] |= (entry := measured_entry(protocol, accumulator, references))
+        report["missing"] |= pop_undefined(entry)
         if reason := without_kid(protocol, accumulator, references):
             report["missing"]["kid"] = reason
     report["extremes"][part.name] = extremes.describe(accumulator, part.source.names)
+
+
+def pop_undefined(entry: dict[str, dict]) -> dict[str, str]:
+    """Take metrics without a value out of an entry, which infinite ones have; the reasons."""
+    undefined = [name for name, value in entry["metrics"].items() if is_undefined(value)]
+    for name in undefined:
+        del entry["metrics"][name]
+        entry["per_image"].pop(name, None)
+    return dict.fromkeys(undefined, "it is not a number (NaN) on these images")
 
 
 def measured_entry(

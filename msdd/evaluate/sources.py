@@ -1,6 +1,7 @@
 """Sources of images: held-out crops, a folder with a tokenizer or callable, or two folders."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -11,7 +12,14 @@ from PIL import Image
 from torch import Tensor
 
 from msdd.data.centre_crops import CROPS
-from msdd.data.image_folder import at_least_two, images_digest, read_ahead, stack
+from msdd.data.image_folder import (
+    READERS,
+    at_least_two,
+    composed_form,
+    images_digest,
+    read_ahead,
+    stack,
+)
 from msdd.data.photographs import read_photograph
 from msdd.data.pixels import check_finite, from_uint8, to_uint8
 from msdd.data.shards import Crops
@@ -20,6 +28,7 @@ from msdd.errors import MsddError
 from msdd.pipeline.fingerprint import closure_digest
 
 Reconstruct = Callable[[Tensor, Sequence[str]], Tensor]
+BATCH, BATCH_PIXELS = 64, 64 * 256**2  # at most at once, unless a number is given
 SAMPLES = 16  # reconstructions of the pipeline that are kept to look at
 
 
@@ -61,6 +70,9 @@ class Source(Protocol):
     names: list[str]
     preparation: str
 
+    def pixels(self) -> Sequence[int]:
+        """Of each image of a side, in the order of the names."""
+
     def digest(self) -> str:
         """Of the originals and their names."""
 
@@ -75,6 +87,20 @@ class Source(Protocol):
 def split(count: int, batch: int) -> list[range]:
     """The places 0 to `count` in batches; the last may be short."""
     return [range(start, min(start + batch, count)) for start in range(0, count, batch)]
+
+
+def deal(source: Source, batch: int | None) -> list[range]:
+    """The places of a source's images in batches of `batch`; None: of 64, but of no more pixels
+    than 64 images of 256 px have, so that memory does not grow with the size of the images."""
+    if batch is not None:
+        return split(len(source.names), batch)
+    ranges, start, total = [], 0, 0
+    for place, pixels in enumerate(source.pixels()):
+        if place > start and (place - start == BATCH or total + pixels > BATCH_PIXELS):
+            ranges.append(range(start, place))
+            start, total = place, 0
+        total += pixels
+    return [*ranges, range(start, len(source.names))]
 
 
 class Prepared:
@@ -104,6 +130,9 @@ class Prepared:
         self.preparation = f"prepared crops of {crops.resolution} px"
         self.seconds: list[float] = []
         self.samples: dict[int, np.ndarray] = {}
+
+    def pixels(self) -> list[int]:
+        return [self.crops.resolution**2] * len(self.names)
 
     def digest(self) -> str:
         return self.crops.digest
@@ -163,6 +192,11 @@ class Folders:
         self.names = sorted(sides[0])
         self.paths, self.others = ([side[name] for name in self.names] for side in sides)
 
+    def pixels(self) -> list[int]:
+        """As the files' headers say; damage is told when the images are read."""
+        with ThreadPoolExecutor(READERS) as pool:
+            return list(pool.map(pixels_of, self.paths))
+
     def digest(self) -> str:
         return images_digest(named_paths(self))
 
@@ -203,6 +237,9 @@ class Cropped:
         self.reconstruct = reconstruct
         self.preparation = f"{crop} crop of {side} px"
 
+    def pixels(self) -> list[int]:
+        return [self.side**2] * len(self.names)
+
     def digest(self) -> str:
         return images_digest(named_paths(self))
 
@@ -237,6 +274,14 @@ def named_paths(source: "Folders | Cropped") -> tuple[tuple[str, Path], ...]:
     return tuple(zip(source.names, source.paths, strict=True))
 
 
+def pixels_of(path: Path) -> int:
+    try:
+        with Image.open(path) as image:
+            return image.width * image.height
+    except Exception:  # of a dozen types, by format
+        return 0
+
+
 def stamp(path: Path) -> tuple[str, int, int]:
     """Name, size and time of change."""
     status = path.stat()
@@ -246,9 +291,25 @@ def stamp(path: Path) -> tuple[str, int, int]:
 def check_same(a: dict[str, Path], b: dict[str, Path], folder_a: Path, folder_b: Path) -> None:
     for here, there, folder in ((a, b, folder_b), (b, a, folder_a)):
         if missing := sorted(here.keys() - there.keys()):
+            check_forms(a, b, folder_b)
+            check_forms(b, a, folder_a)
             raise MsddError(
                 f"{folder} has no image named like {here[missing[0]]}, and {len(missing)} of "
                 f"{len(here)} are missing in all: names must agree but for their endings"
+            )
+
+
+def check_forms(side: dict[str, Path], other: dict[str, Path], folder: Path) -> None:
+    """MsddError where two images of a side could be the partner of one image of the other's folder,
+    because only their form of Unicode tells their names apart."""
+    seen: dict[str, str] = {}
+    for name in side:
+        twin = seen.setdefault(composed_form(name), name)
+        if twin != name and not {twin, name} <= other.keys():
+            raise MsddError(
+                f"{side[twin].parent} holds {ascii(side[twin].name)} and {ascii(side[name].name)}, "
+                "names that only the form of Unicode tells apart (composed, NFC, and decomposed, "
+                f"NFD), and {folder} has not both: rename one of the two"
             )
 
 

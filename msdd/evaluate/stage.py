@@ -1,5 +1,6 @@
 """The stages `evaluate` and `baseline`: a decode becomes metrics, timing and samples on disk."""
 
+import math
 import statistics
 import sys
 from dataclasses import dataclass
@@ -234,11 +235,14 @@ def pictures_of(extremes: dict[str, dict], source: Prepared) -> np.ndarray:
 
 def flat(document: dict) -> dict[str, float]:
     """Means and distances alone, as the tracker's metrics; those of further protocols under their
-    names. Infinity is left out."""
+    names."""
     values = {}
     for name, entry in document["protocols"].items():
         prefix = "" if name == document["protocol"] else f"{name}/"
         for metric, value in entry["metrics"].items():
-            mean = value["mean"] if isinstance(value, dict) else value
-            values |= {prefix + metric: mean} if mean is not None else {}
+            values[prefix + metric] = mean_of(value) if isinstance(value, dict) else value
     return values
+
+
+def mean_of(metric: dict) -> float:
+    return math.inf if metric.get("infinite") else metric["mean"]

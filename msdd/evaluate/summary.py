@@ -88,8 +88,15 @@ def without_kid(
     return f"it needs {FEWEST_FOR_KID} images" if count < FEWEST_FOR_KID else None
 
 
+def is_undefined(metric: Metric) -> bool:
+    """Whether it is NaN, or a distance that overflows; a mean may be infinite."""
+    if isinstance(metric, dict):
+        return metric["mean"] is not None and math.isnan(metric["mean"])
+    return not math.isfinite(metric)
+
+
 def jsonable(metric: Metric) -> Metric | dict[str, float | None]:
     """Without infinity, which JSON has not: None, beside `infinite: true`."""
-    if isinstance(metric, dict) and not math.isfinite(metric["mean"]):
+    if isinstance(metric, dict) and math.isinf(metric["mean"]):
         return {"mean": None, "low": None, "high": None, "infinite": True}
     return metric

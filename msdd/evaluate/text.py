@@ -26,6 +26,9 @@ QUANTISATION = {
 }
 
 
+INFINITY = "∞"
+
+
 def table(report: dict) -> str:
     """The metrics, aligned: protocols down, metrics across, with their 95 % intervals."""
     entries = report["protocols"]
@@ -44,11 +47,11 @@ def cell(name: str, value: dict | float | None) -> str:
     if isinstance(value, float):
         return number(value)
     if value["mean"] is None:
-        return "∞"
+        return INFINITY
     scale = 1000 if name.startswith("kd_") else 1
     digits = 2 if name == "psnr" or scale > 1 else 4
     if value["low"] is None:
-        return f"{value['mean']:.{digits}f}"
+        return f"{scale * value['mean']:.{digits}f}"
     mean, low, high = (f"{scale * value[key]:.{digits}f}" for key in ("mean", "low", "high"))
     return f"{mean} [{low}, {high}]"
 
@@ -65,6 +68,12 @@ def notes(report: dict) -> list[str]:
         f"{report['images']} images; intervals are 95 % bootstrap intervals over images"
         + (", KID's from the jackknife." if of_kid else ".")
     ]
+    if of_kid:
+        lines.append(
+            "KID leaves out the kernel of an image with its own reconstruction. torch-fidelity's "
+            "default and torchmetrics keep it, which lowers KID, often below 0: figures of theirs "
+            "do not compare (docs/protocols.md)."
+        )
     if of_files:
         lines.append(
             "Both sides are files: only the metric half of each protocol applies. Its crop and its "
@@ -104,7 +113,7 @@ def describe_extremes(crop: str, images: dict) -> str:
     """Name and PSNR of the worst, the median and the best image."""
     parts = []
     for word, image in images.items():
-        decibels = "∞" if image["psnr"] is None else f"{image['psnr']:.2f}"
+        decibels = INFINITY if image["psnr"] is None else f"{image['psnr']:.2f}"
         parts.append(f"{word} {image['name']} ({decibels} dB)")
     return f"{crop}: {', '.join(parts)}"
 

@@ -4,6 +4,8 @@ Features of a set are summed up by their moments, so memory is constant and part
 anywhere and merged.
 """
 
+import hashlib
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 
 from msdd.errors import MsddError
 
+KEPT = 8  # results of the last eigenproblems: protocols that share a set share them
 ROWS = 256  # of the outer products at once: the sums stay in the cache of a CPU
 
 
@@ -99,10 +102,8 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
         sizes = f"{len(a.mean)} and {len(b.mean)}"
         raise MsddError(f"a Fréchet distance between features of {sizes} dimensions")
     check_finite(a.mean, b.mean, a.covariance, b.covariance)
-    L, M = factor(a.covariance), factor(b.covariance)
     means = (a.mean - b.mean).square().sum()
-    spread = L.square().sum() + M.square().sum() - 2 * torch.linalg.svdvals(L.T @ M).sum()
-    return max(0.0, (means + spread).item())
+    return max(0.0, (means + spread(a.covariance, b.covariance)).item())
 
 
 def check_finite(*moments: Tensor) -> None:
@@ -110,8 +111,37 @@ def check_finite(*moments: Tensor) -> None:
         raise MsddError("the features of a Fréchet distance contain NaN or infinity")
 
 
+def spread(A: Tensor, B: Tensor) -> Tensor:
+    """tr(A + B - 2 (A B)^(1/2)) of covariances; computed once for the same two."""
+    keys = digest(A), digest(B)
+
+    def compute() -> Tensor:
+        L, M = (once((key,), lambda c=c: factor(c)) for key, c in zip(keys, (A, B), strict=True))
+        return L.square().sum() + M.square().sum() - 2 * torch.linalg.svdvals(L.T @ M).sum()
+
+    return once(keys, compute)
+
+
 def factor(covariance: Tensor) -> Tensor:
     """L (D, rank) with L L^T = covariance, without the eigenvalues that rounding made of 0."""
     values, vectors = torch.linalg.eigh(covariance)
     mask = values > len(values) * torch.finfo(values.dtype).eps * values[-1].abs()
     return vectors[:, mask] * values[mask].sqrt()
+
+
+def digest(matrix: Tensor) -> bytes:
+    """Of all its bits: that takes milliseconds, an eigenproblem of 2048 x 2048 seconds."""
+    return hashlib.sha256(matrix.detach().cpu().contiguous().numpy()).digest()
+
+
+def once(key: tuple[bytes, ...], compute: Callable[[], Tensor]) -> Tensor:
+    """A result of this process that is still kept; else it is computed, and the oldest goes."""
+    if key not in kept:
+        result = compute()
+        if len(kept) == KEPT:
+            del kept[next(iter(kept))]
+        kept[key] = result
+    return kept[key]
+
+
+kept: dict[tuple[bytes, ...], Tensor] = {}

@@ -13,8 +13,9 @@ MaybeInterval = Interval | tuple[float, None, None]
 def bootstrap(values: ArrayLike, resamples: int = 2000, seed: int = 0) -> Interval:
     """Mean of the values (N,) and the ends of its 95 % percentile interval (Efron 1979).
 
-    Images are redrawn with replacement. A value that is not finite leaves no interval: both ends
-    are the mean. ValueError without values.
+    Images are redrawn with replacement. Infinite values count: a resample that has drawn one is
+    infinite. Where values of both signs are, or NaN, the mean is NaN, and so are the ends.
+    ValueError without values.
     """
     return bootstraps({"": values}, resamples, seed)[""]
 
@@ -23,8 +24,8 @@ def bootstraps(
     columns: Mapping[str, ArrayLike], resamples: int = 2000, seed: int = 0
 ) -> dict[str, Interval]:
     """`bootstrap` of many values of the same images, from the same draws: much faster."""
+    values = round_to_grid(stack_columns(columns.values()))
     with np.errstate(invalid="ignore"):
-        values = round_to_grid(stack_columns(columns.values()))
         means, draws = values.mean(0), resampled_means(values, resamples, seed)
     rows = zip(columns, means, draws.T, strict=True)
     return {name: interval(mean, column) for name, mean, column in rows}
@@ -39,10 +40,9 @@ def paired_difference(a: ArrayLike, b: ArrayLike, resamples: int = 2000, seed: i
 
 
 def mean_difference(a: ArrayLike, b: ArrayLike) -> MaybeInterval:
-    """`paired_difference`; without an interval for fewer than 2 images, or if it is infinite."""
-    figure, low, high = paired_difference(a, b)
-    known = len(np.asarray(a)) >= 2 and np.isfinite(figure)
-    return (figure, low, high) if known else (figure, None, None)
+    """`paired_difference`; without an interval for fewer than 2 images."""
+    ends = paired_difference(a, b)
+    return ends if len(np.asarray(a)) >= 2 else (ends[0], None, None)
 
 
 def pooled_psnr(errors: ArrayLike, resamples: int = 2000, seed: int = 0) -> MaybeInterval:
@@ -65,7 +65,8 @@ def paired_pooled_psnr(
     values = round_to_grid(stack_columns([a, b]))
     draws = difference(*psnr(resampled_means(values, resamples, seed)).T)
     figure = float(difference(*psnr(values.mean(0))))
-    return interval(figure, draws) if np.isfinite(draws).all() else (figure, None, None)
+    known = np.isfinite(draws).all() or not np.isfinite(figure)
+    return interval(figure, draws) if known else (figure, None, None)
 
 
 def stack_columns(columns: Iterable[ArrayLike]) -> np.ndarray:
@@ -85,8 +86,8 @@ def round_to_grid(values: np.ndarray) -> np.ndarray:
     About 1e-16 N of the largest. So neither the order of images nor the threads of a matrix product
     change a bit.
     """
-    exponent = np.frexp(len(values) * np.abs(values).max(0))[1]
-    grid = np.exp2(exponent - 52)
+    largest = np.where(np.isfinite(values), np.abs(values), 0).max(0)
+    grid = np.exp2(np.frexp(len(values) * largest)[1] - 52)
     return np.round(values / grid) * grid
 
 
@@ -94,19 +95,37 @@ def resampled_means(values: np.ndarray, resamples: int, seed: int) -> np.ndarray
     """(resamples, columns): how often each image was drawn, times the values (N, columns)."""
     random, count = np.random.default_rng(seed), len(values)
     rows = max(1, CHUNK // count)
+    known = np.isfinite(values)
+    finite = np.where(known, values, 0.0)
     means = []
     for start in range(0, resamples, rows):
         draws = (random.integers(count, size=count) for _ in range(min(rows, resamples - start)))
         counts = [np.bincount(draw, minlength=count) for draw in draws]
-        means.append(np.stack(counts, dtype=np.float64) @ values / count)
+        counts = np.stack(counts, dtype=np.float64)
+        mean = counts @ finite / count
+        means.append(mean if known.all() else mean + drawn(counts, values))
     return np.concatenate(means)
 
 
+def drawn(counts: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(resamples, columns): infinity or NaN, where a resample has drawn one of the values; or 0.
+
+    In the matrix product 0 times infinity, an image that was not drawn, would be NaN.
+    """
+    kinds = {np.inf: values == np.inf, -np.inf: values == -np.inf, np.nan: np.isnan(values)}
+    with np.errstate(invalid="ignore"):  # both infinities make NaN
+        return sum(np.where(counts @ where > 0, kind, 0.0) for kind, where in kinds.items())
+
+
 def interval(figure: float, draws: np.ndarray) -> Interval:
-    """The figure and the 95 % percentile interval of its draws, or no interval."""
-    if not np.isfinite(draws).all():
-        return (float(figure),) * 3
-    low, high = np.percentile(draws, [2.5, 97.5]).tolist()
+    """The figure and the 95 % percentile interval of its draws.
+
+    Between infinity and a number there is nothing to interpolate: there the ends are draws.
+    """
+    if np.isnan(draws).any() or np.isnan(figure):
+        return (np.nan,) * 3
+    method = "linear" if np.isfinite(draws).all() else "inverted_cdf"
+    low, high = np.percentile(draws, [2.5, 97.5], method=method).tolist()
     return float(figure), low, high
 
 

@@ -26,6 +26,13 @@ def pool_psnr(pool: Pool, errors: np.ndarray, pixels: np.ndarray) -> MaybeInterv
     return bootstrap(values) if len(values) > 1 else (float(values[0]), None, None)
 
 
+def mean_psnr(pool: Pool, errors: np.ndarray, pixels: np.ndarray) -> float:
+    """The PSNR of `pool_psnr` without its interval, which costs a bootstrap."""
+    if pool == "all":
+        return float(psnr(weigh(errors, pixels).mean()))
+    return float(group_psnr(errors, pool).mean())
+
+
 def pooled_psnr_difference(
     pool: Pool, a: np.ndarray, b: np.ndarray, pixels: np.ndarray
 ) -> MaybeInterval:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from msdd.errors import MsddError
-from msdd.files import expanded, write_text
+from msdd.files import expand_user, expanded, write_text
 from msdd.params.plain_yaml import write_yaml
 from msdd.params.schema import Params
 from msdd.params.sections import BASELINES
@@ -128,7 +128,7 @@ def missing(params: Params, root: Path = Path(".")) -> list[str]:
     return [
         f"data.{key}: there is no {kind(value)} {value}; `prepare` cannot run before it is there"
         for key, value in named.items()
-        if value not in (None, "embedded") and not all_there(root / Path(value).expanduser())
+        if value not in (None, "embedded") and not all_there(expand_user(value, root))
     ]
 
 

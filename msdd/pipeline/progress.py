@@ -1,12 +1,19 @@
-"""The live line of a long step: how far, how fast, how long still."""
+"""The live line of a long step: how far, how fast, how long still; and what runs without one."""
 
 import shutil
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 TERMINAL_SECONDS, LOG_SECONDS = 2.0, 5.0  # between two lines on a terminal, in a log
+SILENT_SECONDS, TICK_SECONDS = (
+    2.0,
+    1.0,
+)  # before `busy` says anything; between two looks at the clock
 
 
 class Progress:
@@ -36,6 +43,8 @@ class Progress:
         self.stream = sys.stderr
         self.terminal = self.stream.isatty()
         self.pending: tuple[int, dict] | None = None
+        self.latest: tuple[int, dict] = start, {}
+        self.lock = threading.Lock()
 
     def __enter__(self) -> "Progress":
         self.began = self.shown = time.monotonic()
@@ -45,15 +54,32 @@ class Progress:
 
     def update(self, done: int, **figures: float) -> None:
         """Say that `done` units of the total are behind us, with the latest figures (loss=...)."""
-        self.pending = done, figures
-        if time.monotonic() - self.shown >= (TERMINAL_SECONDS if self.terminal else LOG_SECONDS):
-            self._show()
+        with self.lock:
+            self.pending = self.latest = done, figures
+            self._show_if_due()
+
+    @contextmanager
+    def alive(self) -> Iterator[None]:
+        """Show the line at once and, while the block runs, also between two updates."""
+        self.pending = self.latest
+        self._show()
+        with ticking(self._tick):
+            yield
+
+    def _tick(self) -> None:
+        with self.lock:
+            self.pending = self.pending or self.latest
+            self._show_if_due()
 
     def __exit__(self, *_) -> None:
         if self.pending:
             self._show()
         if self.terminal:
             self.stream.write("\n")
+
+    def _show_if_due(self) -> None:
+        if time.monotonic() - self.shown >= (TERMINAL_SECONDS if self.terminal else LOG_SECONDS):
+            self._show()
 
     def _show(self) -> None:
         done, figures = self.pending
@@ -78,7 +104,43 @@ class Progress:
             parts.append(f"done in {duration(seconds)}")
         elif rate > 0:
             parts.append(f"{duration((self.total - done) / rate)} left")
+        elif seconds >= 1:
+            parts.append(f"{duration(seconds)} so far")
         return "   ".join(parts)
+
+
+@contextmanager
+def busy(what: str) -> Iterator[None]:
+    """Says on standard error what runs and for how long, every 5 s from the second second on."""
+    began, shown = time.monotonic(), -LOG_SECONDS
+
+    def tick() -> None:
+        nonlocal shown
+        seconds = time.monotonic() - began
+        if seconds >= SILENT_SECONDS and seconds - shown >= LOG_SECONDS:
+            shown = seconds
+            print(f"{what}   {duration(seconds)} so far", file=sys.stderr, flush=True)
+
+    with ticking(tick):
+        yield
+
+
+@contextmanager
+def ticking(call: Callable[[], None]) -> Iterator[None]:
+    """Call once a second, from another thread, while the block runs."""
+    ended = threading.Event()
+
+    def tick() -> None:
+        while not ended.wait(TICK_SECONDS):
+            call()
+
+    thread = threading.Thread(target=tick, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def number(value: float) -> str:

@@ -3,6 +3,7 @@
 The verdict is read from the 95 % interval of the paired difference in PSNR, nothing else.
 """
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -76,7 +77,7 @@ def verdict(expect: str | None, low: float | None, high: float | None) -> str:
     `equal` holds where the whole interval lies within 0.2 dB of 0 and fails where all of it lies
     outside. Without an expectation the direction itself is told.
     """
-    if low is None:  # one group of images, which leaves no interval
+    if low is None or math.isnan(low):  # one group of images; infinities that cancel out
         return OPEN
     if expect == "equal":
         within, apart = max(-low, high) <= EQUAL, low > EQUAL or high < -EQUAL
@@ -113,6 +114,7 @@ def _columns(params: Params) -> list[Column]:
 def _notes(results: list[dict], root: Path) -> list[str]:
     return [
         notes.intervals(results, root),
+        *notes.infinity(results),
         "Δ: decode minus the one against it, paired per crop. Better is a larger PSNR.",
         "verdict: from the interval of Δ PSNR alone. It cannot tell if the interval holds 0; "
         f"equal means an interval within {EQUAL} dB of 0. Without an expectation the direction "

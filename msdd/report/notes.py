@@ -1,5 +1,6 @@
 """Sentences that tables and figures share: images, intervals, timings, commits."""
 
+import math
 from pathlib import Path
 
 from msdd.report.results import photographs
@@ -31,6 +32,28 @@ def intervals(results: list[dict], root: Path) -> str:
         f"Decodes are measured on {crops(results, root)}; brackets are 95 % bootstrap "
         f"intervals over the crops and say nothing about other photographs.{few(root)}"
     )
+
+
+def infinity(results: list[dict]) -> list[str]:
+    """What ∞ in a table means, and what then has no value; nothing where no crop is exact."""
+    if not any(math.isinf(psnr) for result in results for psnr in result["per_image"]["psnr"]):
+        return []
+    return [
+        "∞: some crops are reproduced exactly. Their PSNR is infinite, and so is a mean or a "
+        "difference that contains it. A difference is missing (–) where each side reproduces crops "
+        "exactly that the other does not."
+    ]
+
+
+def kernel_distance(results: list[dict]) -> list[str]:
+    """How the columns KD differ from what other programs print; nothing where there are none."""
+    if not any(name.startswith("kd_") for result in results for name in result["metrics"]):
+        return []
+    return [
+        "KD: the kernel distance without the kernel of a crop with its own reconstruction, which "
+        "torch-fidelity's default and torchmetrics keep; it lowers theirs, often below 0, so they "
+        "do not compare (docs/protocols.md)."
+    ]
 
 
 def regions(results: list[dict]) -> str:

@@ -1,5 +1,8 @@
 """Quality against speed: a point for every decode, a line for every baseline."""
 
+import math
+from collections.abc import Iterable
+from itertools import groupby
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -9,6 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from msdd.report import notes
 from msdd.report.results import BASELINE_ROWS, STUDENTS, TEACHERS, group
 from msdd.report.style import COLOURS, GREY, SMALL, figure_style, save, wrap
+from msdd.report.table import decimal
 
 LOOKS = {TEACHERS: ("o", COLOURS[0]), STUDENTS: ("D", COLOURS[1])}
 SIZE = (7.5, 4.8)  # inches
@@ -25,8 +29,8 @@ def draw(results: list[dict], root: Path) -> int:
         figure = Figure(SIZE, facecolor="white")
         axes = figure.add_axes((0.085, 0.205, 0.885, 0.725))
         _axes(axes, lines, points)
-        for result in lines:
-            _line(axes, result)
+        for _, alike in groupby(lines, key=_psnr):
+            _line(axes, list(alike))
         _points(axes, points)
         _labels(axes, points)
         foot = wrap(_foot(points, results, root), SIZE[0] * 0.95)
@@ -37,12 +41,16 @@ def draw(results: list[dict], root: Path) -> int:
 
 def _axes(axes: Axes, lines: list[dict], points: list[dict]) -> None:
     """Set scales and limits; this comes first, because labels are placed by their points."""
-    psnr = [result["metrics"]["psnr"] for result in lines + points]
-    low, high = min(one["low"] for one in psnr), max(one["high"] for one in psnr)
+    finite = _finite(result["metrics"]["psnr"] for result in lines + points)
+    low, high = (min(finite), max(finite)) if finite else (0, 1)
     speeds = [_speed(result) for result in points] or [1]
     axes.set_xscale("log")
     axes.set_xlim(min(speeds) / 3, max(speeds) * 3)  # room for labels on both sides
-    axes.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
+    room = 0.06 * (high - low) or 0.5
+    infinite = _any_infinite(lines + points)
+    axes.set_ylim(low - room, high + (3 if infinite else 1) * room)
+    if infinite:
+        _mark_infinity(axes, finite)
     axes.set_xlabel("images/s, decoding alone")
     axes.set_ylabel("PSNR (dB)")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
@@ -50,19 +58,58 @@ def _axes(axes: Axes, lines: list[dict], points: list[dict]) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _line(axes: Axes, result: dict) -> None:
-    mean = result["metrics"]["psnr"]["mean"]
-    axes.axhline(mean, color=GREY, linewidth=1, linestyle=(0, (4, 3)))
-    text, where = f"{result['decode']} {mean:.2f} dB", axes.get_yaxis_transform()
-    axes.text(0.995, mean, text, transform=where, ha="right", va="bottom", color=GREY, size=8)
+def _finite(metrics: Iterable[dict]) -> list[float]:
+    """PSNRs and the ends of their intervals, as far as they are finite."""
+    values = [value for one in metrics for value in one.values() if value is not None]
+    return [value for value in values if math.isfinite(value)]
+
+
+def _mark_infinity(axes: Axes, finite: list[float]) -> None:
+    """A tick for infinity; none for numbers where the axis does not show numbers."""
+    ticks = [tick for tick in axes.get_yticks() if finite and tick <= max(finite)]
+    labels = [f"{tick:g}" for tick in ticks]
+    low, high = axes.get_ylim()
+    axes.set_yticks([*ticks, _infinity(axes)], [*labels, "∞"])
+    axes.set_ylim(low, high)
+
+
+def _any_infinite(results: list[dict]) -> bool:
+    return any(math.isinf(_psnr(result)) for result in results)
+
+
+def _psnr(result: dict) -> float:
+    return result["metrics"]["psnr"]["mean"]
+
+
+def _height(axes: Axes, result: dict) -> float:
+    """Where a PSNR stands on the axis."""
+    return _infinity(axes) if math.isinf(_psnr(result)) else _psnr(result)
+
+
+def _infinity(axes: Axes) -> float:
+    """Where infinity stands: between the highest number and the upper edge."""
+    low, high = axes.get_ylim()
+    return high - 0.06 * (high - low)
+
+
+def _line(axes: Axes, alike: list[dict]) -> None:
+    """One line of baselines of the same PSNR."""
+    height, where = _height(axes, alike[0]), axes.get_yaxis_transform()
+    axes.axhline(height, color=GREY, linewidth=1, linestyle=(0, (4, 3)))
+    names = ", ".join(result["decode"] for result in alike)
+    text = f"{names} {decimal(_psnr(alike[0]), 2)} dB"
+    axes.text(0.995, height, text, transform=where, ha="right", va="bottom", color=GREY, size=8)
 
 
 def _points(axes: Axes, points: list[dict]) -> None:
     for kind, (marker, colour) in LOOKS.items():
         of_kind = [result for result in points if group(result) == kind]
-        psnr = [result["metrics"]["psnr"] for result in of_kind]
-        x, y = [_speed(result) for result in of_kind], [one["mean"] for one in psnr]
-        axes.vlines(x, [one["low"] for one in psnr], [one["high"] for one in psnr], colour, lw=1)
+        x, y = [_speed(result) for result in of_kind], [_height(axes, one) for one in of_kind]
+        pairs = [(_speed(result), result["metrics"]["psnr"]) for result in of_kind]
+        known = [
+            (speed, psnr["low"], psnr["high"]) for speed, psnr in pairs if psnr["low"] is not None
+        ]
+        axes.vlines(*(zip(*known, strict=True) if known else ([], [], [])), colour, lw=1)
         looks = {"s": 36, "color": colour, "marker": marker, "edgecolors": "white", "zorder": 3}
         axes.scatter(x, y, **looks, label=kind.lower())
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=8, labelcolor=GREY)
@@ -71,17 +118,18 @@ def _points(axes: Axes, points: list[dict]) -> None:
 def _labels(axes: Axes, points: list[dict]) -> None:
     """Write each label at the first free place beside its point, else at the least crowded one."""
     unit = axes.figure.dpi / 72
-    where = [(_speed(result), result["metrics"]["psnr"]["mean"]) for result in points]
+    where = [(_speed(result), _height(axes, result)) for result in points]
     spots = [tuple(spot / unit) for spot in axes.transData.transform(where)] if where else []
     taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in spots]
     for result, xy, (x, y) in zip(points, where, spots, strict=True):
-        boxes = places(x, y, LETTER * len(result["decode"]))
+        label = result["decode"] + " ∞ dB" * math.isinf(_psnr(result))
+        boxes = places(x, y, LETTER * len(label))
         box = min(boxes, key=lambda box: sum(_overlap(box, other) for other in taken))
         taken.append(box)
         side = 1 if box[0] > x else -1
         offset = (side * AWAY, (box[1] + box[3]) / 2 - y)
         style = {"size": 8, "va": "center", "ha": "left" if side > 0 else "right"}
-        axes.annotate(result["decode"], xy, offset, textcoords="offset points", **style)
+        axes.annotate(label, xy, offset, textcoords="offset points", **style)
 
 
 def places(x: float, y: float, width: float) -> list[Box]:
@@ -106,4 +154,6 @@ def _foot(points: list[dict], results: list[dict], root: Path) -> str:
         f"Mean PSNR over {notes.crops(results, root)}, protocol {results[0]['protocol']}, with its "
         f"95 % interval over the crops.{notes.few(root)} "
         f"Timed on {notes.regions(points) or 'nothing'}."
+        + " ∞, at the upper edge: some crops are reproduced exactly."
+        * _any_infinite(results)
     )

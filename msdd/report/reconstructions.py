@@ -10,6 +10,7 @@ from msdd.report import notes
 from msdd.report.contact_sheet import DPI, Sheet, spread
 from msdd.report.results import require
 from msdd.report.style import save
+from msdd.report.table import decimal
 
 
 def draw(results: list[dict], root: Path) -> int:
@@ -38,7 +39,7 @@ def _cost(result: dict) -> str:
     """The mean PSNR over all crops, and the number of passes (NFE)."""
     passes = result.get("nfe") or 0
     count = f" · {passes} pass{'es' * (passes > 1)}" if passes else ""
-    return f"{result['metrics']['psnr']['mean']:.2f} dB{count}"
+    return f"{decimal(result['metrics']['psnr']['mean'], 2)} dB{count}"
 
 
 def _foot(results: list[dict], root: Path) -> str:

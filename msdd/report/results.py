@@ -79,7 +79,7 @@ def read_evaluation(path: Path, protocol: str | None = None) -> dict:
 
 def _finite_or_not(metric: dict | float) -> dict | float:
     infinite = isinstance(metric, dict) and metric.get("infinite")
-    return dict.fromkeys(("mean", "low", "high"), math.inf) if infinite else metric
+    return {"mean": math.inf, "low": None, "high": None} if infinite else metric
 
 
 def _read(root: Path, path: Path, document: dict | None) -> dict:

@@ -1,5 +1,6 @@
 """The stage `speed`: table and figure of what `throughput` has timed."""
 
+import math
 from itertools import cycle
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def _decoding(document: dict, system: dict, row: dict | None) -> dict:
     cost, memory = system["flops"]["decode"], row["memory_bytes"]
     ceiling = document["ceilings"][row["precision"]]
     speed_up = row["images_per_second"] / reference["images_per_second"]
-    by_flops = first["flops"]["decode"] / cost
+    by_flops = first["flops"]["decode"] / cost if cost else math.inf  # what counts none has no sums
     return {
         "images_per_second": row["images_per_second"],
         "images_per_second_low": row["batch"] / row["seconds_high"],
@@ -113,7 +114,7 @@ def _decoding(document: dict, system: dict, row: dict | None) -> dict:
 
 def _times(ratio: float) -> str:
     """`24.3×`, or `1/24.3×` for a ratio below 1."""
-    return f"{ratio:.3g}×" if ratio >= 0.995 else f"1/{1 / ratio:.3g}×"
+    return f"{ratio:.3g}×" if ratio >= 0.995 or not ratio else f"1/{1 / ratio:.3g}×"
 
 
 def _speed(row: dict | None) -> float | None:
@@ -248,9 +249,9 @@ def _curve(axes: Axes, rows: list[dict], **looks: object) -> None:
 
 def _bound(axes: Axes, document: dict, system: dict, precision: str, colour: str) -> None:
     """Images/s at the rate that a large product reached, at the right edge."""
-    rate = document["ceilings"][precision]
-    if rate:
-        bound = rate / system["flops"]["decode"]
+    rate, flops = document["ceilings"][precision], system["flops"]["decode"]
+    if rate and flops:
+        bound = rate / flops
         axes.axhline(bound, xmin=0.94, color=colour, linestyle=(0, (3, 1)), linewidth=1)
 
 

@@ -20,6 +20,7 @@ TEX = {
     "↓": r"$\downarrow$",
     "Δ": r"$\Delta$",
     "×": r"$\times$",
+    "∞": r"$\infty$",
     "|": r"\textbar{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
@@ -35,6 +36,11 @@ tbody th { padding-top: 1em; font-style: italic; font-weight: normal; }
 small { color: #777; }
 ul { max-width: 60em; margin-bottom: 3em; }
 """
+
+
+def decimal(value: float, digits: int) -> str:
+    """A number with so many digits after the point; infinity as its sign."""
+    return f"{value:,.{digits}f}".replace("inf", "∞")
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ class Column:
         return "l" if self.digits is None else "r"
 
     def _number(self, value: float) -> str:
-        return f"{value:,.{self.digits}f}"
+        return decimal(value, self.digits)
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,7 @@ def _notes(params: Params, known: Published, results: list[dict], root: Path) ->
         "stands in a column named for its features.",
         "passes (NFE): evaluations of the decoder for one image; guidance counts twice here.",
         notes.intervals(results, root),
+        *notes.infinity(results),
         *notes.speed(results),
         *other_systems.notes(root, known),
         *([REGION_NOTE] if any(result["timing"].get("paper_region") for result in results) else []),

@@ -165,6 +165,7 @@ def _caption(results: list[dict]) -> str:
 def _notes(results: list[dict], root: Path) -> list[str]:
     return [
         notes.intervals(results, root),
+        *notes.infinity(results),
         "Δ: difference in PSNR (dB) to filling each crop with its mean colour, paired per crop.",
         "passes (NFE): evaluations of the network for one image; guidance counts twice. Passes at "
         "a coarse scale cost less than at a fine one.",
@@ -172,5 +173,6 @@ def _notes(results: list[dict], root: Path) -> list[str]:
         "teacher over one that takes as many steps at full resolution alone, where there is one. "
         "by passes: the same for a student by arithmetic alone, from the passes at each scale; a "
         "range where the scales save unequally.",
+        *notes.kernel_distance(results),
         *notes.speed(results),
     ]

@@ -54,21 +54,29 @@ def _task(params: Params, root: Path) -> Task:
     return resolve(params, "throughput", root, [layout.prepared() / "manifest.json", *measured])
 
 
-def timings(params: Params, root: Path, show: Callable[[dict], None], random: bool = False) -> dict:
+def timings(
+    params: Params,
+    root: Path,
+    show: Callable[[dict], None],
+    random: bool = False,
+    names: Sequence[str] | None = None,
+) -> dict:
     """Time the systems of the params; returns a document ready for JSON.
 
     show: gets the FLOP card before timing begins. random: draw all weights, in place of reading
-    the models below `root`.
+    the models below `root`. names: see `systems_of`.
     """
     device = prepare_device(params.cpu_threads)
     ceilings = measure(device, params.throughput.precision)
     card = card_of(params, decodes_of(params), ceilings, params.throughput.precision)
     show(card)
-    systems = systems_of(params, root, device, random)
+    systems = systems_of(params, root, device, random, names)
     circumstances = context() | {"before": machine(device)}
     result = document(systems, params.throughput, device)
     circumstances["after"] = machine(device)
     origin = {"context": circumstances, "card": card, "ceilings": asdict(ceilings)}
+    if names:
+        result["throughput"]["systems"] = list(names)
     return result | origin | {"random": random}
 
 

@@ -1,6 +1,7 @@
 """The systems that are timed: any tokenizer, and the decodes of a params file."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,9 @@ from msdd.speed.flop_counter import count_flops
 from msdd.speed.precision import InPrecision
 from msdd.tokenizers.catalogue import random_tokenizer
 from msdd.tokenizers.msdd import MSDD, load
+from msdd.tokenizers.own import Own, open_own
 from msdd.tokenizers.tokenizer import Tokenizer
+from msdd.tokenizers.user_code import is_object
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ def coding_flops(tokenizer: Tokenizer) -> dict[str, int]:
 
     They follow from shapes alone: on a processor a real decode may take half an hour.
     """
-    with FakeTensorMode(allow_non_fake_inputs=True):
+    own = isinstance(tokenizer, Own)  # may compute outside torch
+    with nullcontext() if own else FakeTensorMode(allow_non_fake_inputs=True):
         images = torch.zeros(1, 3, *[tokenizer.resolution] * 2, device=tokenizer.device)
         latents = tokenizer.encode(images)
         return {
@@ -65,12 +69,17 @@ def coding_flops(tokenizer: Tokenizer) -> dict[str, int]:
 
 
 def systems_of(
-    params: Params, root: Path, device: torch.device, random: bool = False
+    params: Params,
+    root: Path,
+    device: torch.device,
+    random: bool = False,
+    names: Sequence[str] | None = None,
 ) -> list[TimedSystem]:
-    """The systems of `throughput.systems`; rows of `decodes` with the same networks share them.
+    """The systems of `throughput.systems`, or of `names`, which may be `module:object` too; rows of
+    `decodes` with the same networks share them.
 
     Weights of the rows of `decodes` are read below `root`, or drawn at random if `random` is set;
-    those of other systems are always drawn at random.
+    those of other systems are always drawn at random, but what is the user's own stays as it is.
     """
     decodes = decodes_of(params)
     sources = dict.fromkeys(params.source(name) for name in decodes)
@@ -79,11 +88,15 @@ def systems_of(
     return [
         _of_decode(params, name, networks[params.source(name)])
         if name in decodes
-        else of_tokenizer(
-            name, random_tokenizer(name, params.seed, device), params.throughput.precision
-        )
-        for name in params.timed()
+        else of_tokenizer(name, _other(params, name, device), params.throughput.precision)
+        for name in names or params.timed()
     ]
+
+
+def _other(params: Params, name: str, device: torch.device) -> Tokenizer:
+    if is_object(name):
+        return open_own(name, device)
+    return random_tokenizer(name, params.seed, device)
 
 
 def decodes_of(params: Params) -> list[str]:

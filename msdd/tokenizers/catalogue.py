@@ -12,7 +12,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from msdd.errors import MsddError
-from msdd.files import digest
+from msdd.files import digest, expand_user
+from msdd.tokenizers import user_code
 from msdd.tokenizers.systems import COSMOS, KLVAE, SYSTEMS, System
 from msdd.weights import hub, shards
 
@@ -34,8 +35,8 @@ def tokenizer(
 ) -> "Tokenizer":
     """A tokenizer in float32, frozen, in eval mode; its `files` are the weights' digests.
 
-    name:       a row of `SYSTEMS`, a model folder of this project (`runs/<model>/<student>`), or a
-                folder of diffusers with an AutoencoderKL.
+    name:       a row of `SYSTEMS`, a model folder of this project (`runs/<model>/<student>`), a
+                folder of diffusers with an AutoencoderKL, or `module:object` (`own.Own`).
     checkpoint: of a system: its file, or `hf://owner/repository/file`. What was put on this machine
                 before (`hub.find_local`) needs no naming.
     steps, guidance, jump: of the decode, other than published; a model folder makes one unguided
@@ -47,10 +48,12 @@ def tokenizer(
     """
     settings = {"steps": steps, "guidance": guidance, "jump": jump}
     settings = {key: value for key, value in settings.items() if value is not None}
-    if str(name) not in SYSTEMS and Path(name).is_dir():
+    if str(name) not in SYSTEMS and expand_user(name).is_dir():
         if checkpoint is not None:
             raise MsddError(f"{name} is a folder with weights of its own; it takes no checkpoint")
-        return of_folder(Path(name), device, settings)
+        return of_folder(expand_user(name), device, settings)
+    if user_code.is_object(str(name)):
+        return of_object(str(name), checkpoint, device, settings)
     system = find(str(name))
     files = locate(checkpoint, system) if checkpoint else required_files(str(name), system)
     if system.vae:
@@ -83,10 +86,14 @@ def find(name: str) -> System:
     """The row of a name. MsddError, with names that are near, if there is none."""
     if name in SYSTEMS:
         return SYSTEMS[name]
-    if Path(name).is_file():
+    if Path(name).is_file() and not name.endswith(".py"):
         raise MsddError(f"{name} is a file; name its system, and the file by --checkpoint {name}")
     near = get_close_matches(name.lower(), SYSTEMS)
     more = f"; did you mean {' or '.join(near)}?" if near else "; `msdd tokenizers` lists them"
+    if name.startswith(hub.PREFIX):
+        more = f"; it is a checkpoint: name its system too, as in NAME with --checkpoint {name}"
+    elif name.endswith(".py"):
+        more = f"; name a function in that file: {name}:FUNCTION"
     raise MsddError(f"'{name}' is no system and no model folder{more}")
 
 
@@ -183,6 +190,17 @@ def hint_of_origin(asked: System, state: Mapping[str, "torch.Tensor"]) -> str:
     return ""
 
 
+def of_object(
+    name: str, checkpoint: str | Path | None, device: "str | torch.device", settings: dict
+) -> "Tokenizer":
+    """A function or an object of the user's; it is opened as it is."""
+    if unheard := [*settings, *(["checkpoint"] if checkpoint else [])]:
+        raise MsddError(f"--{unheard[0]} means nothing to {name}; leave it out")
+    from msdd.tokenizers.own import open_own
+
+    return open_own(name, device)
+
+
 def of_folder(folder: Path, device: "str | torch.device", settings: dict) -> "Tokenizer":
     """The tokenizer in a model folder, ours or one of diffusers."""
     from msdd.weights import diffusers_folder
@@ -202,9 +220,13 @@ def of_folder(folder: Path, device: "str | torch.device", settings: dict) -> "To
         raise MsddError(f"{folder} holds a student: it makes one unguided step a scale")
     try:
         made = msdd.load(folder, **settings)
-    except ValueError as error:
-        raise MsddError(f"{folder}: {error}") from error
+    except (ValueError, MsddError) as error:
+        raise naming(folder, error) from error
     return finish(made, [folder / "model.safetensors"], device)
+
+
+def naming(folder: Path, error: Exception) -> MsddError:
+    return MsddError(str(error) if str(folder) in str(error) else f"{folder}: {error}")
 
 
 def of_diffusers(folder: Path, device: "str | torch.device", settings: dict) -> "Tokenizer":

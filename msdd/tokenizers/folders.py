@@ -12,21 +12,21 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import safe_open
+from safetensors.torch import load
 from safetensors.torch import save as serialise
 from torch import Tensor
 
 from msdd.data.centre_crops import CROPS
-from msdd.data.image_folder import by_stem, read_ahead, stack
+from msdd.data.image_folder import by_stem, composed_form, read_ahead, stack
 from msdd.data.photographs import read_photograph
 from msdd.data.pixels import check_finite, from_uint8, to_uint8
 from msdd.errors import MsddError
-from msdd.files import atomic
+from msdd.files import atomic, text_of, walk
 from msdd.pipeline.progress import Progress
 from msdd.seeds import seed_of
 from msdd.tokenizers.tokenizer import Tokenizer
@@ -72,7 +72,7 @@ def encode(tokenizer: Tokenizer, source: Path, target: Path, cut: Cut, batch: in
 
 def decode(tokenizer: Tokenizer, source: Path, target: Path, seed: int, batch: int) -> None:
     """All latents below `source` to images at the same place below `target`, as PNG files."""
-    files = {stem(path, source): path for path in sorted(source.rglob(f"*{LATENTS}"))}
+    files = latent_files(source)
 
     def compute(names: Sequence[str], latents: Sequence[Tensor]) -> Iterator[Tensor]:
         for part in runs_of_one_shape(names, latents):
@@ -123,7 +123,7 @@ def through(label: str, files: dict[str, Path], target: Path, steps: Steps, batc
     read = attempt(lambda i: steps.read(files[names[i]]))
     save = attempt(steps.save)
     ranges = (range(len(names))[k : k + batch] for k in range(0, len(names), batch))
-    with Progress(label, len(names)) as progress:
+    with Progress(label, len(names)) as progress, progress.alive():
         for places, results in read_ahead(read, ranges):
             pairs = zip((names[i] for i in places), results, strict=True)
             if good := [pair for pair in pairs if not isinstance(pair[1], MsddError)]:
@@ -163,7 +163,8 @@ class Latents:
     """What latents a tokenizer takes, as it shows on a black image."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self.name, self.codes = type(tokenizer).__name__, tokenizer.codes
+        self.name = getattr(tokenizer, "name", type(tokenizer).__name__)
+        self.codes = tokenizer.codes
         self.weights, self.told = set(tokenizer.files.values()), False
         black = -torch.ones(1, 3, *[tokenizer.resolution] * 2)
         self.sample = tokenizer.encode(black)[0].cpu()
@@ -172,8 +173,8 @@ class Latents:
     def read(self, path: Path) -> Tensor:
         """The latents in a file. MsddError if they are not for this tokenizer."""
         try:
-            with safe_open(path, "pt") as file:
-                latents, about = file.get_tensor("latents"), unpack(file.metadata())
+            latents, written = deserialise(path.read_bytes())
+            about = unpack(written)
         except Exception as error:  # no such key, no such file, damaged
             raise MsddError(f"{path}: cannot be read as latents ({error})") from error
         if not self.fit(latents):
@@ -200,6 +201,16 @@ class Latents:
         )
 
 
+def deserialise(file: bytes) -> tuple[Tensor, dict[str, str]]:
+    """The latents in a file of safetensors, and its metadata.
+
+    From its bytes: by a name, safetensors 0.8.0 opens no file whose name is not UTF-8.
+    """
+    size = int.from_bytes(file[:8], "little")  # of the header, which is JSON
+    latents = load(file)["latents"]
+    return latents, json.loads(file[8 : 8 + size]).get("__metadata__", {})
+
+
 def runs_of_one_shape(names: Sequence[str], latents: Sequence[Tensor]) -> Iterator[Iterator]:
     """Pairs of name and latents, in runs of one shape: they may be of images of several sizes."""
     pairs = zip(names, latents, strict=True)
@@ -207,8 +218,9 @@ def runs_of_one_shape(names: Sequence[str], latents: Sequence[Tensor]) -> Iterat
 
 
 def ids(names: Sequence[str]) -> list[int]:
-    """What the noise of images depends on: their names, not on their neighbours."""
-    return [seed_of("image", name) for name in names]
+    """What the noise of images depends on: their names, in any form of Unicode, not on their
+    neighbours."""
+    return [seed_of("image", composed_form(text_of(name))) for name in names]
 
 
 def save_image(target: Path, name: str, image: Tensor) -> None:
@@ -219,8 +231,10 @@ def save_image(target: Path, name: str, image: Tensor) -> None:
         Image.fromarray(pixels).save(temporary, "PNG")
 
 
-def stem(path: Path, folder: Path) -> str:
-    return PurePosixPath(path.relative_to(folder)).with_suffix("").as_posix()
+def latent_files(folder: Path) -> dict[str, Path]:
+    """Files of latents below a folder by their path below it without the ending."""
+    names = [name for name in walk(folder) if name.endswith(LATENTS)]
+    return {name.removesuffix(LATENTS): folder / name for name in names}
 
 
 def check_apart(source: Path, target: Path) -> None:

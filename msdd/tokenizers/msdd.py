@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from msdd.errors import MsddError
+from msdd.files import expand_user
 from msdd.flow.correlation import CORRELATIONS
 from msdd.flow.noise import image_noise
 from msdd.flow.sampler import nfe, per_scale, sample, split_steps
@@ -106,7 +107,7 @@ def load(
 
     steps is one a scale if it is not given. Raises MsddError if the folder holds no tokenizer.
     """
-    kind, config = model_folder.read_config(Path(folder))
+    kind, config = model_folder.read_config(expand_user(folder))
     if kind == "scale":
         raise MsddError(f"{folder}: holds one scale of a student, not a tokenizer")
     steps = config.scales if steps is None else steps
@@ -116,6 +117,6 @@ def load(
     else:
         module = Autoencoder(config)
         decoders = [module.decoder] * config.scales
-    model_folder.load_into(module, Path(folder))
+    model_folder.load_into(module, expand_user(folder))
     module.to(device).eval().requires_grad_(False)
     return MSDD(module.encoder, decoders, steps, guidance, jump)

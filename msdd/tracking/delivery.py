@@ -1,35 +1,26 @@
 """From the outbox to MLflow.
 
-The database is SQLite in the working directory unless `MLFLOW_TRACKING_URI` names a server. No
-stage waits for a delivery. A run's folder leaves the outbox only after all of it has been
-delivered, and delivering the same event twice changes nothing.
+No stage waits for a delivery. A run's folder leaves the outbox only after all of it has been
+delivered, and delivering the same event twice changes nothing. What was deleted in MLflow's page
+while it is still written to is restored, or made again if it is gone for good, and that is told.
 """
 
 import json
-import logging
 import os
 import shutil
-import socket
 import sys
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from msdd.errors import MsddError
-from msdd.files import read_json, write_json
+from msdd.files import read_json, write_json, write_text
 from msdd.pipeline import lock
-from msdd.tracking import outbox
+from msdd.tracking import outbox, store
 from msdd.tracking.outbox import CLOSED, events, status
 
 PARAMS, METRICS = 100, 1000  # MLflow's limits for a batch; it shortens long values itself
-QUIET = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # the outbox is the retry
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-}
+MOST = 1000  # characters of a reason; MLflow's longest have more than 500
 
 
 def deliver(root: str | Path = ".", patient: bool = False) -> str:
@@ -41,41 +32,48 @@ def deliver(root: str | Path = ".", patient: bool = False) -> str:
     mark, path = Path(root) / ".tracking" / "more", Path(root) / ".tracking" / "lock"
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.touch()  # before the attempt: the holder looks for it after letting go
-    runs, records = set(), 0
+    runs, records, notes = set(), 0, []
     while mark.exists():
         with lock.wait(path) if patient else lock.attempt(path) as free:
             if free is False:
                 return "another process is delivering"
             mark.unlink(missing_ok=True)
-            for name, count in _drain(Path(root)):
+            for name, count in _drain(Path(root), notes):
                 runs.add(name)
                 records += count
-    return f"{records} records of {len(runs)} runs delivered to {address(root)}"
+    done = f"{records} records of {len(runs)} runs delivered to {store.address(root)}"
+    return "; ".join([done, *_once(notes, mark.with_name("notes"), patient)])
 
 
-def address(root: str | Path) -> str:
-    """The tracking URI: `MLFLOW_TRACKING_URI`, or the SQLite database in `root`."""
-    default = f"sqlite:///{Path(root).absolute() / 'mlflow.db'}"
-    return os.environ.get("MLFLOW_TRACKING_URI") or default
+def _once(notes: list[str], path: Path, patient: bool) -> list[str]:
+    """The notes, and those of deliveries in the background, of which nobody has heard yet."""
+    earlier = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    told = list(dict.fromkeys([*earlier, *notes]))
+    if patient:
+        path.unlink(missing_ok=True)
+    elif told:
+        write_text(path, "\n".join(told))
+    return told
 
 
-def _drain(root: Path) -> Iterator[tuple[str, int]]:
+def _drain(root: Path, notes: list[str]) -> Iterator[tuple[str, int]]:
     """Deliver every run's folder; yields its name and the number of records that were new."""
-    folders = [
-        path for path in sorted(outbox.folder(root).glob("*")) if _waiting(path, address(root))
-    ]
+    uri = store.address(root)
+    notes += store.mend_places(root, uri)
+    lasting = store.lasting(uri, root)
+    folders = [path for path in sorted(outbox.folder(root).glob("*")) if _waiting(path, lasting)]
     if not folders:
         return
-    client, experiment = _connect(root, len(folders))
+    client, experiment = _connect(root, len(folders), notes)
     failed = {}
     for folder in folders:
         try:
-            yield folder.name, _Delivery(client, experiment, folder, address(root)).send()
+            yield folder.name, _Delivery(client, experiment, folder, lasting, notes).send()
         except Exception as error:  # one bad record must not keep the others
             failed[folder] = error
     if failed:
         folder, error = next(iter(failed.items()))
-        raise _undelivered(address(root), len(failed), error, f" (first {folder})")
+        raise _undelivered(uri, len(failed), error, notes, f" (first {folder})")
 
 
 def _waiting(folder: Path, uri: str) -> bool:
@@ -93,72 +91,48 @@ def _state(folder: Path, uri: str) -> dict:
     return state if state.get("uri") == uri else {"uri": uri, "run": None, "offset": 0}
 
 
-def _undelivered(uri: str, count: int, error: Exception, where: str = "") -> MsddError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+def _undelivered(
+    uri: str, count: int, error: Exception, notes: list[str], where: str = ""
+) -> MsddError:
+    reason = " ".join(str(error).split())[:MOST].rstrip(".") or type(error).__name__
+    told = "".join(f"; {note}" for note in dict.fromkeys(notes))
     return MsddError(
         f"MLflow at {uri}: {reason}; {count} runs wait in .tracking/outbox{where}, "
-        "`msdd track` delivers them"
+        f"and `msdd track` tries again{told}"
     )
 
 
-def _connect(root: Path, count: int):
+def _connect(root: Path, count: int, notes: list[str]):
     """A client and the id of the experiment; a new database is made and migrated on the way."""
-    uri = address(root)
+    uri = store.address(root)
     try:
-        client = client_at(uri)
-        return client, _experiment(client, root, uri)
+        client = store.client_at(uri)
+        return client, store.experiment(client, root, uri, notes)
     except Exception as error:
-        raise _undelivered(uri, count, error) from None
-
-
-def _knock(uri: str) -> None:
-    """Raise OSError if no server answers at the address."""
-    place = urlsplit(uri)
-    if place.scheme in ("http", "https"):
-        port = place.port or {"http": 80, "https": 443}[place.scheme]
-        socket.create_connection((place.hostname, port), timeout=5).close()
-
-
-def client_at(uri: str):
-    """A client of MLflow. Raises OSError, before the slow import, if no server answers."""
-    _knock(uri)
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    warnings.filterwarnings("ignore", module="mlflow")
-    from mlflow import MlflowClient  # seconds: only here, never in a stage
-
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    return MlflowClient(tracking_uri=uri)
-
-
-def _experiment(client, root: Path, uri: str) -> str:
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "msdd")
-    experiment = client.get_experiment_by_name(name)
-    if experiment:
-        return experiment.experiment_id
-    local = uri.startswith("sqlite:")  # a server decides itself where artefacts go
-    place = (root / "mlartifacts").absolute().as_uri() if local else None
-    return client.create_experiment(name, artifact_location=place)
+        raise _undelivered(uri, count, error, notes) from None
 
 
 class _Delivery:
     """The delivery of one run's folder."""
 
-    def __init__(self, client, experiment: str, folder: Path, uri: str):
+    def __init__(self, client, experiment: str, folder: Path, uri: str, notes: list[str]):
         self.client, self.experiment, self.folder = client, experiment, folder
+        self.notes = notes
         self.record = read_json(folder / "run.json")
         self.state = _state(folder, uri)
 
     def send(self) -> int:
         """Deliver what is new; returns the number of records."""
+        known = self._known()
         parent = self._parent()
-        run = self._run(parent)
+        run = self._run(known, parent)
         new, end = events(self.folder, self.state["offset"])
         self._metrics(run, new)
         for event in new:
             if "file" in event:
                 self._file(run, event["file"])
+            for name, value in event.get("tags", {}).items():
+                self.client.set_tag(run, name, value)
         changes = [event for event in new if "status" in event]
         if changes:
             self._status(run, changes[-1])
@@ -184,11 +158,29 @@ class _Delivery:
         self.state |= {"run": run, "offset": offset}
         write_json(self.folder / "delivered.json", self.state)
 
-    def _run(self, parent: str) -> str:
+    def _known(self):
+        """The run that was written to before, restored if need be, or None.
+
+        It keeps its experiment, also where that has been renamed.
+        """
+        run = self._get(self.state["run"]) if self.state["run"] else None
+        if run is None:
+            return None
+        if run.info.experiment_id != self.experiment:
+            self.experiment = run.info.experiment_id
+            found = self.client.get_experiment(self.experiment)
+            store.restore_experiment(self.client, found, self.notes)
+        self._restore(run)
+        return run
+
+    def _run(self, known, parent: str) -> str:
         """The run of this folder: the known one, one found by its tag, or a new one."""
-        run = self.state["run"]
-        if run and self._alive(run):
-            return run
+        if known:
+            if known.data.tags.get("mlflow.parentRunId") != parent:
+                self.client.set_tag(known.info.run_id, "mlflow.parentRunId", parent)
+            return known.info.run_id
+        if self.state["run"]:
+            self.notes.append(f"the run {self.record['name']} was gone and is there again")
         self.state["offset"] = 0  # nothing has been delivered to this address
         record = self.record
         tags = record["tags"] | {"mlflow.parentRunId": parent}
@@ -206,20 +198,34 @@ class _Delivery:
             row_key, record["row"], tags, record["row_params"]
         )
 
-    def _alive(self, run: str) -> bool:
-        """Whether the run still exists; a database may be deleted during a long training."""
+    def _get(self, run: str):
+        """The run, deleted or not; None if it is gone, as from a database that was deleted."""
         from mlflow.exceptions import MlflowException
 
         try:
-            return self.client.get_run(run).info.lifecycle_stage == "active"
+            return self.client.get_run(run)
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return False
+                return None
             raise
 
+    def _restore(self, run) -> None:
+        """Restore a run that was deleted in MLflow's page."""
+        if run.info.lifecycle_stage == "deleted":
+            self.client.restore_run(run.info.run_id)
+            self.notes.append(f"the run {run.info.run_name} had been deleted and is restored")
+
     def _find_run(self, key: str) -> str | None:
-        runs = self.client.search_runs([self.experiment], f"tags.`msdd.key` = '{key}'")
-        return runs[0].info.run_id if runs else None
+        """The run with a key; restored if it was deleted."""
+        from mlflow.entities import ViewType
+
+        query = f"tags.`msdd.key` = '{key}'"
+        runs = self.client.search_runs([self.experiment], query, ViewType.ALL)
+        if not runs:
+            return None
+        run = min(runs, key=lambda run: run.info.lifecycle_stage == "deleted")
+        self._restore(run)
+        return run.info.run_id
 
     def _create(self, key: str, name: str, tags: dict, params: dict) -> str:
         commit = self.record["tags"]["commit"]
@@ -288,38 +294,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-
-
-SQLITE = "sqlite:///"
-
-
-def whereabouts(run: dict[str, str], root: Path) -> dict[str, str]:
-    """`status` of a run (`name` and `key`) and, if MLflow has it, its `id`, `page` and `store`.
-
-    Makes neither a database nor an experiment.
-    """
-    uri = address(root)
-    try:
-        info = None if _absent(uri) else _search(run["key"], uri)
-    except Exception as error:  # MLflow and its clients raise errors of many kinds
-        return {"status": f"MLflow at {uri} does not answer: {str(error).splitlines()[0]}"}
-    if info is None:
-        waits = (outbox.folder(root) / run["key"]).exists()
-        return {"status": "not delivered yet: `msdd track`" if waits else f"not in {uri}"}
-    place = f"/#/experiments/{info.experiment_id}/runs/{info.run_id}"
-    page = (uri if uri.startswith("http") else "http://127.0.0.1:5000") + place
-    return {"status": info.status.lower(), "id": info.run_id, "page": page, "store": uri}
-
-
-def _absent(uri: str) -> bool:
-    return uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists()
-
-
-def _search(key: str, uri: str):
-    """MLflow's information on the run with a key, or None."""
-    client = client_at(uri)
-    experiment = client.get_experiment_by_name(os.environ.get("MLFLOW_EXPERIMENT_NAME", "msdd"))
-    if experiment is None:
-        return None
-    runs = client.search_runs([experiment.experiment_id], f"tags.`msdd.key` = '{key}'")
-    return runs[0].info if runs else None

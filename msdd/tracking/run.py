@@ -5,6 +5,7 @@ A stage never imports MLflow and never waits for it. `MSDD_TRACKING=off` turns a
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -155,11 +156,18 @@ class Run:
         flush(self.root, at_once=True)
 
     def log(self, step: int, values: dict[str, float]) -> None:
-        """Log metrics at a step (images seen in training), with those of the machine."""
+        """Log metrics at a step (images seen in training), with those of the machine.
+
+        An infinite one becomes a tag of its name: MLflow's database would store 1.797e308 for it
+        (MLflow 3.17.2, `SqlAlchemyStore.sanitize_metric_value`), and its page shows that.
+        """
         if not self.on or 0 <= step <= self.last_step:
             return
         numbers = {name: float(value) for name, value in (values | environment.load()).items()}
-        self._append({"step": int(step), "metrics": numbers})
+        finite = {name: value for name, value in numbers.items() if not math.isinf(value)}
+        infinite = sorted(numbers.keys() - finite.keys())
+        tags = {name: "∞" if numbers[name] > 0 else "-∞" for name in infinite}
+        self._append({"step": int(step), "metrics": finite} | ({"tags": tags} if tags else {}))
         flush(self.root)
 
     def image(self, name: str, images: object) -> None:

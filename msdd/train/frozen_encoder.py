@@ -5,7 +5,7 @@ from pathlib import Path
 from torch import nn
 
 from msdd.errors import MsddError
-from msdd.files import digest
+from msdd.files import digest, expand_user
 from msdd.params.sections import Given
 from msdd.weights import official
 from msdd.weights.strict import load_strict
@@ -19,7 +19,7 @@ def load_frozen_encoder(encoder: nn.Module, given: Given, root: Path) -> None:
     Of the file, a stage-1 model or a published file of SSDD, the tensors `encoder.*` are used.
     Raises MsddError if the file is missing, has another digest or does not fit.
     """
-    path = root / given.file
+    path = expand_user(given.file, root)
     if not path.exists():
         raise MsddError(f"stage1.encoder.file: there is no {path}")
     if (sha256 := digest(path)) != given.sha256:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from platformdirs import user_cache_path
 
 from msdd.errors import MsddError
+from msdd.files import expand_user
 
 PREFIX = "hf://"
 PATIENCE = 5  # seconds for the first answer of the Hub
@@ -35,7 +36,7 @@ def locate(checkpoint: str | Path, files: Sequence[str]) -> list[Path]:
         if not names:
             raise MsddError(f"{checkpoint}: name the file as well: hf://owner/repository/file")
         return [fetch(repository, name, revision) for name in names]
-    path = Path(checkpoint)
+    path = expand_user(checkpoint)
     if len(files) == 1 and (path / files[0]).is_file():
         return [path / files[0]]
     if len(files) > 1 and (path.is_dir() or path.name in files):
@@ -108,4 +109,4 @@ def find_local(name: str, repository: str, files: Sequence[str]) -> list[Path] |
 def folders() -> list[Path]:
     """Where weights are put by hand: MSDD_WEIGHTS, if it is set, and the cache of msdd."""
     given = os.environ.get("MSDD_WEIGHTS")
-    return [*([Path(given)] if given else []), user_cache_path("msdd") / "weights"]
+    return [*([expand_user(given)] if given else []), user_cache_path("msdd") / "weights"]

@@ -21,18 +21,21 @@ import subprocess
 import sys
 import urllib.request
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from filelock import FileLock
 from platformdirs import user_cache_path
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from msdd import files
 from msdd.errors import MsddError
+from msdd.files import expand_user
 from msdd.weights import official, packages
 from msdd.weights.features import RESIZES, EfficientNetLite0, Inception
 from msdd.weights.optional_imports import import_torchvision
@@ -176,10 +179,25 @@ def tensors(name: str) -> StateDict:
     """
     if path := local_file(name):
         return read(path, name)
-    cache_folder().mkdir(parents=True, exist_ok=True)
-    with FileLock(cache_folder() / ".lock"):  # one for all: a package may ship several networks
+    with _turn():
         path = local_file(name)
         return read(path, name) if path else fetch(name)
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    """One process at a time, for all networks, as a package may ship several of them.
+
+    Where the cache cannot be written there is nothing to wait for: each process fetches its own.
+    """
+    lock = FileLock(cache_folder() / ".lock")
+    with suppress(OSError):
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()  # nothing, where it was not taken
 
 
 def cache_folder() -> Path:
@@ -190,9 +208,9 @@ def cache_folder() -> Path:
 def folders() -> list[Path]:
     """MSDD_WEIGHTS, if it is set, and the cache of msdd."""
     given = os.environ.get("MSDD_WEIGHTS")
-    if given and not Path(given).is_dir():
+    if given and not expand_user(given).is_dir():
         raise MsddError(f"MSDD_WEIGHTS={given} is not a folder; name the one that holds the files")
-    return [Path(given), cache_folder()] if given else [cache_folder()]
+    return [expand_user(given), cache_folder()] if given else [cache_folder()]
 
 
 def local_file(name: str) -> Path | None:
@@ -256,12 +274,14 @@ def from_package(name: str) -> StateDict:
     for net, state in states.items():
         check(digest(state), net, f"the package's {net}")
         keep(state, net)
-    return official.read(cache_folder() / f"{name}.safetensors")
+    return {key: tensor.contiguous() for key, tensor in states[name].items()}
 
 
 def keep(state: StateDict, name: str) -> None:
-    """Write tensors into the cache of msdd, as a whole or not at all."""
-    with files.atomic(cache_folder() / f"{name}.safetensors") as temporary:
+    """Write tensors into the cache of msdd, as a whole or not at all; say so where that fails."""
+    path = cache_folder() / f"{name}.safetensors"
+    lost = f"the weights of {name} are not kept, so every run fetches them"
+    with files.unwritten(lost, SafetensorError), files.atomic(path) as temporary:
         save_file({key: tensor.contiguous() for key, tensor in state.items()}, temporary)
 
 

@@ -34,11 +34,14 @@ def evaluated(folder: Path, chosen: dict, team: Team | None = None, subject=SUBJ
     return measured(passes.of_tokenizer(subject, folder, chosen, CPU), team, **more)
 
 
-def measured(evaluation: passes.Evaluation, team: Team | None = None, **more) -> dict:
+def measured(
+    evaluation: passes.Evaluation, team: Team | None = None, export: Path | None = None, **more
+) -> dict:
     """The report of the first process, in batches of 2."""
     settings, team = report.Settings(2, CPU, **more), team or Team()
-    asked = (settings.reference, settings.export)
-    reference_statistics.check_options(evaluation.protocols, *asked)
+    reference_statistics.check_options(evaluation.protocols, settings.reference, export)
     found = {} if team.rank else report.opening(evaluation, settings)
-    report.measure_passes(evaluation, found, settings, team)
+    references = report.measure_passes(evaluation, found, settings, team)
+    if export:
+        reference_statistics.write(export, *references)
     return found

@@ -47,7 +47,7 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_report(
         evaluated(photographs, two, **how)
     assert evaluated(photographs, two, **how) == report_of_two
     assert len(seen) == count + 2 + batches_of_pictures(report_of_two, "lanczos")
-    assert "evaluate lanczos: resuming after 2 of 5 images" in capsys.readouterr().err
+    assert "evaluate lanczos, pass 2 of 2: resuming after 2 of 5 images" in capsys.readouterr().err
     for crop in ("adm", "lanczos"):
         pictures = {path.name: path for path in how["work"].glob(f"{crop}/*/*.png")}
         assert pictures.keys() == {"worst.png", "median.png", "best.png"}

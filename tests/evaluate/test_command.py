@@ -1,6 +1,7 @@
 """`msdd evaluate` from end to end, and what it says of bad input."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from PIL import Image
 from two_folders import SIDE, copied, run
 
 from msdd.cli import main
+from msdd.evaluate import reference_statistics
 
 
 def arrays(folder: Path) -> np.ndarray:
@@ -76,7 +78,7 @@ def test_folders_that_disagree_or_cannot_be_read_are_named(folders, tmp_path, ca
     assert "at least 2 images, not 1" in refused(capsys, *more)
     (root / "o/0.png").unlink()
     message = refused(capsys, *more)
-    assert f"--originals: no image below the folder {root / 'o'} (looked for bmp, " in message
+    assert f"--originals: no image below the folder {root / 'o'}; it holds no files" in message
     of_a_name = ["--tokenizer", "titok-s-128", "--images", str(root / "o")]
     assert "--images: no image below" in refused(capsys, *of_a_name)  # before any weights
 
@@ -86,6 +88,9 @@ def test_paths_are_checked_before_anything_is_measured(folders, tmp_path, capsys
     file.write_text('{"names": [], "digest": "", "protocols": {"a": {"protocol": {}}}}')
     for option, path, message in (
         ("--json", tmp_path, "is a folder; name a file"),
+        ("--json", file / "a.json", "a.json cannot be written: Not a directory"),
+        ("--export-reference", Path("/proc/none/a"), "is no file that can be replaced"),
+        ("--work", file / "work", "cannot be written: Not a directory"),
         ("--work", file, "is a file; name a folder"),
         ("--against", file, "has no 'preparation'"),
         ("--against", tmp_path / "no", "is no JSON file"),
@@ -120,6 +125,97 @@ def test_an_exact_image_is_named_and_rows_stand_as_asked(folders, tmp_path, caps
     assert f"worst {extremes['worst']['name']} ({worst:.2f} dB)" in said
 
 
+def test_a_cache_that_cannot_be_written_costs_no_figure(folders, tmp_path, capsys, monkeypatch):
+    """Neither the weights', nor the statistics', nor the state's and the pictures' folder."""
+    (tmp_path / "file").touch()
+    reports = []
+    for place in (tmp_path / "cache", tmp_path / "file"):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(place))
+        reports.append(tmp_path / f"{place.name}.json")
+        assert measured(folders, "--protocol", "titok", "--json", str(reports[-1])) == 0
+    assert reports[0].read_bytes() == reports[1].read_bytes()
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert len(warnings) == 2
+    assert all(f"{tmp_path}/file/msdd" in line and "Not a dir" in line for line in warnings)
+
+
+def measured(folders: Path, *more: str) -> int:
+    sides = ["--originals", str(folders / "o"), "--reconstructions", str(folders / "r")]
+    return main(["evaluate", *sides, "--features", "efficientnet-lite0", *more])
+
+
+def test_the_output_says_which_kid_it_is(folders, tmp_path, capsys):
+    fid = "{ quantisation: round, features: efficientnet-lite0 }"
+    protocol, file = tmp_path / "p.yaml", tmp_path / "a.json"
+    protocol.write_text(f"p: {{ crop: adm, fid: {fid}, kid: true }}")
+    assert measured(folders, "--protocol", str(protocol), "--json", str(file)) == 0
+    assert "torch-fidelity's default and torchmetrics keep it" in capsys.readouterr().out
+    found = json.loads(file.read_text())["protocols"]["p"]["metrics"]["kd_efficientnet_lite0"]
+    assert found["estimate"] == "u-statistic"
+
+
+def test_state_and_pictures_that_cannot_be_kept_cost_no_figure(folders, tmp_path, capsys):
+    plain, work = tmp_path / "plain.json", tmp_path / "work"
+    assert run(folders, "--protocol", "msdd", "--json", str(plain)) == 0
+    work.mkdir()
+    (work / "files").touch()  # where the folder of the pass should be
+    again = ["--json", str(tmp_path / "again.json"), "--work", str(work)]
+    assert run(folders, "--protocol", "msdd", *again) == 0
+    assert plain.read_bytes() == (tmp_path / "again.json").read_bytes()
+    told = capsys.readouterr().err
+    assert "warning: nothing is kept to continue from (" in told
+    assert "warning: pictures of files are missing (" in told
+
+
+def test_figures_are_shown_where_a_file_fails_at_last(folders, tmp_path, capsys, monkeypatch):
+    """The disk has become full meanwhile; the other file is written all the same."""
+    file, statistics = tmp_path / "a.json", tmp_path / "a.npz"
+
+    def full(*_):
+        raise OSError(28, "No space left on device", str(statistics))
+
+    monkeypatch.setattr(reference_statistics, "write", full)
+    chosen = ["--protocol", "titok", "--export-reference", str(statistics), "--json", str(file)]
+    assert measured(folders, *chosen) == 1
+    said = capsys.readouterr()
+    assert "titok     " in said.out and file.exists()
+    assert said.err.endswith(f"msdd: error: {statistics}: No space left on device\n")
+
+
+def test_names_in_another_form_of_unicode_are_paired(folders, tmp_path, capsys):
+    root, files = copied(folders, tmp_path), [tmp_path / "a.json", tmp_path / "b.json"]
+    forms = ["M\xfcller", "Mu\u0308ller"]  # NFC, NFD: they look the same
+    (root / "o/2.png").rename(root / f"o/{forms[0]}.png")
+    (root / "r/2.webp").rename(root / f"r/{forms[1]}.webp")
+    assert run(root, "--protocol", "msdd", "--json", str(files[0])) == 0
+    (root / f"o/{forms[0]}.png").rename(root / f"o/{forms[1]}.png")
+    more = ["--json", str(files[1]), "--against", str(files[0])]
+    assert run(root, "--protocol", "msdd", *more) == 0
+    first, second = (json.loads(file.read_text()) for file in files)
+    assert forms[0] in first["names"] and first["protocols"] == second["protocols"]
+    (root / "o/4.png").rename(root / f"o/{forms[0]}.png")
+    capsys.readouterr()
+    assert run(root, "--protocol", "msdd") == 1
+    told = capsys.readouterr().err
+    assert "holds 'Mu\\u0308ller.png' and 'M\\xfcller.png', names that only the form of" in told
+    (root / "r/4.webp").rename(root / f"r/{forms[0]}.webp")
+    assert run(root, "--protocol", "msdd") == 0  # each has its partner to the letter
+
+
+def test_names_that_are_not_utf8_are_measured(folders, tmp_path, capsys):
+    root, file = copied(folders, tmp_path), tmp_path / "a.json"
+    for name in ("o/2.png", "r/2.webp"):
+        path = os.fsencode(root / name)
+        os.rename(path, path.replace(b"2.", b"caf\xe9."))
+    assert run(root, "--protocol", "msdd", "--json", str(file), "--work", str(tmp_path / "w")) == 0
+    assert "caf\\xe9" in json.loads(file.read_text())["names"]
+    assert run(root, "--protocol", "msdd", "--against", str(file)) == 0
+    os.rename(os.fsencode(root) + b"/o/caf\xe9.png", root / "o/4\\xe9.png")
+    os.rename(root / "o/4.png", os.fsencode(root) + b"/o/4\xe9.png")
+    assert run(root, "--protocol", "msdd") == 1
+    assert "as text it is named like another" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -127,9 +223,12 @@ def test_an_exact_image_is_named_and_rows_stand_as_asked(folders, tmp_path, caps
         (["teacher", "--images", "x"], "evaluate takes DECODE, or"),
         (["--originals", "x"], "evaluate takes DECODE, or"),
         (["--originals", "no", "--reconstructions", "no"], "--originals: there is no folder no"),
-        (["--tokenizer", "os:nothing", "--images", "."], "--tokenizer os:nothing: module 'os' has"),
+        (["--tokenizer", "os:nothing", "--images", "."], "os.py has no 'nothing'"),
         (["--tokenizer", "sys:exit", "--images", "."], "module 'sys' has no file"),
-        (["--tokenizer", "os:sep", "--images", "."], "os:sep is no function of images, but str"),
+        (
+            ["--tokenizer", "os:sep", "--images", "."],
+            "os:sep is no function of images and has no encode",
+        ),
         (["teacher", "--steps", "2"], "--steps means nothing to `evaluate teacher`"),
         (["teacher"], "--protocol means nothing to `evaluate teacher`"),
         (["--originals", "x", "--reconstructions", "y", "--seed", "3"], "--seed means nothing"),

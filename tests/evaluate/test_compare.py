@@ -95,3 +95,26 @@ def test_other_originals_are_refused_before_anything_is_measured(folders, tmp_pa
     assert main(["evaluate", *what, "16", "--against", str(file)]) == 1
     told = "msdd is of adm crop of 32 px there, and of adm crop of 16 px here"
     assert told in capsys.readouterr().err
+
+
+def test_infinite_values_are_compared(folders, tmp_path, capsys):
+    """All images exact, none, and one each of two runs, whose infinities have no difference."""
+    files = {name: tmp_path / f"{name}.json" for name in ("none", "all", "first", "last")}
+    exact = {"none": [], "all": ["0", "2", "4", "deep/1", "deep/3", "deep/5"]}
+    exact |= {"first": ["0"], "last": ["deep/5"]}
+    said = {}
+    chosen = ["--protocol", "msdd", "--protocol", "ssdd"]
+    for name, file in files.items():
+        (tmp_path / name).mkdir()
+        root = copied(folders, tmp_path / name)
+        for image in exact[name]:
+            Image.open(root / f"o/{image}.png").save(root / f"r/{image}.webp", lossless=True)
+        against = {"all": "none", "first": "none", "last": "first"}.get(name, "none")
+        more = ["--against", str(files[against])] if files[against].exists() else []
+        assert run(root, *chosen, "--json", str(file), *more) == 0
+        said[name] = capsys.readouterr().out.partition("less ")[2]
+    assert re.search(r"^msdd  PSNR ↑ +\+∞ +\[\+∞, \+∞\] +\*$", said["all"], re.MULTILINE)
+    assert re.search(r"^ssdd  PSNR ↑ +\+∞ +\[\+∞, \+∞\] +\*$", said["all"], re.MULTILINE)
+    assert re.search(r"^msdd  PSNR ↑ +\+∞ +\[\+0.0000, \+∞\]$", said["first"], re.MULTILINE)
+    assert re.search(r"^msdd  PSNR ↑ +undefined: ∞ - ∞$", said["last"], re.MULTILINE)
+    assert "nan" not in "".join(said.values())

@@ -57,7 +57,7 @@ def test_a_range_that_is_not_the_expected_one_is_told_once(folders, capsys):
     what = ["--tokenizer", "test_named:loud", "--images", str(folders / "o"), "--batch", "2"]
     how = ["--resolution", "32", "--features", "none", "--protocol", "msdd"]
     assert main(["evaluate", *what, *how]) == 0
-    assert capsys.readouterr().err.count("test_named:loud makes values far outside [-1, 1]") == 1
+    assert capsys.readouterr().err.count("test_named:loud seems to return values in [0, 255]") == 1
 
 
 def interrupted(images: torch.Tensor) -> torch.Tensor:

@@ -191,3 +191,17 @@ def test_crops_and_their_files_have_the_same_metrics(two, prepared, tmp_path):
     for name in chosen:
         for key in ("metrics", "per_image"):
             assert ours["protocols"][name][key] == theirs["protocols"][name][key]
+
+
+def test_an_exact_crop_makes_a_mean_infinite_for_the_tracker_too(params, workdir):
+    """A crop of one colour is its mean colour."""
+    shard = workdir / layout.prepared() / "held_out/00000.npy"
+    images = np.load(shard)
+    images[1] = 255
+    np.save(shard, images)
+    found = run_stage(params, "baseline", workdir, baseline="mean-colour")
+    assert found["psnr"] == {"mean": None, "low": None, "high": None, "infinite": True}
+    document = read_json(workdir / layout.baseline("mean-colour"))
+    psnr = document["protocols"]["primary"]["per_image"]["psnr"]
+    assert [k for k, value in enumerate(psnr) if value is None] == [1]
+    assert stage.flat(document)["psnr"] == np.inf

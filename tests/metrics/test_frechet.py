@@ -1,13 +1,14 @@
-"""The Fréchet distance against its closed forms and pytorch_fid."""
+"""The Fréchet distance against its closed forms and the formula of pytorch_fid."""
 
 import numpy as np
 import pytest
+import straightforward
 import torch
 
 from msdd.errors import MsddError
 from msdd.evaluate.reference_statistics import Reference
+from msdd.metrics import frechet
 from msdd.metrics.frechet import Moments, frechet_distance
-from msdd.weights.optional_imports import import_torchvision
 
 
 def features(count: int, dimensions: int, seed: int = 0) -> torch.Tensor:
@@ -93,13 +94,12 @@ def test_identical_sets_are_at_zero(count):
     assert 0 <= frechet_distance(moments(x), moments(x.flip(0)[:7], x.flip(0)[7:])) < 1e-8
 
 
-def test_equals_pytorch_fid():
-    import_torchvision()
-    from pytorch_fid.fid_score import calculate_frechet_distance
-
+def test_equals_the_formula_of_pytorch_fid():
     a, b = moments(features(2000, 96)), moments(features(1500, 96, seed=1))
     arrays = [x.numpy() for x in (a.mean, a.covariance, b.mean, b.covariance)]
-    assert frechet_distance(a, b) == pytest.approx(calculate_frechet_distance(*arrays), rel=1e-6)
+    assert frechet_distance(a, b) == pytest.approx(
+        straightforward.frechet_of_moments(*arrays), rel=1e-6
+    )
 
 
 def test_fewer_images_than_dimensions_have_the_distance_of_their_span():
@@ -129,3 +129,22 @@ def test_too_few_or_broken_features_are_refused():
     broken = Reference(torch.full((4,), torch.nan).double(), good.covariance)
     with pytest.raises(MsddError, match="NaN"):
         frechet_distance(good, broken)
+
+
+def test_a_covariance_is_factored_once(monkeypatch):
+    """Protocols that share a set share its eigenproblem, and the distance keeps its bits."""
+    real, made, other = (moments(features(30, 40, seed=seed)) for seed in (7, 8, 9))
+    fresh = frechet_distance(real, made)
+    frechet.kept.clear()
+    calls, factor = [], frechet.factor
+    monkeypatch.setattr(frechet, "factor", lambda c: calls.append(len(c)) or factor(c))
+    assert frechet_distance(real, made) == frechet_distance(real, made) == fresh
+    frechet_distance(real, other)
+    frechet_distance(Reference(real.mean + 1, real.covariance.clone()), other)
+    assert len(calls) == 3
+
+
+def test_few_results_are_kept():
+    for seed in range(frechet.KEPT + 2):
+        frechet_distance(moments(features(5, 4, seed=seed)), moments(features(5, 4, seed=99)))
+    assert len(frechet.kept) == frechet.KEPT

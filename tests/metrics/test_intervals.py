@@ -67,12 +67,25 @@ def test_paired_pooled_psnr():
 
 def test_equal_images_have_no_error_and_no_interval():
     perfect = np.array([np.inf, 30.0, 31.0])
-    assert bootstrap(perfect) == (np.inf,) * 3
     assert bootstraps({"a": perfect, "b": VALUES[:3]})["b"] == bootstrap(VALUES[:3])
     assert paired_difference(perfect, perfect) == (0, 0, 0)
     assert pooled_psnr([0.0, 0.0]) == (np.inf, None, None)
     assert pooled_psnr([0.0, 0.01])[1:] == (None, None)
     assert paired_pooled_psnr([0.0, 0.0], [0.0, 0.0]) == (0, 0, 0)
+
+
+def test_infinite_values_are_values():
+    """An end is infinite where more than 2.5 % of the resamples are; infinities do not cancel."""
+    count = 400
+    values = np.append(VALUES[: count - 1], np.inf)  # in 63 % of the resamples
+    low, high = np.percentile(slow(values), [2.5, 97.5], method="inverted_cdf")
+    assert np.isfinite(low) and high == np.inf
+    assert bootstrap(values) == pytest.approx((np.inf, low, high), rel=1e-12)
+    assert bootstrap([np.inf] * 3) == (np.inf,) * 3
+    assert paired_difference([20.0, 30.0], [np.inf, np.inf]) == (-np.inf,) * 3
+    assert np.isnan(paired_difference([np.inf, 30.0], [20.0, np.inf])).all()
+    assert paired_pooled_psnr([0.0, 0.0], [0.1, 0.2]) == (np.inf,) * 3
+    assert np.isnan(bootstrap([1.0, np.nan])).all()
 
 
 def test_constants_have_no_width():

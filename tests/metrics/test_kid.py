@@ -1,5 +1,8 @@
 """The kernel distance against double loops, torch-fidelity and what sampling theory says."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -123,3 +126,11 @@ def test_too_few_or_broken_features_are_refused():
     for bad, message in [(features(3, 0), "at least 4"), (torch.full((9, 16), torch.nan), "NaN")]:
         with pytest.raises(MsddError, match=message):
             kid(features(9, 0), bad)
+
+
+def test_the_result_and_the_documents_name_the_estimate():
+    """By this name others know another one, which keeps the pairs."""
+    assert kid(features(9, 0), features(9, 1))["estimate"] == "u-statistic"
+    text = (Path(__file__).parents[2] / "docs/protocols.md").read_text(encoding="utf-8")
+    (section,) = re.findall(r"^## KID here and elsewhere$(.*?)^## ", text, re.MULTILINE | re.DOTALL)
+    assert 'mmd_est="unbiased"' in section and 'mmd_est="u-statistic"' in section

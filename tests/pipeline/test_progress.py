@@ -1,9 +1,10 @@
 import io
 import re
 import sys
+import time
 
 from msdd.pipeline import progress
-from msdd.pipeline.progress import Progress, duration, number
+from msdd.pipeline.progress import Progress, busy, duration, number
 
 
 def test_line_counts_only_this_attempt_towards_the_rate():
@@ -67,3 +68,30 @@ def test_numbers_and_durations_are_readable():
         "2 h 5 min",
         "3 d 4 h",
     ]
+
+
+def quick(monkeypatch) -> None:
+    for name in ("LOG_SECONDS", "SILENT_SECONDS", "TICK_SECONDS"):
+        monkeypatch.setattr(progress, name, 0.02)
+
+
+def test_the_line_shows_from_the_start_and_during_a_long_unit(monkeypatch, capsys):
+    quick(monkeypatch)
+    with Progress("bake", 4, "loaves", start=1) as bar, bar.alive():
+        assert capsys.readouterr().err == "bake   1/4 loaves\n"
+        time.sleep(0.3)
+        assert capsys.readouterr().err.count("bake   1/4 loaves\n") > 1
+        bar.update(4)
+    assert "bake   4/4 loaves" in capsys.readouterr().err
+    time.sleep(0.1)
+    assert not capsys.readouterr().err
+
+
+def test_a_step_without_units_says_that_it_runs_if_it_is_long(monkeypatch, capsys):
+    with busy("kneading"):
+        pass
+    assert not capsys.readouterr().err
+    quick(monkeypatch)
+    with busy("kneading"):
+        time.sleep(0.3)
+    assert capsys.readouterr().err.count("kneading   0 s so far\n") > 1

@@ -14,9 +14,9 @@ from msdd.files import digest, read_json, write_text
 from msdd.pipeline import environment, layout, provenance
 from msdd.pipeline.stages import fingerprint
 from msdd.pipeline.task import resolve
-from msdd.tracking import delivery
+from msdd.tracking import delivery, store
 from msdd.tracking import run as tracking
-from msdd.tracking.delivery import whereabouts
+from msdd.tracking.whereabouts import whereabouts
 from msdd.train import stage1
 
 WEIGHTS = layout.stage1("msdd") / "model.safetensors"
@@ -180,7 +180,7 @@ def test_the_run_is_found_in_mlflow(tmp_path, monkeypatch):
     assert not (tmp_path / "mlflow.db").exists()
     delivery.deliver(tmp_path)
     found = whereabouts(told, tmp_path)
-    info = delivery.client_at(delivery.address(tmp_path)).get_run(found["id"]).info
+    info = store.client_at(store.address(tmp_path)).get_run(found["id"]).info
     assert (info.run_name, found["status"]) == ("msdd/stage1", "finished")
     assert found["page"].endswith(f"/runs/{info.run_id}")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")

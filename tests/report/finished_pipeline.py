@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from msdd.files import write_json
+from msdd.files import read_json, write_json
 from msdd.params.load import parse
 from msdd.params.plain_yaml import read_yaml
 from msdd.params.schema import Params
@@ -190,3 +190,13 @@ def curves(folder: Path, first: float, last: float, images: int) -> None:
             share = np.log(seen / 2_560) / np.log(images / 2_560)
             loss = first * (last / first) ** share * random.normal(1, 0.03)
             file.write(f"{seen},{loss}\n")
+
+
+def reproduce(root: Path, path: Path, exact: range) -> None:
+    """Make these images of an evaluation exact: their PSNRs and the mean infinite."""
+    report = read_json(root / path)
+    entry = report["protocols"]["primary"]
+    for image in exact:
+        entry["per_image"]["psnr"][image] = None
+    entry["metrics"]["psnr"] = {"mean": None, "low": None, "high": None, "infinite": True}
+    write_json(root / path, report)

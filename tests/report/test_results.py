@@ -29,7 +29,7 @@ def test_one_protocol_stands_for_all(tmp_path):
     """The one named, else the first; null is infinity."""
     found = read(tmp_path / "a.json", 1, [30.0, None], decode="teacher")
     assert found["decode"] == "teacher" and found["protocol"] == "ssdd"
-    assert found["metrics"]["psnr"] == {"mean": math.inf, "low": math.inf, "high": math.inf}
+    assert found["metrics"]["psnr"] == {"mean": math.inf, "low": None, "high": None}
     assert found["per_image"]["psnr"] == [30.0, math.inf]
     found = read(tmp_path / "a.json", 1, [], protocol="dito")
     assert found["protocol"] == "dito" and found["metrics"] == {"fd_inception": 1.5}

@@ -7,7 +7,7 @@ from msdd.errors import MsddError
 from msdd.files import read_json, write_json
 from msdd.pipeline import layout
 from msdd.report import figures, table2
-from msdd.report.results import read_evaluation
+from msdd.report.results import paths, read_evaluation
 
 TEACHER = layout.evaluation("msdd", None, "teacher")
 STUDENT = layout.evaluation("msdd", "msdd-1step", "student")
@@ -131,3 +131,15 @@ def test_other_images_or_a_missing_file_are_clear_errors(finished):
     for stage in (table2, figures):
         with pytest.raises(MsddError, match="teacher.json is missing"):
             stage.run(params, root)
+
+
+def test_a_kernel_distance_is_told_from_that_of_other_programs(finished):
+    params, root = finished
+    for path in paths(params):
+        report = read_json(root / path)
+        kid = {"mean": 0.01, "low": 0.005, "high": 0.015}
+        report["protocols"]["primary"]["metrics"]["kd_efficientnet_lite0"] = kid
+        write_json(root / path, report)
+    table2.run(params, root)
+    shown = (root / layout.table("table2", "md")).read_text(encoding="utf-8")
+    assert "KD: the kernel distance without" in shown and "torchmetrics" in shown

@@ -3,6 +3,7 @@
 import json
 import math
 import statistics
+import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import product
@@ -278,3 +279,22 @@ def test_a_measurement_of_ones_own(here, capsys):
 def test_a_mistake_is_one_line(here, capsys, options, line):
     assert cli.main(["throughput", *options]) == 1
     assert capsys.readouterr().err.startswith(f"msdd: error: {line}")
+
+
+def test_a_system_of_ones_own_is_timed(here, monkeypatch):
+    """One that computes nothing that could be counted has no bound and no ratio of FLOPs."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (here / "own_timed.py").write_text(
+        "class Half:\n"
+        "    resolution = 16\n"
+        "    def encode(self, x): return x[..., ::2, ::2].clone()\n"
+        "    def decode(self, z): return z.repeat_interleave(2, 2).repeat_interleave(2, 3)\n"
+        "half = Half()\n"
+    )
+    options = ["--batches", "1", "--variants", "plain", "--regions", "decode", "--repeats", "1"]
+    names = ["own_timed:half", "student"]
+    measured = ["throughput", "--systems", *names, *options, "--random", "--json", "own.json"]
+    assert cli.main(measured) == 0
+    found = read_json(here / "own.json")
+    assert found["throughput"]["systems"] == names
+    assert [(one["system"], one["resolution"]) for one in found["systems"]][0] == (names[0], 16)

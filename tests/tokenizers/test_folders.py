@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -273,3 +274,43 @@ def test_files_appear_whole(any_size, images, tmp_path, monkeypatch):
     monkeypatch.undo()
     folders.reconstruct(*given)
     assert len(files(tmp_path / "out")) == 5
+
+
+def test_any_name_that_the_file_system_takes_goes_there_and_back(images, model, tmp_path, capsys):
+    """Bytes that are not UTF-8, which safetensors 0.8.0 does not open; and one that has no room for
+    the ending of latents, which costs no other image."""
+    os.rename(images / "a.png", os.fsencode(images) + b"/caf\xe9.png")
+    long = "m" * 251
+    (images / "b.jpg").rename(images / f"{long}.jpg")
+    options = ["--tokenizer", model, "--batch", 2]
+    latents, back, both = (tmp_path / name for name in ("z", "back", "both"))
+    assert run("encode", images, latents, *options) == 1
+    told = capsys.readouterr().err
+    assert f"{long}.safetensors: File name too long" in told
+    assert "1 of 5 files were left out" in told
+    assert run("decode", latents, back, *options) == run("reconstruct", images, both, *options) == 0
+    assert f"{long}.png" in files(both) and len(files(both)) == 5 and len(files(back)) == 4
+    for name in files(back):
+        assert (back / name).read_bytes() == (both / name).read_bytes()
+
+
+def test_noise_does_not_depend_on_the_form_of_a_name():
+    """macOS decomposes what other systems compose."""
+    (composed, decomposed), other = folders.ids(["M\xfcller", "Mu\u0308ller"]), folders.ids(["M"])
+    assert composed == decomposed != other[0]
+
+
+def test_linked_folders_of_latents_are_decoded(images, model, tmp_path):
+    assert run("encode", images, tmp_path / "z", "--tokenizer", model) == 0
+    (tmp_path / "z/more").rename(tmp_path / "elsewhere")
+    (tmp_path / "z/more").symlink_to(tmp_path / "elsewhere")
+    assert run("decode", tmp_path / "z", tmp_path / "back", "--tokenizer", model) == 0
+    assert files(tmp_path / "back") == ["a.png", "b.png", "e.png", "more/c.png", "more/d.png"]
+
+
+def test_a_folder_of_latents_that_is_not_there_is_named(model, tmp_path, capsys):
+    (tmp_path / "z").mkdir()
+    (tmp_path / "z/unmounted").symlink_to(tmp_path / "nowhere")
+    for place, message in (("z", "z/unmounted is a link that leads"), ("y", "y: cannot enter")):
+        assert run("decode", tmp_path / place, tmp_path / "out", "--tokenizer", model) == 1
+        assert message in capsys.readouterr().err

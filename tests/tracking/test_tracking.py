@@ -2,10 +2,13 @@ import json
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from msdd.errors import MsddError
 from msdd.files import read_json
 from msdd.params.load import load
 from msdd.pipeline.task import resolve
-from msdd.tracking import delivery
+from msdd.tracking import delivery, store
 from msdd.tracking import run as tracking
 from msdd.tracking.delivery import deliver
 from msdd.tracking.outbox import folder
@@ -48,7 +51,7 @@ def client(root, migrated):
     from mlflow import MlflowClient
 
     shutil.copy(migrated, root / "mlflow.db")
-    return MlflowClient(delivery.address(root))
+    return MlflowClient(store.address(root))
 
 
 def runs(client, **tags):
@@ -209,7 +212,7 @@ def test_four_processes_deliver_at_once_into_a_new_database(root):
     assert [process.wait(300) for process in processes] == [0] * 4
     from mlflow import MlflowClient
 
-    client = MlflowClient(delivery.address(root))
+    client = MlflowClient(store.address(root))
     children = runs(client, stage="distil")
     assert sorted(len(curve(client, run)) for run in children) == [400] * 4
     assert len({run.data.tags["mlflow.parentRunId"] for run in children}) == 1
@@ -262,6 +265,15 @@ def test_stage_imports_no_mlflow_and_does_not_wait(root):
     assert "INFO" not in log.read_text()
 
 
+def test_infinity_is_a_tag_because_mlflow_stores_another_number(root, client):
+    with Run(root, "msdd", "evaluate", PARAMS) as run:
+        run.log(0, {"psnr": np.inf, "ssim/psnr": -np.inf, "ssim": 1.0})
+    deliver(root)
+    (stored,) = runs(client, stage="evaluate")
+    assert (stored.data.tags["psnr"], stored.data.tags["ssim/psnr"]) == ("∞", "-∞")
+    assert stored.data.metrics["ssim"] == 1 and "psnr" not in stored.data.metrics
+
+
 def test_off_writes_nothing(root, monkeypatch):
     monkeypatch.setenv("MSDD_TRACKING", "off")
     train(root, (0, 64))
@@ -298,3 +310,123 @@ def test_copies_of_a_checkout_share_an_outbox(root, client, monkeypatch):
     deliver(root)
     found = {run.data.tags["experiment"]: run.info.status for run in runs(client, stage="stage1")}
     assert found == {"working": "RUNNING", "gone": "KILLED", "new": "FINISHED"}
+
+
+def delete_experiment(client, experiment, run):
+    client.delete_experiment(experiment)
+
+
+def delete_runs(client, experiment, run):
+    client.delete_run(run.data.tags["mlflow.parentRunId"])
+    client.delete_run(run.info.run_id)
+
+
+def rename_experiment(client, experiment, run):
+    client.rename_experiment(experiment, "of last year")
+
+
+def rename_and_delete_experiment(client, experiment, run):
+    rename_experiment(client, experiment, run)
+    delete_experiment(client, experiment, run)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (delete_experiment, "the experiment 'msdd' had been deleted and is restored"),
+        (delete_runs, "the run msdd/stage1 had been deleted and is restored"),
+        (rename_experiment, "the experiment 'msdd' is new there"),
+        (rename_and_delete_experiment, "'of last year' had been deleted and is restored"),
+    ],
+)
+def test_what_is_changed_in_the_page_under_a_run_keeps_nothing_from_arriving(
+    root, client, change, told
+):
+    """The run goes on where it was, under its parent; a new one goes to the experiment's name."""
+    with Run(root, "msdd", "stage1", PARAMS) as run:
+        run.log(64, {"loss": 1.0})
+        deliver(root)
+        (stored,) = runs(client, stage="stage1")
+        change(client, stored.info.experiment_id, stored)
+        run.log(128, {"loss": 0.5})
+    train(root, (0,), part="next")
+    assert told in deliver(root)
+    assert not list(folder(root).iterdir())
+
+    again = client.get_run(stored.info.run_id)
+    assert (again.info.lifecycle_stage, again.info.status) == ("active", "FINISHED")
+    assert curve(client, again) == [(64, 1.0), (128, 0.5)]
+    parent = client.get_run(again.data.tags["mlflow.parentRunId"]).info
+    assert parent.lifecycle_stage == "active"
+    assert parent.experiment_id == again.info.experiment_id
+    new = [run for run in runs(client, stage="stage1") if run.info.run_name == "msdd/stage1/next"]
+    assert len(new) == 1
+
+
+def test_a_run_is_there_again_after_its_database_was_deleted(root, client, migrated):
+    with Run(root, "msdd", "stage1", PARAMS) as run:
+        run.log(64, {"loss": 1.0})
+        deliver(root)
+        (root / "mlflow.db").unlink()
+        shutil.copy(migrated, root / "mlflow.db")
+        run.log(128, {"loss": 0.5})
+    assert "the run msdd/stage1 was gone and is there again" in deliver_apart(root)
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{root}/./mlflow.db")
+    (stored,) = runs(client, stage="stage1")
+    assert curve(client, stored) == [(64, 1.0), (128, 0.5)]
+
+
+@pytest.mark.parametrize("how", [shutil.move, shutil.copytree])
+def test_a_moved_checkout_has_its_artefacts_beside_it(root, migrated, how):
+    """In a folder whose name a URI would take for a query, and percent for an escape."""
+    old, new = root / "old 1", root / "what? #1 is 50%41"
+    old.mkdir()
+    shutil.copy(migrated, old / "mlflow.db")
+    with_file(old, "before")
+    assert "new there" in deliver_apart(old)
+    how(old, new)
+    with_file(new, "after")
+    assert f"artefacts are looked for in {new / 'mlartifacts'}" in deliver_apart(new)
+    assert "artefacts" in deliver(new, patient=True)  # `msdd track` repeats what nobody saw, once
+    assert "artefacts" not in deliver(new, patient=True)
+    with closing(sqlite3.connect(new / "mlflow.db")) as database:
+        stored = dict(database.execute("SELECT name, artifact_uri FROM runs"))
+    for part in ("before", "after"):
+        place = Path(unquote(urlsplit(stored[f"msdd/stage1/{part}"]).path))
+        assert place.is_relative_to(new / "mlartifacts")
+        assert (place / "config.json").read_text() == part
+    assert sorted(path.name for path in root.iterdir() if path != old) == [new.name]
+
+
+def deliver_apart(root):
+    """In a process of its own and there, as a stage starts it: MLflow keeps what it has opened."""
+    command = [sys.executable, "-m", "msdd.tracking.delivery", root]
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=root).stdout
+
+
+def with_file(root, part):
+    (root / "config.json").write_text(part)
+    with Run(root, "msdd", "stage1", PARAMS, part=part) as run:
+        run.file(root / "config.json")
+
+
+def test_mlflow_is_heard_out(root, monkeypatch):
+    """MLflow 3.17 refuses folders as stores, and says in 500 characters what helps."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "./mlruns")
+    train(root, (0,))
+    with pytest.raises(MsddError, match="MLFLOW_ALLOW_FILE_STORE=true.*; 1 runs wait"):
+        deliver(root)
+
+
+def test_a_home_folder_in_a_tracking_uri(root, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    for given, meant in {
+        "sqlite:///~/runs.db": "sqlite:////home/me/runs.db",
+        "~/mlruns": "/home/me/mlruns",
+        "sqlite:///a~b.db": "sqlite:///a~b.db",
+        "http://host/~me": "http://host/~me",
+    }.items():
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
+        assert store.address(root) == meant

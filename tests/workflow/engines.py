@@ -96,8 +96,9 @@ def snakemake_job(job):
 
 
 def relative(path):
-    """Files of the project itself stand with their whole path, or a copy's, in Snakemake."""
-    return os.path.normpath(str(path).rpartition(f"{ROOT}/")[2])
+    """To files of the project itself, Snakemake has the way from a folder elsewhere."""
+    outside = str(path).startswith(("..", str(ROOT)))
+    return os.path.normpath(str(path).rpartition(f"/{ROOT.name}/")[2] if outside else str(path))
 
 
 def dvc_jobs(folder):

@@ -137,7 +137,7 @@ def changed(path):
 
 
 WORDS = ["alex", "vgg", "bf16", "line", "authors", "dino", "joint", "msdd-1step", "student"]
-WORDS += ["finetuned", "worse", "inception", "teacher", "a/folder", "both", "plain", "ssdd"]
+WORDS += ["finetuned", "worse", "inception", "teacher", "a/folder", "both", "plain", "ssdd", "adm"]
 GIVEN = {"file": "encoder.safetensors", "sha256": "0" * 64}
 
 

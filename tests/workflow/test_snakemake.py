@@ -9,6 +9,7 @@ from pathlib import Path
 import engines
 import pytest
 from checkouts import ROOT, edited, listing, project, run
+from snakemake.cli import parse_args
 
 from msdd.files import read_json
 from msdd.params.load import load
@@ -110,6 +111,47 @@ def test_a_question_writes_nothing(question, tmp_path):
     before = listing(folder)
     run(folder, "snakemake", question)
     assert listing(folder) == before
+
+
+OWN = """
+resources: { gpu: 4, mem_mb: 9000 }
+latency-wait: 61
+keep-going: false
+show-failed-logs: false
+default-resources: { mem_mb: 5000, runtime: 7 }
+set-resources: { train: { mem_mb: 64000 } }
+retries: 3
+"""
+
+
+def test_nothing_wins_over_a_profile_of_ones_own(tmp_path, monkeypatch):
+    """`profiles/default` is read after it, and each of its keys would replace the user's."""
+    (tmp_path / "profile.yaml").write_text(OWN)
+    asked = [[], ["--profile", str(tmp_path)], ["--profile", str(tmp_path), "--keep-going"]]
+    for given in asked:
+        command = ["--snakefile", str(ROOT / "Snakefile"), "--cores", "1", *given]
+        alone = vars(parse_args([*command, "--workflow-profile", "none"])[1])
+        beside = vars(parse_args(command)[1])
+        changed = {key for key in alone if str(alone[key]) != str(beside[key])}
+        assert changed - {"max_jobs_per_timespan"} == {"workflow_profile", "rerun_incomplete"}
+        assert beside["rerun_incomplete"]
+
+
+@pytest.mark.parametrize(
+    ("listed", "options", "granted"),
+    [
+        ("0,1", [], 1),
+        ("", [], 0),
+        ("", ["--resources", "gpu=4"], 1),
+        ("0", ["--resources", "gpu=0"], 0),
+    ],
+)
+def test_a_run_counts_the_gpus_of_its_machine(tiny, monkeypatch, listed, options, granted):
+    """The smoke test gives what it was granted to the pipeline inside it."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
+    done = snakemake(tiny, "-n", "-p", "--cores", "1", "smoke", *options)
+    assert f"--cores 1 --resources gpu={granted} 2>&1" in done.stdout
+    assert ("this machine has none" in done.stderr) == (bool(options) and not listed)
 
 
 def test_format():

@@ -1,7 +1,7 @@
 rule code:
     """Digests of code and photographs: what DVC depends on; rules have them as a param."""
     input:
-        sorted(str(path) for path in PACKAGE.rglob("*.py")),
+        sorted(map(from_here, PACKAGE.rglob("*.py"))),
     output:
         [layout.code(name) for name in (*CODE, "photographs")],
     log:

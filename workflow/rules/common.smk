@@ -9,7 +9,7 @@ from msdd.data import digests
 from msdd.errors import MsddError
 from msdd.params import sections
 from msdd.params.load import load
-from msdd.pipeline import jobs, layout, stages
+from msdd.pipeline import environment, jobs, layout, stages
 from msdd.pipeline.fingerprint import PACKAGE
 
 # Every rule is one command whose output is seen live and kept. `tee -i` outlives Ctrl-C, so that a
@@ -29,9 +29,18 @@ except MsddError as error:
 for line in jobs.missing(PARAMS):
     print(f"msdd: {line}", file=sys.stderr)
 
+CHECKOUT = Path(workflow.basedir)
 RAW = PARAMS.raw()
 ROWS = jobs.rows(PARAMS)
 CODE = {stage: stages.fingerprint(stage)[:12] for stage in stages.STAGES}
+
+
+def from_here(path):
+    """A file of the checkout, seen from the working directory.
+
+    Braces in the checkout's own path would be wildcards, and a moved checkout would be stale.
+    """
+    return os.path.relpath(path)
 
 
 def any_of(names):
@@ -105,6 +114,21 @@ wildcard_constraints:
     decode=any_of(PARAMS.decodes),
     k=r"\d+",
     baseline=any_of(sections.BASELINES),
+
+
+# One job a GPU: a run on this machine counts them, unless a profile or the command line has told how
+# many it may use. Without one the limit is 0, which Snakemake hands to the jobs: then only threads
+# decide how many run at once. A cluster's scheduler, which has nodes instead, counts by itself.
+LOCAL = workflow.is_main_process and workflow.nodes is None
+GPUS = environment.gpus()
+if LOCAL and "gpu" not in workflow.global_resources:
+    workflow.register_resource("gpu", GPUS)
+
+if LOCAL and workflow.global_resources["gpu"].value and not GPUS:
+    told = (
+        f"{workflow.global_resources['gpu'].value} for jobs, but this machine has none"
+    )
+    print(f"msdd: resources gpu={told}: they compute on the CPU", file=sys.stderr)
 
 
 # DVC and the stages read the rows from a file. Only a run writes it, before its first job: a dry

@@ -13,7 +13,7 @@ rule table1:
     """Table 1: tokenizers, the papers' own figures apart from what was measured here."""
     input:
         "data/prepared/manifest.json",
-        workflow.source_path("../../reports/published.yaml"),
+        from_here(CHECKOUT / "reports/published.yaml"),
         OTHERS,
         MEASURED,
         TIMINGS,

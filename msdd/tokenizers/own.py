@@ -1,0 +1,221 @@
+"""`Own`: a function or an object of the user's as a tokenizer."""
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import cache
+from inspect import getattr_static
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from msdd.data.pixels import from_uint8
+from msdd.errors import MsddError
+from msdd.tokenizers.tokenizer import Description, Tokenizer
+from msdd.tokenizers.user_code import import_object, raise_failed
+
+RESOLUTION = 256  # of what does not tell its own
+FAR = 1.5  # beyond the range [-1, 1], but for decoders that overshoot
+CLEARLY = 4  # times smaller is an error that tells one range from another
+
+
+class Own(Tokenizer):
+    """What `module:object` names: a function from images to images, both (B, 3, H, W) in [-1, 1];
+    or an object with `encode` and `decode`, of which `reconstruct` is the one after the other.
+
+    Torch modules, the object itself or among its attributes, are moved to the device and set to
+    eval mode. An object that can be called is, even if it has `encode` and `decode` as well.
+    Whatever the user's code raises or returns in a wrong form is an MsddError of one line.
+    """
+
+    multiple = 1
+
+    def __init__(self, name: str, thing: object, device: torch.device) -> None:
+        super().__init__()
+        check_kind(name, thing)
+        self.networks = nn.ModuleList(networks_of(thing)).to(device).eval()
+        self.name, self.on, self.thing = name, device, thing
+        side = getattr(thing, "resolution", None)
+        self.resolution = side if isinstance(side, int) and side > 0 else RESOLUTION
+
+    @property
+    def device(self) -> torch.device:
+        return self.on
+
+    def encode(self, images: Tensor) -> Tensor:
+        made = self.run(self.half("encode"), images)
+        if not isinstance(made, Tensor) or made.ndim < 2 or len(made) != len(images):
+            raise MsddError(
+                f"{self.name}.encode returned {form(made)} for {len(images)} images; it must be "
+                f"one tensor ({len(images)}, ...)"
+            )
+        return made.detach().to(self.on)
+
+    def decode(self, latents: Tensor, ids: Sequence[int] | None = None, seed: int = 0) -> Tensor:
+        with torch.random.fork_rng([self.on] if self.on.type == "cuda" else []):
+            torch.manual_seed(seed)
+            made = self.run(self.half("decode"), latents)
+        return floats(self.images_in(made, (len(latents), 3, None, None)))
+
+    def reconstruct(
+        self, images: Tensor, ids: Sequence[int] | None = None, seed: int = 0
+    ) -> Tensor:
+        with torch.random.fork_rng([self.on] if self.on.type == "cuda" else []):
+            torch.manual_seed(seed)
+            return floats(self.remake(images))
+
+    def remake(self, images: Tensor) -> Tensor:
+        """Reconstructions of images as float32, or as levels 0 to 255 in uint8."""
+        if is_called(self.thing):
+            made = self.run(self.thing, images)
+        else:
+            made = self.run(self.half("decode"), self.run(self.half("encode"), images))
+        made = self.images_in(made, tuple(images.shape))
+        warn_of_range(self.name, images, made)
+        return made
+
+    def half(self, which: str) -> Callable[[object], object]:
+        if not callable(getattr(self.thing, which, None)):
+            raise without(self.name, which)
+        return getattr(self.thing, which)
+
+    def run(self, function: Callable[[object], object], given: object) -> object:
+        """Call the user's code, which may change what it is given, and take gradients inside."""
+        try:
+            with torch.inference_mode(False), torch.no_grad():
+                return function(given.clone() if isinstance(given, Tensor) else given)
+        except BaseException as error:
+            raise_failed(f"--tokenizer {self.name} failed", error)
+
+    def images_in(self, made: object, shape: tuple[int | None, ...]) -> Tensor:
+        """The images in what came back; None in `shape` is any size. MsddError says what else."""
+        made = made.sample if isinstance(getattr(made, "sample", None), Tensor) else made
+        made = torch.from_numpy(made) if is_array(made) else made
+        if not isinstance(made, Tensor):
+            raise MsddError(f"{self.name} returned {form(made)}; {WANTED}")
+        if made.ndim != 4 or any(
+            b not in (a, None) for a, b in zip(made.shape, shape, strict=True)
+        ):
+            last = made.ndim == 4 and made.shape[-1] == 3 and made.shape[1] != 3
+            hint = "its channels are last: permute(0, 3, 1, 2)" if last else WANTED
+            raise MsddError(f"{self.name} returned {form(made)} of images {size(shape)}; {hint}")
+        if not made.is_floating_point() and made.dtype != torch.uint8:
+            raise MsddError(
+                f"{self.name} returned {made.dtype}; it must return floats in [-1, 1], or levels 0 "
+                "to 255 as torch.uint8"
+            )
+        if made.is_meta or made.is_sparse:
+            raise MsddError(
+                f"{self.name} returned a tensor without pixels ({made.device}, {made.layout})"
+            )
+        made = made.detach().to(self.on)
+        return made if made.dtype == torch.uint8 else made.float()
+
+    def describe(self) -> Description:
+        """With the weights of `networks`; those of any other code are not seen."""
+        black = -torch.ones(1, 3, self.resolution, self.resolution, device=self.on)
+        latents, size = self.encode(black)[0], self.size()
+        channels = latents.shape[0] if latents.ndim == 3 else latents.shape[-1]
+        return Description(latents.numel() // channels, channels, None, size, 1)
+
+
+WANTED = "it must return images as one tensor (B, 3, H, W), like those it is given"
+
+
+def open_own(name: str, device: str | torch.device) -> Own:
+    """What `module:object` names, as a tokenizer on the device."""
+    return Own(name, import_object(name), torch.device(device))
+
+
+def check_kind(name: str, thing: object) -> None:
+    """MsddError for what cannot make images of images."""
+    if isinstance(thing, type):
+        module, _, attribute = name.partition(":")
+        raise MsddError(
+            f"--tokenizer {name} is a class; make an instance in that file, as in `tokenizer = "
+            f"{attribute}()`, and name it: {module}:tokenizer"
+        )
+    missing = [half for half in HALVES if not callable(getattr(thing, half, None))]
+    if is_called(thing) or not missing:
+        return
+    if missing == ["decode"] and not isinstance(thing, str):  # a text can be encoded
+        raise without(name, "decode")
+    raise MsddError(
+        f"--tokenizer {name} is no function of images and has no encode and decode, but is of type "
+        f"{type(thing).__name__}"
+    )
+
+
+def without(name: str, half: str) -> MsddError:
+    return MsddError(
+        f"--tokenizer {name} has no {half}; name an object that has both encode and decode"
+    )
+
+
+def networks_of(thing: object) -> list[nn.Module]:
+    parts = [thing, *getattr(thing, "__dict__", {}).values()]
+    return [part for part in parts if isinstance(part, nn.Module)]
+
+
+HALVES = ("encode", "decode")
+NO_FORWARD = nn.Module.forward
+
+
+def is_called(thing: object) -> bool:
+    """A torch module without a `forward` of its own cannot be."""
+    forward = getattr_static(type(thing), "forward", None)
+    return callable(thing) and not (isinstance(thing, nn.Module) and forward is NO_FORWARD)
+
+
+def is_array(made: object) -> bool:
+    return isinstance(made, np.ndarray) and made.dtype.kind in "fiu"
+
+
+def floats(images: Tensor) -> Tensor:
+    return from_uint8(images) if images.dtype == torch.uint8 else images
+
+
+def form(made: object) -> str:
+    """What something is, for a message: shape and type of a tensor, length and type of a list."""
+    if isinstance(made, Tensor | np.ndarray):
+        return f"{size(tuple(made.shape))} of {made.dtype}"
+    if made is None:
+        return "None (is a `return` missing?)"
+    if isinstance(made, list | tuple | dict):
+        items = made.values() if isinstance(made, dict) else made
+        kinds = ", ".join(dict.fromkeys(type(item).__name__ for item in items))
+        return f"a {type(made).__name__} of {len(made)} ({kinds})"
+    return f"an object of type {type(made).__name__}"
+
+
+def size(shape: tuple[int | None, ...]) -> str:
+    return "(" + ", ".join("any" if side is None else str(side) for side in shape) + ")"
+
+
+def warn_of_range(name: str, images: Tensor, made: Tensor) -> None:
+    """Once, if reconstructions fit their images far better when read in another range.
+
+    A dark or a white picture that is reconstructed as such fits as it is.
+    """
+    if made.dtype == torch.uint8:
+        if made.max() <= 1 and images.max() > 0:
+            warn(f"{name} seems to return values in [0, 1] as uint8, where 0 to 255 are expected")
+        return
+    far = (made.abs() > FAR).any()
+    others = {"[0, 1]": 2 * made - 1} | ({"[0, 255]": made / 127.5 - 1} if far else {})
+    errors = {scale: mean_square(other, images) for scale, other in others.items()}
+    best = min(errors, key=errors.get)
+    if errors[best] * CLEARLY < mean_square(made, images):
+        warn(f"{name} seems to return values in {best}, where [-1, 1] are expected")
+    elif far:
+        warn(f"{name} makes values far outside [-1, 1], the range that is expected: cut off")
+
+
+def mean_square(a: Tensor, b: Tensor) -> float:
+    return (a - b).square().mean().item()
+
+
+@cache
+def warn(text: str) -> None:
+    """Once a process."""
+    print(f"msdd: warning: {text}", file=sys.stderr)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from msdd import cli
 from msdd.commands.stages import run_stage
-from msdd.data import digests, shards
+from msdd.data import digests, prepare, shards
 from msdd.data import split as splitting
 from msdd.data.shards import Crops, allow_open_files
 from msdd.errors import MsddError
@@ -120,6 +120,21 @@ def test_archives_give_the_crops_of_the_unpacked_folder(root):
     assert digests.changes(packed.data, root).endswith("1 files, unchanged")
     (root / "train.tar").unlink()
     assert digests.of_photographs(packed.data, root) == before
+
+
+def test_an_archive_that_changes_meanwhile_is_told(root, monkeypatch):
+    """Also where the photographs that it still has are whole."""
+    tar(root / "train.tar", imagenet(12))
+    plain = prepare.write_split
+
+    def meanwhile(task, folder, split):
+        tar(root / "train.tar", imagenet(13))
+        return plain(task, folder, split)
+
+    monkeypatch.setattr(prepare, "write_split", meanwhile)
+    with pytest.raises(MsddError, match="train.tar changed while it was read: run `msdd prepare`"):
+        run_stage(params(photographs="train.tar", max_bad_fraction=1.0), "prepare", root)
+    assert list((root / "data").iterdir()) == []
 
 
 def test_classes_that_do_not_match_are_told(root, capsys):

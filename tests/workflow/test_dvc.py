@@ -159,6 +159,8 @@ def others(value):
 
 # No single other value is valid; SHAPES changes most of these together with what they need.
 FIXED = {
+    "data.store",
+    "data.store_side",
     "model.scales",
     "model.kl_encoder",
     "model.uvit",

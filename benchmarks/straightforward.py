@@ -25,8 +25,9 @@ from random_inception import random_inception
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from msdd.data.image_folder import stack
-from msdd.data.photographs import image_names, read_photograph
+from msdd.data.photographs import read_photograph
 from msdd.data.pixels import from_uint8
+from msdd.data.sources import told_apart
 from msdd.evaluate.accumulator import FEATURE_BATCH
 from msdd.evaluate.sources import split
 from msdd.metrics.frechet import Moments, frechet_distance
@@ -91,7 +92,7 @@ def covariance(features: np.ndarray) -> np.ndarray:
 
 def crops(folder: Path, side: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Random crops of a folder's images, and each reduced fourfold and enlarged again, uint8."""
-    photographs = [read_photograph(folder / name) for name in sorted(image_names(folder))]
+    photographs = [read_photograph(folder / name) for name in sorted(told_apart(folder)[0])]
     photographs = [pixels for pixels in photographs if min(pixels.shape[:2]) >= side]
     random = np.random.default_rng(0)
     found = []

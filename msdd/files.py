@@ -171,6 +171,30 @@ def digest(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def expanded(path: Path) -> list[Path]:
+    """The files that a path with `{000..009}`, `{a,b}` or `*` in its name stands for, sorted.
+
+    The path itself where it exists or has none of these. Files of braces need not exist.
+    """
+    if path.exists():
+        return [path]
+    named = [Path(one) for one in braces(str(path))]
+    found = [sorted(one.parent.glob(one.name)) if "*" in one.name else [one] for one in named]
+    return sorted({file for files in found for file in files})
+
+
+def braces(pattern: str) -> list[str]:
+    """All texts that a pattern stands for: `a{08..10}` for a08, a09, a10, `{a,b}` for a, b."""
+    match = re.search(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}", pattern)
+    if not match:
+        return [pattern]
+    first, last, listed = match.groups()
+    numbers = range(int(first or 0), int(last or 0) + 1)
+    parts = listed.split(",") if listed else [f"{k:0{len(first)}d}" for k in numbers]
+    before, after = pattern[: match.start()], pattern[match.end() :]
+    return [whole for part in parts for whole in braces(before + part + after)]
+
+
 def walk(folder: str | Path) -> Iterator[str]:
     """Names of all files below a folder, relative to it, with forward slashes, sorted.
 

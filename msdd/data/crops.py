@@ -100,6 +100,8 @@ CUTS = {"random": square, "adm": adm_random}
 
 def best_contrast(candidates, min_contrast: float) -> Image.Image:
     """The first candidate with enough contrast; if there is none, the one with the most."""
+    if not min_contrast:
+        return next(candidates)
     best, most = None, -1.0
     for candidate in candidates:
         contrast = luma_deviation(candidate)

@@ -11,7 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
-from msdd.data.photographs import Photograph, splits
+from msdd.data.photograph import Photograph
+from msdd.data.photographs import EMBEDDED_TRAIN, divided, embedded_photographs, sources
+from msdd.data.sources import Source, is_archive, photographs
 from msdd.errors import MsddError
 from msdd.files import digest
 from msdd.params.sections import Data
@@ -22,6 +24,7 @@ from msdd.pipeline.progress import Progress
 READERS = 8  # threads that read files
 SETTLED = 2.0  # seconds after which a change of a file also changes its time, on any file system
 WORTH = 64 * 2**20  # bytes from which on digests are kept; fewer are read faster than looked up
+LONG = 4 * 10**9  # bytes of archives from which on their reading is told
 MANY = 1000  # files from which on their reading is shown
 
 Row = tuple[str, str, str]  # split, name, SHA-256
@@ -51,25 +54,52 @@ def of_rows(rows: Iterable[Row]) -> str:
 
 
 def present(data: Data, root: Path = Path(".")) -> list[Row]:
-    """The photographs that are there now; raises MsddError where they cannot be listed."""
-    there = [(name, one) for name, split in splits(data, root).items() for one in split]
-    digests = of_files([one.path for _, one in there], root)
-    pairs = zip(there, digests, strict=True)
-    return [(split, shown(one), sha256) for (split, one), sha256 in pairs]
+    """The photographs that are there now; raises MsddError where they cannot be listed.
+
+    An archive stands for all that it holds, and is not opened for this. One whose photographs are
+    on both sides counts as one of `train`.
+    """
+    found = sources(data, root)
+    packed = any(one.archives for one in found.values())
+    listed = unpacked(found) if packed else divided(found, data)
+    there = [(side, shown(one.name), one.path) for side, some in listed.items() for one in some]
+    return with_digests(there, root) + of_archives(found, root)
+
+
+def unpacked(found: dict[str, Source]) -> dict[str, list[Photograph]]:
+    """The photographs of those sides that are no archives."""
+    listed = {side: photographs(one) for side, one in found.items() if not one.archives}
+    return listed if "train" in found else listed | {"train": embedded_photographs(EMBEDDED_TRAIN)}
+
+
+def of_archives(found: dict[str, Source], root: Path = Path(".")) -> list[Row]:
+    """The archives among `data.photographs` (`train`) and `data.held_out`."""
+    there = [
+        (side, shown(path.relative_to(source.folder).as_posix()), path)
+        for side, source in found.items()
+        for path in source.archives
+    ]
+    return with_digests(there, root)
+
+
+def with_digests(there: Sequence[tuple[str, str, Path]], root: Path) -> list[Row]:
+    digests = of_files([path for _, _, path in there], root)
+    return [(side, name, sha256) for (side, name, _), sha256 in zip(there, digests, strict=True)]
 
 
 def prepared(root: Path = Path(".")) -> Iterator[Row]:
-    """The photographs that `data/prepared` was made from; none if it is not there."""
+    """The files that `data/prepared` was made from; none if it is not there."""
     path = root / layout.prepared() / "photographs.csv"
     if path.exists():
         with open(path, encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
-                yield row["split"], row["name"], row["sha256"]
+                if not row.get("archive"):  # the archive itself has a row, too
+                    yield row["split"], row["name"], row["sha256"]
 
 
-def shown(photograph: Photograph) -> str:
-    """Its name, with escapes in place of bytes that are no UTF-8."""
-    return photograph.name.encode(errors="backslashreplace").decode()
+def shown(name: str) -> str:
+    """A name with escapes in place of bytes that are no UTF-8."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def changes(data: Data, root: Path = Path(".")) -> str:
@@ -148,6 +178,9 @@ def _settled(state: str, now: int) -> bool:
 
 
 def _read(paths: Sequence[Path]) -> Iterator[str]:
+    size = sum(path.stat().st_size for path in paths if is_archive(path) and path.exists())
+    if size > LONG:
+        print(f"msdd: reading {size / 1e9:.0f} GB of archives for their digests", file=sys.stderr)
     with ThreadPoolExecutor(READERS) as pool:
         digests = pool.map(_digest, paths)
         if len(paths) < MANY:

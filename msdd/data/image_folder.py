@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from msdd.data.photographs import no_image, of_other_kinds, told_apart
 from msdd.data.prefetch import prefetch
+from msdd.data.sources import no_image, of_other_kinds, told_apart
 from msdd.errors import MsddError
 from msdd.files import digest, text_of
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from msdd.data.prefetch import prefetch
+from msdd.data.random_crops import RandomCrops
 from msdd.data.shards import Crops
 from msdd.seeds import generator
 
@@ -64,7 +65,7 @@ class Loader:
 
     def __init__(
         self,
-        crops: Crops,
+        crops: Crops | RandomCrops,
         seed: int,
         batch: int,
         start: int = 0,
@@ -87,7 +88,7 @@ class Loader:
         """
         positions = np.arange(start, start + self.batch)
         indices = batch_indices(self.seed, len(self.crops), start, self.batch)
-        pixels = self.crops.batch(indices).numpy()
+        pixels = self.crops.batch(indices, positions).numpy()
         mirrored = flips(self.seed, positions)
         pixels[mirrored] = pixels[mirrored][..., ::-1]
         images = torch.from_numpy(pixels)

@@ -1,39 +1,21 @@
-"""Where images come from: photographs embedded in installed packages, or folders of images."""
+"""Which photographs are trained on and which are held out."""
 
 import importlib.util
-import os
-from collections import Counter
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from msdd.data.image_file import decode, read_file
+from msdd.data.photograph import Photograph
+from msdd.data.sources import Source, photographs, source
 from msdd.errors import MsddError
-from msdd.files import expand_user, walk
 from msdd.params.sections import Data
 from msdd.pipeline.checkout import original
 from msdd.seeds import hash_of
 
-# Formats that Pillow opens without decoding them, or by programs that may not be there.
-UNREAD = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 EMBEDDED_TRAIN = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "china.jpg")
 EMBEDDED_HELD_OUT = ("rocket.jpg", "flower.jpg")
 OF_SCIKIT_LEARN = {"china.jpg", "flower.jpg"}
-
-
-@dataclass(frozen=True, slots=True)
-class Photograph:
-    """An image file; `name` is its path below `folder`, with forward slashes."""
-
-    name: str
-    folder: str
-
-    @property
-    def path(self) -> Path:
-        return Path(self.folder, self.name)
 
 
 def splits(data: Data, root: Path = Path(".")) -> dict[str, list[Photograph]]:
@@ -42,22 +24,32 @@ def splits(data: Data, root: Path = Path(".")) -> dict[str, list[Photograph]]:
     `data` is the section of that name in the parameters; relative folders are taken below `root`.
     The split is by photograph: no file gives crops to both sides.
     """
-    root = original(root)
-    embedded = data.photographs == "embedded"
-    if data.held_out:
-        train = (
-            embedded_photographs(EMBEDDED_TRAIN)
-            if embedded
-            else in_folder(root, data.photographs, "data.photographs")
-        )
-        held_out = in_folder(root, data.held_out, "data.held_out")
-        check_apart(root, data)
-    elif embedded:
-        train, held_out = map(embedded_photographs, (EMBEDDED_TRAIN, EMBEDDED_HELD_OUT))
+    return divided(sources(data, root), data)
+
+
+def divided(found: dict[str, Source], data: Data) -> dict[str, list[Photograph]]:
+    """The photographs of each side of the split, from what `sources` has found."""
+    train = photographs(found["train"]) if "train" in found else None
+    if "held_out" in found:
+        held_out = photographs(found["held_out"])
+    elif train is None:
+        held_out = embedded_photographs(EMBEDDED_HELD_OUT)
     else:
-        photographs = in_folder(root, data.photographs, "data.photographs")
-        train, held_out = divide(photographs, data.held_out_fraction)
-    return {"train": train, "held_out": held_out}
+        train, held_out = divide(train, data.held_out_fraction)
+    return {"train": train or embedded_photographs(EMBEDDED_TRAIN), "held_out": held_out}
+
+
+def sources(data: Data, root: Path = Path(".")) -> dict[str, Source]:
+    """What `data.photographs` (`train`) and `data.held_out` name, if it is not embedded or null."""
+    named = {"train": ("photographs", data.photographs), "held_out": ("held_out", data.held_out)}
+    found = {
+        side: source(original(root), value, f"data.{key}")
+        for side, (key, value) in named.items()
+        if value not in (None, "embedded")
+    }
+    if len(found) == 2:
+        check_apart(found["train"], found["held_out"])
+    return found
 
 
 def embedded_photographs(names: tuple[str, ...]) -> list[Photograph]:
@@ -79,70 +71,19 @@ def embedded_photograph(name: str) -> Photograph:
     return Photograph(name, str(folder))
 
 
-def in_folder(root: Path, value: str | Path, option: str) -> list[Photograph]:
-    """All images below a folder, sorted by relative path; hidden files and folders are left out."""
-    folder = expand_user(value, root)
-    if not folder.is_dir():
-        raise MsddError(f"{option}: there is no folder {value}")
-    names, others = told_apart(folder)
-    if not names:
-        raise no_image(value, others, option)
-    return [Photograph(name, str(folder)) for name in names]
-
-
-def no_image(folder: object, others: list[str], option: str) -> MsddError:
-    seen = of_other_kinds(others) if others else "it holds no files"
-    return MsddError(f"{option}: no image below the folder {folder}; {seen}")
-
-
-def image_names(folder: Path) -> list[str]:
-    """The files below a folder that Pillow reads, by their endings; sorted."""
-    return told_apart(folder)[0]
-
-
-def told_apart(folder: Path) -> tuple[list[str], list[str]]:
-    """The names of images and of other files below a folder (`msdd.files.walk`)."""
-    images, others = [], []
-    for name in walk(folder):
-        (images if os.path.splitext(name)[1].lower() in endings() else others).append(name)
-    return images, others
-
-
-@cache
-def endings() -> frozenset[str]:
-    """Endings of the formats that this Pillow reads, with their dot."""
-    Image.init()
-    formats = Image.OPEN.keys() - UNREAD | {"MPO"}  # which opens as the JPEG that it begins with
-    return frozenset(e for e, name in Image.registered_extensions().items() if name in formats)
-
-
-def other_files(data: Data, root: Path = Path(".")) -> list[str]:
-    """Files in the folders of photographs that are no images, by their names below them."""
-    named = [folder for folder in (data.photographs, data.held_out) if folder]
-    folders = [expand_user(one, original(root)) for one in named if one != "embedded"]
-    return [name for folder in folders for name in told_apart(folder)[1]]
-
-
-def of_other_kinds(names: list[str]) -> str:
-    """One line on files that are no images: how many of which ending, and the first of them."""
-    kinds = Counter(os.path.splitext(name)[1].lower() or "without ending" for name in names)
-    counted = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common(5))
-    first = f"{names[0]!r}" if len(names) == 1 else f"{names[0]!r} and others"
-    return f"{len(names)} file{'s' * (len(names) != 1)} of other kinds ({counted}): {first}"
-
-
-def check_apart(root: Path, data: Data) -> None:
-    """A held-out folder inside the training folder, or the reverse, would train on the test."""
-    if data.photographs == "embedded":
-        return
-    train, held_out = (
-        expand_user(value, root).resolve() for value in (data.photographs, data.held_out)
-    )
-    if train.is_relative_to(held_out) or held_out.is_relative_to(train):
+def check_apart(train: Source, held_out: Source) -> None:
+    """Held-out images inside the training folder or archives, or the reverse: a test trained on."""
+    one, other = places(train), places(held_out)
+    if any(not a.isdisjoint([b, *b.parents]) for a, bs in ((one, other), (other, one)) for b in bs):
         raise MsddError(
-            f"data.held_out: the folders {data.photographs} and {data.held_out} contain each other;"
+            f"data.held_out: {train.value} and {held_out.value} contain each other;"
             " held-out images must stand apart from data.photographs"
         )
+
+
+def places(source: Source) -> set[Path]:
+    """The folder of images, or the archives."""
+    return {path.resolve() for path in source.archives or [source.folder]}
 
 
 def divide(
@@ -155,7 +96,7 @@ def divide(
     """
     if len(photographs) < 2:
         raise MsddError(
-            f"data.photographs: {photographs[0].folder} holds one image, and a held-out one is "
+            f"data.photographs: {photographs[0].place} holds one image, and a held-out one is "
             "needed too: add images, or set data.held_out"
         )
     ranked = sorted(photographs, key=lambda photograph: hash_of(photograph.name))

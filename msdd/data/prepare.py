@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -13,13 +14,17 @@ from pathlib import Path
 import numpy as np
 
 from msdd import files
+from msdd.data import prepare_photographs
 from msdd.data.crops import centre_crop, crops
-from msdd.data.digests import of_files, shown
-from msdd.data.image_file import PhotographError, decode, read_file
-from msdd.data.photographs import Photograph, of_other_kinds, other_files, splits
+from msdd.data.digests import Row, of_archives, of_files, shown
+from msdd.data.image_file import PhotographError, decode
+from msdd.data.photograph import Photograph
+from msdd.data.photographs import divided, sources
 from msdd.data.prefetch import prefetch
 from msdd.data.shards import ShardWriter
+from msdd.data.sources import of_other_kinds
 from msdd.data.split import CropJob, Split, check_usable, plan, settle
+from msdd.data.tars import CLASS
 from msdd.errors import MsddError
 from msdd.params.sections import Data
 from msdd.pipeline import layout
@@ -59,31 +64,77 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, int]:
 
 def write(task: Task, root: Path) -> dict:
     """Write the folder; returns its manifest."""
-    photographs = splits(task.data, root)
-    counts = counted(task.data, photographs)
+    found = sources(task.data, root)
+    archives = of_archives(found, root)
+    photographs = divided(found, task.data)
+    tell_classes(photographs)
+    splits = planned(task.data, photographs)
     with files.atomic(root / layout.prepared()) as folder:
         folder.mkdir()
-        check_space(folder, sum(counts.values()) * 3 * task.data.resolution**2)
-        done = {
-            name: write_split(task, folder / name, Split(photographs[name], counts[name], centred))
-            for name, centred in CENTRED[task.data.crop].items()
-        }
-        write_photographs(folder / "photographs.csv", done, root)
+        check_space(folder, space(task, splits, root))
+        done = {name: fill(task, folder / name, split, root) for name, split in splits.items()}
+        check_unchanged(archives, of_archives(found, root))
+        write_photographs(folder / "photographs.csv", done, archives, root)
         manifest = describe(task, folder, done)
         files.write_json(folder / "manifest.json", manifest)
-    tell_left_out(task.data, done, root)
+    prepare_photographs.forget(root)
+    others = [name for source in found.values() for name in source.others]
+    tell_left_out(task.data, done, others)
     return manifest
 
 
-def counted(data: Data, photographs: dict[str, list[Photograph]]) -> dict[str, int]:
-    """How many crops each split gets; no more centre crops than photographs."""
-    there = {name: len(listed) for name, listed in photographs.items()}
+def tell_classes(photographs: dict[str, list[Photograph]]) -> None:
+    """One line where both sides have classes of ImageNet, but not the same."""
+    train, held_out = (classes(photographs[side]) for side in ("train", "held_out"))
+    if train and held_out and train != held_out:
+        odd = sorted(train ^ held_out)
+        print(
+            f"msdd: data.photographs has {len(train)} classes and data.held_out {len(held_out)}; "
+            f"{len(odd)} are on one side only, the first is {odd[0]}",
+            file=sys.stderr,
+        )
+
+
+def classes(photographs: list[Photograph]) -> set[str]:
+    """The folders or archives of classes that photographs lie in."""
+    return {match[0] for one in photographs if (match := CLASS.match(one.name))}
+
+
+def planned(data: Data, photographs: dict[str, list[Photograph]]) -> dict[str, Split]:
+    """The splits before anything is made; no more centre crops than photographs."""
     wanted = {"train": data.train_crops, "held_out": data.held_out_crops}
-    counts = {name: wanted[name] or there[name] for name in there}
-    return {
-        name: min(counts[name], there[name]) if centred else counts[name]
-        for name, centred in CENTRED[data.crop].items()
-    }
+    splits = {}
+    for name, centred in CENTRED[data.crop].items():
+        there = len(photographs[name])
+        count = wanted[name] or there
+        splits[name] = Split(photographs[name], min(count, there) if centred else count, centred)
+    return splits
+
+
+def fill(task: Task, folder: Path, split: Split, root: Path) -> Split:
+    """Make one split, as crops or as photographs."""
+    if stores_photographs(task.data, folder.name):
+        return prepare_photographs.write_split(task, folder, split, root)
+    return write_split(task, folder, split)
+
+
+def stores_photographs(data: Data, split: str) -> bool:
+    return data.store == "photographs" and split == "train"
+
+
+def space(task: Task, splits: dict[str, Split], root: Path) -> int:
+    """How many bytes will be written; of photographs about, and from above."""
+    return sum(
+        prepare_photographs.space(split.photographs, task.data, root)
+        if stores_photographs(task.data, name)
+        else split.count * 3 * task.data.resolution**2
+        for name, split in splits.items()
+    )
+
+
+def check_unchanged(before: list[Row], after: list[Row]) -> None:
+    for _, name, _ in set(before) ^ set(after):
+        raise MsddError(f"{name} changed while it was read: run `msdd prepare` again")
 
 
 def check_space(folder: Path, needed: int) -> None:
@@ -91,7 +142,7 @@ def check_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise MsddError(
-            f"data.train_crops and data.held_out_crops take {needed / 2**30:.2f} GiB in "
+            f"what data.store and data.held_out_crops ask for takes {needed / 2**30:.2f} GiB in "
             f"{folder.parent}, where {free / 2**30:.2f} GiB are free"
         )
 
@@ -103,16 +154,16 @@ def write_split(task: Task, folder: Path, split: Split) -> Split:
     have no second centre crop, a split of these begins anew without the refused ones, and is
     smaller.
     """
-    fill(task, folder, split)
+    write_crops(task, folder, split)
     while split.free:
         files.remove(folder)
         count = min(split.count, len(check_usable(split)))
         split = replace(split, count=count, done=0, made={}, digests={})
-        fill(task, folder, split)
+        write_crops(task, folder, split)
     return split
 
 
-def fill(task: Task, folder: Path, split: Split) -> None:
+def write_crops(task: Task, folder: Path, split: Split) -> None:
     """Crops from all photographs, until no place is free or no photograph has another crop.
 
     A permutation gives every crop its place, so photographs are read in order, each once, and yet
@@ -155,34 +206,41 @@ def attempt(
 def make(task: Task, centred: bool, job: CropJob) -> tuple[np.ndarray, str]:
     """The crops of a job and the SHA-256 of the photograph's file; raises PhotographError."""
     name = job.photograph.name
-    file = read_file(job.photograph.path, name)
+    file = job.photograph.read()
     pixels, sha256 = decode(file, name, task.data.to_srgb), hashlib.sha256(file).hexdigest()
     if centred:
         return centre_crop(pixels, name, task.data), sha256
     return crops(pixels, (task.seed, "crop", name), job.start, job.stop, task.data), sha256
 
 
-def write_photographs(path: Path, done: dict[str, Split], root: Path) -> None:
+def write_photographs(path: Path, done: dict[str, Split], archives: list[Row], root: Path) -> None:
     """What each photograph gave; a table of its own, as there may be a million of them."""
     with open(path, "w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(("split", "name", "crops", "sha256"))
+        table.writerow(("split", "name", "crops", "sha256", "archive"))
+        table.writerows((side, name, "", sha256, "") for side, name, sha256 in archives)
         for name, split in done.items():
             table.writerows((name, *row) for row in photographs_of(split, root))
 
 
-def photographs_of(split: Split, root: Path) -> Iterator[tuple[str, int, str]]:
-    """Name, number of crops and digest of each, also of those that were not read."""
+def photographs_of(split: Split, root: Path) -> Iterator[tuple[str, int, str, str]]:
+    """Name, number of crops, digest and archive of each, also of those that were not read.
+
+    What was not read of an archive has no digest but the archive's.
+    """
     unread = [one for one in split.photographs if one.name not in split.digests]
-    digests = dict(zip(unread, of_files([one.path for one in unread], root), strict=True))
+    files = [one for one in unread if not one.archive]
+    digests = dict(zip(files, of_files([one.path for one in files], root), strict=True))
     for one in split.photographs:
-        sha256 = split.digests.get(one.name) or digests[one]
-        yield shown(one), split.made.get(one.name, 0), sha256
+        sha256 = split.digests.get(one.name) or digests.get(one, "")
+        archive = os.path.relpath(one.archive, one.folder) if one.archive else ""
+        yield shown(one.name), split.made.get(one.name, 0), sha256, shown(archive)
 
 
-def tell_left_out(data: Data, done: dict[str, Split], root: Path) -> None:
+def tell_left_out(data: Data, done: dict[str, Split], others: list[str]) -> None:
     """One line on what the set does not contain, if there is anything."""
-    parts = [line for line in (refused_line(data, done), others_line(data, root)) if line]
+    lines = refused_line(data, done), of_other_kinds(others) if others else ""
+    parts = [line for line in lines if line]
     if parts:
         print(f"msdd: prepare left out {'; '.join(parts)}", file=sys.stderr)
 
@@ -203,19 +261,14 @@ def refused_line(data: Data, done: dict[str, Split]) -> str:
     return f"{share}: {', '.join(reasons)}; {layout.prepared()}/manifest.json names them"
 
 
-def others_line(data: Data, root: Path) -> str:
-    others = other_files(data, root)
-    return of_other_kinds(others) if others else ""
-
-
 def describe(task: Task, folder: Path, done: dict[str, Split]) -> dict:
     """The manifest: how the crops were made, what was left out, and digests of the shards.
 
-    `digest` is the SHA-256 of the lines that `sha256sum */*.npy` prints in the folder.
+    `digest` is the SHA-256 of the lines that `sha256sum */*` prints in the folder.
     """
     shards = {
-        shard.relative_to(folder).as_posix(): files.digest(shard)
-        for shard in sorted(folder.glob("*/*.npy"))
+        shard.relative_to(folder).as_posix(): known(done, shard) or files.digest(shard)
+        for shard in sorted(folder.glob("*/*.*"))
     }
     lines = "".join(f"{digest}  {shard}\n" for shard, digest in shards.items())
     return {
@@ -230,6 +283,10 @@ def describe(task: Task, folder: Path, done: dict[str, Split]) -> dict:
         "unreadable": left_out_files(done, "unreadable"),
         "too_small": left_out_files(done, "too_small"),
     }
+
+
+def known(done: dict[str, Split], shard: Path) -> str | None:
+    return done[shard.parent.name].shards.get(shard.name)
 
 
 def in_both_splits(train: Split, held_out: Split) -> list[str]:

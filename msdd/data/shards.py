@@ -59,11 +59,7 @@ class Crops:
         """Raises MsddError if the folder is not there, not whole, or of another resolution."""
         manifest = read_manifest(Path(folder))
         self.digest, self.resolution = manifest["digest"], manifest["resolution"]
-        if expect_resolution not in (None, self.resolution):
-            raise MsddError(
-                f"{folder} holds crops of {self.resolution} px and data.resolution is "
-                f"{expect_resolution}: run `msdd prepare`"
-            )
+        check_resolution(folder, manifest, expect_resolution)
         files = sorted(Path(folder, split).glob("*.npy"))
         allow_open_files(len(files))
         self.shards = [np.asarray(np.load(file, mmap_mode="r")) for file in files]
@@ -77,13 +73,21 @@ class Crops:
     def __len__(self) -> int:
         return self.length
 
-    def batch(self, indices: np.ndarray) -> torch.Tensor:
-        """The crops at `indices`, integers (B,), as uint8 (B, 3, H, W)."""
+    def batch(self, indices: np.ndarray, _positions: np.ndarray | None = None) -> torch.Tensor:
+        """The crops at `indices`, integers (B,), as uint8 (B, 3, H, W); the same anywhere."""
         shard, row = np.divmod(np.asarray(indices), len(self.shards[0]))
         crops = np.empty((len(row), self.resolution, self.resolution, 3), np.uint8)
         for k in np.unique(shard):
             crops[shard == k] = self.shards[k][row[shard == k]]
         return torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2)))
+
+
+def check_resolution(folder: str | Path, manifest: dict, expected: int | None) -> None:
+    if expected not in (None, manifest["resolution"]):
+        raise MsddError(
+            f"{folder} holds crops of {manifest['resolution']} px and data.resolution is "
+            f"{expected}: run `msdd prepare`"
+        )
 
 
 def allow_open_files(shards: int) -> None:

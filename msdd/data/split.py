@@ -7,7 +7,7 @@ import numpy as np
 
 from msdd.data.crops import shares
 from msdd.data.image_file import PhotographError
-from msdd.data.photographs import Photograph
+from msdd.data.photograph import Photograph
 from msdd.data.shards import ShardWriter
 from msdd.errors import MsddError
 
@@ -39,6 +39,7 @@ class Split:
     made: dict[str, int] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)  # kind and reason
+    shards: dict[str, str] = field(default_factory=dict)  # digests of files that are known already
 
     def of_kind(self, kind: str) -> list[tuple[str, str]]:
         """Name and reason of the photographs refused as `unreadable` or `too_small`."""
@@ -103,8 +104,8 @@ def check_unreadable(split: Split, max_bad_fraction: float) -> None:
     if len(unreadable) > max_bad_fraction * tried:
         first = "; ".join(f"{name}: {reason}" for name, reason in unreadable[:3])
         raise MsddError(
-            f"data.max_bad_fraction: more than {max_bad_fraction:g} of {tried} images below "
-            f"{split.photographs[0].folder} cannot be read, the first are {first}"
+            f"data.max_bad_fraction: more than {max_bad_fraction:g} of {tried} images in "
+            f"{split.photographs[0].place} cannot be read, the first are {first}"
         )
 
 
@@ -114,7 +115,7 @@ def check_usable(split: Split) -> list[Photograph]:
     if not usable:
         name, (_, reason) = min(split.refused.items())
         raise MsddError(
-            f"no image below {split.photographs[0].folder} can be used, of "
+            f"no image in {split.photographs[0].place} can be used, of "
             f"{len(split.photographs)}; the first is {name}: {reason}"
         )
     return usable

@@ -1,5 +1,6 @@
 """Checks that involve several keys of a params file."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -43,6 +44,7 @@ def _data(params: Params) -> Iterator[str]:
     data, evaluate = params.data, params.evaluate
     if data.crop_side[0] > data.crop_side[1]:
         yield f"data.crop_side is {list(data.crop_side)}; the smaller side stands first"
+    yield from _store(data)
     if evaluate.images and data.held_out_crops and evaluate.images > data.held_out_crops:
         yield (
             f"evaluate.images is {evaluate.images}, more than data.held_out_crops "
@@ -52,6 +54,21 @@ def _data(params: Params) -> Iterator[str]:
         yield (
             f"evaluate.protocols begins with {evaluate.protocols[0]}, which has no PSNR; tables "
             "show the first, so put another there"
+        )
+
+
+def _store(data: Any) -> Iterator[str]:
+    """A stored photograph serves every crop: it is never enlarged where the original is not."""
+    least = math.ceil(data.resolution / data.crop_side[0])
+    if data.store_side and data.store_side < least:
+        yield (
+            f"data.store_side is {data.store_side}; crops of data.crop_side {data.crop_side[0]:g} "
+            f"at data.resolution {data.resolution} need at least {least}, or null"
+        )
+    if data.store == "photographs" and data.train_crops:
+        yield (
+            f"data.train_crops is {data.train_crops}; with data.store: photographs every "
+            "photograph gives a crop an epoch, so set null"
         )
 
 

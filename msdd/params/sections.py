@@ -47,19 +47,30 @@ class Data(Section):
 
     photographs: str = Field(
         description="`embedded` for seven photographs of scikit-image and scikit-learn, five of "
-        "them to train on; or a folder of images",
+        "them to train on; a folder of images; or tar and Parquet files, by name, by folder or by "
+        "a pattern such as train-{000..146}.tar (docs/imagenet.md)",
         min_length=1,
     )
     held_out: str | None = Field(
-        description="folder of images to evaluate on; null: a `held_out_fraction` of the "
+        description="images to evaluate on, named likewise; null: a `held_out_fraction` of the "
         "photographs, or the two embedded ones that are not trained on (rocket and flower)"
     )
     held_out_fraction: Decay = Field(
         description="share of the photographs that is held out for evaluation"
     )
+    store: Literal["crops", "photographs"] = Field(
+        description="what is prepared to train on. `crops`: a fixed number of crops, as pixels; "
+        "`photographs`: encoded photographs, of which training cuts a new crop each time, as the "
+        "paper does. Held-out crops are always fixed"
+    )
+    store_side: Count | None = Field(
+        description="largest short side in pixels of a stored photograph; larger ones are reduced "
+        "to it, others keep their file. null: all keep it"
+    )
     resolution: Count = Field(description="side of a crop in pixels")
     train_crops: Count | None = Field(
-        description="number of crops to train on, over all photographs; null: one of each"
+        description="number of crops to train on, over all photographs; null: one of each, as it "
+        "must be with `store: photographs`"
     )
     held_out_crops: Count | None = Field(
         description="number of crops to evaluate on, over all held-out photographs; null: one of "

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from msdd.errors import MsddError
-from msdd.files import expand_user, write_text
+from msdd.files import expand_user, expanded, write_text
 from msdd.params.plain_yaml import write_yaml
 from msdd.params.schema import Params
 from msdd.params.sections import BASELINES
@@ -136,10 +136,19 @@ def plan(params: Params) -> list[str]:
 
 
 def missing(params: Params, root: Path = Path(".")) -> list[str]:
-    """One line for each folder of photographs that is not there yet; the plan holds without it."""
-    folders = {key: getattr(params.data, key) for key in ("photographs", "held_out")}
+    """One line for photographs that are not there yet; the plan holds without them."""
+    named = {key: getattr(params.data, key) for key in ("photographs", "held_out")}
     return [
-        f"data.{key}: there is no folder {folder}; `prepare` cannot run before it is there"
-        for key, folder in folders.items()
-        if folder not in (None, "embedded") and not expand_user(folder, root).is_dir()
+        f"data.{key}: there is no {kind(value)} {value}; `prepare` cannot run before it is there"
+        for key, value in named.items()
+        if value not in (None, "embedded") and not all_there(expand_user(value, root))
     ]
+
+
+def kind(value: str) -> str:
+    return "archive" if value.lower().endswith((".tar", ".parquet")) else "folder"
+
+
+def all_there(path: Path) -> bool:
+    files = expanded(path)
+    return bool(files) and all(file.exists() for file in files)

@@ -53,8 +53,10 @@ def _folders(params: Params, student: str, root: Path) -> dict[str, Path]:
 def _foot(root: Path) -> str:
     made = read_manifest(root / layout.prepared())
     crops, count = (made[kind]["train"] for kind in ("crops", "photographs"))
+    drawn = made["data"].get("store") == "photographs"
+    amount = "random crops" if drawn else f"{crops:,} crops"
     return (
-        f"Trained on {crops:,} crops of {count} photograph{'s' * (count != 1)}."
+        f"Trained on {amount} of {count:,} photograph{'s' * (count != 1)}."
         f"{notes.few(root, 'train')}"
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from msdd.data.shards import Crops
+from msdd.data.random_crops import training_images
 from msdd.device import prepare_device
 from msdd.flow.sampler import per_scale, sample
 from msdd.flow.scales import split_time
@@ -37,7 +37,9 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
     device, settings = prepare_device(task.cpu_threads), task.distil
     teacher = load_teacher(root / layout.stage1(task.model)).to(device)
     network = decoders(task, teacher, root).to(device).requires_grad_(True)
-    crops = Crops(root / layout.prepared(), "train", expect_resolution=teacher.config.resolution)
+    crops = training_images(
+        root / layout.prepared(), task.seed, task.cpu_threads, teacher.config.resolution
+    )
     sides = teacher.config.sides
     layer = network[-1].last_layer
     objective = Objective(settings, sides, len(sides) - 1, layer, task.seed)

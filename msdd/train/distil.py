@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from msdd.data.shards import Crops
+from msdd.data.random_crops import training_images
 from msdd.device import prepare_device
 from msdd.errors import MsddError
 from msdd.flow.path import clean_estimate, downsample, start_state
@@ -33,7 +33,9 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
     device, settings = prepare_device(task.cpu_threads), task.distil
     teacher = load_teacher(root / layout.stage1(task.model)).to(device)
     scale = scale_of(task.wildcards["scale"], teacher.config.scales, task.student)
-    crops = Crops(root / layout.prepared(), "train", expect_resolution=teacher.config.resolution)
+    crops = training_images(
+        root / layout.prepared(), task.seed, task.cpu_threads, teacher.config.resolution
+    )
     network = decoder_of(teacher.config).to(device)
     network.load_state_dict(teacher.decoder.state_dict())
     objective = Objective(

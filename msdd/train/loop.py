@@ -9,6 +9,7 @@ from torch import Tensor
 
 from msdd.data.loader import Loader
 from msdd.data.pixels import from_uint8
+from msdd.data.random_crops import RandomCrops
 from msdd.data.shards import Crops
 from msdd.device import arithmetic
 from msdd.errors import MsddError
@@ -23,7 +24,12 @@ from msdd.train.team import Team
 
 
 def train(
-    job: TrainingJob, state: State, crops: Crops, checkpoint: Path, run: Run | None, team: Team
+    job: TrainingJob,
+    state: State,
+    crops: Crops | RandomCrops,
+    checkpoint: Path,
+    run: Run | None,
+    team: Team,
 ) -> None:
     """Train `job.network` from the images that `state` has seen to `job.settings.images`.
 
@@ -63,7 +69,7 @@ def train(
                 told.update(state.images, **latest(state))
 
 
-def share(job: TrainingJob, state: State, crops: Crops, team: Team) -> Loader:
+def share(job: TrainingJob, state: State, crops: Crops | RandomCrops, team: Team) -> Loader:
     """The images of this process: the same part of every batch, in one piece."""
     batch = job.settings.batch
     own = batch // team.size

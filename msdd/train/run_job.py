@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from msdd.data.pixels import from_uint8
+from msdd.data.random_crops import RandomCrops
 from msdd.data.shards import Crops
 from msdd.device import chosen
 from msdd.errors import MsddError
@@ -28,7 +29,7 @@ from msdd.train.state import State
 from msdd.train.team import Team, join
 
 
-def carry_out(job: TrainingJob, crops: Crops, root: Path) -> dict[str, float]:
+def carry_out(job: TrainingJob, crops: Crops | RandomCrops, root: Path) -> dict[str, float]:
     """Train, from a checkpoint if there is one, and write the result below `root`.
 
     Under torchrun all processes train, and the first one does everything else. Returns the last
@@ -45,7 +46,7 @@ def carry_out(job: TrainingJob, crops: Crops, root: Path) -> dict[str, float]:
 
 
 def lead(
-    job: TrainingJob, crops: Crops, checkpoint: Path, root: Path, team: Team
+    job: TrainingJob, crops: Crops | RandomCrops, checkpoint: Path, root: Path, team: Team
 ) -> dict[str, float]:
     """What the first process does."""
     aside = checkpoint.parent
@@ -80,7 +81,7 @@ def lead(
 
 
 def follow(
-    job: TrainingJob, crops: Crops, checkpoint: Path, root: Path, team: Team
+    job: TrainingJob, crops: Crops | RandomCrops, checkpoint: Path, root: Path, team: Team
 ) -> dict[str, float]:
     """What the other processes do: they compute, and write and say nothing."""
     team.wait()  # for the first one, which has the lock now
@@ -125,15 +126,15 @@ def write_result(job: TrainingJob, state: State, folder: Path) -> None:
 
 
 def report_speed(
-    job: TrainingJob, crops: Crops, trained: int, seconds: float, team: Team
+    job: TrainingJob, crops: Crops | RandomCrops, trained: int, seconds: float, team: Team
 ) -> dict[str, float]:
     """Print the speed of each process of a training and return it.
 
     trained: images, of all processes. Returns {} where memory for another pass is missing.
     """
     device = next(job.network.parameters()).device
-    count = job.settings.microbatch or job.settings.batch
-    images = from_uint8(crops.batch(np.arange(count) % len(crops))).to(device)
+    places = np.arange(job.settings.microbatch or job.settings.batch)
+    images = from_uint8(crops.batch(places % len(crops), places)).to(device)
     try:
         speed = training_speed(
             lambda batch: job.losses(batch)["loss"],

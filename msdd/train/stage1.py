@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from msdd.data.shards import Crops
+from msdd.data.random_crops import training_images
 from msdd.device import prepare_device
 from msdd.flow.path import authors_weight, downsample, end_state, start_state
 from msdd.flow.scales import Scale, split_time
@@ -38,7 +38,9 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
     """
     device, settings = prepare_device(task.cpu_threads), task.stage1
     config = ModelConfig.of(task.data.resolution, task.networks.model_dump())
-    crops = Crops(root / layout.prepared(), "train", expect_resolution=config.resolution)
+    crops = training_images(
+        root / layout.prepared(), task.seed, task.cpu_threads, config.resolution
+    )
     torch.manual_seed(seed_of("weights", task.seed))
     network = Autoencoder(config)
     if settings.encoder:

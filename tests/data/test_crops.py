@@ -15,6 +15,8 @@ def settings(resolution, crop_side, min_contrast=0.0, crop="random", enlarge=Fal
         photographs="unused",
         held_out=None,
         held_out_fraction=0.1,
+        store="crops",
+        store_side=None,
         resolution=resolution,
         train_crops=1,
         held_out_crops=1,

@@ -5,8 +5,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from msdd.data.photographs import divide, in_folder, read_photograph, splits
+from msdd.data.photographs import divide, read_photograph, splits
+from msdd.data.sources import photographs, source
 from msdd.errors import MsddError
+
+
+def photographs_of(*where):
+    return photographs(source(*where))
 
 
 def test_folders_are_searched_deep_and_once(tmp_path):
@@ -15,22 +20,22 @@ def test_folders_are_searched_deep_and_once(tmp_path):
         (tmp_path / name).touch()
     os.symlink(tmp_path / "b", tmp_path / "c")  # a second way to b
     os.symlink(tmp_path, tmp_path / "b" / "up")  # a loop
-    found = in_folder(tmp_path, ".", "data.photographs")
+    found = photographs_of(tmp_path, ".", "data.photographs")
     assert [photograph.name for photograph in found] == ["a.Tiff", "b/1.png", "b/2.JPG"]
 
 
 def test_missing_and_empty_folders_are_named(tmp_path):
     with pytest.raises(MsddError, match="data.photographs: there is no folder nowhere"):
-        in_folder(tmp_path, "nowhere", "data.photographs")
+        photographs_of(tmp_path, "nowhere", "data.photographs")
     (tmp_path / "empty").mkdir()
     with pytest.raises(MsddError, match="data.held_out: no image below the folder empty"):
-        in_folder(tmp_path, "empty", "data.held_out")
+        photographs_of(tmp_path, "empty", "data.held_out")
 
 
 def touched(tmp_path, names):
     for name in names:
         (tmp_path / name).touch()
-    return in_folder(tmp_path, ".", "data.photographs")
+    return photographs_of(tmp_path, ".", "data.photographs")
 
 
 def test_adding_photographs_moves_none_across(tmp_path):

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from archived import imagenet, tar, unpacked
 from image_bytes import exchanged
 from PIL import Image
 
 from msdd import cli
 from msdd.commands.stages import run_stage
-from msdd.data import shards
+from msdd.data import digests, prepare, shards
 from msdd.data import split as splitting
 from msdd.data.shards import Crops, allow_open_files
 from msdd.errors import MsddError
@@ -30,6 +31,8 @@ def params(seed=0, cpu_threads=1, **changes):
         "photographs": "photos",
         "held_out": None,
         "held_out_fraction": 0.2,
+        "store": "crops",
+        "store_side": None,
         "resolution": SIDE,
         "train_crops": 50,
         "held_out_crops": 7,
@@ -96,6 +99,52 @@ def test_the_same_input_gives_the_same_bytes(root, monkeypatch):
     assert whole_folder(root) == first
     run_stage(params(seed=1), "prepare", root)
     assert whole_folder(root) != first
+
+
+def test_archives_give_the_crops_of_the_unpacked_folder(root):
+    """The archive may then go: its digest stands in the table."""
+    unpacked(root / "photos", imagenet(12))
+    for k in range(10):
+        (root / f"photos/{k}.png").unlink()
+    tar(root / "train.tar", imagenet(12))
+    run_stage(params(), "prepare", root)
+    first, rows = manifest(root), table(root)
+    packed = params(photographs="train.tar")
+    run_stage(packed, "prepare", root)
+    assert manifest(root)["digest"] == first["digest"]
+    archive, *members = table(root)
+    assert (archive["name"], archive["crops"]) == ("train.tar", "")
+    assert {row["archive"] for row in members} == {"train.tar"}
+    assert [row | {"archive": ""} for row in members] == rows
+    before = digests.of_photographs(packed.data, root)
+    assert digests.changes(packed.data, root).endswith("1 files, unchanged")
+    (root / "train.tar").unlink()
+    assert digests.of_photographs(packed.data, root) == before
+
+
+def test_an_archive_that_changes_meanwhile_is_told(root, monkeypatch):
+    """Also where the photographs that it still has are whole."""
+    tar(root / "train.tar", imagenet(12))
+    plain = prepare.write_split
+
+    def meanwhile(task, folder, split):
+        tar(root / "train.tar", imagenet(13))
+        return plain(task, folder, split)
+
+    monkeypatch.setattr(prepare, "write_split", meanwhile)
+    with pytest.raises(MsddError, match="train.tar changed while it was read: run `msdd prepare`"):
+        run_stage(params(photographs="train.tar", max_bad_fraction=1.0), "prepare", root)
+    assert list((root / "data").iterdir()) == []
+
+
+def test_classes_that_do_not_match_are_told(root, capsys):
+    """Nobody needs their labels here; but a set with classes missing is rarely meant."""
+    tar(root / "train.tar", imagenet(6, classes=3))
+    for classes, told in ((3, ""), (2, "has 3 classes and data.held_out 2; 1 are on one side")):
+        tar(root / "val.tar", imagenet(6, classes=classes))
+        run_stage(params(photographs="train.tar", held_out="val.tar"), "prepare", root)
+        err = capsys.readouterr().err
+        assert told in err and ("classes" in err) == bool(told)
 
 
 def test_shards_hold_what_one_array_would(root, monkeypatch):

@@ -1,4 +1,4 @@
-"""Tables of jobs: their cost grows with the rows, not with their square."""
+"""Tables of jobs, whose cost grows with the rows and not with their square; and what is missing."""
 
 import cProfile
 import pstats
@@ -9,6 +9,7 @@ import pytest
 from msdd.params.load import parse
 from msdd.params.plain_yaml import read_yaml
 from msdd.pipeline import jobs
+from msdd.pipeline.jobs import missing
 
 TINY = read_yaml(Path(__file__).parents[2] / "presets/tiny.yaml")
 MORE = {
@@ -40,3 +41,23 @@ def test_four_times_the_rows_are_four_times_the_work(mode, tmp_path):
     (tmp_path / "workflow").mkdir()
     few, many = (calls(count, MORE[mode], tmp_path) for count in (50, 200))
     assert many < 4.2 * few
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("photos", "there is no folder photos;"),
+        ("a.tar", "there is no archive a.tar;"),
+        ("a-{0..2}.tar", "there is no archive a-{0..2}.tar;"),
+        ("*.parquet", "there is no archive *.parquet;"),
+    ],
+)
+def test_photographs_that_are_not_there_yet_are_told(tiny_params, tmp_path, value, told):
+    data = tiny_params.data.model_copy(update={"photographs": value})
+    params = tiny_params.model_copy(update={"data": data})
+    (line,) = missing(params, tmp_path)
+    assert told in line
+    for name in ("a.tar", "a-0.tar", "a-1.tar", "a-2.tar", "b.parquet"):
+        (tmp_path / name).touch()
+    (tmp_path / "photos").mkdir()
+    assert missing(params, tmp_path) == []

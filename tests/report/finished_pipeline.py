@@ -91,6 +91,7 @@ def prepared(root: Path) -> np.ndarray:
     np.save(folder / "held_out" / "00000.npy", held_out)
     crops, cut = {"train": 0, "held_out": IMAGES}, {"train": 5, "held_out": 2}
     manifest = {"digest": "d", "resolution": SIDE, "crops": crops, "photographs": cut}
+    manifest["data"] = {"store": "crops"}
     write_json(folder / "manifest.json", manifest)
     return held_out
 

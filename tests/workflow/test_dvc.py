@@ -161,6 +161,8 @@ def others(value):
 
 # No single other value is valid; SHAPES changes most of these together with what they need.
 FIXED = {
+    "data.store",
+    "data.store_side",
     "model.scales",
     "model.kl_encoder",
     "model.uvit",

@@ -1,0 +1,72 @@
+"""Parquet files of images in the layout of the Hugging Face Hub: a column `image` with `bytes`."""
+
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from msdd.errors import MsddError
+
+COLUMN = "image.bytes"
+GROUPS = 4  # row groups that stay in memory: photographs are read in the order of the rows
+LOCK = Lock()  # so that threads do not read the same group at once
+
+
+def is_parquet(path: str | Path) -> bool:
+    return str(path).lower().endswith(".parquet")
+
+
+def rows(path: Path) -> int:
+    """How many images a file holds. MsddError where it is damaged or of another layout."""
+    try:
+        metadata = open_file(path).metadata
+    except (OSError, ValueError) as error:  # pyarrow's errors are of these kinds
+        reason = " ".join(str(error).split())
+        raise MsddError(f"{path} cannot be read as Parquet ({reason}): fetch it again") from error
+    names = [metadata.schema.column(k).path for k in range(metadata.num_columns)]
+    if COLUMN not in names:
+        raise MsddError(
+            f"{path} has no column `image` with `bytes`, as the Hub's imagenet-1k has; its "
+            f"columns: {', '.join(names)}"
+        )
+    return metadata.num_rows
+
+
+def open_file(path: str | Path) -> Any:
+    try:
+        from pyarrow.parquet import ParquetFile
+    except ImportError as error:
+        raise MsddError(f"{path}: Parquet files need the package pyarrow, install it") from error
+    return ParquetFile(path)
+
+
+def read(path: str, row: int, _size: int = 0) -> bytes:
+    """The image of a row, encoded. OSError where it cannot be read or the row has none."""
+    starts = first_rows(path)
+    group = int(np.searchsorted(starts, row, side="right")) - 1
+    with LOCK:
+        column = images(path, group)
+    image = column[row - int(starts[group])].as_py()
+    if image is None:
+        raise OSError(f"row {row} has no image bytes")
+    return image
+
+
+@lru_cache(maxsize=1024)
+def first_rows(path: str) -> np.ndarray:
+    """The first row of each row group."""
+    metadata = open_file(path).metadata
+    sizes = [metadata.row_group(k).num_rows for k in range(metadata.num_row_groups)]
+    return np.cumsum([0, *sizes])[:-1]
+
+
+@lru_cache(maxsize=GROUPS)
+def images(path: str, group: int) -> Any:
+    """The encoded images of a row group; a row alone cannot be read, as pages are compressed."""
+    try:
+        column = open_file(path).read_row_group(group, columns=[COLUMN], use_threads=False)
+    except ValueError as error:
+        raise OSError(" ".join(str(error).split())) from error
+    return column.column("image").combine_chunks().field("bytes")

@@ -1,0 +1,155 @@
+"""What a params file calls photographs: a folder of images, or archives of them."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from PIL import Image
+
+from msdd.data import parquet, tars
+from msdd.data.photograph import Photograph
+from msdd.errors import MsddError
+from msdd.files import expand_user, expanded, walk
+
+# Formats that Pillow opens without decoding them, or by programs that may not be there.
+UNREAD = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """The value of `data.photographs` or `data.held_out`, looked up on disk; not yet opened.
+
+    option, value: the key and its value, for errors.
+    folder:   that holds everything.
+    images:   names of image files below the folder; empty where there are archives.
+    archives: tar and Parquet files, whole paths.
+    others:   names of other files below the folder.
+    """
+
+    option: str
+    value: str
+    folder: Path
+    images: list[str]
+    archives: list[Path]
+    others: list[str]
+
+
+def source(root: Path, value: str | Path, option: str) -> Source:
+    """What lies at a folder, a tar or Parquet file, or several such files by a pattern.
+
+    In a folder that has images, archives are files like others. MsddError for what is not there.
+    """
+    path = expand_user(value, root)
+    if path.is_dir():
+        return of_folder(path, str(value), option)
+    archives = expanded(path)
+    check_archives(archives, str(value), option)
+    folder = Path(os.path.commonpath([archive.parent for archive in archives]))
+    return Source(option, str(value), folder, [], archives, [])
+
+
+def of_folder(folder: Path, value: str, option: str) -> Source:
+    images, others = told_apart(folder)
+    archives = [] if images else [name for name in others if is_archive(name)]
+    if not images and not archives:
+        raise no_image(value, others, option)
+    others = [name for name in others if name not in set(archives)]
+    return Source(option, value, folder, images, [folder / name for name in archives], others)
+
+
+def is_archive(name: str | Path) -> bool:
+    return tars.is_tar(name) or parquet.is_parquet(name)
+
+
+def check_archives(archives: list[Path], value: str, option: str) -> None:
+    missing = [path for path in archives if not path.is_file()]
+    if archives == missing:
+        kind = "archive" if is_archive(value) else "folder"
+        raise MsddError(f"{option}: there is no {kind} {value}")
+    if missing:
+        raise MsddError(
+            f"{option}: {len(missing)} of the {len(archives)} archives of {value} are not there; "
+            f"the first is {missing[0]}"
+        )
+    for path in archives:
+        if not is_archive(path):
+            raise MsddError(
+                f"{option}: {path} is no folder, and no archive that ends in .tar or .parquet; "
+                "decompress it first if it is a compressed one"
+            )
+
+
+def photographs(source: Source) -> list[Photograph]:
+    """All images of a source, sorted by name. MsddError for damaged archives and double names."""
+    folder = str(source.folder)
+    if not source.archives:
+        return [Photograph(name, folder) for name in source.images]
+    found = sorted(in_archives(source), key=lambda photograph: photograph.name)
+    for one, other in zip(found, found[1:], strict=False):
+        if one.name == other.name:
+            held = dict.fromkeys((one.archive, other.archive))
+            raise MsddError(
+                f"{source.option}: two images in {' and '.join(held)} have the name {one.name}: "
+                "rename or remove one"
+            )
+    if not found:
+        raise MsddError(f"{source.option}: no image in the archives {source.value}")
+    return found
+
+
+def in_archives(source: Source) -> Iterator[Photograph]:
+    """The images of all archives; of several archives, each has its own name before theirs."""
+    for path in source.archives:
+        stem = path.relative_to(source.folder).with_suffix("").as_posix()
+        within = f"{stem}/" if len(source.archives) > 1 else ""
+        for name, offset, size in of_archive(path):
+            yield Photograph(within + name, str(source.folder), str(path), offset, size)
+
+
+def of_archive(path: Path) -> Iterator[tars.Member]:
+    """Name, place and size of the images of one archive; rows of a Parquet file are numbered."""
+    try:
+        if parquet.is_parquet(path):
+            yield from ((f"{row:08d}", row, 0) for row in range(parquet.rows(path)))
+            return
+        for name, offset, size in tars.members(path):
+            if is_image(name):
+                yield name, offset, size
+    except OSError as error:
+        raise MsddError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in endings()
+
+
+@cache
+def endings() -> frozenset[str]:
+    """Endings of the formats that this Pillow reads, with their dot."""
+    Image.init()
+    formats = Image.OPEN.keys() - UNREAD | {"MPO"}  # which opens as the JPEG that it begins with
+    return frozenset(e for e, name in Image.registered_extensions().items() if name in formats)
+
+
+def told_apart(folder: Path) -> tuple[list[str], list[str]]:
+    """The names of images and of other files below a folder (`msdd.files.walk`)."""
+    images, others = [], []
+    for name in walk(folder):
+        (images if is_image(name) else others).append(name)
+    return images, others
+
+
+def no_image(folder: object, others: list[str], option: str) -> MsddError:
+    seen = of_other_kinds(others) if others else "it holds no files"
+    return MsddError(f"{option}: no image below the folder {folder}; {seen}")
+
+
+def of_other_kinds(names: list[str]) -> str:
+    """One line on files that are no images: how many of which ending, and the first of them."""
+    kinds = Counter(os.path.splitext(name)[1].lower() or "without ending" for name in names)
+    counted = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common(5))
+    first = f"{names[0]!r}" if len(names) == 1 else f"{names[0]!r} and others"
+    return f"{len(names)} file{'s' * (len(names) != 1)} of other kinds ({counted}): {first}"

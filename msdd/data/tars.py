@@ -1,0 +1,90 @@
+"""Tar archives of images, and archives of such archives, listed without being unpacked."""
+
+import os
+import re
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from msdd.errors import MsddError
+
+BLOCK = 512  # bytes; an archive ends with blocks of zeros
+KINDS = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)  # files whose bytes lie in a row
+CLASS = re.compile(r"n\d{8}(?!\d)")  # a WordNet number, by which ImageNet names classes
+
+Member = tuple[str, int, int]  # name, offset and size in bytes
+
+
+def is_tar(name: str | Path) -> bool:
+    return str(name).lower().endswith(".tar")
+
+
+def members(path: Path) -> Iterator[Member]:
+    """All files in a tar file, with their places in it, those of archives inside it included.
+
+    A file of an inner archive has that archive's name before its own: `n01440764/x.JPEG` in
+    `n01440764.tar`. Hidden files, such as macOS adds, are left out. MsddError for what is
+    truncated, damaged or no tar file.
+    """
+    with open(path, "rb") as file:
+        for name, offset, size in plain(file, 0, file.seek(0, 2), str(path)):
+            if not is_tar(name):
+                check_class(str(path), path.stem, name)
+                yield name, offset, size
+                continue
+            told, stem = f"{path}: {name} inside it", name[: -len(".tar")]
+            for inner, *place in plain(file, offset, offset + size, told):
+                check_class(told, stem, inner)
+                yield f"{stem}/{inner}", *place
+
+
+def plain(file: BinaryIO, start: int, end: int, told: str) -> Iterator[Member]:
+    """The files of one archive, by their names in it.
+
+    `tarfile` begins where the file stands and stops at the first block that is no header, without
+    a word if that is not its first byte (Python 3.11 to 3.14); so the end is looked at here.
+    """
+    file.seek(start)
+    last, at = "", start
+    try:
+        archive = tarfile.TarFile(
+            fileobj=file, mode="r", encoding="utf-8", errors="surrogateescape"
+        )
+        while (member := archive.next()) is not None:
+            archive.members.clear()  # it would keep all of them
+            last, at = member.name, archive.offset
+            if member.offset_data + member.size > end:
+                raise damage(told, last, at)
+            hidden = os.path.basename(member.name).startswith(".")
+            if member.type in KINDS and not member.issparse() and not hidden:
+                yield member.name.removeprefix("./"), member.offset_data, member.size
+        at = archive.offset
+    except (tarfile.TarError, ValueError) as error:
+        raise damage(told, last, at) from error
+    if at + BLOCK > end or not is_end(file, at):
+        raise damage(told, last, at)
+
+
+def is_end(file: BinaryIO, at: int) -> bool:
+    file.seek(at)
+    return file.read(BLOCK) == bytes(BLOCK)
+
+
+def damage(told: str, last: str, at: int) -> MsddError:
+    if not last:
+        return MsddError(f"{told} is no tar archive (compressed ones are not read): fetch it again")
+    return MsddError(
+        f"{told} is truncated or damaged near byte {at:,}, at or after its member {last}: fetch it "
+        "again"
+    )
+
+
+def check_class(told: str, stem: str, name: str) -> None:
+    """An archive of a class of ImageNet holds images of that class alone."""
+    of_archive, of_image = CLASS.fullmatch(stem), CLASS.match(name)
+    if of_archive and of_image and of_archive[0] != of_image[0]:
+        raise MsddError(
+            f"{told} is the archive of class {of_archive[0]} and holds {name}, of another class: "
+            "fetch it again, or rename it if the class is not meant"
+        )

@@ -1,5 +1,7 @@
 """Device, precision and clock."""
 
+import os
+import socket
 import subprocess
 import sys
 import time
@@ -13,9 +15,31 @@ from msdd.errors import MsddError
 
 
 def prepare_device(cpu_threads: int) -> torch.device:
-    """The GPU if there is one, else the CPU with so many threads, which change bits."""
+    """The GPU if there is one, else the CPU with so many threads, which change bits.
+
+    Raises MsddError if the job was given a GPU (MSDD_GPUS, set by the pipeline's rules) that torch
+    does not find: a training of a week must not land on a CPU without a word.
+    """
     torch.set_num_threads(cpu_threads)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    given = os.environ.get("MSDD_GPUS", "0")
+    if given != "0":
+        raise MsddError(
+            f"this job was given gpu={given} and torch {torch.__version__} finds no GPU on "
+            f"{socket.gethostname()} ({why_none()}); `snakemake --resources gpu=0` computes on CPUs"
+        )
+    return torch.device("cpu")
+
+
+def why_none() -> str:
+    """What hides the GPUs from torch, as far as can be told."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if not torch.backends.cuda.is_built():
+        return "a build for CPUs"
+    if not os.path.exists("/dev/nvidiactl") and not torch.version.hip:
+        return "no driver: /dev/nvidiactl is missing"
+    return f"CUDA_VISIBLE_DEVICES={visible}" if visible is not None else "see nvidia-smi"
 
 
 def arithmetic(precision: str, device: torch.device) -> AbstractContextManager:

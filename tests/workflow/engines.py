@@ -1,6 +1,7 @@
 """Snakemake and DVC asked in this process, in one language: jobs by DVC's names."""
 
 import os
+import re
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -88,7 +89,7 @@ def name(job):
 def snakemake_job(job):
     keys = {param.split(":")[0] for param in job.params}
     return Job(
-        job.shellcmd.partition(" 2>&1 ")[0],
+        re.sub(r"^MSDD_GPUS=\d+ ", "", job.shellcmd.partition(" 2>&1 ")[0]),
         frozenset(relative(path) for path in job.input),
         frozenset(map(str, job.output)),
         frozenset(key for key in keys - {"photographs"} if not key.startswith("code of ")),

@@ -19,11 +19,11 @@ rule chain:
     threads: PARAMS.cpu_threads
     resources:
         gpu=1,
-        mem_mb=8000,
+        mem_mb=doubled_once(8000),
         runtime="3d",
     params:
         *tracked_by("chain"),
     message:
         "Training {wildcards.student} through the chain"
     shell:
-        "msdd chain {wildcards.student} 2>&1 | tee -i {log}"
+        "MSDD_GPUS={resources.gpu} msdd chain {wildcards.student} 2>&1 | tee -i {log}"

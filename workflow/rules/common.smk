@@ -69,6 +69,18 @@ def photographs():
     return f"photographs: {digests.of_photographs(PARAMS.data)}"
 
 
+def doubled_once(amount):
+    """A resource of a job; an attempt after a failure asks for twice as much, and no more.
+
+    Most later attempts are of jobs that were out of time and go on from what they have saved.
+    """
+
+    def asked(wildcards, attempt):
+        return amount * min(attempt, 2)
+
+    return asked
+
+
 def scales_of(wildcards):
     """The denoisers of all scales of a student."""
     count = ROWS["students"][wildcards.student]["scales"]
@@ -118,17 +130,18 @@ wildcard_constraints:
 
 # One job a GPU: a run on this machine counts them, unless a profile or the command line has told how
 # many it may use. Without one the limit is 0, which Snakemake hands to the jobs: then only threads
-# decide how many run at once. A cluster's scheduler, which has nodes instead, counts by itself.
+# decide how many run at once. A cluster's scheduler, which has nodes instead, counts by itself: a
+# login node without a GPU limits nothing. A job that was given GPUs stops where it finds none
+# (MSDD_GPUS, read by msdd/device.py).
 LOCAL = workflow.is_main_process and workflow.nodes is None
 GPUS = environment.gpus()
 if LOCAL and "gpu" not in workflow.global_resources:
     workflow.register_resource("gpu", GPUS)
 
 if LOCAL and workflow.global_resources["gpu"].value and not GPUS:
-    told = (
-        f"{workflow.global_resources['gpu'].value} for jobs, but this machine has none"
-    )
-    print(f"msdd: resources gpu={told}: they compute on the CPU", file=sys.stderr)
+    count = workflow.global_resources["gpu"].value
+    told = f"resources gpu={count}: this machine shows no GPU, and a job that finds none stops"
+    print(f"msdd: {told}; --resources gpu=0 computes on the CPU", file=sys.stderr)
 
 
 # DVC and the stages read the rows from a file. Only a run writes it, before its first job: a dry

@@ -18,11 +18,11 @@ rule distil:
     threads: PARAMS.cpu_threads
     resources:
         gpu=1,
-        mem_mb=8000,
+        mem_mb=doubled_once(8000),
         runtime="3d",
     params:
         *tracked_by("distil"),
     message:
         "Distilling scale {wildcards.k} of {wildcards.student}"
     shell:
-        "msdd distil {wildcards.student} {wildcards.k} 2>&1 | tee -i {log}"
+        "MSDD_GPUS={resources.gpu} msdd distil {wildcards.student} {wildcards.k} 2>&1 | tee -i {log}"

@@ -18,14 +18,14 @@ rule evaluate:
     threads: PARAMS.cpu_threads
     resources:
         gpu=1,
-        mem_mb=8000,
+        mem_mb=doubled_once(8000),
         runtime="1d",
     params:
         *tracked_by("evaluate"),
     message:
         "Evaluating {wildcards.decode}"
     shell:
-        "msdd evaluate {wildcards.decode} 2>&1 | tee -i {log}"
+        "MSDD_GPUS={resources.gpu} msdd evaluate {wildcards.decode} 2>&1 | tee -i {log}"
 
 
 rule baseline:
@@ -45,11 +45,11 @@ rule baseline:
     threads: PARAMS.cpu_threads
     resources:
         gpu=1,
-        mem_mb=8000,
+        mem_mb=doubled_once(8000),
         runtime="4h",
     params:
         *tracked_by("baseline"),
     message:
         "Evaluating {wildcards.baseline}"
     shell:
-        "msdd baseline {wildcards.baseline} 2>&1 | tee -i {log}"
+        "MSDD_GPUS={resources.gpu} msdd baseline {wildcards.baseline} 2>&1 | tee -i {log}"

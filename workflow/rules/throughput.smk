@@ -15,11 +15,11 @@ rule throughput:
     threads: workflow.resource_settings.cores or PARAMS.cpu_threads
     resources:
         gpu=1,
-        mem_mb=16000,
+        mem_mb=doubled_once(16000),
         runtime="6h",
     params:
         *tracked_by("throughput"),
     message:
         "Timing decodes against each other"
     shell:
-        "msdd throughput 2>&1 | tee -i {log}"
+        "MSDD_GPUS={resources.gpu} msdd throughput 2>&1 | tee -i {log}"

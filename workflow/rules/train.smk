@@ -16,11 +16,11 @@ rule train:
     threads: PARAMS.cpu_threads
     resources:
         gpu=1,
-        mem_mb=8000,
+        mem_mb=doubled_once(8000),
         runtime="7d",
     params:
         *tracked_by("train"),
     message:
         "Training {wildcards.model}"
     shell:
-        "msdd train {wildcards.model} 2>&1 | tee -i {log}"
+        "MSDD_GPUS={resources.gpu} msdd train {wildcards.model} 2>&1 | tee -i {log}"

@@ -15,31 +15,48 @@ from msdd.errors import MsddError
 
 
 def prepare_device(cpu_threads: int) -> torch.device:
-    """The GPU if there is one, else the CPU with so many threads, which change bits.
-
-    Raises MsddError if the job was given a GPU (MSDD_GPUS, set by the pipeline's rules) that torch
-    does not find: a training of a week must not land on a CPU without a word.
-    """
+    """As `default_device`; on a CPU with so many threads, which change bits."""
     torch.set_num_threads(cpu_threads)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
+    return default_device()
+
+
+def default_device() -> torch.device:
+    """The GPU if there is one, else the CPU; under torchrun the GPU of the process's number.
+
+    MSDD_DEVICE in the environment may say `cpu` or `cuda`; MsddError where torch sees no GPU then,
+    and where the job was given one (MSDD_GPUS, set by the workflow's rules): a training of a week
+    must not land on a CPU without a word.
+    """
+    asked = chosen()
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise MsddError("MSDD_DEVICE=cuda, but torch sees no GPU here; `nvidia-smi` may say why")
     given = os.environ.get("MSDD_GPUS", "0")
-    if given != "0":
+    if asked != "cpu" and given != "0" and not torch.cuda.is_available():
         raise MsddError(
-            f"this job was given gpu={given} and torch {torch.__version__} finds no GPU on "
-            f"{socket.gethostname()} ({why_none()}); `snakemake --resources gpu=0` computes on CPUs"
+            f"this job was given gpu={given}, but torch {torch.__version__} finds no GPU on "
+            f"{socket.gethostname()} ({why_none()}); MSDD_DEVICE=cpu computes on the CPU"
         )
-    return torch.device("cpu")
+    if asked == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    if "LOCAL_RANK" not in os.environ:
+        return torch.device("cuda")
+    return torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
 
 
 def why_none() -> str:
     """What hides the GPUs from torch, as far as can be told."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if not torch.backends.cuda.is_built():
         return "a build for CPUs"
-    if not os.path.exists("/dev/nvidiactl") and not torch.version.hip:
-        return "no driver: /dev/nvidiactl is missing"
-    return f"CUDA_VISIBLE_DEVICES={visible}" if visible is not None else "see nvidia-smi"
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return "nvidia-smi may say why" if visible is None else f"CUDA_VISIBLE_DEVICES is {visible}"
+
+
+def chosen() -> str:
+    """What MSDD_DEVICE says: `cpu`, `cuda`, or nothing. MsddError for anything else."""
+    asked = os.environ.get("MSDD_DEVICE", "")
+    if asked not in ("", "cpu", "cuda"):
+        raise MsddError(f"MSDD_DEVICE is {asked}; it may be cpu or cuda")
+    return asked
 
 
 def arithmetic(precision: str, device: torch.device) -> AbstractContextManager:

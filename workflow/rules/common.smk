@@ -2,6 +2,7 @@
 
 import os
 import sys
+from argparse import ArgumentParser
 from functools import cache
 from pathlib import Path
 
@@ -128,6 +129,18 @@ wildcard_constraints:
     baseline=any_of(sections.BASELINES),
 
 
+# Of a --workflow-profile that is not there Snakemake (9.27.1) says nothing and runs all jobs here.
+options = ArgumentParser(add_help=False, allow_abbrev=False)
+options.add_argument("--workflow-profile", default="none")
+PROFILE = options.parse_known_args()[0].workflow_profile
+# The shell's folder is another one with --directory.
+HERE = [Path(workflow.workdir_init), Path(os.environ.get("PWD", ".")), CHECKOUT]
+PLACES = [*HERE, *(place / "profiles" for place in HERE)]
+if PROFILE != "none" and not any((place / PROFILE).exists() for place in PLACES):
+    names = ", ".join(sorted(path.name for path in PLACES[-1].iterdir()))
+    told = f"--workflow-profile {PROFILE}: there is no such profile"
+    sys.exit(f"msdd: error: {told}; profiles/ has {names}")
+
 # One job a GPU: a run on this machine counts them, unless a profile or the command line has told how
 # many it may use. Without one the limit is 0, which Snakemake hands to the jobs: then only threads
 # decide how many run at once. A cluster's scheduler, which has nodes instead, counts by itself: a
@@ -142,6 +155,15 @@ if LOCAL and workflow.global_resources["gpu"].value and not GPUS:
     count = workflow.global_resources["gpu"].value
     told = f"resources gpu={count}: this machine shows no GPU, and a job that finds none stops"
     print(f"msdd: {told}; --resources gpu=0 computes on the CPU", file=sys.stderr)
+
+# Snakemake does not tell this limit to the jobs of a cluster: each would ask for a GPU that its
+# allocation lacks.
+if workflow.is_main_process and workflow.nodes is not None:
+    limit = workflow.global_resources.get("gpu")
+    if limit is not None and limit.value == 0:
+        told = "--resources gpu=0 does not reach the jobs of a cluster"
+        cure = "--set-resources train:gpu=0 distil:gpu=0, and so for each rule, computes on CPUs"
+        sys.exit(f"msdd: error: {told}; {cure}")
 
 
 # DVC and the stages read the rows from a file. Only a run writes it, before its first job: a dry

@@ -1,5 +1,6 @@
 """bf16 on a CPU computes, or says in one line that it cannot; it never ends the process."""
 
+import os
 import subprocess
 import sys
 
@@ -19,3 +20,17 @@ def test_bf16_computes_or_says_that_it_cannot():
     done = subprocess.run([sys.executable, "-c", TRIAL], capture_output=True, text=True)
     assert done.returncode == 0
     assert done.stdout.strip() == str(64.0**3) or done.stdout.startswith("precision bf16: ")
+
+
+DEVICE = "from msdd.device import default_device; print(default_device())"
+
+
+def test_a_job_that_was_given_a_gpu_and_finds_none_says_so():
+    def told(**environment):
+        hidden = os.environ | {"CUDA_VISIBLE_DEVICES": ""} | environment
+        command = [sys.executable, "-c", DEVICE]
+        done = subprocess.run(command, env=hidden, capture_output=True, text=True)
+        return done.stdout + done.stderr
+
+    assert told(MSDD_GPUS="0") == told(MSDD_GPUS="1", MSDD_DEVICE="cpu") == "cpu\n"
+    assert "MsddError: this job was given gpu=1, but torch" in told(MSDD_GPUS="1")

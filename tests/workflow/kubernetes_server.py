@@ -15,9 +15,9 @@ import yaml
 class Server(ThreadingHTTPServer):
     """`jobs`: the manifests by name, as they came; `done`: the status of those that have ended."""
 
-    def __init__(self):
+    def __init__(self, environment):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.jobs, self.done = {}, {}
+        self.environment, self.jobs, self.done = environment, {}, {}
 
     def __enter__(self):
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -40,11 +40,8 @@ class Server(ThreadingHTTPServer):
     def carry_out(self, job):
         (container,) = job["spec"]["template"]["spec"]["containers"]
         command = [*container["command"], *container["args"]]
-        with tempfile.TemporaryDirectory() as workdir:
-            done = subprocess.run(
-                command, cwd=workdir, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-            )
-        print(done.stdout)
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run(command, cwd=folder, env=self.environment)
         self.done[job["metadata"]["name"]] = {"failed" if done.returncode else "succeeded": 1}
 
 

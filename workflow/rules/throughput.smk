@@ -11,11 +11,12 @@ rule throughput:
     benchmark:
         "benchmarks/throughput/throughput.tsv"
     priority: 1
-    # Locally all cores, so that no other job disturbs; on a cluster those that it computes with.
-    threads: workflow.resource_settings.cores or PARAMS.cpu_threads
+    # Locally all cores, so that no other job disturbs; on a cluster those that it computes with, also
+    # in the job's own process, which is told to use all cores of its node.
+    threads: (LOCAL and workflow.resource_settings.cores) or PARAMS.cpu_threads
     resources:
         gpu=1,
-        mem_mb=doubled_once(16000),
+        mem_mb=16000,
         runtime="6h",
     params:
         *tracked_by("throughput"),

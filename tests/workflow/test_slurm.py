@@ -140,4 +140,4 @@ def test_a_gpu_that_the_node_does_not_have_after_all_stops_the_job(folder):
     run(folder, *SLURM, "data/prepared/manifest.json", **at(folder))
     options = ("--retries", "0", "--default-resources", "slurm_partition=gpu")
     told = run(folder, *SLURM, BASELINE, *options, succeeds=False, **at(folder))
-    assert "msdd: error: this job was given gpu=1 and torch" in told
+    assert "msdd: error: this job was given gpu=1, but torch" in told

@@ -139,5 +139,6 @@ def test_a_gpu_that_no_node_has_is_refused_by_slurm(folder):
 def test_a_gpu_that_the_node_does_not_have_after_all_stops_the_job(folder):
     run(folder, *SLURM, "data/prepared/manifest.json", **at(folder))
     options = ("--retries", "0", "--default-resources", "slurm_partition=gpu")
-    told = run(folder, *SLURM, BASELINE, *options, succeeds=False, **at(folder))
-    assert "msdd: error: this job was given gpu=1, but torch" in told
+    run(folder, *SLURM, BASELINE, *options, succeeds=False, **at(folder))
+    told = (folder / "logs/baseline/mean-colour.log").read_text()
+    assert told.startswith("msdd: error: this job was given gpu=1, but torch")

@@ -18,7 +18,7 @@ SYSTEMS ?= student teacher one-scale-teacher teacher-each-scale llamagen-16 tito
 PRECISION ?= fp32
 BATCHES ?= 1
 
-.PHONY: demo ablation ssdd table1-speed plan repro commit pull push known test test-newest lint setup clean
+.PHONY: demo ablation ssdd table1-speed plan repro commit pull push known test test-newest test-slurm lint setup clean
 
 demo: setup
 	snakemake --cores all
@@ -92,6 +92,17 @@ test-newest:
 	.venv-newest/bin/python -m pip --disable-pip-version-check list --format=freeze > .venv-newest/versions.txt
 	PATH="$(CURDIR)/.venv-newest/bin:$$PATH" .venv-newest/bin/python -m pytest --numprocesses auto --maxprocesses 4 --no-loadscope-reorder
 
+# A real SLURM of three nodes on this machine, for the time of the test; Debian, root and
+# `apt-get install slurm-wlm munge`. The executors are in an environment of their own over .venv.
+test-slurm: .venv-cluster/.ready
+	tests/workflow/slurm.sh .venv-cluster/bin/python -m pytest tests/workflow/test_slurm.py
+
+.venv-cluster/.ready: .venv/.ready
+	$(PYTHON) -m venv --clear .venv-cluster
+	.venv/bin/python -c 'import site; print(site.getsitepackages()[0])' > $$(.venv-cluster/bin/python -c 'import site; print(site.getsitepackages()[0])')/venv.pth
+	.venv-cluster/bin/python -m pip --disable-pip-version-check install -c requirements.lock -e ".[cluster]"
+	@touch $@
+
 lint: setup
 	ruff check .
 	ruff format --check .
@@ -112,5 +123,5 @@ setup: .venv/.ready
 # Only what is made again in minutes. Data, trained models and reports stay;
 # `git clean -fdX` removes these as well.
 clean:
-	rm -rf .venv .venv-newest build smoke msdd.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv .venv-newest .venv-cluster build smoke msdd.egg-info .pytest_cache .ruff_cache
 	find msdd tests -name __pycache__ -prune -exec rm -rf {} +

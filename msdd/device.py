@@ -1,6 +1,7 @@
 """Device, precision and clock."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -22,16 +23,32 @@ def prepare_device(cpu_threads: int) -> torch.device:
 def default_device() -> torch.device:
     """The GPU if there is one, else the CPU; under torchrun the GPU of the process's number.
 
-    MSDD_DEVICE in the environment may say `cpu` or `cuda`; MsddError where torch sees no GPU then.
+    MSDD_DEVICE in the environment may say `cpu` or `cuda`; MsddError where torch sees no GPU then,
+    and where the job was given one (MSDD_GPUS, set by the workflow's rules): a training of a week
+    must not land on a CPU without a word.
     """
     asked = chosen()
     if asked == "cuda" and not torch.cuda.is_available():
         raise MsddError("MSDD_DEVICE=cuda, but torch sees no GPU here; `nvidia-smi` may say why")
+    given = os.environ.get("MSDD_GPUS", "0")
+    if asked != "cpu" and given != "0" and not torch.cuda.is_available():
+        raise MsddError(
+            f"this job was given gpu={given}, but torch {torch.__version__} finds no GPU on "
+            f"{socket.gethostname()} ({why_none()}); MSDD_DEVICE=cpu computes on the CPU"
+        )
     if asked == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     if "LOCAL_RANK" not in os.environ:
         return torch.device("cuda")
     return torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+
+
+def why_none() -> str:
+    """What hides the GPUs from torch, as far as can be told."""
+    if not torch.backends.cuda.is_built():
+        return "a build for CPUs"
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return "nvidia-smi may say why" if visible is None else f"CUDA_VISIBLE_DEVICES is {visible}"
 
 
 def chosen() -> str:

@@ -1,5 +1,6 @@
 """The device that is chosen; bf16 on a CPU computes, or says in one line that it cannot."""
 
+import os
 import subprocess
 import sys
 
@@ -37,3 +38,17 @@ def test_a_gpu_that_was_asked_for_and_is_not_there_is_one_line(monkeypatch):
     monkeypatch.setenv("MSDD_DEVICE", "gpu")
     with pytest.raises(MsddError, match="MSDD_DEVICE is gpu; it may be cpu or cuda"):
         prepare_device(1)
+
+
+DEVICE = "from msdd.device import default_device; print(default_device())"
+
+
+def test_a_job_that_was_given_a_gpu_and_finds_none_says_so():
+    def told(**environment):
+        hidden = os.environ | {"CUDA_VISIBLE_DEVICES": ""} | environment
+        command = [sys.executable, "-c", DEVICE]
+        done = subprocess.run(command, env=hidden, capture_output=True, text=True)
+        return done.stdout + done.stderr
+
+    assert told(MSDD_GPUS="0") == told(MSDD_GPUS="1", MSDD_DEVICE="cpu") == "cpu\n"
+    assert "MsddError: this job was given gpu=1, but torch" in told(MSDD_GPUS="1")

@@ -151,7 +151,24 @@ def test_a_run_counts_the_gpus_of_its_machine(tiny, monkeypatch, listed, options
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
     done = snakemake(tiny, "-n", "-p", "--cores", "1", "smoke", *options)
     assert f"--cores 1 --resources gpu={granted} 2>&1" in done.stdout
-    assert ("this machine has none" in done.stderr) == (bool(options) and not listed)
+    assert ("this machine shows no GPU" in done.stderr) == (bool(options) and not listed)
+
+
+def test_a_workflow_profile_that_is_not_there_is_named(tiny):
+    done = snakemake(tiny, "-n", "--workflow-profile", "profiles/slrum")
+    assert done.returncode == 1
+    assert "--workflow-profile profiles/slrum: there is no such profile" in done.stderr
+    (tiny / "profiles/slrum").mkdir(parents=True)
+    (tiny / "profiles/slrum/profile.yaml").write_text("cores: 1")
+    assert snakemake(tiny, "-n", "--workflow-profile", "profiles/slrum").returncode == 0
+
+
+def test_a_limit_that_does_not_reach_the_jobs_of_a_cluster_is_refused(tiny):
+    """Without a GPU here, a cluster's jobs keep theirs."""
+    cluster = ("-n", "--jobs", "9", "--executor", "dryrun")
+    done = snakemake(tiny, *cluster, "--resources", "gpu=0")
+    assert "--resources gpu=0 does not reach the jobs of a cluster" in done.stderr
+    assert "MSDD_GPUS=1 msdd train" in snakemake(tiny, *cluster, "-p").stdout
 
 
 def test_format():

@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+from argparse import ArgumentParser
 from functools import cache
 from pathlib import Path
 
@@ -75,6 +76,18 @@ def photographs():
     return f"photographs: {digests.of_photographs(PARAMS.data)}"
 
 
+def doubled_once(amount):
+    """A resource of a job; an attempt after a failure asks for twice as much, and no more.
+
+    Most later attempts are of jobs that were out of time and go on from what they have saved.
+    """
+
+    def asked(wildcards, attempt):
+        return amount * min(attempt, 2)
+
+    return asked
+
+
 def scales_of(wildcards):
     """The denoisers of all scales of a student."""
     count = ROWS["students"][wildcards.student]["scales"]
@@ -122,19 +135,41 @@ wildcard_constraints:
     baseline=any_of(sections.BASELINES),
 
 
+# Of a --workflow-profile that is not there Snakemake (9.27.1) says nothing and runs all jobs here.
+options = ArgumentParser(add_help=False, allow_abbrev=False)
+options.add_argument("--workflow-profile", default="none")
+PROFILE = options.parse_known_args()[0].workflow_profile
+# The shell's folder is another one with --directory.
+HERE = [Path(workflow.workdir_init), Path(os.environ.get("PWD", ".")), CHECKOUT]
+PLACES = [*HERE, *(place / "profiles" for place in HERE)]
+if PROFILE != "none" and not any((place / PROFILE).exists() for place in PLACES):
+    names = ", ".join(sorted(path.name for path in PLACES[-1].iterdir()))
+    told = f"--workflow-profile {PROFILE}: there is no such profile"
+    sys.exit(f"msdd: error: {told}; profiles/ has {names}")
+
 # One job a GPU: a run on this machine counts them, unless a profile or the command line has told how
 # many it may use. Without one the limit is 0, which Snakemake hands to the jobs: then only threads
-# decide how many run at once. A cluster's scheduler, which has nodes instead, counts by itself.
+# decide how many run at once. A cluster's scheduler, which has nodes instead, counts by itself: a
+# login node without a GPU limits nothing. A job that was given GPUs stops where it finds none
+# (MSDD_GPUS, read by msdd/device.py).
 LOCAL = workflow.is_main_process and workflow.nodes is None
 GPUS = environment.gpus()
 if LOCAL and "gpu" not in workflow.global_resources:
     workflow.register_resource("gpu", GPUS)
 
 if LOCAL and workflow.global_resources["gpu"].value and not GPUS:
-    told = (
-        f"{workflow.global_resources['gpu'].value} for jobs, but this machine has none"
-    )
-    print(f"msdd: resources gpu={told}: they compute on the CPU", file=sys.stderr)
+    count = workflow.global_resources["gpu"].value
+    told = f"resources gpu={count}: this machine shows no GPU, and a job that finds none stops"
+    print(f"msdd: {told}; --resources gpu=0 computes on the CPU", file=sys.stderr)
+
+# Snakemake does not tell this limit to the jobs of a cluster: each would ask for a GPU that its
+# allocation lacks.
+if workflow.is_main_process and workflow.nodes is not None:
+    limit = workflow.global_resources.get("gpu")
+    if limit is not None and limit.value == 0:
+        told = "--resources gpu=0 does not reach the jobs of a cluster"
+        cure = "--set-resources train:gpu=0 distil:gpu=0, and so for each rule, computes on CPUs"
+        sys.exit(f"msdd: error: {told}; {cure}")
 
 
 # DVC and the stages read the rows from a file. Only a run writes it, before its first job: a dry

@@ -18,7 +18,7 @@ rule evaluate:
     threads: PARAMS.cpu_threads
     resources:
         gpu=1,
-        mem_mb=8000,
+        mem_mb=doubled_once(8000),
         disk_mb=4000,
         runtime="1d",
     params:
@@ -26,7 +26,7 @@ rule evaluate:
     message:
         "Evaluating {wildcards.decode}"
     shell:
-        "msdd evaluate {wildcards.decode} 2>&1 | tee -i {log}"
+        "MSDD_GPUS={resources.gpu} msdd evaluate {wildcards.decode} 2>&1 | tee -i {log}"
 
 
 rule baseline:
@@ -46,7 +46,7 @@ rule baseline:
     threads: PARAMS.cpu_threads
     resources:
         gpu=1,
-        mem_mb=8000,
+        mem_mb=doubled_once(8000),
         disk_mb=4000,
         runtime="4h",
     params:
@@ -54,4 +54,4 @@ rule baseline:
     message:
         "Evaluating {wildcards.baseline}"
     shell:
-        "msdd baseline {wildcards.baseline} 2>&1 | tee -i {log}"
+        "MSDD_GPUS={resources.gpu} msdd baseline {wildcards.baseline} 2>&1 | tee -i {log}"

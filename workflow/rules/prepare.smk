@@ -15,8 +15,8 @@ rule prepare:
         "benchmarks/prepare/prepare.tsv"
     threads: PARAMS.cpu_threads
     resources:
-        mem_mb=2000,
-        runtime="2h",
+        mem_mb=doubled_once(2000),
+        runtime=doubled_once(120),
     params:
         *tracked_by("prepare"),
         lambda wildcards: photographs(),

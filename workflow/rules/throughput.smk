@@ -11,8 +11,9 @@ rule throughput:
     benchmark:
         "benchmarks/throughput/throughput.tsv"
     priority: 1
-    # Locally all cores, so that no other job disturbs; on a cluster those that it computes with.
-    threads: workflow.resource_settings.cores or PARAMS.cpu_threads
+    # Locally all cores, so that no other job disturbs; on a cluster those that it computes with, also
+    # in the job's own process, which is told to use all cores of its node.
+    threads: (LOCAL and workflow.resource_settings.cores) or PARAMS.cpu_threads
     resources:
         gpu=1,
         mem_mb=16000,
@@ -22,4 +23,4 @@ rule throughput:
     message:
         "Timing decodes against each other"
     shell:
-        "msdd throughput 2>&1 | tee -i {log}"
+        "MSDD_GPUS={resources.gpu} msdd throughput 2>&1 | tee -i {log}"

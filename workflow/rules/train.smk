@@ -16,7 +16,7 @@ rule train:
     threads: PARAMS.cpu_threads
     resources:
         gpu=1,
-        mem_mb=8000,
+        mem_mb=doubled_once(8000),
         disk_mb=20000,
         runtime="7d",
     params:

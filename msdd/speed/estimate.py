@@ -177,7 +177,6 @@ def total(spans: Iterable[Span]) -> Span:
 def document(jobs: list[Estimate], params: Params, slots: int) -> dict[str, Any]:
     """Everything, ready for JSON: seconds as [least, most], sizes in bytes."""
     order = dict.fromkeys(job.work.stage for job in jobs)
-    crops = sum(job.work.images for job in jobs if job.work.stage == "prepare")
     largest = sorted((job.work.state for job in jobs), reverse=True)[:slots]
     return {
         "jobs": len(jobs),
@@ -185,8 +184,7 @@ def document(jobs: list[Estimate], params: Params, slots: int) -> dict[str, Any]
         "seconds": list(total(job.seconds for job in jobs)),
         "wall_seconds": list(wall(jobs, slots)),
         "at_once": slots,
-        "disk_bytes": crops * 3 * params.data.resolution**2
-        + NUMBER * sum(job.work.numbers for job in jobs),
+        "disk_bytes": sum(job.work.stored + NUMBER * job.work.numbers for job in jobs),
         "checkpoint_bytes": NUMBER * sum(largest),
     }
 

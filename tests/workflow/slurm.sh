@@ -1,5 +1,5 @@
 #!/bin/bash
-# A real SLURM of three nodes on this one machine, for the time of a command:
+# A real SLURM of five nodes on this one machine, for the time of a command:
 #   tests/workflow/slurm.sh COMMAND...
 # Needs Debian or Ubuntu (slurm-wlm 22.05 of Debian 12 was tried) and root, as in a fresh container:
 #   apt-get update && apt-get install -y --no-install-recommends slurm-wlm munge
@@ -8,7 +8,8 @@
 # executor plugin starts. A configuration that is there already is not touched: the script stops.
 #
 # Nodes n1 and n2 are alike; a job of partition `urgent` preempts those of `cpu`. n3, in partition
-# `gpu`, has what SLURM takes for a GPU and no driver. Requeued jobs wait for cred_expire, 5 s here.
+# `gpu`, has what SLURM takes for a GPU and no driver; n4 and n5, in partition `pair`, likewise.
+# Requeued jobs wait for cred_expire, 5 s here.
 set -euo pipefail
 
 conf=/etc/slurm/slurm.conf
@@ -19,7 +20,7 @@ done
 [ ! -e "$conf" ] || { echo "slurm.sh: $conf exists: this machine has a SLURM of its own" >&2; exit 1; }
 
 here=$(mktemp -d)
-mkdir -p "$here"/{state,spool,n1,n2,n3}
+mkdir -p "$here"/{state,spool,n1,n2,n3,n4,n5}
 host=$(hostname)
 memory=$(slurmd -C | grep -o 'RealMemory=[0-9]*' | cut -d= -f2)
 
@@ -47,12 +48,13 @@ KillWait=5
 SlurmdTimeout=15
 SchedulerParameters=sched_interval=2,bf_interval=2
 NodeName=n[1-2] NodeHostname=$host NodeAddr=127.0.0.1 Port=[17001-17002] CPUs=2 RealMemory=$memory
-NodeName=n3 NodeHostname=$host NodeAddr=127.0.0.1 Port=17003 CPUs=2 RealMemory=$memory Gres=gpu:1
+NodeName=n[3-5] NodeHostname=$host NodeAddr=127.0.0.1 Port=[17003-17005] CPUs=2 RealMemory=$memory Gres=gpu:1
 PartitionName=cpu Nodes=n[1-2] Default=YES MaxTime=INFINITE PriorityTier=1
 PartitionName=urgent Nodes=n[1-2] MaxTime=INFINITE PriorityTier=2 PreemptMode=OFF
 PartitionName=gpu Nodes=n3 MaxTime=INFINITE
+PartitionName=pair Nodes=n[4-5] MaxTime=INFINITE
 END
-echo "NodeName=n3 Name=gpu File=/dev/null" >/etc/slurm/gres.conf
+echo "NodeName=n[3-5] Name=gpu File=/dev/null" >/etc/slurm/gres.conf
 
 stop() {
     scancel --user root 2>/dev/null || true
@@ -72,7 +74,7 @@ if ! munge -n >/dev/null 2>&1; then
     ln -s /run/munge/msdd.pid "$here/munged.pid"
 fi
 slurmctld
-for node in n1 n2 n3; do slurmd -N "$node"; done
+for node in n1 n2 n3 n4 n5; do slurmd -N "$node"; done
 for _ in $(seq 60); do
     [ "$(sinfo -h -o %T | sort -u)" != idle ] || break
     sleep 0.5

@@ -1,6 +1,6 @@
 """The pipeline on a real SLURM, with what happens on clusters: `make test-slurm`.
 
-tests/workflow/slurm.sh sets the cluster up on this machine, three nodes of two cores each.
+tests/workflow/slurm.sh sets the cluster up on this machine, five nodes of two cores each.
 """
 
 import os
@@ -126,6 +126,19 @@ def test_preempted_out_of_time_and_on_a_lost_node_it_ends_with_the_same_bits(fol
     assert results(folder) == results(alone)
 
 
+def test_two_nodes_train_one_model(tmp_path):
+    """Processes of two nodes end with the bits of two processes on one."""
+    params = PARAMS | {"stage1": PARAMS["stage1"] | {"microbatch": PARAMS["stage1"]["batch"] // 2}}
+    apart, together = (project(tmp_path / name, params) for name in ("apart", "together"))
+    more = ("--default-resources", "slurm_partition=pair", "--set-resources")
+    more += ("train:gpu=2", "train:nodes=2", "train:tasks=2")
+    run(apart, *SLURM, WEIGHTS, *more, MSDD_DEVICE="cpu", **at(apart))
+    run(together, "msdd", "prepare", **at(together))
+    run(together, "msdd", "train", "msdd", MSDD_DEVICE="cpu", MSDD_GPUS="2", **at(together))
+    assert (apart / WEIGHTS).read_bytes() == (together / WEIGHTS).read_bytes()
+
+
+WEIGHTS = "runs/msdd/stage1/model.safetensors"
 BASELINE = "runs/baseline/eval/mean-colour.json"
 
 

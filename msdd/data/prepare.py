@@ -72,6 +72,7 @@ def write(task: Task, root: Path) -> dict:
         manifest = describe(task, folder, done)
         files.write_json(folder / "manifest.json", manifest)
     tell_left_out(task.data, done, root)
+    tell_shared(manifest["in_both_splits"], len(done["held_out"].made))
     return manifest
 
 
@@ -185,6 +186,15 @@ def tell_left_out(data: Data, done: dict[str, Split], root: Path) -> None:
     parts = [line for line in (refused_line(data, done), others_line(data, root)) if line]
     if parts:
         print(f"msdd: prepare left out {'; '.join(parts)}", file=sys.stderr)
+
+
+def tell_shared(names: list[str], count: int) -> None:
+    """One line on held-out photographs that are trained on as well, if there are any."""
+    if names:
+        others = " and others" if len(names) > 1 else ""
+        told = f"{len(names)} of {count} held-out photographs are trained on, as the same bytes"
+        where = f"{layout.prepared()}/manifest.json names them"
+        print(f"msdd: warning: {told} ({names[0]!r}{others}): {where}", file=sys.stderr)
 
 
 def refused_line(data: Data, done: dict[str, Split]) -> str:

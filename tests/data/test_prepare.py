@@ -187,11 +187,13 @@ def test_only_small_photographs_are_an_error(root):
         run_stage(params(resolution=25), "prepare", root)
 
 
-def test_a_copy_on_both_sides_is_reported(root):
+def test_a_copy_on_both_sides_is_reported(root, capsys):
     (root / "test").mkdir()
     (root / "test" / "copy.png").write_bytes((root / "photos" / "4.png").read_bytes())
     run_stage(params(held_out="test"), "prepare", root)
     assert manifest(root)["in_both_splits"] == ["copy.png"]
+    told = "1 of 1 held-out photographs are trained on, as the same bytes ('copy.png')"
+    assert told in capsys.readouterr().err
     assert manifest(root)["photographs"] == {"train": 10, "held_out": 1}
 
 

@@ -35,6 +35,11 @@ CENTRED = {
     "adm": {"train": False, "held_out": True},
 }
 
+ONE_CROP = (
+    "a single held-out crop gives no interval and no Fréchet distance, so evaluations will fail: "
+    "hold more photographs out by data.held_out or data.held_out_fraction"
+)
+
 
 def run(task: Task, root: Path = Path(".")) -> dict[str, int]:
     """Write `data/prepared`; returns how many photographs and crops there are.
@@ -73,6 +78,8 @@ def write(task: Task, root: Path) -> dict:
         files.write_json(folder / "manifest.json", manifest)
     tell_left_out(task.data, done, root)
     tell_shared(manifest["in_both_splits"], len(done["held_out"].made))
+    if done["held_out"].count < 2:
+        print(f"msdd: warning: {ONE_CROP}", file=sys.stderr)
     return manifest
 
 

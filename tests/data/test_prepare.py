@@ -256,3 +256,12 @@ def test_profiles_are_followed_only_on_request(root):
         run_stage(params(to_srgb=to_srgb, min_contrast=0.0), "prepare", root)
         crop = np.load(root / "data/prepared/train/00000.npy")[0]
         assert np.abs(crop.mean((0, 1)) - expected).max() <= 1
+
+
+def test_a_single_held_out_crop_is_told_before_anything_is_trained(root, capsys):
+    (root / "test").mkdir()
+    (root / "test" / "only.png").write_bytes((root / "photos" / "4.png").read_bytes())
+    run_stage(params(held_out="test", held_out_crops=4), "prepare", root)
+    assert "single held-out crop" not in capsys.readouterr().err
+    run_stage(params(held_out="test", held_out_crops=4, crop="adm"), "prepare", root)
+    assert "warning: a single held-out crop" in capsys.readouterr().err

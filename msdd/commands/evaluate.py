@@ -176,6 +176,16 @@ def check_paths(args: argparse.Namespace) -> None:
         raise MsddError(f"--work {args.work} is a file; name a folder")
     if args.work:
         check_place(args.work / "state", "--work")
+        check_work_apart(args)
+
+
+def check_work_apart(args: argparse.Namespace) -> None:
+    """Pictures that are kept among the images would be measured by the next run."""
+    for option in ("images", "originals", "reconstructions"):
+        folder = getattr(args, option)
+        if folder and args.work.resolve().is_relative_to(folder.resolve()):
+            lies = f"--work {args.work} lies in --{option} {folder}"
+            raise MsddError(f"{lies}, which would measure its pictures: name a folder apart")
 
 
 def choose_protocols(args: argparse.Namespace) -> dict:

@@ -19,8 +19,8 @@ MAX_PIXELS = 178_956_970  # 0.5 GiB as RGB, and the limit that Pillow has had si
 HEIC = {b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1")}
 # Pillow warns between its limit and twice that. Here it is one limit, and what is above is refused.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-# Of EXIF that cannot be read; it counts as none.
-warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
+# Of metadata that cannot be read, such as EXIF or the frames of a PNG; it counts as none.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # errors are raised as well
 
 

@@ -39,9 +39,15 @@ def by_stem(folder: Path, option: str) -> dict[str, Path]:
         paths[stem] = folder / name
     if not paths:
         raise no_image(folder, others, option)
-    if others:
-        print(f"msdd: {option}: left out {of_other_kinds(others)}", file=sys.stderr)
+    tell_others(option, tuple(others))
     return paths
+
+
+@cache
+def tell_others(option: str, others: tuple[str, ...]) -> None:
+    """Once, also where a folder is listed several times."""
+    if others:
+        print(f"msdd: {option}: left out {of_other_kinds(list(others))}", file=sys.stderr)
 
 
 def at_least_two(folder: Path, option: str) -> dict[str, Path]:

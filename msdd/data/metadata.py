@@ -19,6 +19,10 @@ UPRIGHT = {
     7: Transpose.TRANSVERSE,
     8: Transpose.ROTATE_90,
 }
+JPEG, SCAN, APPLICATION = b"\xff\xd8", 0xDA, (*range(0xE0, 0xF0), 0xFE)  # 0xFE is a comment
+# What decides colours or says which way is up: how it begins, and bytes that it has at least.
+JPEG_DATA = ((b"JFIF\0", 14), (b"Adobe", 12), (b"ICC_PROFILE\0", 15), (b"Exif\0\0", 6))
+JPEG_DATA += ((b"http://ns.adobe.com/xap/1.0/\0", 29),)
 PNG = b"\x89PNG\r\n\x1a\n"
 XMP_KEYWORD = b"XML:com.adobe.xmp\0\0"  # of an iTXt chunk without compression
 MAX_PROFILE = 64 * 2**20  # bytes; the largest real profiles have a few MiB
@@ -85,8 +89,11 @@ def left_out(file: bytes) -> bytes | None:
     """The file without metadata that a decoder may stumble over; None for formats that need none.
 
     Pillow refuses a PNG whose profile or text has more than a MiB, or a wrong checksum, and an AVIF
-    whose EXIF block is unreadable.
+    whose EXIF block is unreadable. It fails on markers of JPEG that are too short, which libjpeg
+    passes over.
     """
+    if file.startswith(JPEG):
+        return b"".join(needed_segments(file))
     if file.startswith(PNG):
         return PNG + b"".join(chunk for kind, chunk in chunks(file) if is_needed(kind, chunk))
     if file[4:8] == b"ftyp":
@@ -102,6 +109,23 @@ def chunks(file: bytes) -> Iterator[tuple[bytes, bytes]]:
         length, kind = struct.unpack_from(">L4s", file, place)
         yield kind, file[place : place + length + 12]
         place += length + 12
+
+
+def needed_segments(file: bytes) -> Iterator[bytes]:
+    """A JPEG in parts, without comments and application data but whole ones of JPEG_DATA."""
+    place = 2
+    yield file[:place]
+    while place + 4 <= len(file) and file[place] == 0xFF and file[place + 1] != SCAN:
+        (length,) = struct.unpack_from(">H", file, place + 2)
+        segment = file[place : place + 2 + length]
+        place += len(segment)
+        if segment[1] not in APPLICATION or is_whole(segment[4:]):
+            yield segment
+    yield file[place:]
+
+
+def is_whole(data: bytes) -> bool:
+    return any(data.startswith(head) and len(data) >= least for head, least in JPEG_DATA)
 
 
 def png_profile(file: bytes) -> bytes | None:

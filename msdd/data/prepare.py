@@ -4,7 +4,6 @@ import csv
 import hashlib
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -21,10 +20,9 @@ from msdd.data.image_file import PhotographError, decode
 from msdd.data.photograph import Photograph
 from msdd.data.photographs import divided, sources
 from msdd.data.prefetch import prefetch
+from msdd.data.remarks import tell_classes, tell_few, tell_left_out, tell_shared
 from msdd.data.shards import ShardWriter
-from msdd.data.sources import of_other_kinds
 from msdd.data.split import CropJob, Split, check_usable, plan, settle
-from msdd.data.tars import CLASS
 from msdd.errors import MsddError
 from msdd.params.sections import Data
 from msdd.pipeline import layout
@@ -80,24 +78,9 @@ def write(task: Task, root: Path) -> dict:
     prepare_photographs.forget(root)
     others = [name for source in found.values() for name in source.others]
     tell_left_out(task.data, done, others)
+    tell_shared(manifest["in_both_splits"], len(done["held_out"].made))
+    tell_few(done["held_out"])
     return manifest
-
-
-def tell_classes(photographs: dict[str, list[Photograph]]) -> None:
-    """One line where both sides have classes of ImageNet, but not the same."""
-    train, held_out = (classes(photographs[side]) for side in ("train", "held_out"))
-    if train and held_out and train != held_out:
-        odd = sorted(train ^ held_out)
-        print(
-            f"msdd: data.photographs has {len(train)} classes and data.held_out {len(held_out)}; "
-            f"{len(odd)} are on one side only, the first is {odd[0]}",
-            file=sys.stderr,
-        )
-
-
-def classes(photographs: list[Photograph]) -> set[str]:
-    """The folders or archives of classes that photographs lie in."""
-    return {match[0] for one in photographs if (match := CLASS.match(one.name))}
 
 
 def planned(data: Data, photographs: dict[str, list[Photograph]]) -> dict[str, Split]:
@@ -235,30 +218,6 @@ def photographs_of(split: Split, root: Path) -> Iterator[tuple[str, int, str, st
         sha256 = split.digests.get(one.name) or digests.get(one, "")
         archive = os.path.relpath(one.archive, one.folder) if one.archive else ""
         yield shown(one.name), split.made.get(one.name, 0), sha256, shown(archive)
-
-
-def tell_left_out(data: Data, done: dict[str, Split], others: list[str]) -> None:
-    """One line on what the set does not contain, if there is anything."""
-    lines = refused_line(data, done), of_other_kinds(others) if others else ""
-    parts = [line for line in lines if line]
-    if parts:
-        print(f"msdd: prepare left out {'; '.join(parts)}", file=sys.stderr)
-
-
-def refused_line(data: Data, done: dict[str, Split]) -> str:
-    """How many photographs were refused, their share, and why."""
-    small, unreadable = (
-        sum(len(split.of_kind(kind)) for split in done.values())
-        for kind in ("too_small", "unreadable")
-    )
-    total = sum(len(split.photographs) for split in done.values())
-    if not small + unreadable:
-        return ""
-    hint = "" if data.enlarge else " (data.enlarge: true would enlarge them)"
-    reasons = [f"{small} smaller than data.resolution {data.resolution}{hint}"] if small else []
-    reasons += [f"{unreadable} unreadable"] if unreadable else []
-    share = f"{small + unreadable} of {total} photographs ({(small + unreadable) / total:.1%})"
-    return f"{share}: {', '.join(reasons)}; {layout.prepared()}/manifest.json names them"
 
 
 def describe(task: Task, folder: Path, done: dict[str, Split]) -> dict:

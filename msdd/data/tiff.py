@@ -123,7 +123,15 @@ def levels(page: TiffPage, file: bytes) -> np.ndarray:
     if page.planarconfig == 2 and page.samplesperpixel > 1:
         values = np.moveaxis(values, 0, -1)
     result = to_eight_bits(values.reshape(*values.shape[:2], -1), bits)
-    return 255 - result if page.photometric == 0 else result
+    return from_ink(result, page) if page.photometric == 0 else result
+
+
+def from_ink(samples: np.ndarray, page: TiffPage) -> np.ndarray:
+    """Gray of white-is-zero inverted. Alpha stays; if associated, it is multiplied into the ink."""
+    associated = page.extrasamples[:1] == (ASSOCIATED,)
+    full = samples[..., 1] if associated else np.uint8(255)
+    samples[..., 0] = full - np.minimum(samples[..., 0], full)
+    return samples
 
 
 def unpacked(page: TiffPage, file: bytes, bits: int) -> np.ndarray:

@@ -69,8 +69,8 @@ class Data(Section):
     )
     resolution: Count = Field(description="side of a crop in pixels")
     train_crops: Count | None = Field(
-        description="number of crops to train on, over all photographs; null: one of each, as it "
-        "must be with `store: photographs`"
+        description="number of crops to train on, over all photographs; null: as many as there are "
+        "photographs, as it must be with `store: photographs`"
     )
     held_out_crops: Count | None = Field(
         description="number of crops to evaluate on, over all held-out photographs; null: one of "

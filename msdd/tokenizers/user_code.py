@@ -30,7 +30,7 @@ def import_object(name: str) -> object:
     user's code, with its file and line.
     """
     module_name, _, attribute = name.partition(":")
-    if not module_name or not attribute:
+    if Path(module_name).name in ("", "..") or not attribute:
         raise MsddError(f"--tokenizer {name}: write module:object, or path/to/file.py:object")
     if file := file_of(module_name):
         module = import_file(name, file)

@@ -9,6 +9,8 @@ import re
 import sys
 from pathlib import Path
 
+import torch
+
 from msdd.errors import MsddError
 from msdd.files import read_json
 from msdd.weights import official, shards
@@ -23,10 +25,9 @@ VAE = "vae"  # the folder in a pipeline's
 def place(folder: Path) -> Path | None:
     """The folder of an autoencoder: this one, or `vae/` in a pipeline's; None for other folders."""
     config = folder / "config.json"
-    if config.exists() and "_class_name" in read_json(config):
-        return folder
     if config.exists():
-        return None
+        values = read_json(config)
+        return folder if isinstance(values, dict) and "_class_name" in values else None
     if (folder / VAE / "config.json").exists():
         return folder / VAE
     if (folder / "model_index.json").exists():
@@ -66,7 +67,7 @@ def forms(folder: Path) -> list[Path]:
 
 
 def rank(form: Path) -> tuple:
-    """Greater is better: bytes of a number, plain before `ema` before other variants, the rest."""
+    """Greater is better: precision, plain before `ema` before other variants, the rest."""
     ending = form.name.removeprefix(STEM)
     plain = not is_variant(form)
     return (precision(form), plain, ".ema." in ending, ".safetensors" in ending, form.suffix)
@@ -77,14 +78,15 @@ def is_variant(form: Path) -> bool:
     return any((group or "").startswith(".") for group in match.groups())
 
 
-def precision(form: Path) -> int:
-    """Bytes of the least precise number of a form's first file; 0 where it cannot be read."""
+def precision(form: Path) -> float:
+    """Of the least precise number in a form's first file, 1 over its relative step: fp16 has 1024,
+    bf16 128. 0 where it cannot be read."""
     try:
         state = official.content(shards.files_of(form)[0])
     except MsddError:
         return 0
-    sizes = [value.element_size() for value in state.values() if value.is_floating_point()]
-    return min(sizes, default=0)
+    kinds = {value.dtype for value in state.values() if value.is_floating_point()}
+    return min((1 / torch.finfo(kind).eps for kind in kinds), default=0)
 
 
 def listing(folder: Path) -> str:

@@ -35,7 +35,8 @@ def read_config(folder: Path) -> tuple[str, ModelConfig]:
     if not path.exists():
         raise MsddError(f"{folder}: no model here (config.json is missing)")
     values = read_json(path)
-    if values.get("kind") not in KINDS or "model" not in values:
+    known = isinstance(values, dict) and values.get("kind") in KINDS
+    if not known or "model" not in values:
         raise MsddError(f"{path}: not the configuration of a model of this project")
     return values["kind"], ModelConfig.from_json(values["model"], str(path))
 

@@ -18,7 +18,8 @@ def load_strict(
 
     official: from a name of ours to the official one, where they differ.
 
-    Raises MsddError with the official names of what is missing, unexpected or of another shape.
+    Raises MsddError with the official names of what is missing, unexpected, of another shape, or
+    integers in place of floats.
     """
     wanted = {official(name): (name, value) for name, value in module.state_dict().items()}
     mistakes = differences({name: value for name, (_, value) in wanted.items()}, state)
@@ -30,7 +31,7 @@ def load_strict(
 
 
 def differences(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
-    """What is missing, unexpected or of another shape in `given`; a phrase for each kind."""
+    """What is missing, unexpected, of another shape or kind in `given`; a phrase for each."""
     both = [name for name in wanted if name in given]
     kinds = {
         "missing": [name for name in wanted if name not in given],
@@ -39,6 +40,11 @@ def differences(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> li
             f"{name} ({list(given[name].shape)} instead of {list(wanted[name].shape)})"
             for name in both
             if given[name].shape != wanted[name].shape
+        ],
+        "integers, as of quantised weights": [
+            name
+            for name in both
+            if wanted[name].is_floating_point() and not given[name].is_floating_point()
         ],
     }
     return [f"{kind}: {_first(names)}" for kind, names in kinds.items() if names]

@@ -122,6 +122,23 @@ def test_xmp_tells_the_orientation_where_exif_does_not(kind):
         assert np.array_equal(decode(broken, "a"), UPRIGHT[6](PIXELS))
 
 
+SHORT = {  # the number of an application segment and what is in it
+    "profile": (2, b"ICC_PROFILE\0"),
+    "JFIF": (0, b"JFIF\0"),
+    "Adobe": (14, b"Adobe"),
+    "Photoshop": (13, b"Photoshop 3.0\0008BIM\x04\x04"),
+}
+
+
+@pytest.mark.parametrize("kind", SHORT)
+def test_short_segments_of_a_jpeg_cost_nothing(kind):
+    """Pillow 13.0.0 fails on the first three; the orientation is followed all the same."""
+    number, data = SHORT[kind]
+    plain = with_exif(stored("JPEG"), "JPEG", exif(orientation(6)))
+    segment = struct.pack(">HH", 0xFFE0 + number, len(data) + 2) + data
+    assert np.array_equal(decode(plain[:2] + segment + plain[2:], "a"), decode(plain, "a"))
+
+
 @pytest.mark.parametrize("tag", [700, 271, 305, 0x8769, 0x8825, 33723])
 def test_odd_tags_of_a_tiff_cost_nothing(tag):
     """XMP that is a number made Pillow 13.0.0 fail; the orientation is followed all the same."""

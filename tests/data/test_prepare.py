@@ -236,11 +236,13 @@ def test_only_small_photographs_are_an_error(root):
         run_stage(params(resolution=25), "prepare", root)
 
 
-def test_a_copy_on_both_sides_is_reported(root):
+def test_a_copy_on_both_sides_is_reported(root, capsys):
     (root / "test").mkdir()
     (root / "test" / "copy.png").write_bytes((root / "photos" / "4.png").read_bytes())
     run_stage(params(held_out="test"), "prepare", root)
     assert manifest(root)["in_both_splits"] == ["copy.png"]
+    told = "1 of 1 held-out photographs are trained on, as the same bytes ('copy.png')"
+    assert told in capsys.readouterr().err
     assert manifest(root)["photographs"] == {"train": 10, "held_out": 1}
 
 
@@ -303,3 +305,12 @@ def test_profiles_are_followed_only_on_request(root):
         run_stage(params(to_srgb=to_srgb, min_contrast=0.0), "prepare", root)
         crop = np.load(root / "data/prepared/train/00000.npy")[0]
         assert np.abs(crop.mean((0, 1)) - expected).max() <= 1
+
+
+def test_a_single_held_out_crop_is_told_before_anything_is_trained(root, capsys):
+    (root / "test").mkdir()
+    (root / "test" / "only.png").write_bytes((root / "photos" / "4.png").read_bytes())
+    run_stage(params(held_out="test", held_out_crops=4), "prepare", root)
+    assert "single held-out crop" not in capsys.readouterr().err
+    run_stage(params(held_out="test", held_out_crops=4, crop="adm"), "prepare", root)
+    assert "warning: a single held-out crop" in capsys.readouterr().err

@@ -17,6 +17,8 @@ RANDOM = np.random.default_rng(0)
 KINDS = {  # photometric, extra samples
     "gray": ("minisblack", []),
     "white is zero": ("miniswhite", []),
+    "white is zero, alpha": ("miniswhite", ["unassalpha"]),
+    "white is zero, multiplied alpha": ("miniswhite", ["assocalpha"]),
     "gray, alpha": ("minisblack", ["unassalpha"]),
     "gray, multiplied alpha": ("minisblack", ["assocalpha"]),
     "gray, other": ("minisblack", ["unspecified"]),
@@ -75,11 +77,11 @@ def shown(kind, samples):
     photometric, extra = KINDS[kind]
     x = samples / np.iinfo(samples.dtype).max
     colours = x[..., : COLOURS[photometric]]
+    alpha = x[..., COLOURS[photometric], None] if "alpha" in kind else 1
     if photometric == "miniswhite":
-        colours = 1 - colours
+        colours = (alpha if "multiplied" in kind else 1) - colours
     if photometric == "separated":
         colours = (1 - colours[..., :3]) * (1 - colours[..., 3:])
-    alpha = x[..., COLOURS[photometric], None] if "alpha" in kind else 1
     colours = colours if "multiplied" in kind else colours * alpha
     return np.broadcast_to(255 * (colours + 1 - alpha), (SIDE, SIDE, 3))
 

@@ -101,6 +101,7 @@ def test_functions_halves_and_networks_reconstruct(name):
         ("own_import:f", r"No module named 'own_missing' \(.*own_import.py, line 1; "),
         ("own_exit.py:f", r"it ends the program; .* \(.*own_exit.py, line 2; "),
         ("own_code:", "write module:object, or path/to/file.py:object"),
+        ("./:paler", "write module:object, or path/to/file.py:object"),
         ("own_code.py", "name a function in that file: own_code.py:FUNCTION"),
         ("hf://some/one", "it is a checkpoint: name its system too"),
     ],

@@ -88,6 +88,15 @@ def test_of_several_forms_the_precise_one_is_taken_and_said(folder, plain, same,
     assert f"{full} is taken, as float32; also there: {half}" in capsys.readouterr().err
 
 
+def test_fp16_is_more_precise_than_bf16(folder, plain, capsys):
+    state = load_file(plain / PLAIN)
+    bf16 = HALF.replace("fp16", "bf16")
+    save_file({name: value.half() for name, value in state.items()}, folder / HALF)
+    save_file({name: value.bfloat16() for name, value in state.items()}, folder / bf16)
+    msdd.load(folder)
+    assert f"{HALF} is taken, as float32; also there: {bf16}" in capsys.readouterr().err
+
+
 def test_a_pointer_of_git_lfs_is_no_form_beside_another(folder, plain, same):
     shutil.copy(plain / PLAIN, folder / HALF)
     (folder / PLAIN).write_text("version https://git-lfs.github.com/spec/v1\n")
@@ -148,8 +157,19 @@ def test_errors_name_what_does_not_fit(folder, plain):
     (folder / "config.json").write_text(json.dumps(config | {"_class_name": "VQModel"}))
     with pytest.raises(MsddError, match="config.json: not the .* AutoencoderKL .* of VQModel"):
         msdd.load(folder)
+    for other in ("[]", "3", "null"):
+        (folder / "config.json").write_text(other)
+        with pytest.raises(MsddError, match="config.json: not the configuration of a model"):
+            msdd.load(folder)
     (folder / "config.json").write_text("{")
     with pytest.raises(MsddError, match="config.json: cannot be read as JSON"):
+        msdd.load(folder)
+
+
+def test_quantised_weights_are_told(folder, plain):
+    state = load_file(plain / PLAIN)
+    save_file({name: value.to(torch.int8) for name, value in state.items()}, folder / PLAIN)
+    with pytest.raises(MsddError, match="do not fit AutoencoderKL: integers, as of quantised"):
         msdd.load(folder)
 
 

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 SQLITE = "sqlite:///"
 ARTEFACTS = "mlartifacts"
+DEFAULT = "0"  # the id of the experiment that every new store has
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -91,7 +92,8 @@ def experiment(client, root: Path, uri: str, notes: list[str]) -> str:
         return found.experiment_id
     local = uri.startswith("sqlite:")  # a server decides itself where artefacts go
     place = (root / ARTEFACTS).absolute().as_uri() if local else None
-    notes.append(f"the experiment '{name()}' is new there")
+    if any(one.experiment_id != DEFAULT for one in client.search_experiments()):
+        notes.append(f"the experiment '{name()}' is new there")
     return client.create_experiment(name(), artifact_location=place)
 
 

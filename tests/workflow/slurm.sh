@@ -11,6 +11,7 @@
 # `gpu`, has what SLURM takes for a GPU and no driver; n4 and n5, in partition `pair`, likewise.
 # Requeued jobs wait for cred_expire, 5 s here.
 set -euo pipefail
+PATH=$PATH:/usr/sbin # of daemons
 
 conf=/etc/slurm/slurm.conf
 for program in munged slurmctld slurmd sbatch; do

@@ -18,12 +18,16 @@ pytestmark = pytest.mark.skipif("MSDD_SLURM" not in os.environ, reason="make tes
 
 OFTEN = {"checkpoint_every": 32}  # after every step, so that there is a middle to be stopped in
 PARAMS = RAW | {name: RAW[name] | OFTEN for name in ("stage1", "distil")}
+LONG = {"images": 20 * RAW["distil"]["images"]}  # two scales begin at once and are halted in turn
 LOCAL = (sys.executable, "-m", "snakemake")
 # This SLURM keeps no accounts, and who tests does not wait 40 s for the state of a job.
 STATUS = ("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2")
 SLURM = (*LOCAL, "--workflow-profile", "profiles/slurm", *STATUS)
 GPU_RULES = ("train", "distil", "chain", "evaluate", "baseline", "throughput")
 CPUS = ("--set-resources", *(f"{rule}:gpu=0" for rule in GPU_RULES))
+
+
+PREEMPTED = PARAMS | {"distil": PARAMS["distil"] | LONG}
 
 
 @pytest.fixture
@@ -103,7 +107,8 @@ def restarts(job):
     return int(told.partition("Restarts=")[2].split()[0])
 
 
-def test_preempted_out_of_time_and_on_a_lost_node_it_ends_with_the_same_bits(folder, tmp_path):
+def test_preempted_out_of_time_and_on_a_lost_node_it_ends_with_the_same_bits(tmp_path):
+    folder = project(tmp_path / "slurm", PREEMPTED)
     with submitting(folder, *CPUS, "distil:runtime=1") as engine:
         train, node = halted(engine, "runs/msdd/stage1")
         preempt(train, node)
@@ -121,7 +126,7 @@ def test_preempted_out_of_time_and_on_a_lost_node_it_ends_with_the_same_bits(fol
         assert "resuming after" in (folder / f"logs/{name}.log").read_text()
     wait_for(lambda: slurm("sinfo", "--noheader", "--nodes", node, "--format", "%T") == "idle\n")
 
-    alone = project(tmp_path / "alone", PARAMS)
+    alone = project(tmp_path / "alone", PREEMPTED)
     run(alone, *LOCAL, "--cores", "2", "--resources", "gpu=0", **at(alone))
     assert results(folder) == results(alone)
 

@@ -109,7 +109,8 @@ def restarts(job):
 
 def test_preempted_out_of_time_and_on_a_lost_node_it_ends_with_the_same_bits(tmp_path):
     folder = project(tmp_path / "slurm", PREEMPTED)
-    with submitting(folder, *CPUS, "distil:runtime=1") as engine:
+    whole = ("--set-threads", "distil=2")  # of a node: a lost one takes one of the two jobs with it
+    with submitting(folder, *whole, *CPUS, "distil:runtime=1") as engine:
         train, node = halted(engine, "runs/msdd/stage1")
         preempt(train, node)
         wait_for(lambda: restarts(train) == 1)

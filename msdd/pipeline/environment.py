@@ -7,7 +7,6 @@ import subprocess
 import sys
 from datetime import datetime
 from importlib import metadata
-from itertools import takewhile
 from pathlib import Path
 
 
@@ -80,18 +79,6 @@ def gpu() -> str | None:
     """The name of the current GPU, if torch is imported and sees one."""
     torch = sys.modules.get("torch")
     return torch.cuda.get_device_name() if torch and torch.cuda.is_available() else None
-
-
-def gpus() -> int:
-    """How many GPUs this process may use: those that CUDA_VISIBLE_DEVICES lists, or all there are.
-
-    Never imports torch. Counts NVIDIA's; of other makes none.
-    """
-    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if listed is None:
-        return len(list(Path("/dev").glob("nvidia[0-9]*")))
-    names = (name.strip() for name in listed.split(","))
-    return len(list(takewhile(lambda name: name not in ("", "-1", "NoDevFiles"), names)))
 
 
 def cpu() -> str:

@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 import time
+from itertools import takewhile
 from pathlib import Path
 
 from msdd.errors import MsddError
@@ -31,6 +32,15 @@ def asked() -> int | None:
 def count(devices: Path = DEVICES) -> int:
     """The GPUs of NVIDIA in this host or container."""
     return sum(path.name.removeprefix("nvidia").isdecimal() for path in devices.glob("nvidia*"))
+
+
+def visible() -> int:
+    """How many GPUs this process may use: those in CUDA_VISIBLE_DEVICES, or all there are."""
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is None:
+        return count()
+    names = (name.strip() for name in listed.split(","))
+    return len(list(takewhile(lambda name: name not in ("", "-1", "NoDevFiles"), names)))
 
 
 def folder() -> Path:

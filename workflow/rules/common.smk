@@ -11,7 +11,7 @@ from msdd.data import digests
 from msdd.errors import MsddError
 from msdd.params import sections
 from msdd.params.load import load
-from msdd.pipeline import environment, jobs, layout, stages
+from msdd.pipeline import gpus, jobs, layout, stages
 from msdd.pipeline.fingerprint import PACKAGE
 from msdd.pipeline.patterns import any_of
 
@@ -153,7 +153,7 @@ if PROFILE != "none" and not any((place / PROFILE).exists() for place in PLACES)
 # login node without a GPU limits nothing. A job that was given GPUs stops where it finds none
 # (MSDD_GPUS, read by msdd/device.py).
 LOCAL = workflow.is_main_process and workflow.nodes is None
-GPUS = environment.gpus()
+GPUS = gpus.visible()
 if LOCAL and "gpu" not in workflow.global_resources:
     workflow.register_resource("gpu", GPUS)
 

@@ -9,6 +9,9 @@ os.environ.setdefault("MSDD_TRACKING", "off")
 # Torch reads it when it is imported, here and in processes that tests start. The number of threads
 # changes the last bits of sums; and each of several processes would take every core.
 os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+# Of a `make test` around the tests; a make that a test starts would go on in its name.
+for variable in ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"):
+    os.environ.pop(variable, None)
 
 TINY = Path(__file__).parents[1] / "presets/tiny.yaml"
 

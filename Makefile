@@ -83,13 +83,13 @@ test: setup
 	pytest --numprocesses auto --maxprocesses 4 --no-loadscope-reorder
 
 # The suite with the newest versions that pyproject.toml admits, in an environment of its own, made
-# anew each time: what will break when the lock moves. Clients of S3 stay at the lock's versions, for
-# they fit together in few ways, which pip would look for through hundreds of releases.
+# anew each time: what will break when the lock moves. By uv, which finds versions that fit together
+# in two minutes where pip takes more than fifteen.
 test-newest:
 	$(PYTHON) -m venv --clear .venv-newest
-	grep -E '^(aiobotocore|boto3|botocore|moto|s3fs|s3transfer)==' requirements.lock > .venv-newest/s3.txt
-	.venv-newest/bin/python -m pip --disable-pip-version-check install -e ".[dev]" -c .venv-newest/s3.txt
-	.venv-newest/bin/python -m pip --disable-pip-version-check list --format=freeze > .venv-newest/versions.txt
+	.venv-newest/bin/python -m pip --disable-pip-version-check install uv
+	.venv-newest/bin/uv pip install --python .venv-newest/bin/python -e ".[dev]"
+	.venv-newest/bin/uv pip freeze --python .venv-newest/bin/python > .venv-newest/versions.txt
 	PATH="$(CURDIR)/.venv-newest/bin:$$PATH" .venv-newest/bin/python -m pytest --numprocesses auto --maxprocesses 4 --no-loadscope-reorder
 
 # A real SLURM of three nodes on this machine, for the time of the test; Debian, root and

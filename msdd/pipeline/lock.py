@@ -46,9 +46,12 @@ def wait(path: str | Path) -> Iterator[None]:
 
 
 @contextmanager
-def attempt(path: str | Path) -> Iterator[bool]:
-    """Hold the lock file `path` for the block if it is free; yields whether it was."""
-    held = _acquire(path, blocking=False)
+def attempt(path: str | Path, sign: bool = True) -> Iterator[bool]:
+    """Hold the lock file `path` for the block if it is free; yields whether it was.
+
+    Without `sign`, the file goes on naming who held it before.
+    """
+    held = _acquire(path, blocking=False, sign=sign)
     with held or nullcontext():
         yield held is not None
 
@@ -58,17 +61,21 @@ def take(path: str | Path) -> AcquireReturnProxy | None:
     return _acquire(path, blocking=False)
 
 
-def keep(path: str | Path) -> bool:
-    """Hold the lock file `path` as long as this process lives, if it is free; whether it was."""
-    held = _acquire(path, blocking=False)
+def keep(path: str | Path, blocking: bool = False) -> bool:
+    """Hold the lock file `path` as long as this process lives, if it is free; whether it was.
+
+    With `blocking`, after everybody who has it now.
+    """
+    held = _acquire(path, blocking)
     _kept.append(held)  # or the lock would end here
     return held is not None
 
 
-def _acquire(path: str | Path, blocking: bool) -> AcquireReturnProxy | None:
+def _acquire(path: str | Path, blocking: bool, sign: bool = True) -> AcquireReturnProxy | None:
     """The lock, released when its `with` ends; None if it is taken and `blocking` is False."""
     # Without the fallback, which is a file that outlives a killed process.
-    lock = FileLock(path, blocking=blocking, fallback_to_soft=False, on_acquired=_sign)
+    acquired = _sign if sign else None
+    lock = FileLock(path, blocking=blocking, fallback_to_soft=False, on_acquired=acquired)
     try:
         return lock.acquire()
     except Timeout:
@@ -88,8 +95,19 @@ def _sign(descriptor: int) -> None:
 
 def holder(path: Path) -> str:
     """Who has signed the lock file last."""
+    match _signature(path):
+        case {"pid": pid, "host": host, "since": since}:
+            return f"process {pid} on {host} since {since}"
+    return "another process"  # it has not signed yet
+
+
+def host(path: Path) -> str | None:
+    """The host of whoever has signed the lock file last; None if nobody has."""
+    return _signature(path).get("host")
+
+
+def _signature(path: Path) -> dict:
     try:
-        holder = json.loads(path.read_text())
-        return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
-    except (OSError, ValueError, KeyError):
-        return "another process"  # it has not signed yet
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pandas
+import psutil
 import yaml
 
 from msdd.files import digest
@@ -120,6 +121,15 @@ def at_work(engine, artefact, since="lock"):
 def kill(engine, artefact):
     """Kill the training of an artefact after its first checkpoint."""
     os.kill(at_work(engine, artefact, since="checkpoint.pt"), signal.SIGKILL)
+
+
+def cut_power(engine, artefact):
+    """Kill an engine and all it has started, after an artefact's first checkpoint."""
+    at_work(engine, artefact, since="checkpoint.pt")
+    parent = psutil.Process(engine.pid)
+    parent.suspend()  # or it would start something between the list and the end
+    for process in [*parent.children(recursive=True), parent]:
+        process.kill()
 
 
 def listing(folder):

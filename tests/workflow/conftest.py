@@ -26,10 +26,11 @@ def runs(tmp_path_factory):
 
 
 def by_snakemake(parent):
-    """Begun with an outdated rows file, which every stage would refuse."""
+    """Begun with an outdated rows file, which every stage would refuse; all is killed together."""
     folder = project(parent / "snakemake", PARAMS)
     (folder / layout.rows()).write_text("outdated")
-    return folder, run_through_a_kill(folder, "runs/msdd/stage1", SNAKEMAKE)
+    told = run_through_a_kill(folder, "runs/msdd/stage1", SNAKEMAKE, checkouts.cut_power)
+    return folder, told
 
 
 def by_dvc(parent):
@@ -41,10 +42,10 @@ def by_dvc(parent):
     return folder, told
 
 
-def run_through_a_kill(folder, artefact, command):
+def run_through_a_kill(folder, artefact, command, kill=checkouts.kill):
     """The command, whose training of an artefact is killed, and then the same command again."""
     first = start(folder, *command)
-    checkouts.kill(first, artefact)
+    kill(first, artefact)
     end(first, succeeds=False)
     return run(folder, *command)
 

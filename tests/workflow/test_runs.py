@@ -15,6 +15,7 @@ from msdd.pipeline import layout, stages
 def test_a_killed_stage_goes_on_where_it_was(runs):
     for _, told in runs.values():
         assert "resuming after" in told
+    assert "ran Snakemake here and is gone; its lock is removed" in runs["snakemake"][1]
 
 
 def test_either_engine_makes_the_same_bytes(runs):

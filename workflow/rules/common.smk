@@ -11,7 +11,7 @@ from msdd.data import digests
 from msdd.errors import MsddError
 from msdd.params import sections
 from msdd.params.load import load
-from msdd.pipeline import gpus, jobs, layout, stages
+from msdd.pipeline import engine_lock, gpus, jobs, layout, stages
 from msdd.pipeline.fingerprint import PACKAGE
 from msdd.pipeline.patterns import any_of
 
@@ -126,6 +126,11 @@ def in_report(stem, title, category, formats):
     return [shown(ending) for ending in formats]
 
 
+# A run that was killed, as by a power cut, goes on by the same command.
+if workflow.is_main_process:
+    engine_lock.remove_if_dead()
+
+
 wildcard_constraints:
     model=any_of(PARAMS.models),
     student=any_of(PARAMS.students),
@@ -175,4 +180,5 @@ if workflow.is_main_process and workflow.nodes is not None:
 # DVC and the stages read the rows from a file. Only a run writes it, before its first job: a dry
 # run, a report or a job that reads this file on a cluster writes nothing.
 onstart:
+    engine_lock.own()
     jobs.expand(PARAMS)

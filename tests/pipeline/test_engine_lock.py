@@ -1,0 +1,71 @@
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from msdd.pipeline import engine_lock
+
+OWN = "from msdd.pipeline import engine_lock; engine_lock.own(); print(flush=True); input()"
+
+
+@pytest.fixture
+def locked(tmp_path, monkeypatch):
+    """A working directory with a file of Snakemake's lock; returns the file."""
+    monkeypatch.chdir(tmp_path)
+    path = Path(".snakemake/locks/0.output.lock")
+    path.parent.mkdir(parents=True)
+    path.write_text("model.pt\n")
+    return path
+
+
+@pytest.fixture
+def owner(locked):
+    process = subprocess.Popen(
+        [sys.executable, "-c", OWN], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    process.stdout.readline()
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_the_lock_of_the_living_stays_and_that_of_the_dead_goes(locked, owner, capsys):
+    engine_lock.remove_if_dead()
+    assert locked.exists()
+    owner.kill()
+    owner.wait()
+    engine_lock.remove_if_dead()
+    assert not locked.exists()
+    assert f"process {owner.pid} on " in capsys.readouterr().err
+
+
+def test_an_owner_that_has_not_come_to_its_start_has_time_for_it(locked, owner, monkeypatch):
+    """Files newer than the last signature; nobody holds the lock yet."""
+    owner.kill()
+    owner.wait()
+    later = time.time() + 60
+    os.utime(locked, (later, later))
+    monkeypatch.setattr(engine_lock, "SECONDS_TO_START", 1.0)
+    begun = time.monotonic()
+    engine_lock.remove_if_dead()
+    assert time.monotonic() - begun > 1.0
+    assert not locked.exists()
+
+
+def test_the_lock_of_another_host_stays_with_a_line(locked, capsys):
+    signature = {"pid": 1, "host": "elsewhere", "since": "2026-01-01 00:00:00"}
+    engine_lock.OWNER.write_text(json.dumps(signature))
+    engine_lock.remove_if_dead()
+    assert locked.exists()
+    told = capsys.readouterr().err
+    assert "process 1 on elsewhere" in told and "snakemake --unlock" in told
+
+
+def test_a_folder_without_locks_is_left_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    engine_lock.remove_if_dead()
+    assert not list(tmp_path.iterdir())

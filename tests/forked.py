@@ -1,7 +1,11 @@
-"""Several processes as torchrun starts them, forked from the test's."""
+"""Several processes as torchrun starts them, forked from one that has nothing but torch.
+
+Not from the test's own, which may have threads: its forks have died in torch 2.15.
+"""
 
 import multiprocessing
 import os
+import queue
 import socket
 from collections.abc import Callable
 
@@ -12,7 +16,8 @@ from msdd.errors import MsddError
 
 def of_first(size: int, call: Callable, *arguments):
     """What `call` returns in the first of so many processes, or the text of its MsddError."""
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch"])
     answer, port = context.Queue(), free_port()
     workers = [
         context.Process(target=work, args=(rank, size, port, answer, call, arguments))
@@ -20,10 +25,19 @@ def of_first(size: int, call: Callable, *arguments):
     ]
     for worker in workers:
         worker.start()
-    found = answer.get(timeout=600)
+    found = first_answer(answer, workers)
     for worker in workers:
         worker.join()
     return found
+
+
+def first_answer(answer, workers: list):
+    while True:
+        try:
+            return answer.get(timeout=1)
+        except queue.Empty:
+            ends = [worker.exitcode for worker in workers]
+            assert ends[0] is None and not any(ends), f"the processes ended with {ends}"
 
 
 def work(rank: int, size: int, port: int, answer, call: Callable, arguments: tuple) -> None:

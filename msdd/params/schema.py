@@ -48,7 +48,8 @@ def _overrides(section: type[Section], **more: Any) -> Any:
 
 ModelOverrides = _overrides(Model)
 Stage1Overrides = _overrides(Stage1)
-Student = _overrides(
+# The class's own name, by which pickle finds it, and the one that says what it is.
+Student = DistilOverrides = _overrides(
     Distil,
     model=(str, Field(description="row of `models` that is distilled")),
     start=(

@@ -15,6 +15,10 @@ def report_of(folder, chosen, subject=SUBJECT):
     return evaluated(folder, chosen, distributed.join(), subject)
 
 
+def diverging(images, names):
+    return images * (torch.nan if "coffee" in names else 1)
+
+
 @pytest.mark.parametrize("size", [2, 4])
 def test_any_number_of_processes_gives_the_same_report(photographs, two, report_of_two, size):
     """Five images in batches of 2, 2 and 1: uneven shares, an idle process, a short batch."""
@@ -23,9 +27,5 @@ def test_any_number_of_processes_gives_the_same_report(photographs, two, report_
 
 def test_who_waits_for_a_process_that_stopped_says_so(photographs, two):
     """The second of two processes has the second batch, which diverges."""
-
-    def diverging(images, names):
-        return images * (torch.nan if "coffee" in names else 1)
-
     found = of_first(2, report_of, photographs, two, Subject({}, SIDE, diverging))
     assert found == "another process stopped; its error stands above"

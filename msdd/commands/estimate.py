@@ -82,7 +82,8 @@ def estimate(params: "Params", args: argparse.Namespace, root: Path) -> dict:
     from msdd.ceilings import HERE
     from msdd.pipeline import environment
     from msdd.speed import estimate
-    from msdd.speed.work import all_work, wanted
+    from msdd.speed.all_work import all_work
+    from msdd.speed.work import wanted
 
     here, kind = args.device == HERE, estimate.kind_of(args.device)
     work = wanted(all_work(params, args.photographs and tuple(args.photographs)), args.target)

@@ -17,7 +17,8 @@ from msdd.params.plain_yaml import read_yaml
 from msdd.pipeline import jobs, layout
 from msdd.pipeline.task import resolve
 from msdd.speed import estimate, systems
-from msdd.speed.work import all_work, wanted
+from msdd.speed.all_work import all_work
+from msdd.speed.work import wanted
 
 ROOT = Path(__file__).parents[2]
 RAW = read_yaml(ROOT / "presets/tiny.yaml")

@@ -121,8 +121,9 @@ def without_metadata(file: bytes) -> bytes | None:
 
 def to_rgb(file: bytes, srgb: bool, profile: bytes | None = None) -> Image.Image:
     """8-bit RGB, upright, on white; `profile` is one that the file itself no longer holds."""
-    image = opaque(with_eight_bits(load(file), file))
+    image = load(file)
     orientation = metadata.orientation(image)
+    image = opaque(with_eight_bits(image, file))
     profile = profile or image.info.get("icc_profile")
     image = flat(to_srgb(image, profile) if srgb and profile else image)
     return metadata.upright(image, orientation)

@@ -117,6 +117,6 @@ def check_usable(split: Split) -> list[Photograph]:
         name, (_, reason) = min(split.refused.items())
         raise MsddError(
             f"no image in {split.photographs[0].place} can be used, of "
-            f"{len(split.photographs)}; the first is {name}: {reason}"
+            f"{len(split.photographs)}; the first is {shown(name)}: {reason}"
         )
     return usable

@@ -11,7 +11,7 @@ from msdd.params.schema import Params
 from msdd.params.sections import BASELINES
 from msdd.pipeline import jobs, layout
 from msdd.speed import costs, judges
-from msdd.speed.systems import config_of, decodes_of, on_card
+from msdd.speed.rows import config_of, decodes_of, on_card
 from msdd.speed.training_work import chains, distil, student_weights, train
 from msdd.speed.work import Work
 

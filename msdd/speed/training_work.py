@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from msdd.flow.sampler import nfe, per_scale
+from msdd.flow.steps import nfe, per_scale
 from msdd.model.config import ModelConfig
 from msdd.params.schema import Params
 from msdd.params.sections import Distil
 from msdd.pipeline import layout
 from msdd.speed import costs, judges
-from msdd.speed.systems import config_of
+from msdd.speed.rows import config_of
 from msdd.speed.work import Work
-from msdd.train.objective import weight_at
+from msdd.train.weight import weight_at
 
 TRAINING = 3  # forward passes that a forward and a backward pass cost
 

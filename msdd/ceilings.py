@@ -1,15 +1,17 @@
 """Ceilings of devices: the rates of arithmetic and memory that MFU and floors are relative to.
 
-They come from data sheets, from earlier measurements, or from a measurement now.
+They come from data sheets, from earlier measurements, or from a measurement now, which alone
+imports torch.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-
-from msdd.device import check_bf16, seconds
 from msdd.errors import MsddError
+
+if TYPE_CHECKING:
+    import torch
 
 HERE = "this"  # the device that computes here; its ceilings are measured
 
@@ -43,24 +45,30 @@ DEVICES = {
 }
 
 
-def ceilings(name: str, device: torch.device, precision: str) -> Ceilings:
-    """The ceilings of a device in `DEVICES`, or those measured on `device` for the name `this`.
+def ceilings(name: str, precision: str, threads: int) -> Ceilings:
+    """The ceilings of a device in `DEVICES`, or for the name `this` those measured here.
 
-    Raises MsddError for an unknown name.
+    threads: of a processor that is measured. Raises MsddError for an unknown name.
     """
     if name == HERE:
-        return measure(device, precision)
+        from msdd.device import prepare_device
+
+        return measure(prepare_device(threads), precision)
     if name.lower() not in DEVICES:
         raise MsddError(f"no device '{name}'; known: {HERE}, {', '.join(DEVICES)}")
     return DEVICES[name.lower()]
 
 
-def measure(device: torch.device, precision: str) -> Ceilings:
+def measure(device: "torch.device", precision: str) -> Ceilings:
     """Measure this device: the best of a few large products and copies, in a second or so.
 
     Measures fp32, and bf16 if that is the `precision`; raises MsddError if the device lacks bf16.
     Matrices are random, because products of zeros draw less power and can run faster.
     """
+    import torch
+
+    from msdd.device import check_bf16
+
     side, numbers = (8192, 2**28) if device.type == "cuda" else (2048, 2**25)
     a, b = (torch.randn(side, side, device=device) for _ in range(2))
     source = torch.randn(numbers, device=device)
@@ -75,15 +83,19 @@ def measure(device: torch.device, precision: str) -> Ceilings:
     )
 
 
-def _product(a: torch.Tensor, b: torch.Tensor, precision: str) -> float:
+def _product(a: "torch.Tensor", b: "torch.Tensor", precision: str) -> float:
     """FLOP/s of the product of two square matrices in a precision."""
+    import torch
+
     dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[precision]
     a, b = a.to(dtype), b.to(dtype)
     return 2 * len(a) ** 3 / _best(lambda: a @ b, a.device)
 
 
-def _best(call: Callable[[], object], device: torch.device) -> float:
+def _best(call: Callable[[], object], device: "torch.device") -> float:
     """Least seconds of a call; a GPU gets ten at once, so that their launches cost nothing."""
+    from msdd.device import seconds
+
     call()
     calls = 10 if device.type == "cuda" else 1
     return min(seconds(call, device, calls) for _ in range(4))

@@ -7,13 +7,14 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from msdd.errors import MsddError
 
 SURROGATE = re.compile(r"\\udc[89a-f]", re.IGNORECASE)
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # also what ends a line for Unicode
 
 
 def expand_user(path: str | Path, root: str | Path = ".") -> Path:
@@ -108,6 +109,27 @@ def check_place(path: Path, option: str) -> None:
         raise MsddError(f"{option} {path} cannot be written: {error.strerror}") from error
 
 
+def check_no_input(path: Path, option: str, inputs: Iterable[tuple[str, Path]]) -> None:
+    """MsddError naming both options if a file written at `path` would replace an input of the same
+    command: that very file, or one in a folder, but for earlier results, which end alike.
+
+    inputs: options, each with the file or folder that it names.
+    """
+    for other, given in inputs:
+        if path.resolve() == given.resolve() or (given.is_file() and _is_same(path, given)):
+            raise MsddError(f"{option} {path} would replace {other} {given}; name another file")
+        inside = given.is_dir() and path.resolve().is_relative_to(given.resolve())
+        result = path.suffix in (".json", ".npz") and path.name != "config.json"
+        if inside and path.exists() and not result:
+            raise MsddError(
+                f"{option} {path} would replace a file of {other} {given}; name another"
+            )
+
+
+def _is_same(path: Path, given: Path) -> bool:
+    return path.exists() and os.path.samefile(path, given)
+
+
 def _in_system(path: Path) -> bool:
     """Such as /dev/stdout, a link that a file renamed into place would replace for everybody."""
     folder = path.absolute().parent.resolve()
@@ -153,6 +175,19 @@ def text_of(name: str) -> str:
     The same under an ASCII locale, where Python takes all other bytes for such.
     """
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def shown(name: str) -> str:
+    """A file's name in one line: `text_of`, with control characters as JSON escapes them.
+
+    They are line breaks and whatever else a terminal or a reader of tables would follow.
+    """
+    return CONTROL.sub(lambda found: _escape(found[0]), text_of(name))
+
+
+def _escape(character: str) -> str:
+    short = json.dumps(character)[1:-1]
+    return short if len(short) > 1 else f"\\u{ord(character):04x}"
 
 
 def read_json(path: str | Path) -> dict:

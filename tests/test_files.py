@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from msdd.errors import MsddError
-from msdd.files import check_place, read_json, walk, write_json, write_text
+from msdd.files import check_place, read_json, shown, walk, write_json, write_text
 
 NOBODY = 65534  # root may enter everything
 
@@ -101,3 +101,19 @@ def test_a_folder_that_may_not_be_written_is_told_beforehand(tmp_path, monkeypat
     as_nobody()
     with pytest.raises(MsddError, match="^--json x cannot be written: Permission denied"):
         check_place(Path("x"), "--json")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("a\nb", r"a\nb"),
+        ("a\r\tb", r"a\r\tb"),
+        ("a\x1b[2Jb", r"a\u001b[2Jb"),
+        ("a\x7f\x85b", r"a\u007f\u0085b"),
+        ("a\u2028b", r"a\u2028b"),
+        ("a\udcffb", r"a\xffb"),
+        ('ä "b" \\ c', 'ä "b" \\ c'),
+    ],
+)
+def test_a_name_is_shown_in_a_line(name, told):
+    assert shown(name) == told and told.isprintable()

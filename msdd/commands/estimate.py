@@ -82,9 +82,14 @@ def estimate(params: "Params", args: argparse.Namespace, root: Path) -> dict:
     from msdd.ceilings import HERE
     from msdd.pipeline import environment
     from msdd.speed import estimate
-    from msdd.speed.work import all_work, wanted
+    from msdd.speed.all_work import all_work
+    from msdd.speed.work import wanted
 
-    here, kind = args.device == HERE, estimate.kind_of(args.device)
+    here = args.device == HERE
+    if here:
+        import torch  # noqa: F401 - tells whether there is a GPU
+
+    kind = estimate.kind_of(args.device)
     work = wanted(all_work(params, args.photographs and tuple(args.photographs)), args.target)
     limits = _limits(params, args.device, any(one.precision == "bf16" for one in work), root)
     name = environment.gpu() or environment.cpu()
@@ -104,7 +109,6 @@ def estimate(params: "Params", args: argparse.Namespace, root: Path) -> dict:
 def _limits(params: "Params", device: str, bf16: bool, root: Path) -> "Ceilings":
     """The ceilings of a device: of this one as trainings have noted them, else measured now."""
     from msdd import ceilings
-    from msdd.device import prepare_device
     from msdd.pipeline import environment
     from msdd.speed import estimate
 
@@ -114,7 +118,7 @@ def _limits(params: "Params", device: str, bf16: bool, root: Path) -> "Ceilings"
         known = estimate.recorded_ceilings(params, root, name)
         if known and known.rate(precision):
             return known
-    return ceilings.ceilings(device, prepare_device(params.cpu_threads), precision)
+    return ceilings.ceilings(device, precision, params.cpu_threads)
 
 
 def _cores() -> int:

@@ -18,6 +18,7 @@ EXAMPLE = "example: msdd evaluate --originals crops --reconstructions theirs --p
 # Options of those that are named: of `msdd tokenizers` or a folder; of any tokenizer; of all.
 OF_SYSTEMS = ("checkpoint", "run_code", "steps", "guidance")
 OF_TOKENIZERS = ("resolution", "seed", "precision")
+READ = ("originals", "reconstructions", "images", "reference", "against", "checkpoint")
 PROVENANCE = ("commit", "dirty", "versions", "device")
 HOW = ("protocol", "features", "reference", "export_reference", "json", "against", "work", "batch")
 
@@ -167,16 +168,33 @@ def evaluate(args: argparse.Namespace) -> None:
 
 def check_paths(args: argparse.Namespace) -> None:
     """MsddError for what could be told only after the measurement."""
-    from msdd.files import check_place
+    from msdd.files import check_no_input, check_place
 
-    for option in ("json", "export_reference"):
-        if path := getattr(args, option):
-            check_place(path, f"--{option.replace('_', '-')}")
+    outputs = {"--json": args.json, "--export-reference": args.export_reference}
+    inputs = inputs_of(args)
+    for option, path in outputs.items():
+        if path:
+            check_place(path, option)
+            check_no_input(path, option, inputs)
+            inputs.append((option, path))  # the second one would replace the first
     if args.work and args.work.exists() and not args.work.is_dir():
         raise MsddError(f"--work {args.work} is a file; name a folder")
     if args.work:
         check_place(args.work / "state", "--work")
         check_work_apart(args)
+
+
+def inputs_of(args: argparse.Namespace) -> list[tuple[str, Path]]:
+    """The files and folders that are read, each with its option."""
+    from msdd.files import expand_user
+    from msdd.tokenizers.user_code import file_of
+
+    given = [(f"--{name}", getattr(args, name)) for name in READ]
+    given += [("--protocol", name) for name in args.protocol or ()]
+    if args.tokenizer:
+        given.append(("--tokenizer", file_of(args.tokenizer.rpartition(":")[0]) or args.tokenizer))
+    paths = [(option, expand_user(value)) for option, value in given if value]
+    return [(option, path) for option, path in paths if path.exists()]
 
 
 def check_work_apart(args: argparse.Namespace) -> None:

@@ -25,15 +25,16 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def call(args: argparse.Namespace) -> None:
-    from msdd.files import write_json
+    from msdd.files import check_no_input, write_json
     from msdd.params.load import load
 
     params = load(params_file(args))
+    if args.json:
+        check_no_input(args.json, "--json", [("--params", params_file(args))])
     from msdd import ceilings
-    from msdd.device import prepare_device
     from msdd.speed import card_text, systems
 
-    limits = ceilings.ceilings(args.device, prepare_device(params.cpu_threads), args.precision)
+    limits = ceilings.ceilings(args.device, args.precision, params.cpu_threads)
     card = systems.card_of(params, list(params.decodes), limits, args.precision)
     print(card_text.text(card))
     if args.json:

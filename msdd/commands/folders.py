@@ -71,6 +71,7 @@ def call(args: argparse.Namespace) -> None:
     from msdd.device import arithmetic
     from msdd.tokenizers import folders
 
+    folders.check(args.action, args.source, args.target)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = open_tokenizer(args, device)
     given = (tokenizer, args.source, args.target)

@@ -66,10 +66,11 @@ def measure_own(args: argparse.Namespace, changed: dict) -> None:
         changed["systems"] = [name for name in names if not is_object(name)]
     params = _with_options(args, changed)
     from msdd.commands.stages import ROOT
-    from msdd.files import write_json
+    from msdd.files import check_no_input, write_json
     from msdd.report import speed
     from msdd.speed import stage
 
+    check_no_input(args.json, "--json", [("--params", params_file(args))])
     document = stage.timings(params, ROOT, show_card, args.random, names)
     write_json(args.json, document)
     speed.render(document, args.json)

@@ -15,7 +15,7 @@ from msdd.data.photograph import Photograph
 from msdd.data.photographs import EMBEDDED_TRAIN, divided, embedded_photographs, sources
 from msdd.data.sources import Source, is_archive, photographs
 from msdd.errors import MsddError
-from msdd.files import digest
+from msdd.files import digest, shown
 from msdd.params.sections import Data
 from msdd.pipeline import layout
 from msdd.pipeline.checkout import original
@@ -95,11 +95,6 @@ def prepared(root: Path = Path(".")) -> Iterator[Row]:
             for row in csv.DictReader(file):
                 if not row.get("archive"):  # the archive itself has a row, too
                     yield row["split"], row["name"], row["sha256"]
-
-
-def shown(name: str) -> str:
-    """A name with escapes in place of bytes that are no UTF-8."""
-    return name.encode(errors="backslashreplace").decode()
 
 
 def changes(data: Data, root: Path = Path(".")) -> str:

@@ -14,6 +14,7 @@ from msdd.data import metadata, tiff
 from msdd.data.colour import to_srgb
 from msdd.data.levels import opaque, with_eight_bits
 from msdd.errors import MsddError
+from msdd.files import shown
 
 MAX_PIXELS = 178_956_970  # 0.5 GiB as RGB, and the limit that Pillow has had since its version 5
 HEIC = {b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1")}
@@ -28,7 +29,7 @@ class PhotographError(MsddError):
     """A file that gives no crops. `kind` is `unreadable` or `too_small`, `reason` names no path."""
 
     def __init__(self, name: object, kind: str, reason: str):
-        super().__init__(f"{name}: {reason}")
+        super().__init__(f"{shown(str(name))}: {reason}")
         self.kind, self.reason = kind, reason
 
 
@@ -121,8 +122,9 @@ def without_metadata(file: bytes) -> bytes | None:
 
 def to_rgb(file: bytes, srgb: bool, profile: bytes | None = None) -> Image.Image:
     """8-bit RGB, upright, on white; `profile` is one that the file itself no longer holds."""
-    image = opaque(with_eight_bits(load(file), file))
+    image = load(file)
     orientation = metadata.orientation(image)
+    image = opaque(with_eight_bits(image, file))
     profile = profile or image.info.get("icc_profile")
     image = flat(to_srgb(image, profile) if srgb and profile else image)
     return metadata.upright(image, orientation)

@@ -25,6 +25,8 @@ JPEG_DATA = ((b"JFIF\0", 14), (b"Adobe", 12), (b"ICC_PROFILE\0", 15), (b"Exif\0\
 JPEG_DATA += ((b"http://ns.adobe.com/xap/1.0/\0", 29),)
 PNG = b"\x89PNG\r\n\x1a\n"
 XMP_KEYWORD = b"XML:com.adobe.xmp\0\0"  # of an iTXt chunk without compression
+# Types of whole numbers in TIFF 6.0 and BigTIFF; EXIF 3.0 asks for 3, SHORT.
+WHOLE = {1: "B", 3: "H", 4: "L", 6: "b", 8: "h", 9: "l", 13: "L", 16: "Q", 17: "q", 18: "Q"}
 MAX_PROFILE = 64 * 2**20  # bytes; the largest real profiles have a few MiB
 
 
@@ -34,14 +36,21 @@ def upright(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def orientation(image: Image.Image) -> int:
-    """1 to 8 by the EXIF block, else by XMP; 1 where neither can be read, and for TIFF.
+    """1 to 8 by the EXIF block, else by XMP; 1 where neither can be read.
 
-    Of TIFF, the reader has turned the pixels. Pillow's own parser of EXIF refuses whole blocks.
+    Of TIFF, the reader has turned the pixels, except by a value of the type BYTE. Pillow's own
+    parser of EXIF refuses whole blocks.
     """
     if image.format == "TIFF":
-        return 1
+        value = image.getexif().get(ORIENTATION)
+        return first(value) if isinstance(value, bytes) else 1
     found = in_exif(exif(image.info))
     return in_xmp(image.info) if found is None else found
+
+
+def first(value: object) -> object:
+    """The first of several values; what is no list stays."""
+    return value[0] if isinstance(value, tuple | bytes) and value else value
 
 
 def exif(info: dict) -> bytes:
@@ -72,10 +81,16 @@ def orientations(block: bytes, order: str) -> Iterator[int]:
     (start,) = struct.unpack_from(f"{order}L", block, 4)
     (count,) = struct.unpack_from(f"{order}H", block, start)
     for place in range(start + 2, start + 2 + 12 * count, 12):
-        tag, kind = struct.unpack_from(f"{order}HH", block, place)
-        form = {1: "B", 3: "H", 4: "L"}.get(kind)  # it should be 3, SHORT
-        if tag == ORIENTATION and form:
-            yield struct.unpack_from(order + form, block, place + 8)[0]
+        tag, kind, values = struct.unpack_from(f"{order}HHL", block, place)
+        if tag == ORIENTATION and kind in WHOLE:
+            yield first_value(block, order, WHOLE[kind], values, place + 8)
+
+
+def first_value(block: bytes, order: str, form: str, count: int, place: int) -> int:
+    """Of an entry of a directory; values of more than four bytes stand elsewhere."""
+    if count * struct.calcsize(order + form) > 4:
+        (place,) = struct.unpack_from(f"{order}L", block, place)
+    return struct.unpack_from(order + form, block, place)[0]
 
 
 def in_xmp(info: dict) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 from msdd import files
 from msdd.data import prepare_photographs
 from msdd.data.crops import centre_crop, crops
-from msdd.data.digests import Row, of_archives, of_files, shown
+from msdd.data.digests import Row, of_archives, of_files
 from msdd.data.image_file import PhotographError, decode
 from msdd.data.photograph import Photograph
 from msdd.data.photographs import divided, sources
@@ -24,6 +24,7 @@ from msdd.data.remarks import tell_classes, tell_few, tell_left_out, tell_shared
 from msdd.data.shards import ShardWriter
 from msdd.data.split import CropJob, Split, check_usable, plan, settle
 from msdd.errors import MsddError
+from msdd.files import shown
 from msdd.params.sections import Data
 from msdd.pipeline import layout
 from msdd.pipeline.lock import hold

@@ -10,6 +10,7 @@ from msdd.data.image_file import PhotographError
 from msdd.data.photograph import Photograph
 from msdd.data.shards import ShardWriter
 from msdd.errors import MsddError
+from msdd.files import shown
 
 JOB_BYTES = 16 * 2**20  # crops that one thread holds at a time
 
@@ -102,7 +103,7 @@ def check_unreadable(split: Split, max_bad_fraction: float) -> None:
     unreadable = split.of_kind("unreadable")
     tried = min(split.count, len(split.photographs))
     if len(unreadable) > max_bad_fraction * tried:
-        first = "; ".join(f"{name}: {reason}" for name, reason in unreadable[:3])
+        first = "; ".join(f"{shown(name)}: {reason}" for name, reason in unreadable[:3])
         raise MsddError(
             f"data.max_bad_fraction: more than {max_bad_fraction:g} of {tried} images in "
             f"{split.photographs[0].place} cannot be read, the first are {first}"
@@ -116,6 +117,6 @@ def check_usable(split: Split) -> list[Photograph]:
         name, (_, reason) = min(split.refused.items())
         raise MsddError(
             f"no image in {split.photographs[0].place} can be used, of "
-            f"{len(split.photographs)}; the first is {name}: {reason}"
+            f"{len(split.photographs)}; the first is {shown(name)}: {reason}"
         )
     return usable

@@ -15,17 +15,22 @@ from PIL import Image
 from tifffile import TIFF, TiffFile, TiffPage
 
 from msdd.data.levels import to_eight_bits
-from msdd.data.metadata import upright
+from msdd.data.metadata import first, upright
 
 COLOURS = {0: 1, 1: 1, 2: 3, 5: 4}  # samples of white-is-zero, black-is-zero, RGB, CMYK
 MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 MAX_SAMPLES = 8  # a pixel; memory is checked by pixels
 ASSOCIATED, UNASSOCIATED = 1, 2  # alpha among the ExtraSamples: multiplied into colours, or not
+REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 SUFFIXES = {ASSOCIATED: "a", UNASSOCIATED: "A"}
 # Tags that say how pixels are stored, which way is up, and the colour profile.
 NEEDED = {254, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 292, 293, 317, 320, 322}
 NEEDED |= {323, 324, 325, 332, 338, 339, 347, *range(512, 522), 529, 530, 531, 532, 34675}
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # it tells of metadata at length
+
+
+class FormError(ValueError):
+    """A form of TIFF that is not read, by name and with what to do."""
 
 
 def is_tiff(file: bytes) -> bool:
@@ -74,7 +79,7 @@ def load(file: bytes, check_pixels: Callable[[tuple[int, int]], None]) -> Image.
         check_whole(page, len(file))
         image = as_image(page, levels(page, file))
         image.info["icc_profile"] = page.tags.valueof(34675)
-        orientation = page.tags.valueof(274, 1)
+        orientation = first(page.tags.valueof(274, 1))
     return upright(image, orientation)
 
 
@@ -98,12 +103,12 @@ def values_of(page: TiffPage, tag: int) -> set[int]:
     return set(value if isinstance(value, tuple) else (value,))
 
 
-def form_error(page: TiffPage, wanted: str) -> ValueError:
+def form_error(page: TiffPage, wanted: str) -> FormError:
     kind = getattr(page.photometric, "name", page.photometric)
     packing = getattr(page.compression, "name", page.compression)
     samples = f"{page.samplesperpixel} x {max(bits_of(page))} bits"
     form = f"a TIFF of the kind {kind}, {samples}, compression {packing}"
-    return ValueError(f"{form} is not read: save it as {wanted}")
+    return FormError(f"{form} is not read: save it as {wanted}")
 
 
 def check_whole(page: TiffPage, length: int) -> None:
@@ -118,27 +123,39 @@ def levels(page: TiffPage, file: bytes) -> np.ndarray:
     (bits,) = bits_of(page)
     try:
         values = page.asarray() if bits in (8, 16) else unpacked(page, file, bits)
+    except FormError:
+        raise
     except (ValueError, NotImplementedError, KeyError) as error:  # a codec that is not installed
         raise form_error(page, "a TIFF without compression, or as PNG") from error
     if page.planarconfig == 2 and page.samplesperpixel > 1:
         values = np.moveaxis(values, 0, -1)
-    result = to_eight_bits(values.reshape(*values.shape[:2], -1), bits)
-    return from_ink(result, page) if page.photometric == 0 else result
+    values = values.reshape(*values.shape[:2], -1)
+    return to_eight_bits(from_ink(values, page, bits) if page.photometric == 0 else values, bits)
 
 
-def from_ink(samples: np.ndarray, page: TiffPage) -> np.ndarray:
-    """Gray of white-is-zero inverted. Alpha stays; if associated, it is multiplied into the ink."""
+def from_ink(samples: np.ndarray, page: TiffPage, bits: int) -> np.ndarray:
+    """Gray of white-is-zero inverted. Alpha stays; if associated, it is multiplied into the ink.
+
+    Before the depth changes, so that the picture is that of a file in which black is zero.
+    """
     associated = page.extrasamples[:1] == (ASSOCIATED,)
-    full = samples[..., 1] if associated else np.uint8(255)
-    samples[..., 0] = full - np.minimum(samples[..., 0], full)
-    return samples
+    full = samples[..., 1] if associated else samples.dtype.type(2**bits - 1)
+    inverted = full - np.minimum(samples[..., 0], full)
+    return np.concatenate([inverted[..., None], samples[..., 1:]], axis=-1)
 
 
 def unpacked(page: TiffPage, file: bytes, bits: int) -> np.ndarray:
-    """Samples of any depth, packed with the high bit first, in strips of rows of whole bytes."""
-    if page.is_tiled or page.fillorder != 1 or page.planarconfig != 1 or page.predictor != 1:
-        raise NotImplementedError
+    """Samples of any depth in strips of rows of whole bytes, high bit first in what was packed.
+
+    FillOrder 2 has the bits of every stored byte reversed, also of compressed ones, as libtiff
+    does. Raises ValueError for tiles, planes and predictors.
+    """
+    planes = page.planarconfig == 2 and page.samplesperpixel > 1
+    if page.is_tiled or planes or page.predictor != 1:
+        raise form_error(page, "8 or 16 bit, or in strips without planes and predictor")
     decompress = TIFF.DECOMPRESSORS[page.compression] if page.compression != 1 else bytes
+    if page.fillorder == 2:
+        file = file.translate(REVERSED)
     width = page.imagewidth * page.samplesperpixel
     rows = []
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):

@@ -18,7 +18,7 @@ from msdd.evaluate.passes import Evaluation, Pass
 from msdd.evaluate.sources import SAMPLES, PipelineTokenizer, Prepared
 from msdd.evaluate.trace import trace
 from msdd.files import atomic, remove, write_json
-from msdd.flow.sampler import nfe
+from msdd.flow.steps import nfe
 from msdd.params.sections import Evaluate
 from msdd.pipeline import layout, receipts
 from msdd.pipeline.environment import context

@@ -5,6 +5,7 @@ import math
 from tabulate import tabulate
 
 from msdd.evaluate.protocols import Protocol
+from msdd.files import shown
 
 NAMES = {
     "psnr": "PSNR ↑",
@@ -105,7 +106,7 @@ def exact_images(report: dict) -> list[str]:
         values = zip(report["names"], entry["per_image"]["psnr"], strict=True)
         first, *others = [image for image, value in values if value is None]
         more = f" and {len(others)} others are" if others else " is"
-        lines.append(f"{name}: PSNR is infinite, because {first}{more} reproduced exactly")
+        lines.append(f"{name}: PSNR is infinite, because {shown(first)}{more} reproduced exactly")
     return lines
 
 
@@ -114,7 +115,7 @@ def describe_extremes(crop: str, images: dict) -> str:
     parts = []
     for word, image in images.items():
         decibels = INFINITY if image["psnr"] is None else f"{image['psnr']:.2f}"
-        parts.append(f"{word} {image['name']} ({decibels} dB)")
+        parts.append(f"{word} {shown(image['name'])} ({decibels} dB)")
     return f"{crop}: {', '.join(parts)}"
 
 

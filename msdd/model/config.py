@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from msdd.errors import MsddError
 
 GROUPS = 32  # of the norms of published convolutional networks; all widths are multiples of it
+FREQUENCIES = 256  # cosines and sines of a time
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,11 @@ class ModelConfig:
 def _shape(name: str, values: dict) -> KLEncoderConfig | UViTConfig:
     shape = {"latent_dim": values["latent_dim"]} | values[name]
     return SHAPES[name](**shape | {"multipliers": tuple(shape["multipliers"])})
+
+
+def mlp_width(width: int) -> int:
+    """Hidden size of the SwiGLU: 8/3 of the width, rounded up to a multiple of 256."""
+    return -(-(8 * width // 3) // 256) * 256
 
 
 def near_square(tokens: int) -> tuple[int, int]:

@@ -7,13 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from msdd.model.config import ModelConfig
+from msdd.model.config import FREQUENCIES, ModelConfig
 from msdd.model.denoiser import Denoiser
 from msdd.model.mmdit import EPS, Block, Modulation, initialise, modulate
 from msdd.model.patches import patchify, unpatchify
 from msdd.model.positions import token_rotation
-
-FREQUENCIES = 256
 
 
 def time_features(time: Tensor) -> Tensor:

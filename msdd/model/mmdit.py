@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from msdd.model.config import mlp_width
 from msdd.model.positions import rotate
 
 EPS = 1e-6
@@ -16,11 +17,6 @@ EPS = 1e-6
 # The constant part that queries and keys share at first. Rotated by position it makes attention
 # fall off within a patch or two; without it a short training ends 5 dB lower or more (docs/log.md).
 LOCALITY = 3.0
-
-
-def mlp_width(width: int) -> int:
-    """Hidden size of the SwiGLU: 8/3 of the width, rounded up to a multiple of 256."""
-    return -(-(8 * width // 3) // 256) * 256
 
 
 class SwiGLU(nn.Module):

@@ -82,17 +82,8 @@ class _Loader(yaml.SafeLoader):
         return float(text.replace(".inf", "inf").replace(".nan", "nan"))
 
 
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):
-    """Quotes the texts that YAML 1.1 or 1.2 would take for something else.
-
-    In C where PyYAML has libyaml, as its wheels have: every job compares the rows file with text.
-    """
-
-
 for _name, (_pattern, _first) in PLAIN.items():
-    _regexp = re.compile(rf"(?:{_pattern})\Z")
-    _Loader.add_implicit_resolver(f"{TAG}{_name}", _regexp, _first)
-    _Dumper.add_implicit_resolver(f"{TAG}{_name}", _regexp, _first)
+    _Loader.add_implicit_resolver(f"{TAG}{_name}", re.compile(rf"(?:{_pattern})\Z"), _first)
 for _name in ("null", "bool", "timestamp", "str", "seq", "map"):
     _Loader.add_constructor(f"{TAG}{_name}", yaml.SafeLoader.yaml_constructors[f"{TAG}{_name}"])
 _Loader.add_constructor(f"{TAG}int", _Loader.whole_number)
@@ -166,8 +157,3 @@ def _problem_of(error: yaml.YAMLError) -> str:
         return " ".join(str(error).split())
     parts = [part for part in (error.context, error.problem) if part]
     return f"line {mark.line + 1}: {', '.join(parts)}"
-
-
-def write_yaml(values: Any) -> str:
-    """Plain values as the text of a YAML file that means the same by YAML 1.1 and 1.2."""
-    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, width=100)

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from msdd.ceilings import Ceilings
-from msdd.flow.sampler import nfe, per_scale, split_steps
+from msdd.flow.steps import nfe, per_scale, split_steps
 from msdd.model.config import ModelConfig
 from msdd.speed import costs, flops
-from msdd.speed.flop_counter import launches
 
 BYTES = {"fp32": 4, "bf16": 2}  # of one number
 STEPS, GUIDANCE = 50, 2.0  # of the teachers in the paper's comparison with its student
@@ -123,7 +122,7 @@ def _scale(config: ModelConfig, side: int, precision: str) -> dict:
         "tokens": flops.tokens(config, side),
         "attention_share": flops.attention_share(config, side),
         "activation_bytes": flops.activation_numbers(config, side) * BYTES[precision],
-        "launches": launches(config.depth),
+        "launches": flops.launches(config.depth),
     }
 
 
@@ -168,4 +167,4 @@ def _launches(decoder: Decoder) -> int | None:
     """Kernel launches of the plain variant of an MMDiT; None for a U-ViT and a folded decoder."""
     if decoder.config.uvit or not decoder.conditioned:
         return None
-    return decoder.nfe * launches(decoder.config.depth)
+    return decoder.nfe * flops.launches(decoder.config.depth)

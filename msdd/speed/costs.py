@@ -1,14 +1,12 @@
-"""FLOPs and weights of a model's networks: in closed form where there is one, else counted."""
+"""FLOPs and weights of a model's networks: in closed form where there is one, else counted.
+
+Imports torch only to count.
+"""
 
 from functools import cache
 
-import torch
-from torch import nn
-
-from msdd.model.autoencoder import decoder_of, encoder_of
 from msdd.model.config import ModelConfig
 from msdd.speed import flops
-from msdd.speed.flop_counter import count_flops
 
 
 @cache
@@ -19,9 +17,9 @@ def evaluation_flops(config: ModelConfig, side: int, conditioned: bool = True) -
     """
     if not config.uvit:
         return flops.evaluation_flops(config, side, conditioned)
-    decoder = _shapes(decoder_of, config)
-    inputs = _empty(1, 3, side, side), _empty(1), _empty(1, config.latents, config.latent_dim)
-    return count_flops(lambda: decoder(*inputs))
+    from msdd.speed import counted
+
+    return counted.evaluation_flops(config, side)
 
 
 @cache
@@ -29,9 +27,9 @@ def encoder_flops(config: ModelConfig) -> int:
     """FLOPs of encoding one image."""
     if not config.kl_encoder:
         return flops.encoder_flops(config)
-    encoder = _shapes(encoder_of, config)
-    images = _empty(1, 3, config.resolution, config.resolution)
-    return count_flops(lambda: encoder(images))
+    from msdd.speed import counted
+
+    return counted.encoder_flops(config)
 
 
 @cache
@@ -42,7 +40,9 @@ def decoder_weights(config: ModelConfig, conditioned: bool = True) -> int:
     """
     if not config.uvit:
         return flops.decoder_weights(config, conditioned)
-    return _size(_shapes(decoder_of, config))
+    from msdd.speed import counted
+
+    return counted.decoder_weights(config)
 
 
 @cache
@@ -50,18 +50,6 @@ def encoder_weights(config: ModelConfig) -> int:
     """Numbers in the encoder."""
     if not config.kl_encoder:
         return flops.encoder_weights(config)
-    return _size(_shapes(encoder_of, config))
+    from msdd.speed import counted
 
-
-def _shapes(network, config: ModelConfig) -> nn.Module:
-    """The network on torch's meta device, which holds shapes and computes nothing."""
-    with torch.device("meta"):
-        return network(config).requires_grad_(False)
-
-
-def _empty(*shape: int) -> torch.Tensor:
-    return torch.empty(*shape, device="meta")
-
-
-def _size(network: nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
+    return counted.encoder_weights(config)

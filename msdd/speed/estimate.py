@@ -5,18 +5,17 @@ stated, and its kernel launches on a GPU. A job that has run here on the same de
 networks, batch and precision takes what its record says, for as many images as it would now.
 """
 
+import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas
-
 from msdd.ceilings import HERE, Ceilings
 from msdd.files import read_json
 from msdd.params.schema import Params
 from msdd.pipeline import environment, layout, stages
-from msdd.speed.flop_counter import launches
+from msdd.speed import flops
 from msdd.speed.work import Work
 
 # Most and least of the rate of large products that whole networks reach. CPU: trainings of the demo
@@ -57,7 +56,7 @@ def arithmetic(work: Work, limits: Ceilings, kind: str, depth: int) -> Span:
         if work.precision:
             seconds += work.images * work.flops / (efficiency * limits.rate(work.precision))
         if kind == "gpu":
-            seconds += work.images / work.batch * work.passes * launches(depth) * launch
+            seconds += work.images / work.batch * work.passes * flops.launches(depth) * launch
         spans.append(seconds)
     return spans[0], spans[1]
 
@@ -138,7 +137,8 @@ def _seconds(record: dict, work: Work, root: Path) -> float:
     path = root / benchmark(work)
     if record["engine"] != "snakemake" or not path.exists():
         return inside
-    outside = float(pandas.read_csv(path, sep="\t")["s"].iloc[-1])
+    with open(path, encoding="utf-8", newline="") as file:
+        outside = float(list(csv.DictReader(file, delimiter="\t"))[-1]["s"])
     return outside if inside <= outside <= inside + RECORDED_START else inside
 
 

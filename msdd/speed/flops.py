@@ -8,9 +8,7 @@ Letters: d width, h width of the MLP, N image tokens, M latent tokens, p patch s
 latent token. A block has two streams, one for image tokens and one for latent tokens.
 """
 
-from msdd.model.config import ModelConfig
-from msdd.model.decoder import FREQUENCIES
-from msdd.model.mmdit import mlp_width
+from msdd.model.config import FREQUENCIES, ModelConfig, mlp_width
 
 
 def evaluation_flops(config: ModelConfig, side: int, conditioned: bool = True) -> int:
@@ -81,6 +79,14 @@ def activation_numbers(config: ModelConfig, side: int) -> int:
     """
     per_token = 13 * config.width + 3 * mlp_width(config.width)
     return config.depth * (tokens(config, side) + config.latents) * per_token
+
+
+def launches(depth: int) -> int:
+    """Kernels launched by one eager evaluation of a decoder of `depth` blocks, without autocast.
+
+    Every operation except views counts as one, fused attention too: as counted with torch 2.13.
+    """
+    return 8 + 47 * depth
 
 
 def tokens(config: ModelConfig, side: int) -> int:

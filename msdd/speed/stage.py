@@ -21,7 +21,8 @@ from msdd.pipeline.provenance import recorded
 from msdd.pipeline.task import Task, resolve
 from msdd.speed import rounds
 from msdd.speed.context import machine
-from msdd.speed.systems import TimedSystem, card_of, decodes_of, systems_of
+from msdd.speed.rows import decodes_of
+from msdd.speed.systems import TimedSystem, card_of, systems_of
 from msdd.tracking.run import open_run
 
 

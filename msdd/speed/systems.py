@@ -19,6 +19,7 @@ from msdd.pipeline import layout
 from msdd.speed import card, costs
 from msdd.speed.flop_counter import count_flops
 from msdd.speed.precision import InPrecision
+from msdd.speed.rows import config_of, decodes_of, on_card
 from msdd.tokenizers.catalogue import random_tokenizer
 from msdd.tokenizers.msdd import MSDD, load
 from msdd.tokenizers.own import Own, open_own
@@ -99,11 +100,6 @@ def _other(params: Params, name: str, device: torch.device) -> Tokenizer:
     return random_tokenizer(name, params.seed, device)
 
 
-def decodes_of(params: Params) -> list[str]:
-    """The rows of `decodes` that are timed."""
-    return [name for name in params.timed() if name in params.decodes]
-
-
 def _of_decode(params: Params, name: str, networks: MSDD) -> TimedSystem:
     """A row of `decodes`, with its FLOPs in closed form."""
     cost, jump = on_card(params, name), params.decodes[name].jump
@@ -149,20 +145,6 @@ def _random(params: Params, model: str, student: str | None) -> MSDD:
             if not weights.any():
                 nn.init.normal_(weights, std=0.02)
     return MSDD(encoder, decoders if student else decoders * config.scales, config.scales)
-
-
-def config_of(params: Params, model: str) -> ModelConfig:
-    """The shape of the networks of a row of `models`."""
-    return ModelConfig.of(params.data.resolution, params.model_of(model).model_dump())
-
-
-def on_card(params: Params, name: str) -> card.Decoder:
-    """A row of `decodes`, as the FLOP card counts it."""
-    model, student = params.source(name)
-    config, row = config_of(params, model), params.decodes[name]
-    if student:
-        return card.student(name, config)
-    return card.teacher(name, config, row.steps, row.guidance or 1.0)
 
 
 def card_of(params: Params, names: Sequence[str], ceilings: Ceilings, precision: str) -> dict:

@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from msdd.model.decoder import FREQUENCIES, time_features
+from msdd.model.config import FREQUENCIES
+from msdd.model.decoder import time_features
 from msdd.model.mmdit import Modulation, modulate
 from msdd.model.patches import patchify, unpatchify
 from msdd.model.positions import BASE, rotate, square

@@ -26,7 +26,7 @@ from msdd.data.image_folder import by_stem, composed_form, read_ahead, stack
 from msdd.data.photographs import read_photograph
 from msdd.data.pixels import check_finite, from_uint8, to_uint8
 from msdd.errors import MsddError
-from msdd.files import atomic, text_of, walk
+from msdd.files import atomic, check_place, text_of, walk
 from msdd.pipeline.progress import Progress
 from msdd.seeds import seed_of
 from msdd.tokenizers.tokenizer import Tokenizer
@@ -117,7 +117,7 @@ def through(label: str, files: dict[str, Path], target: Path, steps: Steps, batc
     At the end MsddError names those. A full disk and the like end the run at once.
     """
     if not files:
-        raise MsddError(f"IN_DIR holds nothing to {label}")
+        raise nothing_to(label)
     target.mkdir(parents=True, exist_ok=True)  # what cannot be written is told before the work
     names, bad = list(files), []
     read = attempt(lambda i: steps.read(files[names[i]]))
@@ -235,6 +235,20 @@ def latent_files(folder: Path) -> dict[str, Path]:
     """Files of latents below a folder by their path below it without the ending."""
     names = [name for name in walk(folder) if name.endswith(LATENTS)]
     return {name.removesuffix(LATENTS): folder / name for name in names}
+
+
+def check(action: str, source: Path, target: Path) -> None:
+    """MsddError for folders with which `encode`, `decode` or `reconstruct` could do nothing: to be
+    told before a tokenizer is opened, which may take minutes."""
+    if action == "reconstruct":
+        check_apart(source, target)
+    if not (latent_files(source) if action == "decode" else by_stem(source, "IN_DIR")):
+        raise nothing_to(action)
+    check_place(target / "a file", "OUT_DIR")
+
+
+def nothing_to(action: str) -> MsddError:
+    return MsddError(f"IN_DIR holds nothing to {action}")
 
 
 def check_apart(source: Path, target: Path) -> None:

@@ -14,8 +14,9 @@ from msdd.errors import MsddError
 from msdd.files import expand_user
 from msdd.flow.correlation import CORRELATIONS
 from msdd.flow.noise import image_noise
-from msdd.flow.sampler import nfe, per_scale, sample, split_steps
+from msdd.flow.sampler import sample
 from msdd.flow.scales import Scale
+from msdd.flow.steps import nfe, per_scale, split_steps
 from msdd.model.autoencoder import Autoencoder, decoder_of, encode, encoder_of
 from msdd.model.config import ModelConfig
 from msdd.model.denoiser import Denoiser

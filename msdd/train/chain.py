@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from msdd.data.random_crops import training_images
 from msdd.device import prepare_device
-from msdd.flow.sampler import per_scale, sample
+from msdd.flow.sampler import sample
 from msdd.flow.scales import split_time
+from msdd.flow.steps import per_scale
 from msdd.model.autoencoder import Autoencoder, decoder_of
 from msdd.params.sections import Distil
 from msdd.pipeline import layout

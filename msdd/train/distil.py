@@ -9,8 +9,9 @@ from msdd.data.random_crops import training_images
 from msdd.device import prepare_device
 from msdd.errors import MsddError
 from msdd.flow.path import clean_estimate, downsample, start_state
-from msdd.flow.sampler import euler, per_scale
+from msdd.flow.sampler import euler
 from msdd.flow.scales import Scale, split_time
+from msdd.flow.steps import per_scale
 from msdd.model.autoencoder import Autoencoder, decoder_of
 from msdd.model.denoiser import Denoiser
 from msdd.params.sections import Distil

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from msdd.flow.correlation import CORRELATIONS
 from msdd.flow.path import downsample
-from msdd.flow.sampler import chain, per_scale
+from msdd.flow.sampler import chain
 from msdd.flow.scales import Scale, split_time
+from msdd.flow.steps import per_scale
 from msdd.model.autoencoder import Autoencoder
 from msdd.params.sections import Distil
 from msdd.train.adversary import adaptive_weight

@@ -5,28 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from msdd.flow.sampler import per_scale
 from msdd.params.sections import Distil
 from msdd.seeds import seed_of
 from msdd.train.adversary import Adversary, adaptive_weight
 from msdd.train.discriminator import discriminator
+from msdd.train.weight import weight_at
 from msdd.weights.features import lpips_distance
 from msdd.weights.pretrained import lpips_network
-
-# Smaller images are enlarged so much before a perceptual network that a weight given as one number
-# counts as 0 for them; a list with one weight per scale is used as it is.
-MIN_SIDE = 32
-
-
-def weight_at(weight: float | Sequence[float], sides: Sequence[int], scale: int) -> float:
-    """The weight of LPIPS or of the adversary at a scale, from the params.
-
-    weight: a number, which counts as 0 at sides under 32 px, or a list with one for each scale.
-    sides:  of the images at every scale, in pixels, coarsest first.
-    """
-    if not isinstance(weight, Sequence) and sides[scale] < MIN_SIDE:
-        return 0.0
-    return per_scale(weight, len(sides))[scale]
 
 
 class Objective:

@@ -6,7 +6,8 @@ Does not import torch, and the Hub's client only before a request.
 import os
 import re
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,7 +17,8 @@ from msdd.errors import MsddError
 from msdd.files import expand_user
 
 PREFIX = "hf://"
-PATIENCE = 5  # seconds for the first answer of the Hub
+PATIENCE = 5  # seconds for an answer of the Hub
+WAITS = (1, 3)  # seconds before it is asked again, where it is too busy to answer
 # pathlib makes one slash of two.
 ADDRESS = re.compile(r"hf://?([^/@]+/[^/@]+)(?:@([^/]+))?(?:/(.+))?")
 
@@ -55,7 +57,7 @@ def fetch(repository: str, file: str, revision: str | None = None) -> Path:
     """Path of a file of the Hub, which is fetched unless the Hub's cache on this machine has it.
 
     Says on stderr what it fetches and waits for, before the first attempt. Raises MsddError if it
-    cannot be fetched; without an answer after PATIENCE seconds.
+    cannot be fetched; without a network after PATIENCE seconds.
     """
     if path := cached_file(repository, file, revision):
         return path
@@ -66,22 +68,55 @@ def fetch(repository: str, file: str, revision: str | None = None) -> Path:
     named = f"{PREFIX}{repository}/{file}"
     try:
         if not constants.is_offline_mode():
-            print(
-                f"msdd: {named}: waiting for {urlsplit(constants.ENDPOINT).hostname}, a few "
-                "seconds at most; then the file is fetched (HF_HUB_OFFLINE=1: nothing is)",
-                file=sys.stderr,
-                flush=True,
+            tell(
+                f"{named}: waiting for {urlsplit(constants.ENDPOINT).hostname}, a few "
+                "seconds at most; then the file is fetched (HF_HUB_OFFLINE=1: nothing is)"
             )
             # The download below tries five times and is silent for 23 s where there is no network.
-            get_hf_file_metadata(hf_hub_url(repository, file, revision=revision), timeout=PATIENCE)
+            url = hf_hub_url(repository, file, revision=revision)
+            asked(lambda: get_hf_file_metadata(url, timeout=PATIENCE), named)
         return Path(hf_hub_download(repository, file, revision=revision))
     except Exception as error:  # the client and the libraries below it raise what they like
         offline = "HF_HUB_OFFLINE is set" if constants.is_offline_mode() else ""
-        reason = offline or " ".join(str(error).split())[:200] or type(error).__name__
+        reason = offline or reason_of(error)
         raise MsddError(
             f"{named} cannot be fetched ({reason}); get {file} of {repository} on another machine "
             "and give its path instead: --checkpoint FILE"
         ) from error
+
+
+def asked(ask: Callable[[], object], named: str) -> None:
+    """Ask, and again after each of WAITS where the Hub is too busy; says so."""
+    for wait in WAITS:
+        try:
+            ask()
+        except Exception as error:
+            if not is_busy(error):
+                raise
+            tell(f"{named}: {reason_of(error)}; asking again in {wait} s")
+            time.sleep(wait)
+        else:
+            return
+    ask()
+
+
+def is_busy(error: Exception) -> bool:
+    """Whether the same question may be answered soon: a fault of a server, too many requests, or no
+    answer in time. Where there is no network, nothing changes in seconds.
+
+    The libraries below the Hub's client change (requests, httpx, httpx2); the name of a timeout
+    does not.
+    """
+    status = getattr(getattr(error, "response", None), "status_code", 0)
+    return status >= 500 or status == 429 or type(error).__name__ == "ReadTimeout"
+
+
+def reason_of(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def tell(line: str) -> None:
+    print(f"msdd: {line}", file=sys.stderr, flush=True)
 
 
 def cached_file(repository: str, file: str, revision: str | None = None) -> Path | None:

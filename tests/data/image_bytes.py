@@ -6,6 +6,7 @@ import zlib
 import numpy as np
 from PIL import ImageCms
 
+SIDE = 24  # of a TIFF, unless another size is said
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
@@ -29,3 +30,16 @@ def exchanged():
         name = bytes(profile[place : place + 4])
         profile[place : place + 4] = tags.get(name, name)
     return bytes(profile)
+
+
+def tiff(data, bits, photometric, order="<", size=(SIDE, SIDE), **more):
+    """One strip without compression; `more` is tags by number, each with one SHORT."""
+    tags = {256: size[0], 257: size[1], 258: bits, 259: 1, 262: photometric, 277: 1, 278: size[1]}
+    tags |= {int(tag[1:]): value for tag, value in more.items()} | {273: 0, 279: len(data)}
+    place = 8 + 2 + 12 * len(tags) + 4
+    file = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}LH", 8, len(tags))
+    for tag, value in sorted(tags.items()):
+        long = tag in (256, 257, 273, 278, 279)
+        value = place if tag == 273 else value
+        file += struct.pack(f"{order}HHL{'L' if long else 'Hxx'}", tag, 4 if long else 3, 1, value)
+    return file + bytes(4) + data

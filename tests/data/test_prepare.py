@@ -314,3 +314,18 @@ def test_a_single_held_out_crop_is_told_before_anything_is_trained(root, capsys)
     assert "single held-out crop" not in capsys.readouterr().err
     run_stage(params(held_out="test", held_out_crops=4, crop="adm"), "prepare", root)
     assert "warning: a single held-out crop" in capsys.readouterr().err
+
+
+def test_a_name_with_a_line_break_is_a_line(root, capsys):
+    """In the table of photographs, and where a bad one is named; engines see no change by it."""
+    (root / "photos/3.png").rename(root / "photos/3\n.png")
+    (root / "photos/bad\r.png").write_bytes(b"no image")
+    run_stage(params(max_bad_fraction=0.5), "prepare", root)
+    names = {row["name"] for row in table(root)}
+    assert {r"3\n.png", r"bad\r.png"} <= names
+    lines = (root / "data/prepared/photographs.csv").read_bytes().decode().splitlines()
+    assert len(lines) == 1 + len(table(root))
+    assert digests.changes(params().data, root).endswith(", unchanged")
+    with pytest.raises(MsddError) as error:
+        run_stage(params(max_bad_fraction=0.0), "prepare", root)
+    assert len(str(error.value).splitlines()) == 1

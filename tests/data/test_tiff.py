@@ -1,18 +1,17 @@
 """TIFFs of every layout have the levels that were written; what cannot be known is refused."""
 
 import io
-import struct
+import zlib
 from itertools import product
 
 import numpy as np
 import pytest
 import tifffile
-from image_bytes import packed
+from image_bytes import SIDE, packed, tiff
 from PIL import Image
 
 from msdd.data.image_file import PhotographError, decode
 
-SIDE = 24
 RANDOM = np.random.default_rng(0)
 KINDS = {  # photometric, extra samples
     "gray": ("minisblack", []),
@@ -86,29 +85,31 @@ def shown(kind, samples):
     return np.broadcast_to(255 * (colours + 1 - alpha), (SIDE, SIDE, 3))
 
 
-def tiff(data, bits, photometric, order="<", size=(SIDE, SIDE), **more):
-    """One strip without compression; `more` is tags by number, each with one SHORT."""
-    tags = {256: size[0], 257: size[1], 258: bits, 259: 1, 262: photometric, 277: 1, 278: size[1]}
-    tags |= {int(tag[1:]): value for tag, value in more.items()} | {273: 0, 279: len(data)}
-    place = 8 + 2 + 12 * len(tags) + 4
-    file = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}LH", 8, len(tags))
-    for tag, value in sorted(tags.items()):
-        long = tag in (256, 257, 273, 278, 279)
-        value = place if tag == 273 else value
-        file += struct.pack(f"{order}HHL{'L' if long else 'Hxx'}", tag, 4 if long else 3, 1, value)
-    return file + bytes(4) + data
-
-
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("white_is_zero", [True, False])
-@pytest.mark.parametrize("bits", [1, 2, 3, 4, 6, 8, 9, 10, 12, 14, 15, 16])
+@pytest.mark.parametrize("bits", range(1, 17))
 def test_gray_of_any_depth(bits, white_is_zero, order):
     levels = np.round(np.linspace(0, 2**bits - 1, SIDE * SIDE)).astype(int).reshape(SIDE, SIDE)
     data = levels.astype(f"{order}u2").tobytes() if bits == 16 else packed(levels, bits)
     read = decode(tiff(data, bits, 0 if white_is_zero else 1, order), "a")
     shade = 2**bits - 1 - levels if white_is_zero else levels
-    expected = shade >> (bits - 8) if bits > 8 else shade * 255 / (2**bits - 1)
-    assert np.abs(read - expected[..., None]).max() <= (0 if bits >= 8 else 1)
+    expected = shade >> (bits - 8) if bits > 8 else shade * 255 // (2**bits - 1)
+    assert np.array_equal(read, np.broadcast_to(expected[..., None], read.shape))
+
+
+@pytest.mark.parametrize("bits", range(1, 17))
+@pytest.mark.parametrize("compression", [1, 8])
+def test_low_bits_first(bits, compression):
+    """FillOrder 2: the bits of every stored byte are reversed, also of compressed ones."""
+    levels = RANDOM.integers(0, 2**bits, (SIDE, SIDE))
+    data = levels.astype("<u2").tobytes() if bits == 16 else packed(levels, bits)
+    data = zlib.compress(data) if compression == 8 else data
+    reversed_bits = np.packbits(np.unpackbits(np.frombuffer(data, np.uint8)), bitorder="little")
+    files = [
+        tiff(stored, bits, 1, t259=compression, t266=order)
+        for order, stored in ((1, data), (2, reversed_bits.tobytes()))
+    ]
+    assert np.array_equal(*(decode(file, "a") for file in files))
 
 
 @pytest.mark.parametrize("bits", [10, 12, 14])
@@ -159,6 +160,8 @@ def test_turned_upright_when_tifffile_reads(orientation):
         (16, {"t339": 3}, "without sign"),
         (32, {}, "8 or 16 bit"),
         (8, {"t277": 3, "t530": 2, "t262": 6}, "is not read: save it as"),
+        (10, {"t259": 8, "t317": 2}, "8 or 16 bit, or in strips without planes and predictor"),
+        (12, {"t277": 3, "t262": 2, "t284": 2}, "8 or 16 bit, or in strips without planes"),
         (10, {"t259": 5}, "LZW is not read: save it as a TIFF without compression"),
     ],
 )

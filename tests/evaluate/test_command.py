@@ -53,6 +53,45 @@ def test_the_same_bytes_whatever_was_there_before(folders, tmp_path):
     assert Image.open(picture).size == (2 * SIDE, SIDE)
 
 
+INPUTS = {  # what is written, by what name, and which input it would replace
+    "the protocol": ("--json", "p.yaml", "--protocol"),
+    "the protocol, by a link": ("--json", "link.json", "--protocol"),
+    "statistics": ("--json", "s.npz", "--reference"),
+    "statistics, exported": ("--export-reference", "s.npz", "--reference"),
+    "another run": ("--json", "b.json", "--against"),
+    "an original": ("--json", "o/0.png", "--originals"),
+    "a reconstruction": ("--json", "r/0.webp", "--reconstructions"),
+    "the folder's own name": ("--json", "new.json", "--export-reference"),
+}
+
+
+@pytest.mark.parametrize("case", INPUTS)
+def test_no_result_replaces_an_input(folders, tmp_path, monkeypatch, capsys, case):
+    written, path, read = INPUTS[case]
+    root = copied(folders, tmp_path)
+    monkeypatch.chdir(root)
+    Path("p.yaml").write_text("p: { base: msdd }\n")
+    Path("link.json").symlink_to("p.yaml")
+    for name in ("s.npz", "b.json"):
+        Path(name).write_text("{}")
+    options = {"--originals": "o", "--reconstructions": "r", "--protocol": "p.yaml"}
+    given = {"--reference": "s.npz", "--against": "b.json", "--export-reference": "new.json"}
+    options |= {read: given[read]} if read in given else {}
+    before = {file: file.read_bytes() for file in Path().rglob("*.*") if file.is_file()}
+    arguments = [part for pair in {**options, written: path}.items() for part in pair]
+    said = refused(capsys, *arguments)
+    assert f"{written} " in said and " would replace " in said and read in said
+    assert said.count("\n") == 1
+    assert before == {file: file.read_bytes() for file in Path().rglob("*.*") if file.is_file()}
+
+
+def test_results_may_lie_beside_the_images(folders, tmp_path):
+    """Also the second time."""
+    root = copied(folders, tmp_path)
+    for _ in range(2):
+        assert run(root, "--protocol", "msdd", "--json", str(root / "o/metrics.json")) == 0
+
+
 def refused(capsys, *arguments: str) -> str:
     assert main(["evaluate", *arguments]) == 1
     return capsys.readouterr().err
@@ -240,3 +279,16 @@ def test_wrong_options_are_told(folders, capsys, monkeypatch, arguments, message
     monkeypatch.chdir(folders / "o")
     how = ["--features", "none", "--protocol", "msdd"] if arguments[:1] != [] else []
     assert message in refused(capsys, *arguments, *how)
+
+
+def test_names_with_line_breaks_break_no_line(folders, tmp_path, capsys):
+    """Of the worst, the median and the best image, and of one that is reproduced exactly."""
+    root = copied(folders, tmp_path)
+    (root / "o/0.png").rename(root / "o/0\n\x1b[2J.png")
+    (made,) = (root / "r").glob("0.*")
+    made.unlink()
+    shutil.copy(root / "o/0\n\x1b[2J.png", root / "r/0\n\x1b[2J.png")
+    assert run(root, "--protocol", "msdd") == 0
+    said = capsys.readouterr().out
+    assert "because 0\\n\\u001b[2J is reproduced exactly" in said
+    assert "best 0\\n\\u001b[2J (" in said and "\x1b" not in said

@@ -7,8 +7,9 @@ from msdd.flow.correlation import CORRELATIONS
 from msdd.flow.jump import block_noise, carry_noise
 from msdd.flow.noise import image_noise
 from msdd.flow.path import downsample, end_state, start_state
-from msdd.flow.sampler import euler, nfe, per_scale, sample, split_steps
+from msdd.flow.sampler import euler, sample
 from msdd.flow.scales import split_time
+from msdd.flow.steps import nfe, per_scale, split_steps
 
 
 def normals(S: int, coarsest: int = 4) -> list[torch.Tensor]:

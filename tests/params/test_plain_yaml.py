@@ -5,13 +5,12 @@ import math
 from datetime import datetime
 
 import pytest
-import yaml
 from dvc.dependency.param import read_param_file
 from dvc.fs import localfs
 from ruamel.yaml import YAML, YAMLError
 
 from msdd.errors import MsddError
-from msdd.params.plain_yaml import read_yaml, write_yaml
+from msdd.params.plain_yaml import read_yaml
 from msdd.pipeline import stages
 
 SCALARS = r"""
@@ -140,13 +139,6 @@ def test_aliases_that_stand_for_billions_are_refused_at_once(tmp_path, inner):
     text = "\n".join(["a0: &a0 {x: 1}", *levels])
     with pytest.raises(MsddError, match="stands for more than 100,000 values"):
         read(tmp_path, text)
-
-
-def test_what_is_written_is_read_as_it_was(tmp_path):
-    texts = [text for text in all_scalars() if text.isprintable()]
-    values = {"rows": {text: {"name": text, "scale": 0} for text in texts}}
-    written = write_yaml(values)
-    assert read(tmp_path, written) == ruamel(written) == yaml.safe_load(written) == values
 
 
 def test_dvc_finds_the_params_of_rows_named_like_numbers(tmp_path):

@@ -5,6 +5,8 @@ import pstats
 from pathlib import Path
 
 import pytest
+import yaml
+from ruamel.yaml import YAML
 
 from msdd.params.load import parse
 from msdd.params.plain_yaml import read_yaml
@@ -34,6 +36,17 @@ def calls(count, row, path):
         jobs.expand(params, path)
         jobs.check_rows(params, path)
     return pstats.Stats(profile).total_calls
+
+
+def test_rows_mean_the_same_to_every_reader():
+    """Also of names that YAML 1.1 takes for a bool, and either version for a number."""
+    names = ["off", "12", "010", "1-2"]
+    students = TINY["students"] | dict.fromkeys(names, MORE["per_scale"])
+    params = parse(TINY | {"students": students})
+    text, wanted = jobs.text(params), {"rows": jobs.rows(params)}
+    assert yaml.safe_load(text) == YAML(typ="safe").load(text) == wanted
+    assert {f"{name}-scale1" for name in names} < wanted["rows"]["scales"].keys()
+    assert wanted["rows"]["order"]["students"] == list(students)
 
 
 @pytest.mark.parametrize("mode", MORE)

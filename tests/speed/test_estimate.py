@@ -16,8 +16,9 @@ from msdd.params.load import load, parse
 from msdd.params.plain_yaml import read_yaml
 from msdd.pipeline import jobs, layout
 from msdd.pipeline.task import resolve
-from msdd.speed import estimate, systems
-from msdd.speed.work import all_work, wanted
+from msdd.speed import estimate, rows
+from msdd.speed.all_work import all_work
+from msdd.speed.work import wanted
 
 ROOT = Path(__file__).parents[2]
 RAW = read_yaml(ROOT / "presets/tiny.yaml")
@@ -180,7 +181,7 @@ def test_benchmarks_are_where_the_rules_put_them():
 
 def test_disk_is_weights_and_crops():
     params = parse(RAW)
-    config = systems.config_of(params, "msdd")
+    config = rows.config_of(params, "msdd")
     from msdd.speed import costs
 
     encoder, decoder = costs.encoder_weights(config), costs.decoder_weights(config)
@@ -211,3 +212,10 @@ def test_the_table_of_presets_is_fresh():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     block = readme.split("<!-- preset costs -->\n")[1].split("<!-- /preset costs -->")[0]
     assert block == made
+
+
+def test_an_estimate_of_a_named_device_needs_no_torch():
+    code = "import sys; from msdd.cli import main; main(sys.argv[1:]); assert 'torch' not in "
+    code += "sys.modules"
+    given = ["estimate", "--device", "h100", "--preset", "demo"]
+    subprocess.run([sys.executable, "-c", code, *given], cwd=ROOT, check=True, capture_output=True)

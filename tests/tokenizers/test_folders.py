@@ -314,3 +314,23 @@ def test_a_folder_of_latents_that_is_not_there_is_named(model, tmp_path, capsys)
     for place, message in (("z", "z/unmounted is a link that leads"), ("y", "y: cannot enter")):
         assert run("decode", tmp_path / place, tmp_path / "out", "--tokenizer", model) == 1
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("action", ["encode", "decode", "reconstruct"])
+@pytest.mark.parametrize("of", ["no folder", "nothing in it", "OUT_DIR is a file", "below a file"])
+def test_folders_are_looked_at_before_a_tokenizer_is_opened(tmp_path, images, capsys, action, of):
+    """This one is not there."""
+    source = {"no folder": tmp_path / "none", "nothing in it": tmp_path / "empty"}.get(of, images)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    save_file({"latents": torch.zeros(2, 2)}, images / "z.safetensors")
+    place = {"OUT_DIR is a file": "file", "below a file": "file/out"}.get(of, "out")
+    assert run(action, source, tmp_path / place, "--tokenizer", tmp_path / "no tokenizer") == 1
+    said = capsys.readouterr().err.splitlines()
+    assert not any("no tokenizer" in line for line in said)
+    assert ("OUT_DIR" in said[-1]) == ("file" in of)
+
+
+def test_reconstructions_among_the_originals_are_refused_at_once(tmp_path, images, capsys):
+    assert run("reconstruct", images, images / "out", "--tokenizer", tmp_path / "no tokenizer") == 1
+    assert "lies in IN_DIR" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from torch import nn
 from msdd.data.pixels import from_uint8
 from msdd.data.shards import Crops
 from msdd.errors import MsddError
-from msdd.flow.sampler import nfe
+from msdd.flow.steps import nfe
 from msdd.pipeline import layout
 from msdd.tokenizers.msdd import MSDD, load
 from msdd.weights import model_folder

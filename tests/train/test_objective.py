@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from msdd.train import objective
-from msdd.train.objective import Objective, weight_at
+from msdd.train.objective import Objective
+from msdd.train.weight import weight_at
 from msdd.weights.pretrained import lpips_network
 
 SIDES = [8, 16, 32, 64]

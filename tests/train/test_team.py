@@ -1,7 +1,6 @@
 """Several processes train what one trains: the same losses, weights and order of the images."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,9 +12,9 @@ import pytest
 import torch
 import yaml
 from forked import of_first
-from interruption import Interruption, assert_same, content
+from interruption import assert_same
+from processes import CURVE, WEIGHT, assert_alike, assert_close, copies, trained_by
 
-from msdd.commands.stages import run_stage
 from msdd.data.loader import Loader
 from msdd.data.pixels import from_uint8
 from msdd.data.shards import Crops
@@ -29,12 +28,8 @@ from msdd.train import chain, run_job, stage1
 from msdd.train.optimiser import learning_rate, optimiser
 from msdd.train.team import Team, join
 
-JOBS = {
-    "stage1": (stage1, "train", {"model": "msdd"}),
-    "adversary": (chain, "chain", {"student": "finetuned"}),
-}
-# Seen: 2e-5 of a curve's values and 4e-6 of a weight. Noise of another seed changes curves by 1e-2.
-CURVE, WEIGHT = {"rtol": 1e-4, "atol": 0}, {"rtol": 0, "atol": 3e-5}
+STAGE1 = (stage1, "train", {"model": "msdd"})
+ADVERSARY = (chain, "chain", {"student": "finetuned"})
 
 
 @pytest.fixture(autouse=True)
@@ -52,63 +47,21 @@ def quarters(tiny_params):
     return tiny_params.model_copy(update=sections)
 
 
-def train(params, root, name, stop=None) -> None:
-    """Train in this process, which leaves its state in a file; until `stop` passes were made."""
-    module, stage, wildcards = JOBS[name]
-    rank, losses, passes, states = os.environ["RANK"], module.losses, iter(range(10**9)), []
-
-    def counted(*arguments):
-        if next(passes) == stop:
-            raise Interruption
-        return losses(*arguments)
-
-    class Kept(run_job.State):
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
-            states.append(self)
-
-    module.losses, run_job.State = counted, Kept
-    try:
-        run_stage(params, stage, root, **wildcards)
-    except Interruption:
-        return
-    torch.save({**content(states[0]), "curve": states[0].curve}, root / f"rank{rank}.pt")
-
-
-def trained_by(size, params, work, name="stage1", stop=None) -> list[dict]:
-    """The states in which so many processes end, one for each."""
-    assert of_first(size, train, params, work, name, stop) is None
-    return [torch.load(work / f"rank{rank}.pt") for rank in range(size)] if stop is None else []
-
-
-def copies(work, count):
-    return [shutil.copytree(work, work.with_name(f"of{k}")) for k in range(count)]
-
-
-def assert_close(found: dict, expected: dict) -> None:
-    for a, b in zip(found["curve"], expected["curve"], strict=True):
-        torch.testing.assert_close(a, b, **CURVE)
-    for part in ("network", "ema"):
-        torch.testing.assert_close(found[part], expected[part], **WEIGHT)
-
-
-@pytest.mark.parametrize("name", JOBS)
-def test_any_number_of_processes_trains_the_same(quarters, work, name):
+@pytest.mark.parametrize("job", [STAGE1, ADVERSARY], ids=["stage1", "adversary"])
+def test_any_number_of_processes_trains_the_same(quarters, work, job):
     roots = copies(work, 3)
     (alone,), two, four = (
-        trained_by(size, quarters, root, name) for size, root in zip((1, 2, 4), roots, strict=True)
+        trained_by(size, quarters, root, job) for size, root in zip((1, 2, 4), roots, strict=True)
     )
     for states in (two, four):
-        assert_close(states[0], alone)
-        for other in states[1:]:
-            assert_same(other, states[0])
+        assert_alike(states, alone)
 
 
 def test_two_processes_against_plain_steps_of_the_whole_batch(quarters, workdir):
     """Three steps: four passes, each with its own noise, one loss, one gradient, one step."""
     settings = quarters.stage1.model_copy(update={"images": 96, "log_every": 32})
     params = quarters.model_copy(update={"stage1": settings})
-    found, _ = trained_by(2, params, workdir)
+    found, _ = trained_by(2, params, workdir, STAGE1)
 
     torch.manual_seed(seed_of("weights", params.seed))
     network = Autoencoder(ModelConfig.of(16, params.model.model_dump())).train()
@@ -134,13 +87,15 @@ def test_two_processes_against_plain_steps_of_the_whole_batch(quarters, workdir)
 def test_who_goes_on_from_a_checkpoint_goes_on_alike(quarters, work):
     """The same number of processes to the same bits, another with the same images and noise."""
     whole, same, other = copies(work, 3)
-    uninterrupted, _ = trained_by(2, quarters, whole)
+    uninterrupted, _ = trained_by(2, quarters, whole, STAGE1)
     for root in (same, other):
-        trained_by(2, quarters, root, stop=2 * 7)  # in the eighth step; a checkpoint after four
+        trained_by(
+            2, quarters, root, STAGE1, stop=2 * 7
+        )  # in the eighth step; a checkpoint after four
         assert (root / "checkpoints" / layout.stage1("msdd") / "checkpoint.pt").exists()
-    resumed, _ = trained_by(2, quarters, same)
+    resumed, _ = trained_by(2, quarters, same, STAGE1)
     assert_same(resumed, uninterrupted)
-    assert_close(trained_by(4, quarters, other)[0], uninterrupted)
+    assert_close(trained_by(4, quarters, other, STAGE1)[0], uninterrupted)
 
 
 @pytest.mark.long

@@ -1,0 +1,143 @@
+"""The work of every job of a params file.
+
+FLOPs are those of the FLOP card, and of the networks that judge images.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from msdd.errors import MsddError
+from msdd.params.schema import Params
+from msdd.params.sections import BASELINES
+from msdd.pipeline import jobs, layout
+from msdd.speed import costs, judges
+from msdd.speed.rows import config_of, decodes_of, on_card
+from msdd.speed.training_work import chains, distil, student_weights, train
+from msdd.speed.work import Work
+
+ROUND = 0.05  # least seconds of a timed sample
+# Least and most seconds that a job takes beside its images: what it loads and writes.
+EVALUATING, MOVING, WRITING, BUILDING = (5.0, 20.0), (0.1, 20.0), (0.1, 10.0), (0.2, 20.0)
+PHOTOGRAPH = 101_000  # bytes of a stored photograph, mean of 150 of ImageNet at store_side 512
+CUT = {"random": (1e-4, 1e-3), "adm": (2e-3, 8e-3)}  # seconds a crop, on one core
+
+
+def all_work(params: Params, photographs: tuple[int, int] | None = None) -> list[Work]:
+    """Every job of the params, each after those it needs.
+
+    photographs: to train on and held out, where the params cut one crop of each. Raises MsddError
+    if they are needed and None.
+    """
+    crops = _crops(params, photographs)
+    tables = jobs.rows(params)
+    held_out = params.evaluate.images or crops[1]
+    count = sum(crops)
+    seconds = tuple(count * one for one in CUT[params.data.crop])
+    stored = _stored(params, crops)
+    work = [Work("prepare", "", {}, layout.prepared(), (), count, seconds=seconds, stored=stored)]
+    work += [train(params, row) for row in params.models]
+    work += [distil(params, name, job) for name, job in tables["scales"].items()]
+    work += [_assemble(params, row, job) for row, job in tables["students"].items()]
+    work += chains(params, tables)
+    work += [_evaluate(params, row, tables, held_out) for row in params.decodes]
+    work += [_baseline(params, name, held_out) for name in BASELINES]
+    return [*work, *_reports(params)]
+
+
+def _stored(params: Params, crops: tuple[int, int]) -> int:
+    """Bytes of what `prepare` writes: pixels, or photographs of the size of ImageNet's."""
+    pixels = 3 * params.data.resolution**2
+    of_one = PHOTOGRAPH if params.data.store == "photographs" else pixels
+    return crops[0] * of_one + crops[1] * pixels
+
+
+def _crops(params: Params, photographs: tuple[int, int] | None) -> tuple[int, int]:
+    """How many crops there will be to train on, and held out."""
+    counts = []
+    for i, key in enumerate(("train_crops", "held_out_crops")):
+        count = getattr(params.data, key)
+        if count is None and photographs is None:
+            raise MsddError(
+                f"data.{key} is null, one crop of each photograph: say how many there are by "
+                "--photographs TRAIN HELD_OUT"
+            )
+        counts.append(photographs[i] if count is None else count)
+    return counts[0], counts[1]
+
+
+def _assemble(params: Params, row: str, job: dict) -> Work:
+    needs = tuple(f"distil@{row}-scale{k}" for k in range(job["scales"]))
+    folder = layout.assembled(job["model"], row)
+    numbers = student_weights(config_of(params, job["model"]))
+    return Work("assemble", row, {"student": row}, folder, needs, seconds=MOVING, numbers=numbers)
+
+
+def _evaluate(params: Params, row: str, tables: dict, images: int) -> Work:
+    model, student = params.source(row)
+    made = f"train@{model}"
+    if student:
+        made = f"chain@{student}" if student in tables["chains"] else f"assemble@{student}"
+    decoder = on_card(params, row)
+    flops = costs.encoder_flops(decoder.config) + decoder.flops + _metrics(params)
+    artefact = layout.evaluation(model, student, row)
+    return Work(
+        "evaluate",
+        row,
+        {"decode": row},
+        artefact,
+        ("prepare", made),
+        images,
+        flops,
+        params.evaluate.precision,
+        batch=params.evaluate.batch,
+        passes=1 + decoder.nfe,
+        seconds=EVALUATING,
+    )
+
+
+def _metrics(params: Params) -> float:
+    """Perceptual distance of two images by each network, and features of both."""
+    perceptual = sum(judges.lpips(net, params.data.resolution) for net in params.evaluate.lpips)
+    return perceptual + 2 * judges.FEATURES[params.evaluate.features]
+
+
+def _baseline(params: Params, name: str, images: int) -> Work:
+    artefact = layout.baseline(name)
+    named = {"baseline": name}
+    needs, flops = ("prepare",), _metrics(params)
+    return Work("baseline", name, named, artefact, needs, images, flops, "fp32", seconds=EVALUATING)
+
+
+def _reports(params: Params) -> Iterator[Work]:
+    measured = [f"evaluate@{row}" for row in params.decodes]
+    measured += [f"baseline@{name}" for name in BASELINES]
+    yield _throughput(params, measured)
+    for name in layout.REPORTS:
+        if name != "throughput":
+            timed = () if name == "ablation" else ("throughput",)
+            needs = timed if name == "speed" else (*measured, *timed)
+            yield Work(name, "", {}, Path("reports") / name, needs, seconds=WRITING)
+
+
+def _throughput(params: Params, needs: list[str]) -> Work:
+    """Timed samples of all decodes in turns; other systems are left out, and so is `paper`'s copy.
+
+    A sample is preceded by a call that does not count, and has as many calls as fill `ROUND`.
+    """
+    timed, named = params.throughput, decodes_of(params)
+    rounds = timed.repeats * len(timed.regions) * len(timed.variants) * len(named)
+    flops = sum(on_card(params, name).flops for name in named) / max(1, len(named))
+    built = len(named) * len(timed.batches) * len(timed.variants)
+    seconds = [rounds * len(timed.batches) * ROUND + built * one for one in BUILDING]
+    return Work(
+        "throughput",
+        "",
+        {},
+        layout.throughput(),
+        tuple(needs),
+        2 * rounds * sum(timed.batches),
+        flops,
+        timed.precision,
+        batch=max(timed.batches),
+        seconds=(seconds[0], seconds[1]),
+    )

@@ -1,0 +1,24 @@
+"""Rows of params as the FLOP card counts them. Does not import torch."""
+
+from msdd.model.config import ModelConfig
+from msdd.params.schema import Params
+from msdd.speed import card
+
+
+def decodes_of(params: Params) -> list[str]:
+    """The rows of `decodes` that are timed."""
+    return [name for name in params.timed() if name in params.decodes]
+
+
+def config_of(params: Params, model: str) -> ModelConfig:
+    """The shape of the networks of a row of `models`."""
+    return ModelConfig.of(params.data.resolution, params.model_of(model).model_dump())
+
+
+def on_card(params: Params, name: str) -> card.Decoder:
+    """A row of `decodes`, as the FLOP card counts it."""
+    model, student = params.source(name)
+    config, row = config_of(params, model), params.decodes[name]
+    if student:
+        return card.student(name, config)
+    return card.teacher(name, config, row.steps, row.guidance or 1.0)

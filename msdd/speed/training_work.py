@@ -1,0 +1,146 @@
+"""The work of trainings.
+
+A backward pass costs two forward passes, so training costs three; what is frozen (teacher, encoder
+of a distillation) costs one. The optimiser counts nothing.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from msdd.flow.steps import nfe, per_scale
+from msdd.model.config import ModelConfig
+from msdd.params.schema import Params
+from msdd.params.sections import Distil
+from msdd.pipeline import layout
+from msdd.speed import costs, judges
+from msdd.speed.rows import config_of
+from msdd.speed.work import Work
+from msdd.train.weight import weight_at
+
+TRAINING = 3  # forward passes that a forward and a backward pass cost
+
+
+def train(params: Params, row: str) -> Work:
+    config, settings = config_of(params, row), params.stage1_of(row)
+    sides = config.sides
+    decoding = sum(costs.evaluation_flops(config, side) for side in sides) / len(sides)
+    encoding = costs.encoder_flops(config)
+    flops = TRAINING * decoding + encoding * (1 if settings.encoder else TRAINING)
+    if settings.lpips:  # of the images at the last scale
+        flops += judges.lpips(settings.lpips_net, config.resolution, gradients=1) / len(sides)
+    weights = costs.encoder_weights(config) + costs.decoder_weights(config)
+    return _training(
+        "train",
+        row,
+        {"model": row},
+        layout.stage1(row),
+        ("prepare",),
+        settings=settings,
+        flops=flops,
+        weights=weights,
+        passes=TRAINING * (1 + len(sides)),
+    )
+
+
+def _training(
+    stage: str, name: str, wildcards: dict, artefact: Path, needs: tuple[str, ...], **more: Any
+) -> Work:
+    """A training by its `settings`; its checkpoint has `weights`, their average and two moments."""
+    settings, weights = more.pop("settings"), more.pop("weights")
+    more = {"numbers": weights} | more
+    return Work(
+        stage,
+        name,
+        wildcards,
+        artefact,
+        needs,
+        images=settings.images,
+        precision=settings.precision,
+        trained=True,
+        batch=settings.microbatch or settings.batch,
+        state=4 * weights,
+        **more,
+    )
+
+
+def distil(params: Params, name: str, job: dict) -> Work:
+    student, k = job["student"], job["scale"]
+    config, settings = config_of(params, job["model"]), params.distil_of(student)
+    flops = (
+        costs.encoder_flops(config) + _step(config, settings, [k]) + _judged(config, settings, k)
+    )
+    return _training(
+        "distil",
+        name,
+        {"student": student, "scale": k},
+        layout.scale(job["model"], student, k),
+        ("prepare", f"train@{job['model']}"),
+        settings=settings,
+        flops=flops,
+        weights=costs.decoder_weights(config),
+        passes=_passes(config, settings, [k]),
+    )
+
+
+def _step(config: ModelConfig, settings: Distil, scales: list[int]) -> float:
+    """FLOPs of a student trained through these scales, and of its teacher's steps in each."""
+    taught = _taught(config, settings)
+    return sum((TRAINING + taught[k]) * _evaluation(config, k) for k in scales)
+
+
+def _passes(config: ModelConfig, settings: Distil, scales: list[int]) -> int:
+    """The same as passes of a network, and one of the encoder."""
+    taught = _taught(config, settings)
+    return 1 + sum(TRAINING + taught[k] for k in scales)
+
+
+def _evaluation(config: ModelConfig, k: int) -> int:
+    return costs.evaluation_flops(config, config.sides[k])
+
+
+def _taught(config: ModelConfig, settings: Distil) -> list[int]:
+    """Evaluations of the teacher at each scale: none where nothing compares with its images."""
+    to_teacher = settings.lpips and settings.lpips_to == "teacher"
+    if not (settings.mse_teacher or to_teacher):
+        return [0] * config.scales
+    steps = 1 if settings.mode == "joint_paper_code" else settings.teacher_steps
+    return [nfe([steps], [g]) for g in per_scale(settings.guidance, config.scales)]
+
+
+def _judged(config: ModelConfig, settings: Distil, k: int) -> int:
+    """LPIPS and the discriminator at the scale whose images they see.
+
+    The adversary's adaptive weight takes the gradient of LPIPS once more.
+    """
+    side, judged = config.sides[k], bool(weight_at(settings.gan, config.sides, k))
+    flops = judges.adversary(settings.discriminator, side) if judged else 0
+    if weight_at(settings.lpips, config.sides, k):
+        flops += judges.lpips(settings.lpips_net, side, gradients=1 + judged)
+    return flops
+
+
+def student_weights(config: ModelConfig) -> int:
+    return costs.encoder_weights(config) + config.scales * costs.decoder_weights(config)
+
+
+def chains(params: Params, tables: dict) -> Iterator[Work]:
+    for row, job in tables["chains"].items():
+        config, settings = config_of(params, job["model"]), params.distil_of(row)
+        count, start = config.scales, params.students[row].start
+        needs = ["prepare", f"train@{job['model']}", *([f"assemble@{start}"] if start else [])]
+        flops = costs.encoder_flops(config) + _step(config, settings, list(range(count)))
+        flops += _judged(config, settings, count - 1)
+        networks = count if settings.mode == "finetune" else 1
+        yield _training(
+            "chain",
+            row,
+            {"student": row},
+            layout.assembled(job["model"], row),
+            tuple(needs),
+            settings=settings,
+            flops=flops,
+            weights=networks * costs.decoder_weights(config),
+            numbers=student_weights(config),
+            passes=_passes(config, settings, list(range(count))),
+        )

@@ -1,6 +1,6 @@
 """Several processes as torchrun starts them, forked from one that has nothing but torch.
 
-Not from the test's own, which may have threads: its forks have died in torch 2.15.
+Not from the test's own: torch computes no gradients in forks of a process that has computed some.
 """
 
 import multiprocessing

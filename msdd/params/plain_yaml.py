@@ -66,6 +66,23 @@ class _Loader(yaml.SafeLoader):
                 raise _problem(key, f"the key '{key.value}' stands twice{same}")
             seen[form] = key
 
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Write out `<<`: a mapping's own keys win, then those of its first source.
+
+        PyYAML 6.0.4 loses what a source has changed of its own source, for keys of one letter.
+        """
+        own, merged = {}, {}
+        for key, value in node.value:
+            if key.tag != f"{TAG}merge":
+                own[key.value] = (key, value)
+                continue
+            for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                if not isinstance(source, yaml.MappingNode):
+                    raise _problem(source, "`<<` takes a table or a list of tables")
+                self.flatten_mapping(source)
+                merged = {one.value: (one, its) for one, its in source.value} | merged
+        node.value = list((merged | own).values())
+
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)

@@ -32,6 +32,7 @@ DOCUMENTS = [
     "a: &x {b: 1, c: off}\nd: {<<: *x, c: 2}\ne: [*x, *x]",
     "a: &x {b: 1}\nc: &y {b: 2, d: 3}\ne: {<<: [*x, *y], f: 1}",
     "a: &x {b: 1}\nc: {d: &y {<<: *x, b: 2}}\ne: {<<: *y}",
+    "a: &x {b: 1, c: 1}\nd: &y {<<: *x, c: 2}\ne: &z {<<: [*y, *x], f: 3}\ng: {<<: *z, b: 4}",
     "a: |\n  text\n  1\nb: >\n  one\n  line\n",
     "a: !!str 1\nb: !!int '7'\nc: !!float 1\nd: !!bool yes\ne: !!null ''",
     "a:\nb: \n- 1\n-\n",

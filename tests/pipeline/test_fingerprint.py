@@ -126,7 +126,7 @@ DECODING = {"distil", "chain", *EVALUATIONS, "throughput"}
         ("pipeline/layout.py", 'Path("provenance")', 'Path("records")', set()),
         ("commands/throughput.py", "time decodes", "measure decodes", set()),
         ("cli.py", "Multi-scale diffusion", "Diffusion", set()),
-        ("flow/sampler.py", "1 if g == 1 else 2", "2", DECODING),
+        ("flow/steps.py", "1 if g == 1 else 2", "2", DECODING),
         ("train/loop.py", "return means", "return dict(means)", TRAININGS),
         ("speed/rounds.py", "LONG = 60.0", "LONG = 30.0", {"throughput"}),
         ("weights/pretrained.py", "if net not in TRUNKS:", "if not net:", WEIGHTS),

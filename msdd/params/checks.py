@@ -45,6 +45,11 @@ def _data(params: Params) -> Iterator[str]:
     if data.crop_side[0] > data.crop_side[1]:
         yield f"data.crop_side is {list(data.crop_side)}; the smaller side stands first"
     yield from _store(data)
+    if params.prepare_jobs > 1 and data.store != "photographs":
+        yield (
+            f"prepare_jobs is {params.prepare_jobs}; crops are made by 1 job, only data.store: "
+            "photographs by several"
+        )
     if evaluate.images and data.held_out_crops and evaluate.images > data.held_out_crops:
         yield (
             f"evaluate.images is {evaluate.images}, more than data.held_out_crops "

@@ -171,6 +171,7 @@ def space(photographs: list[Photograph], data: Data, root: Path) -> int:
 
 def size_of(photograph: Photograph) -> int:
     try:
-        return photograph.size if photograph.archive else photograph.path.stat().st_size
+        stored = photograph.archive or photograph.version
+        return max(0, photograph.size) if stored else photograph.path.stat().st_size
     except OSError:  # is told when it is read
         return 0

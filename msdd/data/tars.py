@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from msdd.data.remote import Remote, bare
 from msdd.errors import MsddError
 
 BLOCK = 512  # bytes; an archive ends with blocks of zeros
@@ -16,18 +17,18 @@ CLASS = re.compile(r"n\d{8}(?!\d)")  # a WordNet number, by which ImageNet names
 Member = tuple[str, int, int]  # name, offset and size in bytes
 
 
-def is_tar(name: str | Path) -> bool:
-    return str(name).lower().endswith(".tar")
+def is_tar(name: str | Path | Remote) -> bool:
+    return bare(name).lower().endswith(".tar")
 
 
-def members(path: Path) -> Iterator[Member]:
+def members(path: Path | Remote) -> Iterator[Member]:
     """All files in a tar file, with their places in it, those of archives inside it included.
 
     A file of an inner archive has that archive's name before its own: `n01440764/x.JPEG` in
     `n01440764.tar`. Hidden files, such as macOS adds, are left out. MsddError for what is
     truncated, damaged or no tar file.
     """
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         for name, offset, size in plain(file, 0, file.seek(0, 2), str(path)):
             if not is_tar(name):
                 check_class(str(path), path.stem, name)

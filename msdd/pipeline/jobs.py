@@ -12,6 +12,7 @@ from msdd.params.plain_yaml import write_yaml
 from msdd.params.schema import Params
 from msdd.params.sections import BASELINES
 from msdd.pipeline import layout, receipts
+from msdd.urls import is_url
 
 TRAINED = ("models", "scales", "chains")
 TABLES = ("models", "students", "decodes", "ablations")
@@ -144,12 +145,14 @@ def plan(params: Params) -> list[str]:
 
 
 def missing(params: Params, root: Path = Path(".")) -> list[str]:
-    """One line for photographs that are not there yet; the plan holds without them."""
+    """One line for photographs on disk that are not there yet; the plan holds without them."""
     named = {key: getattr(params.data, key) for key in ("photographs", "held_out")}
     return [
         f"data.{key}: there is no {kind(value)} {value}; `prepare` cannot run before it is there"
         for key, value in named.items()
-        if value not in (None, "embedded") and not all_there(expand_user(value, root))
+        if value not in (None, "embedded")
+        and not is_url(value)
+        and not all_there(expand_user(value, root))
     ]
 
 

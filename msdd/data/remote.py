@@ -1,0 +1,295 @@
+"""Photographs in object storage and on web servers, read in place by fsspec's file systems."""
+
+import io
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from msdd.errors import MsddError
+from msdd.files import braces
+from msdd.urls import filled_in, has_variable, is_url
+
+ASKING = 16  # requests under way at a time, where nothing but the answer is waited for
+BLOCK = 16 * 1024  # bytes fetched with the header of a member of a tar file
+# What stores say of the content of a file, best first: S3, Google, Azure, the Hub, web servers.
+CHECKSUMS = ("md5Hash", "md5", "content_md5", "Content-MD5", "Digest", "ETag", "etag", "blob_id")
+TIMES = ("LastModified", "last_modified", "Last-Modified", "updated", "mtime", "modify", "created")
+
+
+@dataclass(frozen=True, order=True)
+class Remote:
+    """A file or folder of a store, with what of `pathlib.Path` the reading of photographs needs.
+
+    url:     as the params have it; `$NAME` is a variable of the environment, which holds a secret.
+    size:    in bytes; -1 unless a listing has told it.
+    version: what the store says of the content, see `version_of`; empty unless a listing has.
+    """
+
+    url: str
+    size: int = field(default=-1, compare=False)
+    version: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        return self.url
+
+    def __truediv__(self, name: str) -> "Remote":
+        return Remote(f"{self.base}/{name}")
+
+    @property
+    def base(self) -> str:
+        """The URL without its query, and without a slash at its end."""
+        return self.url.partition("?")[0].rstrip("/")
+
+    @property
+    def stem(self) -> str:
+        return PurePosixPath(self.base).stem
+
+    @property
+    def parent(self) -> "Remote":
+        return Remote(self.base.rpartition("/")[0])
+
+    @property
+    def parents(self) -> list["Remote"]:
+        scheme, _, rest = self.base.partition("://")
+        parts = rest.split("/")
+        return [Remote(f"{scheme}://{'/'.join(parts[:end])}") for end in range(len(parts))][::-1]
+
+    def resolve(self) -> "Remote":
+        return Remote(self.base)
+
+    def relative_to(self, folder: "Remote") -> PurePosixPath:
+        return PurePosixPath(self.base.removeprefix(folder.base).lstrip("/"))
+
+    def is_file(self) -> bool:
+        with asked(self.url):
+            try:
+                return _info(*_opened(self.url))["type"] == "file"
+            except FileNotFoundError as error:
+                if _hidden_cause(error):
+                    raise
+                return False
+
+    def read(self, start: int = 0, size: int | None = None) -> bytes:
+        """Bytes from `start` on, fewer than `size` at the end of the file; all for None.
+
+        Raises MsddError where the store does not answer, or sends more than it was asked for.
+        """
+        with asked(self.url):
+            files, path = _opened(self.url)
+            if size is None:
+                return files.cat_file(path)
+            content = files.cat_file(path, start=start, end=start + size) if size else b""
+        if len(content) > size:
+            raise MsddError(
+                f"{self.url}: its server sends whole files in place of parts, so an archive cannot "
+                "be read where it lies: copy it to a disk or to a store with range requests"
+            )
+        return content
+
+    def open(self, _mode: str = "rb") -> io.BufferedReader:
+        with asked(self.url):
+            size = _info(*_opened(self.url)).get("size")
+        if size is None:
+            raise MsddError(f"{self.url}: its server does not tell its size: copy it to a disk")
+        return io.BufferedReader(_Parts(self, size), BLOCK)
+
+    def told_version(self) -> str:
+        """What the store says now of the content."""
+        with asked(self.url):
+            return version_of(self.url, *_opened(self.url))
+
+    def files(self) -> list["Remote"]:
+        """All files below a folder, but for hidden ones, sorted."""
+        with asked(self.url):
+            files, path = _opened(self.url)
+            files.invalidate_cache()
+            found = files.find(path, detail=True)
+        root = files._strip_protocol(path).rstrip("/")
+        named = {name.removeprefix(root).lstrip("/"): info for name, info in found.items()}
+        named = {name: info for name, info in named.items() if _is_shown(name, info)}
+        with asked(self.url), ThreadPoolExecutor(ASKING) as pool:
+            return list(pool.map(lambda one: self._listed(*one), sorted(named.items())))
+
+    def _listed(self, name: str, info: dict) -> "Remote":
+        if not _checksum(info) and not _time(info):  # links of a web page
+            info = _info(*_opened(f"{self.base}/{name}"))
+        size = info.get("size")
+        version = version_of(f"{self.base}/{name}", *_opened(f"{self.base}/{name}"), info)
+        return Remote(f"{self.base}/{name}", -1 if size is None else size, version)
+
+
+class _Parts(io.RawIOBase):
+    """A remote file as a file object that fetches no more than it is asked for."""
+
+    def __init__(self, remote: Remote, size: int):
+        self.remote, self.size, self.at = remote, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self.at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self.at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.at, io.SEEK_END: self.size}[whence]
+        return self.at
+
+    def readinto(self, buffer: Any) -> int:
+        content = self.remote.read(self.at, max(0, min(len(buffer), self.size - self.at)))
+        buffer[: len(content)] = content
+        self.at += len(content)
+        return len(content)
+
+
+def located(place: str) -> Path | Remote:
+    """A path or URL in the form that reads it."""
+    return Remote(place) if is_url(place) else Path(place)
+
+
+def bare(place: str | Path | Remote) -> str:
+    """A path, or a URL without its query."""
+    return Remote(str(place)).base if is_url(place) else str(place)
+
+
+def expanded(pattern: Remote) -> list[Remote]:
+    """The files that a URL with `{000..009}`, `{a,b}` or `*` in its name stands for, sorted."""
+    found: set[Remote] = set()
+    for one in map(Remote, braces(pattern.url)):
+        if "*" in one.base:
+            with asked(one.url):
+                files, path = _opened(one.url)
+                files.invalidate_cache()
+                names = [PurePosixPath(name).name for name in files.glob(path)]
+            found |= {one.parent / name for name in names}
+        else:
+            found.add(one)
+    return sorted(found)
+
+
+def common_folder(files: Sequence[Remote]) -> Remote:
+    return Remote("/".join(os.path.commonprefix([one.parent.base.split("/") for one in files])))
+
+
+def versions(paths: Sequence[Remote]) -> list[str]:
+    """What the stores say of the content of files, asked now unless a listing has told it."""
+    with ThreadPoolExecutor(ASKING) as pool:
+        return list(pool.map(lambda path: path.version or path.told_version(), paths))
+
+
+def version_of(url: str, files: Any, path: str, info: dict | None = None) -> str:
+    """What changes when a file is written anew: its size with a checksum, ETag or else a time."""
+    info = info or _info(files, path)
+    told = _checksum(info) or _time(info)
+    if not told:
+        try:
+            told = f"modified {files.modified(path).isoformat()}"
+        except (NotImplementedError, AttributeError):
+            raise MsddError(
+                f"{url}: its store tells neither a checksum nor the time of a change, so that one "
+                "would go unseen: copy it to a disk or to another store"
+            ) from None
+    return f"{told} size {info.get('size')}"
+
+
+def _checksum(info: dict) -> str:
+    return next((f"{key} {_plain(info[key])}" for key in CHECKSUMS if info.get(key)), "")
+
+
+def _time(info: dict) -> str:
+    return next((f"{key} {_plain(info[key])}" for key in TIMES if info.get(key)), "")
+
+
+def _plain(value: Any) -> str:
+    value = value.hex() if isinstance(value, bytes | bytearray) else value
+    return str(value).strip('"')
+
+
+def _is_shown(name: str, info: dict) -> bool:
+    hidden = any(part.startswith(".") for part in name.split("/"))
+    return bool(name) and info.get("type") != "directory" and not name.endswith("/") and not hidden
+
+
+def is_folder(path: Remote) -> bool:
+    """Whether a URL that names no archive is that of a folder.
+
+    A web server has no folders but pages of links: asked for a file, it would send the whole.
+    """
+    with asked(path.url):
+        files, name = _opened(path.url)
+        if path.url.startswith("http") and not path.url.endswith("/"):
+            return "." not in PurePosixPath(path.base).name
+        return files.isdir(name)
+
+
+def _info(files: Any, path: str) -> dict:
+    files.invalidate_cache()
+    return files.info(path)
+
+
+def _opened(url: str) -> tuple[Any, str]:
+    """The file system of a URL, one for each thread (fsspec keeps them), and the path in it."""
+    from fsspec.core import url_to_fs
+
+    return url_to_fs(filled_in(url))
+
+
+@contextmanager
+def asked(url: str) -> Iterator[None]:
+    """A block that asks a store: whatever is wrong with the answer becomes one line."""
+    try:
+        yield
+    except (MsddError, MemoryError):
+        raise
+    except Exception as error:
+        raise MsddError(f"{url}{_told(error, url)}") from None
+
+
+def _told(error: Exception, url: str) -> str:
+    causes = list(_causes(error))
+    names = {type(one).__name__ for one in causes}
+    statuses = {getattr(one, "status", None) for one in causes}
+    # An answer may repeat the URL, with the values of its variables.
+    said = "" if has_variable(url) else f" ({_first_line(causes[-1])})"
+    protocol = url.partition("://")[0]
+    if isinstance(error, ImportError):
+        return f": {protocol}:// needs a package that is missing here{said}"
+    if isinstance(error, ValueError) and "rotocol" in str(error):
+        return f": there is no protocol {protocol}://; such as s3://, gs://, az:// or https:// is"
+    if "PermissionError" in names or statuses & {401, 403} or any("Credential" in n for n in names):
+        return (
+            f": access was denied{said}: give credentials where the tools of that store look for "
+            "them, such as AWS_ACCESS_KEY_ID in the environment (docs/imagenet.md)"
+        )
+    if 404 in statuses or isinstance(causes[-1], FileNotFoundError):
+        return ": is not there; correct data.photographs or data.held_out"
+    return (
+        f": the store does not answer as it should ({type(error).__name__}){said}: look at the "
+        "network and the address, then run the same command again, which goes on"
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that it was raised for."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _hidden_cause(error: FileNotFoundError) -> bool:
+    """fsspec's HTTP file system says of whatever goes wrong that there is no such file."""
+    return any(
+        not isinstance(one, FileNotFoundError) and getattr(one, "status", 0) != 404
+        for one in list(_causes(error))[1:]
+        if type(one).__module__.startswith(("aiohttp", "asyncio")) or isinstance(one, TimeoutError)
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]

@@ -92,12 +92,12 @@ def write_shards(
 
     The split learns what has become of each photograph.
     """
+    total = sum(len(part) for _, part in wanted)
     there = sum(len(part) for name, part in wanted if finished(aside / name))
-    if there:
+    if 0 < there < total:
         print(f"msdd: {label} goes on after {there:,} photographs", file=sys.stderr)
     digests: dict[str, str] = {}
     pool = ThreadPoolExecutor(task.cpu_threads)
-    total = sum(len(part) for _, part in wanted)
     try:
         with Progress(label, total, "photographs", start=there) as progress:
             for name, part in wanted:

@@ -256,12 +256,14 @@ def _told(error: Exception, url: str) -> str:
     names = {type(one).__name__ for one in causes}
     statuses = {getattr(one, "status", None) for one in causes}
     # An answer may repeat the URL, with the values of its variables.
-    said = "" if has_variable(url) else f" ({_first_line(causes[-1])})"
+    said = f" ({type(causes[-1]).__name__ if has_variable(url) else _first_line(causes[-1])})"
     protocol = url.partition("://")[0]
     if isinstance(error, ImportError):
-        return f": {protocol}:// needs a package that is missing here{said}"
+        return f": {protocol}:// needs a package that is missing here: {_first_line(error)}"
     if isinstance(error, ValueError) and "rotocol" in str(error):
-        return f": there is no protocol {protocol}://; such as s3://, gs://, az:// or https:// is"
+        return (
+            f": {protocol}:// is unknown to fsspec, which reads s3://, gs://, az://, https:// ..."
+        )
     if "PermissionError" in names or statuses & {401, 403} or any("Credential" in n for n in names):
         return (
             f": access was denied{said}: give credentials where the tools of that store look for "
@@ -270,7 +272,7 @@ def _told(error: Exception, url: str) -> str:
     if 404 in statuses or isinstance(causes[-1], FileNotFoundError):
         return ": is not there; correct data.photographs or data.held_out"
     return (
-        f": the store does not answer as it should ({type(error).__name__}){said}: look at the "
+        f": the store does not answer as it should{said}: look at the "
         "network and the address, then run the same command again, which goes on"
     )
 

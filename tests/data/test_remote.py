@@ -275,7 +275,7 @@ WRONG = {
     "memory://nowhere/none.tar.gz": "there is no folder memory://nowhere/none.tar.gz",
     "s3://photos/none.tar": "there is no archive s3://photos/none.tar",
     "s3://nobucket/none/": "there is no folder s3://nobucket/none/",
-    "nosuch://host/a.tar": "nosuch://host/a.tar: there is no protocol nosuch://",
+    "nosuch://host/a.tar": "nosuch://host/a.tar: nosuch:// is unknown to fsspec",
     "gs://bucket/a.tar": "gs://bucket/a.tar: gs:// needs a package that is missing here",
     "http://127.0.0.1:9/a.tar": "http://127.0.0.1:9/a.tar: the store does not answer",
     "http://127.0.0.1:9/a/": "http://127.0.0.1:9/a/: the store does not answer",

@@ -2,12 +2,12 @@
 
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from msdd.errors import MsddError
 from msdd.files import braces
@@ -18,6 +18,9 @@ BLOCK = 16 * 1024  # bytes fetched with the header of a member of a tar file
 # What stores say of the content of a file, best first: S3, Google, Azure, the Hub, web servers.
 CHECKSUMS = ("md5Hash", "md5", "content_md5", "Content-MD5", "Digest", "ETag", "etag", "blob_id")
 TIMES = ("LastModified", "last_modified", "Last-Modified", "updated", "mtime", "modify", "created")
+
+Item, Answer = TypeVar("Item"), TypeVar("Answer")
+_SHARED: dict[tuple, Any] = {}  # file systems, by protocol and what the URL says of them
 
 
 @dataclass(frozen=True, order=True)
@@ -111,8 +114,8 @@ class Remote:
         root = files._strip_protocol(path).rstrip("/")
         named = {name.removeprefix(root).lstrip("/"): info for name, info in found.items()}
         named = {name: info for name, info in named.items() if _is_shown(name, info)}
-        with asked(self.url), ThreadPoolExecutor(ASKING) as pool:
-            return list(pool.map(lambda one: self._listed(*one), sorted(named.items())))
+        with asked(self.url):
+            return together(lambda one: self._listed(*one), sorted(named.items()))
 
     def _listed(self, name: str, info: dict) -> "Remote":
         if not _checksum(info) and not _time(info):  # links of a web page
@@ -179,8 +182,16 @@ def common_folder(files: Sequence[Remote]) -> Remote:
 
 def versions(paths: Sequence[Remote]) -> list[str]:
     """What the stores say of the content of files, asked now unless a listing has told it."""
-    with ThreadPoolExecutor(ASKING) as pool:
-        return list(pool.map(lambda path: path.version or path.told_version(), paths))
+    return together(lambda path: path.version or path.told_version(), paths)
+
+
+def together(ask: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
+    """The answers to all items in their order, many asked for at a time."""
+    pool = ThreadPoolExecutor(ASKING)
+    try:
+        return list(pool.map(ask, items))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def version_of(url: str, files: Any, path: str, info: dict | None = None) -> str:
@@ -234,10 +245,22 @@ def _info(files: Any, path: str) -> dict:
 
 
 def _opened(url: str) -> tuple[Any, str]:
-    """The file system of a URL, one for each thread (fsspec keeps them), and the path in it."""
-    from fsspec.core import url_to_fs
+    """The file system of a URL and the path in it.
 
-    return url_to_fs(filled_in(url))
+    fsspec keeps a file system, with its connections, for each thread; one serves all threads where
+    its calls go to one loop.
+    """
+    from fsspec import filesystem, get_filesystem_class
+
+    filled = filled_in(url)
+    protocol = filled.partition("://")[0]
+    kind = get_filesystem_class(protocol)
+    options = kind._get_kwargs_from_urls(filled)
+    key = protocol, *sorted(options.items())
+    files = _SHARED.get(key) or filesystem(protocol, **options)
+    if files.async_impl:
+        _SHARED[key] = files
+    return files, kind._strip_protocol(filled)
 
 
 @contextmanager

@@ -4,10 +4,11 @@ import os
 import re
 import tarfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from msdd.data.remote import Remote, bare
+from msdd.data.remote import Remote, bare, together
 from msdd.errors import MsddError
 
 BLOCK = 512  # bytes; an archive ends with blocks of zeros
@@ -29,15 +30,26 @@ def members(path: Path | Remote) -> Iterator[Member]:
     truncated, damaged or no tar file.
     """
     with path.open("rb") as file:
-        for name, offset, size in plain(file, 0, file.seek(0, 2), str(path)):
-            if not is_tar(name):
-                check_class(str(path), path.stem, name)
-                yield name, offset, size
-                continue
-            told, stem = f"{path}: {name} inside it", name[: -len(".tar")]
-            for inner, *place in plain(file, offset, offset + size, told):
-                check_class(told, stem, inner)
-                yield f"{stem}/{inner}", *place
+        found = list(plain(file, 0, file.seek(0, 2), str(path)))
+    archives = [one for one in found if is_tar(one[0])]
+    images = [one for one in found if not is_tar(one[0])]
+    for name, _, _ in images:
+        check_class(str(path), path.stem, name)
+    yield from images
+    within = partial(inner, path)
+    for some in together(within, archives) if isinstance(path, Remote) else map(within, archives):
+        yield from some
+
+
+def inner(path: Path | Remote, archive: Member) -> list[Member]:
+    """The files of an archive inside an archive, with its name before theirs."""
+    name, offset, size = archive
+    told, stem = f"{path}: {name} inside it", name[: -len(".tar")]
+    with path.open("rb") as file:
+        found = list(plain(file, offset, offset + size, told))
+    for one, _, _ in found:
+        check_class(told, stem, one)
+    return [(f"{stem}/{one}", *place) for one, *place in found]
 
 
 def plain(file: BinaryIO, start: int, end: int, told: str) -> Iterator[Member]:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ BLOCK = 16 * 1024  # bytes fetched with the header of a member of a tar file
 # What stores say of the content of a file, best first: S3, Google, Azure, the Hub, web servers.
 CHECKSUMS = ("md5Hash", "md5", "content_md5", "Content-MD5", "Digest", "ETag", "etag", "blob_id")
 TIMES = ("LastModified", "last_modified", "Last-Modified", "updated", "mtime", "modify", "created")
+QUERY = re.compile(r"\?[^\s'\")]+")
 
 Item, Answer = TypeVar("Item"), TypeVar("Answer")
 _SHARED: dict[tuple, Any] = {}  # file systems, by protocol and what the URL says of them
@@ -278,8 +280,7 @@ def _told(error: Exception, url: str) -> str:
     causes = list(_causes(error))
     names = {type(one).__name__ for one in causes}
     statuses = {getattr(one, "status", None) for one in causes}
-    # An answer may repeat the URL, with the values of its variables.
-    said = f" ({type(causes[-1]).__name__ if has_variable(url) else _first_line(causes[-1])})"
+    said = f" ({_reason(causes[-1], url)})"
     protocol = url.partition("://")[0]
     if isinstance(error, ImportError):
         return f": {protocol}:// needs a package that is missing here: {_first_line(error)}"
@@ -314,6 +315,13 @@ def _hidden_cause(error: FileNotFoundError) -> bool:
         for one in list(_causes(error))[1:]
         if type(one).__module__.startswith(("aiohttp", "asyncio")) or isinstance(one, TimeoutError)
     )
+
+
+def _reason(error: BaseException, url: str) -> str:
+    """What a library says, without what may hold a secret: a URL as it was opened or redirected."""
+    if isinstance(status := getattr(error, "status", None), int):
+        return f"HTTP {status}"
+    return type(error).__name__ if has_variable(url) else QUERY.sub("?...", _first_line(error))
 
 
 def _first_line(error: BaseException) -> str:

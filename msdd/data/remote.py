@@ -17,7 +17,7 @@ from msdd.urls import filled_in, has_variable, is_url
 ASKING = 16  # requests under way at a time, where nothing but the answer is waited for
 BLOCK = 16 * 1024  # bytes fetched with the header of a member of a tar file
 # What stores say of the content of a file, best first: S3, Google, Azure, the Hub, web servers.
-CHECKSUMS = ("md5Hash", "md5", "content_md5", "Content-MD5", "Digest", "ETag", "etag", "blob_id")
+CHECKSUMS = ("md5Hash", "Content-MD5", "Digest", "ETag", "etag", "blob_id")
 TIMES = ("LastModified", "last_modified", "Last-Modified", "updated", "mtime", "modify", "created")
 QUERY = re.compile(r"\?[^\s'\")]+")
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from msdd.errors import MsddError
 
 URL = re.compile(r"([a-z0-9+.-]+::)*[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-NAMED = re.compile(r"\$(?:(\w+)|\{(\w+)\})")  # a variable of the environment
+NAMED = re.compile(r"\$(?:(\w+)|\{(\w+)\})|\$\$")  # a variable of the environment, or a dollar
 
 
 def is_url(value: object) -> bool:
@@ -26,14 +26,19 @@ def has_secret(url: str) -> bool:
     return bool(password or token or any(values))
 
 
-def has_variable(url: str) -> bool:
-    return bool(NAMED.search(url))
+def variables(url: str) -> list[str]:
+    """The variables in a URL."""
+    return [one or other for one, other in NAMED.findall(url) if one or other]
 
 
 def filled_in(url: str) -> str:
     """The URL with the values of its variables, to be opened and never shown."""
-    names = [one or other for one, other in NAMED.findall(url)]
-    missing = [name for name in names if name not in os.environ]
-    if missing:
-        raise MsddError(f"{url}: the environment has no variable {missing[0]}: set it")
-    return NAMED.sub(lambda match: os.environ[match[1] or match[2]], url)
+    for name in variables(url):
+        if name not in os.environ:
+            raise MsddError(f"{url}: the environment has no variable {name}: set it")
+    return NAMED.sub(lambda match: os.environ.get(match[1] or match[2] or "", "$"), url)
+
+
+def escaped(name: str) -> str:
+    """The name of a file as a part of a URL, where a dollar would begin a variable."""
+    return name.replace("$", "$$")

@@ -2,24 +2,22 @@
 
 import io
 import os
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
+from msdd.data.store_errors import asked, hides_another
 from msdd.errors import MsddError
 from msdd.files import braces
-from msdd.urls import filled_in, has_variable, is_url
+from msdd.urls import escaped, filled_in, is_url
 
 ASKING = 16  # requests under way at a time, where nothing but the answer is waited for
 BLOCK = 16 * 1024  # bytes fetched with the header of a member of a tar file
 # What stores say of the content of a file, best first: S3, Google, Azure, the Hub, web servers.
 CHECKSUMS = ("md5Hash", "Content-MD5", "Digest", "ETag", "etag", "blob_id")
-TIMES = ("LastModified", "last_modified", "Last-Modified", "updated", "mtime", "modify", "created")
-QUERY = re.compile(r"\?[^\s'\")]+")
+TIMES = ("LastModified", "last_modified", "Last-Modified", "updated", "mtime", "modify")
 
 Item, Answer = TypeVar("Item"), TypeVar("Answer")
 _SHARED: dict[tuple, Any] = {}  # file systems, by protocol and what the URL says of them
@@ -42,7 +40,7 @@ class Remote:
         return self.url
 
     def __truediv__(self, name: str) -> "Remote":
-        return Remote(f"{self.base}/{name}")
+        return Remote(f"{self.base}/{escaped(name)}")
 
     @property
     def base(self) -> str:
@@ -67,6 +65,7 @@ class Remote:
         return Remote(self.base)
 
     def relative_to(self, folder: "Remote") -> PurePosixPath:
+        """For names of archives, that users have given: without a query."""
         return PurePosixPath(self.base.removeprefix(folder.base).lstrip("/"))
 
     def is_file(self) -> bool:
@@ -74,7 +73,7 @@ class Remote:
             try:
                 return _info(*_opened(self.url))["type"] == "file"
             except FileNotFoundError as error:
-                if _hidden_cause(error):
+                if hides_another(error):
                     raise
                 return False
 
@@ -107,24 +106,23 @@ class Remote:
         with asked(self.url):
             return version_of(self.url, *_opened(self.url))
 
-    def files(self) -> list["Remote"]:
-        """All files below a folder, but for hidden ones, sorted."""
+    def files(self) -> dict[str, "Remote"]:
+        """All files below a folder by their names in it, but for hidden ones, sorted."""
         with asked(self.url):
             files, path = _opened(self.url)
             files.invalidate_cache()
             found = files.find(path, detail=True)
-        root = files._strip_protocol(path).rstrip("/")
-        named = {name.removeprefix(root).lstrip("/"): info for name, info in found.items()}
-        named = {name: info for name, info in named.items() if _is_shown(name, info)}
-        with asked(self.url):
-            return together(lambda one: self._listed(*one), sorted(named.items()))
+            root = f"{path.rstrip('/')}/"
+            below = ((name.removeprefix(root), name, found[name]) for name in sorted(found))
+            shown = [one for one in below if one[0] != one[1] and _is_shown(one[0], one[2])]
+            listed = together(lambda one: self._listed(files, *one), shown)
+        return {name: one for (name, *_), one in zip(shown, listed, strict=True)}
 
-    def _listed(self, name: str, info: dict) -> "Remote":
+    def _listed(self, files: Any, name: str, path: str, info: dict) -> "Remote":
         if not _checksum(info) and not _time(info):  # links of a web page
-            info = _info(*_opened(f"{self.base}/{name}"))
-        size = info.get("size")
-        version = version_of(f"{self.base}/{name}", *_opened(f"{self.base}/{name}"), info)
-        return Remote(f"{self.base}/{name}", -1 if size is None else size, version)
+            info = files.info(path)
+        url, size = (self / name).url, info.get("size")
+        return Remote(url, -1 if size is None else size, version_of(url, files, path, info))
 
 
 class _Parts(io.RawIOBase):
@@ -225,7 +223,8 @@ def _plain(value: Any) -> str:
 
 
 def _is_shown(name: str, info: dict) -> bool:
-    hidden = any(part.startswith(".") for part in name.split("/"))
+    """Not folders, hidden files, or the links by which a web page is sorted."""
+    hidden = any(part.startswith((".", "?")) for part in name.split("/"))
     return bool(name) and info.get("type") != "directory" and not name.endswith("/") and not hidden
 
 
@@ -263,66 +262,3 @@ def _opened(url: str) -> tuple[Any, str]:
     if files.async_impl:
         _SHARED[key] = files
     return files, kind._strip_protocol(filled)
-
-
-@contextmanager
-def asked(url: str) -> Iterator[None]:
-    """A block that asks a store: whatever is wrong with the answer becomes one line."""
-    try:
-        yield
-    except (MsddError, MemoryError):
-        raise
-    except Exception as error:
-        raise MsddError(f"{url}{_told(error, url)}") from None
-
-
-def _told(error: Exception, url: str) -> str:
-    causes = list(_causes(error))
-    names = {type(one).__name__ for one in causes}
-    statuses = {getattr(one, "status", None) for one in causes}
-    said = f" ({_reason(causes[-1], url)})"
-    protocol = url.partition("://")[0]
-    if isinstance(error, ImportError):
-        return f": {protocol}:// needs a package that is missing here: {_first_line(error)}"
-    if isinstance(error, ValueError) and "rotocol" in str(error):
-        return (
-            f": {protocol}:// is unknown to fsspec, which reads s3://, gs://, az://, https:// ..."
-        )
-    if "PermissionError" in names or statuses & {401, 403} or any("Credential" in n for n in names):
-        return (
-            f": access was denied{said}: give credentials where the tools of that store look for "
-            "them, such as AWS_ACCESS_KEY_ID in the environment (docs/imagenet.md)"
-        )
-    if 404 in statuses or isinstance(causes[-1], FileNotFoundError):
-        return ": is not there; correct data.photographs or data.held_out"
-    return (
-        f": the store does not answer as it should{said}: look at the "
-        "network and the address, then run the same command again, which goes on"
-    )
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and those that it was raised for."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _hidden_cause(error: FileNotFoundError) -> bool:
-    """fsspec's HTTP file system says of whatever goes wrong that there is no such file."""
-    return any(
-        not isinstance(one, FileNotFoundError) and getattr(one, "status", 0) != 404
-        for one in list(_causes(error))[1:]
-        if type(one).__module__.startswith(("aiohttp", "asyncio")) or isinstance(one, TimeoutError)
-    )
-
-
-def _reason(error: BaseException, url: str) -> str:
-    """What a library says, without what may hold a secret: a URL as it was opened or redirected."""
-    if isinstance(status := getattr(error, "status", None), int):
-        return f"HTTP {status}"
-    return type(error).__name__ if has_variable(url) else QUERY.sub("?...", _first_line(error))
-
-
-def _first_line(error: BaseException) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]

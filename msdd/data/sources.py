@@ -60,9 +60,7 @@ def source(root: Path, value: str | Path, option: str) -> Source:
 def of_url(url: Remote, option: str) -> Source:
     archives = remote.expanded(url)
     if archives == [url] and not is_archive(url) and remote.is_folder(url):
-        root = url.resolve()
-        listed = {one.relative_to(root).as_posix(): one for one in url.files()}
-        return of_folder(root, url.url, option, listed)
+        return of_folder(url.resolve(), url.url, option, url.files())
     check_archives(archives, url.url, option)
     return Source(option, url.url, remote.common_folder(archives), [], archives, [])
 

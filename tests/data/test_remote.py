@@ -224,6 +224,20 @@ def test_prepared_from_a_store_are_the_bytes_of_the_disk(
         assert digests.of_photographs(given.data, tmp_path / "store") == now
 
 
+@pytest.mark.parametrize("protocol", ["memory", "file", "s3"])
+def test_names_are_those_of_the_disk(tmp_path, stores, protocol):
+    """Also where a URL would end or a variable begin; hidden files are left out."""
+    folder = tmp_path / "store"
+    for k, name in enumerate(("a b.jpg", "pr$ice.jpg", "${HOME}.jpg", "why?.jpg", "#1/ü.jpg")):
+        path = folder / "images" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded(k))
+    (folder / "images/._x.jpg").write_bytes(b"")
+    with stores(protocol, folder) as url:
+        found = read(f"{url}/images")
+    assert found == read(folder / "images") and len(found) == 5
+
+
 def test_both_sides_in_one_store_stand_apart(filled, stores):
     with stores("memory", filled) as url:
         for train, held_out in (("classes/", "classes/n01440764.tar"), ("images", "images/")):

@@ -73,13 +73,19 @@ def together(path: str | Path) -> Iterator[Path]:
         remove(folder)
 
 
-def temporary_sibling(path: Path) -> Path:
+def temporary_sibling(path: Path, process: int | str | None = None) -> Path:
     """A hidden name beside `path`, of this process alone.
 
     It has a digest of the name, which may have all the 255 bytes that a file system allows.
     """
     name = hashlib.blake2b(os.fsencode(path.name), digest_size=8).hexdigest()
-    return path.with_name(f".{name}.{os.getpid()}.tmp")
+    return path.with_name(f".{name}.{process or os.getpid()}.tmp")
+
+
+def remove_unfinished(path: Path) -> None:
+    """Delete what killed processes were writing of `path`, at which no other process may be."""
+    for unfinished in path.parent.glob(temporary_sibling(path, "*").name):
+        remove(unfinished)
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def _changed_code(params, stage: str, root: Path) -> Iterator[str]:
     from msdd.pipeline import layout, stages
 
     digests = {stage: lambda: stages.fingerprint(stage)} if stage in stages.STAGES else {}
-    if stage == "prepare":
+    if stage == ("scatter" if layout.parts(params.prepare_jobs) else "prepare"):
         digests["photographs"] = lambda: of_photographs(params.data, root)
     for name, digest in digests.items():
         path = root / layout.code(name)

@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from msdd.params.schema import Params
 
 ROOT = Path(".")
-WILDCARDS = ("model", "student", "scale", "decode", "baseline")
+WILDCARDS = ("part", "model", "student", "scale", "decode", "baseline")
+NUMBERS = ("PART", "SCALE")
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     for name, (call, described, *rows) in COMMANDS.items():
         command = commands.add_parser(name, help=described, description=described)
         for row in rows:
-            command.add_argument(row.lower(), metavar=row, type=int if row == "SCALE" else str)
+            command.add_argument(row.lower(), metavar=row, type=int if row in NUMBERS else str)
         command.set_defaults(call=call)
 
 
@@ -118,6 +119,11 @@ def code(args: argparse.Namespace) -> None:
 
 
 COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], *tuple[str, ...]]] = {
+    "scatter": (
+        task_command("scatter"),
+        "prepare one part of the photographs, of `prepare_jobs`, counted from 0",
+        "PART",
+    ),
     "prepare": (task_command("prepare"), "cut the photographs into crops"),
     "train": (training_command("train"), "stage 1: train a row of `models`", "MODEL"),
     "distil": (

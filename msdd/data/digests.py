@@ -13,6 +13,7 @@ from pathlib import Path
 
 from msdd.data.photograph import Photograph
 from msdd.data.photographs import EMBEDDED_TRAIN, divided, embedded_photographs, sources
+from msdd.data.remote import Remote, versions
 from msdd.data.sources import Source, is_archive, photographs
 from msdd.errors import MsddError
 from msdd.files import digest, shown
@@ -27,7 +28,7 @@ WORTH = 64 * 2**20  # bytes from which on digests are kept; fewer are read faste
 LONG = 4 * 10**9  # bytes of archives from which on their reading is told
 MANY = 1000  # files from which on their reading is shown
 
-Row = tuple[str, str, str]  # split, name, SHA-256
+Row = tuple[str, str, str]  # split, name, SHA-256 or what a store says of the content
 
 
 def of_photographs(data: Data, root: Path = Path(".")) -> str:
@@ -82,7 +83,7 @@ def of_archives(found: dict[str, Source], root: Path = Path(".")) -> list[Row]:
     return with_digests(there, root)
 
 
-def with_digests(there: Sequence[tuple[str, str, Path]], root: Path) -> list[Row]:
+def with_digests(there: Sequence[tuple[str, str, Path | Remote]], root: Path) -> list[Row]:
     digests = of_files([path for _, _, path in there], root)
     return [(side, name, sha256) for (side, name, _), sha256 in zip(there, digests, strict=True)]
 
@@ -115,12 +116,18 @@ def changes(data: Data, root: Path = Path(".")) -> str:
     return f"{of_rows(prepared(root))[:12]}  {len(then)} files, {since}"
 
 
-def of_files(paths: Sequence[Path], root: Path = Path(".")) -> list[str]:
-    """SHA-256 of each file, `unreadable` for one that cannot be read.
+def of_files(paths: Sequence[Path | Remote], root: Path = Path(".")) -> list[str]:
+    """SHA-256 of each file, `unreadable` for one that cannot be read. Of a file in a store, what
+    that says of its content (`msdd.data.remote.version_of`): it is not read for this.
 
     Of a large set, a file is read again when its size or one of its times has changed since. Its
     digests are kept in `.photographs.sqlite` below `root`, or nowhere if that cannot be written.
     """
+    stored = [path for path in paths if isinstance(path, Remote)]
+    if stored:
+        told = dict(zip(stored, versions(stored), strict=True))
+        local = iter(of_files([path for path in paths if path not in told], root))
+        return [told[path] if path in told else next(local) for path in paths]
     states = [_state(path) for path in paths]
     if sum(int(state.split()[0]) for state in states if state) < WORTH:
         return list(_read(paths))

@@ -16,7 +16,7 @@ from torch import Tensor
 from msdd.data.prefetch import prefetch
 from msdd.data.sources import no_image, of_other_kinds, told_apart
 from msdd.errors import MsddError
-from msdd.files import digest, text_of
+from msdd.files import digest, text_of, walk
 
 READERS = 8  # threads that decode image files
 
@@ -31,7 +31,7 @@ def check_folder(folder: Path, option: str) -> Path:
 def by_stem(folder: Path, option: str) -> dict[str, Path]:
     """Images below a folder by their path below it without the ending; MsddError for none."""
     paths: dict[str, Path] = {}
-    names, others = told_apart(check_folder(folder, option))
+    names, others = told_apart(walk(check_folder(folder, option)))
     for name in names:
         stem = PurePosixPath(name).with_suffix("").as_posix()
         if stem in paths:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from msdd.data.remote import Remote, bare, located
 from msdd.errors import MsddError
 
 COLUMN = "image.bytes"
@@ -14,11 +15,11 @@ GROUPS = 4  # row groups that stay in memory: photographs are read in the order 
 LOCK = Lock()  # so that threads do not read the same group at once
 
 
-def is_parquet(path: str | Path) -> bool:
-    return str(path).lower().endswith(".parquet")
+def is_parquet(path: str | Path | Remote) -> bool:
+    return bare(path).lower().endswith(".parquet")
 
 
-def rows(path: Path) -> int:
+def rows(path: Path | Remote) -> int:
     """How many images a file holds. MsddError where it is damaged or of another layout."""
     try:
         metadata = open_file(path).metadata
@@ -34,12 +35,13 @@ def rows(path: Path) -> int:
     return metadata.num_rows
 
 
-def open_file(path: str | Path) -> Any:
+def open_file(path: str | Path | Remote) -> Any:
     try:
         from pyarrow.parquet import ParquetFile
     except ImportError as error:
         raise MsddError(f"{path}: Parquet files need the package pyarrow, install it") from error
-    return ParquetFile(path)
+    place = located(str(path))
+    return ParquetFile(place.open() if isinstance(place, Remote) else place)
 
 
 def read(path: str, row: int, _size: int = 0) -> bytes:

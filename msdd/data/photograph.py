@@ -5,6 +5,7 @@ from pathlib import Path
 
 from msdd.data import parquet
 from msdd.data.image_file import PhotographError, read_file
+from msdd.data.remote import Remote, located
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +13,8 @@ class Photograph:
     """An image, by a name that no other of its set has, with forward slashes.
 
     A file of its own is `name` below `folder`. One in `archive` is `size` bytes from `offset` on of
-    a tar file, or row `offset` of a Parquet file.
+    a tar file, or row `offset` of a Parquet file. Folder and archive may be URLs; of a file of its
+    own in a store, `version` is what the store says of its content.
     """
 
     name: str
@@ -20,11 +22,14 @@ class Photograph:
     archive: str = ""
     offset: int = 0
     size: int = 0
+    version: str = ""
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Path | Remote:
         """The file that holds it."""
-        return Path(self.archive or Path(self.folder, self.name))
+        if self.version:
+            return Remote(str(located(self.folder) / self.name), self.size, self.version)
+        return located(self.archive) if self.archive else located(self.folder) / self.name
 
     @property
     def place(self) -> str:
@@ -32,7 +37,10 @@ class Photograph:
         return self.archive or self.folder
 
     def read(self) -> bytes:
-        """The image file, still encoded; PhotographError where it cannot be read."""
+        """The image file, still encoded; PhotographError where it cannot be read, MsddError where
+        it is the store that does not answer, which says nothing of the image."""
+        if self.version:
+            return self.path.read()
         if not self.archive:
             return read_file(self.path, self.name)
         read = parquet.read if parquet.is_parquet(self.archive) else read_part
@@ -44,9 +52,13 @@ class Photograph:
 
 
 def read_part(path: str, offset: int, size: int) -> bytes:
-    with open(path, "rb", buffering=0) as file:
-        file.seek(offset)
-        part = file.read(size)
+    place = located(path)
+    if isinstance(place, Remote):
+        part = place.read(offset, size)
+    else:
+        with open(path, "rb", buffering=0) as file:
+            file.seek(offset)
+            part = file.read(size)
     if len(part) < size:
         raise OSError("it ends inside this member: the archive is truncated")
     return part

@@ -56,9 +56,13 @@ def stored(photograph: Photograph, data: Data) -> tuple[bytes, str]:
 
 
 def write(path: Path, made: Iterable[tuple[str, tuple[bytes, str] | PhotographError]]) -> Notes:
-    """Write `path`.bin, .npy and .json, the last one last: where it is, the shard is whole."""
+    """Write `path`.bin, .npy and .json, the last one last: where it is, the shard is whole.
+
+    One process at a time: what a killed one was writing is removed.
+    """
     notes, ends, sha = Notes(), [0], hashlib.sha256()
     binary, index = path.with_suffix(".bin"), path.with_suffix(".npy")
+    files.remove_unfinished(binary)
     with files.atomic(binary) as temporary, open(temporary, "wb") as file:
         for name, result in made:
             if isinstance(result, PhotographError):

@@ -216,7 +216,7 @@ def photographs_of(split: Split, root: Path) -> Iterator[tuple[str, int, str, st
     files = [one for one in unread if not one.archive]
     digests = dict(zip(files, of_files([one.path for one in files], root), strict=True))
     for one in split.photographs:
-        sha256 = split.digests.get(one.name) or digests.get(one, "")
+        sha256 = one.version or split.digests.get(one.name) or digests.get(one, "")
         archive = os.path.relpath(one.archive, one.folder) if one.archive else ""
         yield shown(one.name), split.made.get(one.name, 0), sha256, shown(archive)
 

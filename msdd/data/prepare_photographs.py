@@ -18,17 +18,39 @@ from msdd.data.prefetch import prefetch
 from msdd.data.split import Split, check_unreadable, check_usable
 from msdd.params.sections import Data
 from msdd.pipeline import layout
+from msdd.pipeline.lock import hold, wait
 from msdd.pipeline.progress import Progress
+from msdd.pipeline.stages import fingerprint
 from msdd.pipeline.task import Task
 
 
 def write_split(task: Task, folder: Path, split: Split, root: Path) -> Split:
-    """Fill `folder` with the photographs of a split, from shards of an earlier attempt if any."""
-    key = hashlib.sha256(f"{task.key} {of_rows(present(task.data, root))}".encode()).hexdigest()
-    begin(shards(root), key)
-    split.shards = write_shards(task, split, shards(root))
-    gather(shards(root), sorted(split.shards), folder)
+    """Fill `folder` with the photographs of a split, from shards that are there already if any.
+
+    `count` becomes the number that is stored.
+    """
+    aside, _ = begin(task, root)
+    check_usable(split)
+    split.shards = write_shards(task, split, aside, shards_of(split.photographs), "prepare train")
+    check_usable(split)
+    split.count = len(split.made)
+    gather(aside, sorted(split.shards), folder)
     return split
+
+
+def write_part(task: Task, split: Split, aside: Path) -> dict[str, str]:
+    """Make the shards of one of several jobs, as many for each; returns the digests of files."""
+    check_usable(split)
+    part, jobs = task.wildcards["part"], task.params["prepare_jobs"]
+    wanted = shards_of(split.photographs)
+    own = wanted[len(wanted) * part // jobs : len(wanted) * (part + 1) // jobs]
+    return write_shards(task, split, aside, own, f"prepare train, part {part}")
+
+
+def shards_of(photographs: list[Photograph]) -> list[tuple[str, list[Photograph]]]:
+    """The name of each shard, and the photographs that it is made of."""
+    starts = range(0, len(photographs), ROWS)
+    return [(f"{k:05d}", photographs[at : at + ROWS]) for k, at in enumerate(starts)]
 
 
 def shards(root: Path) -> Path:
@@ -40,47 +62,53 @@ def forget(root: Path) -> None:
     files.remove(shards(root))
 
 
-def begin(aside: Path, key: str) -> None:
-    """Remove shards that were made of other photographs, params or code than `key` stands for.
+def begin(task: Task, root: Path) -> tuple[Path, str]:
+    """The folder for shards of these photographs, params and code, and the photographs' digest.
 
-    And what a killed process was writing: only one process at a time comes here.
+    Shards of others are removed. A job that is still at work on those cannot mix them with these.
     """
-    known = aside / "key"
-    if aside.exists() and not (known.exists() and known.read_text() == key):
-        print("msdd: params, code or photographs have changed; preparing afresh", file=sys.stderr)
-        files.remove(aside)
-    for unfinished in aside.glob(".*.tmp"):
-        files.remove(unfinished)
-    files.write_text(known, key)
+    photographs, code = of_rows(present(task.data, root)), fingerprint("prepare")
+    key = hashlib.sha256(f"{task.data.model_dump_json()} {code} {photographs}".encode())
+    own, lock = shards(root) / key.hexdigest()[:16], shards(root) / "lock"
+    with wait(lock):
+        others = [path for path in shards(root).iterdir() if path not in (own, lock)]
+        if others:
+            told = "msdd: params, code or photographs have changed; preparing afresh"
+            print(told, file=sys.stderr)
+        for path in others:
+            files.remove(path)
+        own.mkdir(exist_ok=True)
+    return own, photographs
 
 
-def write_shards(task: Task, split: Split, aside: Path) -> dict[str, str]:
-    """Make the shards of a split that are not in `aside` yet; returns the digests of their files.
+def write_shards(
+    task: Task,
+    split: Split,
+    aside: Path,
+    wanted: list[tuple[str, list[Photograph]]],
+    label: str,
+) -> dict[str, str]:
+    """Make those of the wanted shards that are not in `aside` yet; returns digests of all files.
 
-    The split learns what has become of each photograph; `count` becomes the number that is stored.
+    The split learns what has become of each photograph.
     """
-    check_usable(split)
-    parts = [split.photographs[k : k + ROWS] for k in range(0, len(split.photographs), ROWS)]
-    places = [aside / f"{k:05d}" for k in range(len(parts))]
-    there = sum(len(part) for part, at in zip(parts, places, strict=True) if finished(at))
-    if there:
-        print(f"msdd: prepare goes on after {there:,} photographs", file=sys.stderr)
+    total = sum(len(part) for _, part in wanted)
+    there = sum(len(part) for name, part in wanted if finished(aside / name))
+    if 0 < there < total:
+        print(f"msdd: {label} goes on after {there:,} photographs", file=sys.stderr)
     digests: dict[str, str] = {}
     pool = ThreadPoolExecutor(task.cpu_threads)
-    total = len(split.photographs)
     try:
-        with Progress("prepare train", total, "photographs", start=there) as progress:
-            for place, part in zip(places, parts, strict=True):
-                notes = finished(place) or write_shard(
-                    task, place, part, pool, progress, split.done
+        with Progress(label, total, "photographs", start=there) as progress:
+            for name, part in wanted:
+                notes = finished(aside / name) or write_shard(
+                    task, aside / name, part, pool, progress, split.done
                 )
                 settle(split, notes, task.data.max_bad_fraction)
                 progress.update(split.done)
                 digests |= notes.shards
     finally:
         pool.shutdown(cancel_futures=True)
-    check_usable(split)
-    split.count = len(split.made)
     return digests
 
 
@@ -92,9 +120,11 @@ def write_shard(
     progress: Progress,
     done: int,
 ) -> Notes:
+    """Make a shard that no other process is at, and that none has made in the meantime."""
     jobs = ([(one, task.data)] for one in part)
-    made = (pair for [pair] in prefetch(attempt, jobs, pool, 4 * task.cpu_threads))
-    return photograph_shards.write(place, shown(made, progress, done))
+    with hold(place.with_suffix(".lock")):
+        made = (pair for [pair] in prefetch(attempt, jobs, pool, 4 * task.cpu_threads))
+        return finished(place) or photograph_shards.write(place, shown(made, progress, done))
 
 
 def shown(made: Iterator, progress: Progress, done: int) -> Iterator:
@@ -135,12 +165,13 @@ def gather(aside: Path, names: list[str], folder: Path) -> None:
 def space(photographs: list[Photograph], data: Data, root: Path) -> int:
     """About how many bytes the photographs still take, from above; Parquet's rows count as 0."""
     most = 3 * data.store_side**2 if data.store_side else sys.maxsize
-    there = sum(path.stat().st_size for path in shards(root).glob("*.bin"))
+    there = sum(path.stat().st_size for path in shards(root).glob("*/*.bin"))
     return max(0, sum(min(size_of(one), most) for one in photographs) - there)
 
 
 def size_of(photograph: Photograph) -> int:
     try:
-        return photograph.size if photograph.archive else photograph.path.stat().st_size
+        stored = photograph.archive or photograph.version
+        return max(0, photograph.size) if stored else photograph.path.stat().st_size
     except OSError:  # is told when it is read
         return 0

@@ -2,17 +2,19 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 from PIL import Image
 
-from msdd.data import parquet, tars
+from msdd.data import parquet, remote, tars
 from msdd.data.photograph import Photograph
+from msdd.data.remote import Remote
 from msdd.errors import MsddError
 from msdd.files import expand_user, expanded, walk
+from msdd.urls import is_url
 
 # Formats that Pillow opens without decoding them, or by programs that may not be there.
 UNREAD = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
@@ -20,28 +22,32 @@ UNREAD = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 
 @dataclass(frozen=True)
 class Source:
-    """The value of `data.photographs` or `data.held_out`, looked up on disk; not yet opened.
+    """The value of `data.photographs` or `data.held_out`, looked up where it lies; not yet opened.
 
     option, value: the key and its value, for errors.
     folder:   that holds everything.
     images:   names of image files below the folder; empty where there are archives.
     archives: tar and Parquet files, whole paths.
     others:   names of other files below the folder.
+    listed:   of a folder in a store, what the listing told of each file, by its name.
     """
 
     option: str
     value: str
-    folder: Path
+    folder: Path | Remote
     images: list[str]
-    archives: list[Path]
+    archives: list[Path] | list[Remote]
     others: list[str]
+    listed: dict[str, Remote] = field(default_factory=dict)
 
 
 def source(root: Path, value: str | Path, option: str) -> Source:
-    """What lies at a folder, a tar or Parquet file, or several such files by a pattern.
+    """What lies at a folder, a tar or Parquet file, or several such files by a pattern or a URL.
 
     In a folder that has images, archives are files like others. MsddError for what is not there.
     """
+    if is_url(value):
+        return of_url(Remote(str(value)), option)
     path = expand_user(value, root)
     if path.is_dir():
         return of_folder(path, str(value), option)
@@ -51,21 +57,34 @@ def source(root: Path, value: str | Path, option: str) -> Source:
     return Source(option, str(value), folder, [], archives, [])
 
 
-def of_folder(folder: Path, value: str, option: str) -> Source:
-    images, others = told_apart(folder)
+def of_url(url: Remote, option: str) -> Source:
+    archives = remote.expanded(url)
+    if archives == [url] and not is_archive(url) and remote.is_folder(url):
+        return of_folder(url.resolve(), url.url, option, url.files())
+    check_archives(archives, url.url, option)
+    return Source(option, url.url, remote.common_folder(archives), [], archives, [])
+
+
+def of_folder(
+    folder: Path | Remote, value: str, option: str, listed: dict[str, Remote] | None = None
+) -> Source:
+    images, others = told_apart(walk(folder) if listed is None else listed)
     archives = [] if images else [name for name in others if is_archive(name)]
     if not images and not archives:
         raise no_image(value, others, option)
     others = [name for name in others if name not in set(archives)]
-    return Source(option, value, folder, images, [folder / name for name in archives], others)
+    archives = [folder / name for name in archives]
+    return Source(option, value, folder, images, archives, others, listed or {})
 
 
-def is_archive(name: str | Path) -> bool:
+def is_archive(name: str | Path | Remote) -> bool:
     return tars.is_tar(name) or parquet.is_parquet(name)
 
 
-def check_archives(archives: list[Path], value: str, option: str) -> None:
-    missing = [path for path in archives if not path.is_file()]
+def check_archives(archives: list[Path] | list[Remote], value: str, option: str) -> None:
+    """A thousand shards in a store are asked for at once."""
+    there = remote.together(lambda path: path.is_file(), archives)
+    missing = [path for path, is_there in zip(archives, there, strict=True) if not is_there]
     if archives == missing:
         kind = "archive" if is_archive(value) else "folder"
         raise MsddError(f"{option}: there is no {kind} {value}")
@@ -85,6 +104,9 @@ def check_archives(archives: list[Path], value: str, option: str) -> None:
 def photographs(source: Source) -> list[Photograph]:
     """All images of a source, sorted by name. MsddError for damaged archives and double names."""
     folder = str(source.folder)
+    if source.listed and not source.archives:
+        listed = ((name, source.listed[name]) for name in source.images)
+        return [Photograph(n, folder, size=one.size, version=one.version) for n, one in listed]
     if not source.archives:
         return [Photograph(name, folder) for name in source.images]
     found = sorted(in_archives(source), key=lambda photograph: photograph.name)
@@ -102,14 +124,17 @@ def photographs(source: Source) -> list[Photograph]:
 
 def in_archives(source: Source) -> Iterator[Photograph]:
     """The images of all archives; of several archives, each has its own name before theirs."""
-    for path in source.archives:
+    listed = map(of_archive, source.archives)
+    if isinstance(source.folder, Remote):  # an answer for each image is waited for
+        listed = remote.together(lambda path: list(of_archive(path)), source.archives)
+    for path, found in zip(source.archives, listed, strict=True):
         stem = path.relative_to(source.folder).with_suffix("").as_posix()
         within = f"{stem}/" if len(source.archives) > 1 else ""
-        for name, offset, size in of_archive(path):
+        for name, offset, size in found:
             yield Photograph(within + name, str(source.folder), str(path), offset, size)
 
 
-def of_archive(path: Path) -> Iterator[tars.Member]:
+def of_archive(path: Path | Remote) -> Iterator[tars.Member]:
     """Name, place and size of the images of one archive; rows of a Parquet file are numbered."""
     try:
         if parquet.is_parquet(path):
@@ -134,10 +159,10 @@ def endings() -> frozenset[str]:
     return frozenset(e for e, name in Image.registered_extensions().items() if name in formats)
 
 
-def told_apart(folder: Path) -> tuple[list[str], list[str]]:
-    """The names of images and of other files below a folder (`msdd.files.walk`)."""
+def told_apart(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The names of images and of other files."""
     images, others = [], []
-    for name in walk(folder):
+    for name in names:
         (images if is_image(name) else others).append(name)
     return images, others
 

@@ -4,9 +4,11 @@ import os
 import re
 import tarfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from msdd.data.remote import Remote, bare, together
 from msdd.errors import MsddError
 
 BLOCK = 512  # bytes; an archive ends with blocks of zeros
@@ -16,27 +18,38 @@ CLASS = re.compile(r"n\d{8}(?!\d)")  # a WordNet number, by which ImageNet names
 Member = tuple[str, int, int]  # name, offset and size in bytes
 
 
-def is_tar(name: str | Path) -> bool:
-    return str(name).lower().endswith(".tar")
+def is_tar(name: str | Path | Remote) -> bool:
+    return bare(name).lower().endswith(".tar")
 
 
-def members(path: Path) -> Iterator[Member]:
+def members(path: Path | Remote) -> Iterator[Member]:
     """All files in a tar file, with their places in it, those of archives inside it included.
 
     A file of an inner archive has that archive's name before its own: `n01440764/x.JPEG` in
     `n01440764.tar`. Hidden files, such as macOS adds, are left out. MsddError for what is
     truncated, damaged or no tar file.
     """
-    with open(path, "rb") as file:
-        for name, offset, size in plain(file, 0, file.seek(0, 2), str(path)):
-            if not is_tar(name):
-                check_class(str(path), path.stem, name)
-                yield name, offset, size
-                continue
-            told, stem = f"{path}: {name} inside it", name[: -len(".tar")]
-            for inner, *place in plain(file, offset, offset + size, told):
-                check_class(told, stem, inner)
-                yield f"{stem}/{inner}", *place
+    with path.open("rb") as file:
+        found = list(plain(file, 0, file.seek(0, 2), str(path)))
+    archives = [one for one in found if is_tar(one[0])]
+    images = [one for one in found if not is_tar(one[0])]
+    for name, _, _ in images:
+        check_class(str(path), path.stem, name)
+    yield from images
+    within = partial(inner, path)
+    for some in together(within, archives) if isinstance(path, Remote) else map(within, archives):
+        yield from some
+
+
+def inner(path: Path | Remote, archive: Member) -> list[Member]:
+    """The files of an archive inside an archive, with its name before theirs."""
+    name, offset, size = archive
+    told, stem = f"{path}: {name} inside it", name[: -len(".tar")]
+    with path.open("rb") as file:
+        found = list(plain(file, offset, offset + size, told))
+    for one, _, _ in found:
+        check_class(told, stem, one)
+    return [(f"{stem}/{one}", *place) for one, *place in found]
 
 
 def plain(file: BinaryIO, start: int, end: int, told: str) -> Iterator[Member]:

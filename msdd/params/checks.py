@@ -10,6 +10,7 @@ from msdd.model.config import GROUPS, ModelConfig, near_square
 from msdd.params.schema import Params
 from msdd.params.sections import BASELINES
 from msdd.tokenizers.systems import SYSTEMS
+from msdd.urls import has_secret, is_url
 
 WITHOUT_PSNR = ("titok",)  # of the protocols
 RESERVED = re.compile(r"stage1|eval|baseline|scale\d+")  # folders beside the rows' own
@@ -44,7 +45,13 @@ def _data(params: Params) -> Iterator[str]:
     data, evaluate = params.data, params.evaluate
     if data.crop_side[0] > data.crop_side[1]:
         yield f"data.crop_side is {list(data.crop_side)}; the smaller side stands first"
+    yield from _urls(data)
     yield from _store(data)
+    if params.prepare_jobs > 1 and data.store != "photographs":
+        yield (
+            f"prepare_jobs is {params.prepare_jobs}; crops are made by 1 job, only data.store: "
+            "photographs by several"
+        )
     if evaluate.images and data.held_out_crops and evaluate.images > data.held_out_crops:
         yield (
             f"evaluate.images is {evaluate.images}, more than data.held_out_crops "
@@ -55,6 +62,19 @@ def _data(params: Params) -> Iterator[str]:
             f"evaluate.protocols begins with {evaluate.protocols[0]}, which has no PSNR; tables "
             "show the first, so put another there"
         )
+
+
+def _urls(data: Any) -> Iterator[str]:
+    """The URL itself is not told."""
+    for key in ("photographs", "held_out"):
+        url = getattr(data, key) or ""
+        if is_url(url) and has_secret(url):
+            yield (
+                f"data.{key} is a URL with a password or a query, which would stand in dvc.lock, "
+                "MLflow and the manifest: write $NAME in its place, and set NAME in the environment"
+            )
+        elif is_url(url) and "::" in url.partition("://")[0]:
+            yield f"data.{key} is a chain of URLs; name the file itself, as s3://bucket/train.tar"
 
 
 def _store(data: Any) -> Iterator[str]:

@@ -104,6 +104,10 @@ class Params(Section):
     cpu_threads: Count = Field(
         description="threads of every job on a CPU; changes the last bits of results"
     )
+    prepare_jobs: Count = Field(
+        description="jobs that prepare photographs to train on, each its part of the shards, which "
+        "the stage `prepare` gathers; 1: `prepare` does all. Changes no bit of what is prepared"
+    )
     data: Data
     model: Model = Field(description="defaults of every row of `models`")
     stage1: Stage1 = Field(description="defaults of every row of `models`")

@@ -48,7 +48,8 @@ class Data(Section):
     photographs: str = Field(
         description="`embedded` for seven photographs of scikit-image and scikit-learn, five of "
         "them to train on; a folder of images; or tar and Parquet files, by name, by folder or by "
-        "a pattern such as train-{000..146}.tar (docs/imagenet.md)",
+        "a pattern such as train-{000..146}.tar; each also by URL, s3://bucket/train.tar "
+        "(docs/imagenet.md)",
         min_length=1,
     )
     held_out: str | None = Field(

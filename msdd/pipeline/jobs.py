@@ -12,15 +12,19 @@ from msdd.files import expand_user, expanded, write_text
 from msdd.params.schema import Params
 from msdd.params.sections import BASELINES
 from msdd.pipeline import layout, receipts
+from msdd.urls import is_url
 
 TRAINED = ("models", "scales", "chains")
 TABLES = ("models", "students", "decodes", "ablations")
+NO_JOBS = ("prepare", "order")  # of the tables
 HEADER = "# Written by `msdd params expand` from params.yaml; do not edit.\n"
 
 
 def rows(params: Params) -> dict[str, dict[str, Any]]:
     """Flat tables of jobs with the folders or files they make.
 
+    `parts` are those of several jobs that prepare, and `prepare` is what their gathering waits for:
+    without parts the digest of the photographs, which receipts of parts hold.
     `scales` and `students` hold students that are assembled from denoisers of single scales,
     `chains` those that are trained as a whole. Rows are ragged, since a student has as many scales
     as its model, and `foreach` does not nest. `order` is that of the rows, which DVC does not see
@@ -29,7 +33,11 @@ def rows(params: Params) -> dict[str, dict[str, Any]]:
     modes = {row: params.distil_of(row).mode for row in params.students}
     chains = [row for row in modes if modes[row] != "per_scale"]
     assembled = [row for row in modes if modes[row] == "per_scale"]
+    parts = layout.parts(params.prepare_jobs)
+    waits_for = layout.RECEIPTS / "parts" if parts else layout.code("photographs")
     return {
+        "parts": {part.name: {"part": k, "path": str(part)} for k, part in enumerate(parts)},
+        "prepare": {"waits_for": str(waits_for)},
         "models": {row: {"path": str(layout.stage1(row))} for row in params.models},
         "scales": dict(job for row in assembled for job in _scales(params, row)),
         "students": {row: _student(params, row) for row in assembled},
@@ -124,7 +132,8 @@ def _receipts(tables: dict[str, dict[str, Any]]) -> list[Path]:
     trained = [job["path"] for name in TRAINED for job in tables[name].values()]
     measured = [job["path"] for job in tables["decodes"].values()]
     measured += [str(layout.baseline(name)) for name in BASELINES]
-    kinds = {"trainings": trained, "evaluations": measured}
+    parts = [job["path"] for job in tables["parts"].values()]
+    kinds = {"parts": parts, "trainings": trained, "evaluations": measured}
     return [layout.receipt(kind, Path(path)) for kind, paths in kinds.items() for path in paths]
 
 
@@ -136,18 +145,20 @@ def plan(params: Params) -> list[str]:
     distil = sum(params.distil_of(student).images for student in trained)
     names = {table: list(getattr(params, table)) for table in TABLES}
     lines = [f"{table}: {', '.join(rows) or 'none'}" for table, rows in names.items()]
-    jobs = sum(len(table) for name, table in tables.items() if name != "order")
+    jobs = sum(len(table) for name, table in tables.items() if name not in NO_JOBS)
     jobs += len(BASELINES) + 1 + len(layout.REPORTS)
     return [*lines, f"jobs: {jobs}", f"images: {stage1:,} in stage 1, {distil:,} in distillation"]
 
 
 def missing(params: Params, root: Path = Path(".")) -> list[str]:
-    """One line for photographs that are not there yet; the plan holds without them."""
+    """One line for photographs on disk that are not there yet; the plan holds without them."""
     named = {key: getattr(params.data, key) for key in ("photographs", "held_out")}
     return [
         f"data.{key}: there is no {kind(value)} {value}; `prepare` cannot run before it is there"
         for key, value in named.items()
-        if value not in (None, "embedded") and not all_there(expand_user(value, root))
+        if value not in (None, "embedded")
+        and not is_url(value)
+        and not all_there(expand_user(value, root))
     ]
 
 

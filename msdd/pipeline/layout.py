@@ -21,6 +21,16 @@ def prepared() -> Path:
     return Path("data/prepared")
 
 
+def part(k: int) -> Path:
+    """What job `k` of several prepares; its shards lie in the checkpoint of `prepared`."""
+    return Path(f"data/prepared/part{k}")
+
+
+def parts(jobs: int) -> list[Path]:
+    """The parts of `prepare_jobs`; none where `prepare` does all by itself."""
+    return [part(k) for k in range(jobs)] if jobs > 1 else []
+
+
 def stage1(model: str) -> Path:
     """The folder of a model after stage 1: encoder and teacher."""
     return RUNS / model / "stage1"
@@ -71,7 +81,8 @@ def checkpoint(artefact: Path) -> Path:
 
 
 def receipt(kind: str, artefact: Path) -> Path:
-    """Digests of what a job made: `trainings` of a folder, `evaluations` of a metrics file."""
+    """Digests of what a job made: `trainings` of a folder, `evaluations` of a metrics file, `parts`
+    of shards."""
     return RECEIPTS / kind / artefact
 
 

@@ -22,6 +22,7 @@ class Stage(NamedTuple):
 
 STAGES = {
     "prepare": Stage("msdd.data.prepare", ("seed", "data")),
+    "scatter": Stage("msdd.data.scatter", ("seed", "data", "prepare_jobs")),
     "train": Stage(
         "msdd.train.stage1",
         ("seed", "cpu_threads", "data.resolution", "model", "stage1", "models.{model}"),

@@ -97,7 +97,7 @@ def resolve(
 
     inputs:    the files that it reads, relative to `root`; by default those of a stage that makes
                data, models or evaluations. Missing files are left out: the stage reports them.
-    wildcards: `model`, `student`, `student` and `scale`, `decode` or `baseline`.
+    wildcards: `part`, `model`, `student`, `student` and `scale`, `decode` or `baseline`.
 
     Raises MsddError for a row or scale that does not exist, and for a student whose mode belongs to
     another stage.
@@ -122,7 +122,7 @@ def resolve(
         code=fingerprint(stage),
         inputs={},
     )
-    paths = _inputs(task) if inputs is None else inputs
+    paths = _inputs(params, task) if inputs is None else inputs
     digests = {str(path): digest(root / path) for path in paths if (root / path).exists()}
     return replace(task, params=_tracked_params(params, task), inputs=digests)
 
@@ -140,6 +140,13 @@ def _check(
 ) -> None:
     if stage == "baseline" and wildcards["baseline"] not in BASELINES:
         raise MsddError(f"no baseline '{wildcards['baseline']}'; known: {', '.join(BASELINES)}")
+    if stage == "scatter":
+        part, count = wildcards["part"], params.prepare_jobs
+        if layout.part(part) not in layout.parts(count):
+            raise MsddError(
+                f"there is no part {part} of prepare_jobs {count}; parts count from 0, and one job "
+                "is `msdd prepare`"
+            )
     if stage == "distil":
         scale, count = wildcards["scale"], params.model_of(model).scales
         if scale not in range(count):
@@ -148,10 +155,12 @@ def _check(
         raise MsddError(f"'{student}' is per_scale: use `msdd distil` and `msdd assemble`")
 
 
-def _inputs(task: Task) -> list[Path]:
+def _inputs(params: "Params", task: Task) -> list[Path]:
     """The files that a stage reads, besides those that the params name with their digests."""
-    if task.stage == "prepare":
+    if task.stage == "scatter":
         return []
+    if task.stage == "prepare":
+        return [layout.receipt("parts", part) for part in layout.parts(params.prepare_jobs)]
     if task.stage in ("train", "baseline"):
         return [MANIFEST]
     folders = [layout.stage1(task.model)]

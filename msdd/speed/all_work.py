@@ -31,10 +31,7 @@ def all_work(params: Params, photographs: tuple[int, int] | None = None) -> list
     crops = _crops(params, photographs)
     tables = jobs.rows(params)
     held_out = params.evaluate.images or crops[1]
-    count = sum(crops)
-    seconds = tuple(count * one for one in CUT[params.data.crop])
-    stored = _stored(params, crops)
-    work = [Work("prepare", "", {}, layout.prepared(), (), count, seconds=seconds, stored=stored)]
+    work = _prepare(params, crops, tables["parts"])
     work += [train(params, row) for row in params.models]
     work += [distil(params, name, job) for name, job in tables["scales"].items()]
     work += [_assemble(params, row, job) for row, job in tables["students"].items()]
@@ -44,11 +41,37 @@ def all_work(params: Params, photographs: tuple[int, int] | None = None) -> list
     return [*work, *_reports(params)]
 
 
-def _stored(params: Params, crops: tuple[int, int]) -> int:
-    """Bytes of what `prepare` writes: pixels, or photographs of the size of ImageNet's."""
+def _prepare(params: Params, crops: tuple[int, int], parts: dict) -> list[Work]:
+    """The jobs that prepare; parts share what is trained on and leave the rest to `prepare`."""
+    train, held_out = _stored(params, crops)
+    work = [
+        Work(
+            "scatter",
+            name,
+            {"part": job["part"]},
+            Path(job["path"]),
+            (),
+            crops[0] // len(parts),
+            seconds=_cut(params, crops[0] / len(parts)),
+        )
+        for name, job in parts.items()
+    ]
+    count = crops[1] if parts else sum(crops)
+    needs, seconds = tuple(one.key for one in work), _cut(params, count)
+    place, stored = layout.prepared(), train + held_out
+    return [*work, Work("prepare", "", {}, place, needs, count, seconds=seconds, stored=stored)]
+
+
+def _cut(params: Params, count: float) -> tuple[float, float]:
+    least, most = CUT[params.data.crop]
+    return count * least, count * most
+
+
+def _stored(params: Params, crops: tuple[int, int]) -> tuple[int, int]:
+    """Bytes of what is trained on, pixels or ImageNet's photographs, and of what is held out."""
     pixels = 3 * params.data.resolution**2
     of_one = PHOTOGRAPH if params.data.store == "photographs" else pixels
-    return crops[0] * of_one + crops[1] * pixels
+    return crops[0] * of_one, crops[1] * pixels
 
 
 def _crops(params: Params, photographs: tuple[int, int] | None) -> tuple[int, int]:

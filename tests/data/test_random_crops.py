@@ -19,7 +19,7 @@ from msdd.data.loader import Loader, batch_indices, flips
 from msdd.data.photograph_shards import PhotographShards
 from msdd.data.random_crops import RandomCrops, training_images
 from msdd.errors import MsddError
-from msdd.files import read_json
+from msdd.files import read_json, temporary_sibling
 from msdd.params.checks import cross_checks
 from msdd.params.load import load
 from msdd.params.sections import Data
@@ -207,7 +207,8 @@ def test_a_killed_preparation_goes_on(root, monkeypatch, capsys):
     with pytest.raises(KeyboardInterrupt):
         prepare(root)
     assert not (root / "data/prepared/manifest.json").exists()
-    (prepare_photographs.shards(root) / ".5e1f.1.tmp").touch()  # as SIGKILL leaves it
+    (first,) = prepare_photographs.shards(root).glob("*/00000.bin")
+    temporary_sibling(first.with_name("00001.bin"), 1).touch()  # as SIGKILL leaves it
     names[:] = 6 * [""]
     assert prepare(root)["digest"] == expected and len(names) == 6 + COUNT - 4
     assert "goes on after 4 photographs" in capsys.readouterr().err

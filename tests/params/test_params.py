@@ -159,7 +159,7 @@ def test_unknown_row_names_what_exists():
         ({"models__A b": {}}, "p.yaml: models.A b is no name for a row; allowed: a-z, 0-9 and -"),
         ({"models__1e3": {}}, "p.yaml: models.1e3 is no name for a row; allowed: a-z, 0-9 and -"),
         ({"models__null": {}}, "p.yaml: models.null is no name for a row; allowed: a-z, 0-9"),
-        ({"extra": 1}, "p.yaml: extra is an unknown key; allowed here: seed, cpu_threads, data"),
+        ({"extra": 1}, "p.yaml: extra is an unknown key; allowed here: seed, cpu_threads, "),
     ],
 )
 def test_a_mistake_names_key_value_and_what_is_allowed(changes, line):

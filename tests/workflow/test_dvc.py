@@ -24,10 +24,11 @@ pytestmark = pytest.mark.long
 PRESETS = sorted(path.stem for path in (ROOT / "presets").glob("*.yaml"))
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", [*PRESETS, "several jobs prepare"])
 def test_both_engines_have_the_same_jobs(preset, tmp_path):
     """Commands, files and params; a folder of receipts stands for what the receipts are about."""
-    raw = read_yaml(ROOT / f"presets/{preset}.yaml")
+    file = ROOT / f"presets/{preset}.yaml"
+    raw = read_yaml(file) if preset in PRESETS else RAW | SHAPES[preset]
     folder = project(tmp_path, raw)
     ours, theirs = engines.snakemake_jobs(folder), engines.dvc_jobs(folder)
     makers = {path: job for job in ours for path in ours[job].outputs}
@@ -38,7 +39,8 @@ def test_both_engines_have_the_same_jobs(preset, tmp_path):
         if name != "code":
             inputs = spread(theirs[name].inputs, folder)
             stage = name.partition("@")[0]
-            digests = {f".code/{one}" for one in (stage, *["photographs"] * (stage == "prepare"))}
+            reader = "scatter" if raw["prepare_jobs"] > 1 else "prepare"
+            digests = {f".code/{one}" for one in (stage, *["photographs"] * (stage == reader))}
             assert sources(inputs, makers) == digests | sources(job.inputs, makers)
             assert spelt_out(theirs[name].params, raw) == job.params
     assert all(path.startswith("msdd/") for path in ours["code"].inputs)
@@ -163,6 +165,7 @@ def others(value):
 FIXED = {
     "data.store",
     "data.store_side",
+    "prepare_jobs",
     "model.scales",
     "model.kl_encoder",
     "model.uvit",
@@ -182,7 +185,9 @@ REPA = {"weight": 0.25, "block": 1, "model": "vit_tiny_patch16_224", **GIVEN}
 ONE_SCALE = {"model": {**RAW["model"], "scales": 1}, "distil": {**RAW["distil"], "gan": 0.0}}
 ONE_SCALE |= {"students": {"msdd-1step": {"model": "msdd"}}, "ablations": {}}
 ONE_SCALE |= {"decodes": {"teacher": RAW["decodes"]["teacher"]}}
+STORED = RAW["data"] | {"store": "photographs", "train_crops": None}
 SHAPES = {
+    "several jobs prepare": {"prepare_jobs": 3, "data": STORED},
     "one scale": ONE_SCALE,
     "a U-ViT": {**ONE_SCALE, "model": {**ONE_SCALE["model"], "uvit": UVIT}}
     | {"stage1": {**RAW["stage1"], "repa": REPA}},
@@ -249,7 +254,7 @@ def test_other_rows_make_the_same_jobs_stale(finished, cached, shape):
     assert ours
 
 
-@pytest.mark.parametrize("stage", stages.STAGES)
+@pytest.mark.parametrize("stage", sorted(stages.STAGES.keys() - {"scatter"}))
 def test_changed_code_makes_the_same_jobs_stale(finished, cached, stage):
     """Whatever module it is: a digest is all that the engines see of a stage's code."""
     right, cached[stage] = cached[stage], "changed"
@@ -260,21 +265,29 @@ def test_changed_code_makes_the_same_jobs_stale(finished, cached, stage):
     assert stale(finished) == (set(), set())
 
 
-def test_changed_photographs_make_the_same_jobs_stale(tmp_path, cached):
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_changed_photographs_make_the_same_jobs_stale(tmp_path, cached, jobs):
     """`msdd code`, which DVC runs each time, looks for them; Snakemake looks by itself."""
-    folder = project(tmp_path, RAW | {"data": RAW["data"] | {"photographs": "photos"}})
+    given = {"data": STORED | {"photographs": "photos"}, "prepare_jobs": jobs}
+    folder = project(tmp_path, RAW | given)
     photographs = [folder / f"photos/{k}.png" for k in range(4)]
     for path in photographs:
         write_text(path, path.name)
     make_up(folder)
-    for change in (lambda: write_text(photographs[0], "other"), photographs[1].unlink):
+    added = folder / "photos/new.png"
+    other, new = (partial(write_text, path, "other") for path in (photographs[0], added))
+    for change in (other, photographs[1].unlink, new):
         change()
         ours = engines.snakemake_stale(folder) - {"code"}
         assert engines.dvc_stale(folder) == set()
         run(folder, "msdd", "code")
         assert ours == engines.dvc_stale(folder) > {"prepare", "train@msdd", "table2"}
+        assert ("scatter@part0" in ours, "scatter@part1" in ours) == (jobs > 1, jobs > 1)
         engines.touch(folder)
         engines.commit(folder)
+    cached["scatter"] = "changed"
+    ours, theirs = stale(folder)
+    assert ours == theirs and ("scatter@part1" in ours) == (jobs > 1)
 
 
 def test_a_comment_makes_only_code_stale(finished):

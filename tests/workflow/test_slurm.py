@@ -163,3 +163,17 @@ def test_a_gpu_that_the_node_does_not_have_after_all_stops_the_job(folder):
     run(folder, *SLURM, BASELINE, *options, succeeds=False, **at(folder))
     told = (folder / "logs/baseline/mean-colour.log").read_text()
     assert told.startswith("msdd: error: this job was given gpu=1, but torch")
+
+
+def test_photographs_are_prepared_by_jobs_of_their_own(tmp_path):
+    """The bytes of one job here; no job asks for a GPU."""
+    data = RAW["data"] | {"store": "photographs", "train_crops": None}
+    alone = project(tmp_path / "alone", RAW | {"data": data})
+    run(alone, "msdd", "prepare", **at(alone))
+    folder = project(tmp_path / "slurm", RAW | {"data": data, "prepare_jobs": 2})
+    with submitting(folder, "data/prepared/manifest.json") as engine:
+        told = end(engine)
+    assert told.count("has been submitted with SLURM jobid") == 3
+    for name in ("manifest.json", "photographs.csv"):
+        expected = (alone / "data/prepared" / name).read_bytes()
+        assert (folder / "data/prepared" / name).read_bytes() == expected

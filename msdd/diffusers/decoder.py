@@ -26,9 +26,7 @@ try:
     from diffusers.models.autoencoders.vae import DecoderOutput, DiagonalGaussianDistribution
     from diffusers.models.modeling_outputs import AutoencoderKLOutput
 except ImportError as error:
-    raise MsddError(
-        f"msdd.diffusers needs diffusers ({error}); pip install 'diffusers>=0.34'"
-    ) from error
+    raise MsddError(f"msdd.diffusers needs diffusers ({error}); pip install diffusers") from error
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 STATISTICS = {"scaling_factor": 1.0, "shift_factor": 0.0}

@@ -16,7 +16,7 @@ from msdd.tokenizers.tiles import Layout, enlarged, mirror_pad, nearest, shares
 from msdd.tokenizers.tokenizer import Description, Tokenizer
 
 PIXELS = 8 * 256**2  # of the tiles that are coded at once
-OVERLAP = 4  # a tile overlaps the next one by a quarter
+OVERLAP = 16  # pixels at the least: with 8 of them a seam can be measured (docs/sizes.md)
 
 Place = tuple[int, int, int]  # image, row and column of a tile
 
@@ -270,8 +270,10 @@ def ratio(config: ModelConfig) -> int:
 
 
 def stride_of(tile: int, unit: int) -> int:
-    """The distance of tiles that overlap by a quarter or, at the least, by a unit."""
-    return max(unit, (tile - tile // OVERLAP) // unit * unit)
+    """The distance of tiles that overlap by a quarter, or by 16 px if that is more, but at most by
+    a half; a multiple of the unit."""
+    overlap = min(tile // 2, max(tile // 4, OVERLAP))
+    return max(unit, (tile - overlap) // unit * unit)
 
 
 def windows(layout: Layout, ids: Sequence[int], places: Sequence[Place]) -> list[Window]:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from msdd.commands.options import GUIDANCE, STEPS, positive
 
 if TYPE_CHECKING:
-    from msdd.tokenizers.folders import Cut
+    from msdd.tokenizers.folders import Cut, Native
     from msdd.tokenizers.tokenizer import Tokenizer
+
+BATCH = 8  # images at once
 
 COMMANDS = {
     "encode": "turn a folder of images into latents, one .safetensors an image",
@@ -23,12 +25,21 @@ NAMED = (
 )
 
 
+SIZE = (
+    "native: latents that were encoded so; default: crop",
+    "native: whole images of any sides, by tiles where the network takes but one; default: crop",
+)
+
+
 def add(commands: argparse._SubParsersAction) -> None:
     for name, described in COMMANDS.items():
         command = commands.add_parser(name, help=described, description=described)
         command.add_argument("source", metavar="IN_DIR", type=Path)
         command.add_argument("target", metavar="OUT_DIR", type=Path)
         _add_tokenizer(command)
+        command.add_argument(
+            "--size", choices=("crop", "native"), default="crop", help=SIZE[name != "decode"]
+        )
         if name != "decode":
             command.add_argument(
                 "--resolution", type=positive, metavar="N", help="side of the crops, in px"
@@ -55,7 +66,10 @@ def _add_tokenizer(command: argparse.ArgumentParser) -> None:
         "--precision", choices=("fp32", "bf16"), default="fp32", help="default: fp32"
     )
     command.add_argument(
-        "--batch", type=positive, default=8, metavar="N", help="images at once; default: 8"
+        "--batch",
+        type=positive,
+        metavar="N",
+        help="images at once, by default 8; with --size native, tiles at once",
     )
 
 
@@ -73,31 +87,45 @@ def call(args: argparse.Namespace) -> None:
 
     folders.check(args.action, args.source, args.target)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    check_size(args)
     tokenizer = open_tokenizer(args, device)
     given = (tokenizer, args.source, args.target)
+    batch = 1 if args.size == "native" else args.batch or BATCH
     with arithmetic(args.precision, device):
         if args.action == "encode":
-            folders.encode(*given, cut_of(args, tokenizer), args.batch)
+            folders.encode(*given, cut_of(args, tokenizer), batch)
         elif args.action == "decode":
-            folders.decode(*given, args.seed, args.batch)
+            folders.decode(*given, args.seed, batch)
         else:
-            folders.reconstruct(*given, cut_of(args, tokenizer), args.seed, args.batch)
+            folders.reconstruct(*given, cut_of(args, tokenizer), args.seed, batch)
+
+
+def check_size(args: argparse.Namespace) -> None:
+    from msdd.errors import MsddError
+
+    if args.size == "native" and getattr(args, "resolution", None):
+        raise MsddError("--resolution is a crop's; with --size native leave it out")
 
 
 def open_tokenizer(args: argparse.Namespace, device: object) -> "Tokenizer":
     from msdd.pipeline.progress import busy
+    from msdd.tokenizers.any_size import any_size
     from msdd.tokenizers.catalogue import tokenizer
 
     chosen = {key: getattr(args, key, None) for key in ("steps", "guidance")}
     with busy(f"opening {args.tokenizer}"):
-        return tokenizer(args.tokenizer, args.checkpoint, device, run_code=args.run_code, **chosen)
+        made = tokenizer(args.tokenizer, args.checkpoint, device, run_code=args.run_code, **chosen)
+    return any_size(made, args.batch) if args.size == "native" else made
 
 
-def cut_of(args: argparse.Namespace, tokenizer: "Tokenizer") -> "Cut":
-    """The crops that a tokenizer's authors use; says so."""
-    from msdd.tokenizers.folders import Cut
+def cut_of(args: argparse.Namespace, tokenizer: "Tokenizer") -> "Cut | Native":
+    """The crops that a tokenizer's authors use, or none; says so."""
+    from msdd.tokenizers.folders import Cut, Native
     from msdd.tokenizers.systems import SYSTEMS
 
+    if args.size == "native":
+        print(f"{args.tokenizer}: every image {Native()}")
+        return Native()
     system = SYSTEMS.get(args.tokenizer)
     crop = system.family.crop if system else "adm"
     cut = Cut(crop, args.resolution or tokenizer.resolution)

@@ -6,6 +6,7 @@ devices differ only by the rounding of logarithm, sine and cosine.
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,8 +20,21 @@ STEP, FIRST, SECOND = (
 BITS = 24  # of a uniform number: as many as float32 holds
 
 
+class Window(NamedTuple):
+    """A place in the noise of an image of any size, and an id where `image_noise` takes ids.
+
+    image:     id of the image.
+    top, left: of the window's first pixel, in pixels of the last scale; at coarser scales the same
+               place, so both are multiples of the ratio of the scales.
+    """
+
+    image: int
+    top: int
+    left: int
+
+
 def image_noise(
-    seed: int, ids: Sequence[int], sides: Sequence[int], device: str | torch.device = "cpu"
+    seed: int, ids: Sequence[int | Window], sides: Sequence[int], device: str | torch.device = "cpu"
 ) -> list[Tensor]:
     """Unit normals of images for each scale, (B, 3, side, side) each, in float32.
 
@@ -30,9 +44,56 @@ def image_noise(
 
 
 def vectors(
-    seed: int, ids: Sequence[int], sides: Sequence[int], device: str | torch.device = "cpu"
+    seed: int, ids: Sequence[int | Window], sides: Sequence[int], device: str | torch.device = "cpu"
 ) -> Tensor:
     """The same unit normals with one vector for each image, (B, sum of 3 side^2)."""
+    if not any(isinstance(image, Window) for image in ids):
+        return _streams(seed, ids, sides, device)
+    side = sides[-1]
+    parts = [field(seed, image, sides, side, side, device) for image in ids]
+    return torch.stack([torch.cat([part.flatten() for part in window]) for window in parts])
+
+
+def field(
+    seed: int,
+    place: int | Window,
+    sides: Sequence[int],
+    height: int,
+    width: int,
+    device: str | torch.device = "cpu",
+) -> list[Tensor]:
+    """Unit normals of a window of an image, for each scale, (3, height / k, width / k) each, with
+    k = last side / side of the scale.
+
+    The plane of an image is laid with blocks of the last side: a normal is a function of seed,
+    image, scale and position, so windows that overlap agree there. The first block has the noise
+    of an image of that size.
+    """
+    image, top, left = place if isinstance(place, Window) else Window(place, 0, 0)
+    full = sides[-1]
+    rows = range(top // full, (top + height - 1) // full + 1)
+    columns = range(left // full, (left + width - 1) // full + 1)
+    blocks = [_block(image, row, column) for row in rows for column in columns]
+    result = []
+    for normals, side in zip(
+        split(_streams(seed, blocks, sides, device), sides), sides, strict=True
+    ):
+        k = full // side
+        plane = normals.unflatten(0, (len(rows), len(columns))).permute(2, 0, 3, 1, 4)
+        plane = plane.flatten(3).flatten(1, 2)
+        y, x = top // k - rows[0] * side, left // k - columns[0] * side
+        result.append(plane[:, y : y + height // k, x : x + width // k])
+    return result
+
+
+def _block(image: int, row: int, column: int) -> int:
+    """The id of a block of an image's plane."""
+    return image if row == column == 0 else seed_of("block", image, row, column)
+
+
+def _streams(
+    seed: int, ids: Sequence[int], sides: Sequence[int], device: str | torch.device
+) -> Tensor:
     keys = torch.tensor([seed_of("noise", seed, image) for image in ids], dtype=torch.int64)
     return normals(keys.to(device, non_blocking=True), sum(3 * side * side for side in sides))
 

@@ -104,6 +104,13 @@ class ModelConfig:
         """Rows and columns of the latents on the image."""
         return near_square(self.latents)
 
+    def grid_of(self, height: int, width: int, count: int) -> tuple[int, int]:
+        """Rows and columns of `count` latents that cover an image of height x width pixels, at any
+        scale; as dense, and of the same shape of cells, as on the model's own image."""
+        rows, columns = self.grid
+        density = math.sqrt(count / (rows * columns * height * width))
+        return round(rows * height * density), round(columns * width * density)
+
     @classmethod
     def of(cls, resolution: int, values: dict) -> "ModelConfig":
         """From a resolution and the plain values of `model` in params or `config.json`."""

@@ -11,7 +11,7 @@ from msdd.model.config import FREQUENCIES, ModelConfig
 from msdd.model.denoiser import Denoiser
 from msdd.model.mmdit import EPS, Block, Modulation, initialise, modulate
 from msdd.model.patches import patchify, unpatchify
-from msdd.model.positions import token_rotation
+from msdd.model.positions import grid_rotation, token_rotation
 
 
 def time_features(time: Tensor) -> Tensor:
@@ -91,14 +91,24 @@ class Decoder(Denoiser):
         """The velocity v of images x (B, 3, side, side) and latents (B, latents, latent_dim).
 
         conditioning: of the time; None where the time is folded into the weights.
+
+        With positions on a grid, x may be of other sides than those it was trained with, and
+        latents then as many as cover it: the positions go on. What is lost by that: docs/sizes.md.
         """
-        side = x.shape[-1]
         modulations = conditioning.blocks if conditioning else [(None, None)] * len(self.blocks)
         image = self.embed_image(patchify(x, self.config.patch))
         context = self.embed_latents(latents)
-        rotation = self.get_buffer(f"rotation{side}")
+        rotation = self.rotation(x.shape[-2:], latents)
         for block, modulation in zip(self.blocks, modulations, strict=True):
             context, image = block(context, image, rotation, *modulation)
         image = self.norm(image)
         image = modulate(image, *conditioning.output) if conditioning else image
-        return unpatchify(self.head(image), self.config.patch, side)
+        return unpatchify(self.head(image), self.config.patch, x.shape[-2])
+
+    def rotation(self, size: torch.Size, latents: Tensor) -> Tensor:
+        """Of images (height, width) and their latents; of any other than the model's, made anew."""
+        height, width = size
+        if height == width and latents.shape[1] == self.config.latents:
+            return self.get_buffer(f"rotation{width}")
+        grid = self.config.grid_of(height, width, latents.shape[1])
+        return grid_rotation(self.config, height, width, grid).to(latents.device)

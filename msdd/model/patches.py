@@ -10,8 +10,8 @@ def patchify(x: Tensor, patch: int) -> Tensor:
     return x.permute(0, 2, 4, 3, 5, 1).reshape(b, -1, patch * patch * c)
 
 
-def unpatchify(tokens: Tensor, patch: int, side: int) -> Tensor:
-    """Tokens (B, (side/p)^2, p * p * C) as images (B, C, side, side), the inverse of `patchify`."""
-    b, n = tokens.shape[0], side // patch
-    x = tokens.view(b, n, n, patch, patch, -1)
-    return x.permute(0, 5, 1, 3, 2, 4).reshape(b, -1, side, side)
+def unpatchify(tokens: Tensor, patch: int, height: int) -> Tensor:
+    """Tokens (B, H/p * W/p, p * p * C) as images (B, C, H, W), the inverse of `patchify`."""
+    b, rows = tokens.shape[0], height // patch
+    x = tokens.view(b, rows, -1, patch, patch, tokens.shape[-1] // patch**2)
+    return x.permute(0, 5, 1, 3, 2, 4).reshape(b, x.shape[-1], height, -1)

@@ -73,12 +73,27 @@ def _line(side: int, full: int, latents: int, head: int) -> tuple[Tensor, Tensor
 
 def _grid(side: int, full: int, latents: int, head: int) -> tuple[Tensor, Tensor]:
     """Positions in the image: token i of n along an axis is at (i + 1/2) full / n - 1/2."""
-    rows, columns = near_square(latents)
-    y = (torch.arange(rows, dtype=torch.float64) + 0.5) * full / rows - 0.5
-    x = (torch.arange(columns, dtype=torch.float64) + 0.5) * full / columns - 0.5
-    latent = rotation(y.repeat_interleave(columns), x.repeat(rows), head)
     spacing = full / side
+    latent = rotation(*spread(near_square(latents), (full, full)), head)
     return latent, rotation(*square(side, spacing, spacing / 2 - 0.5), head)
+
+
+def grid_rotation(config: ModelConfig, height: int, width: int, latents: tuple[int, int]) -> Tensor:
+    """`joint_rotation` in the layout `grid`, of an image of height x width pixels at any scale and
+    latents (rows, columns), which cover the same place."""
+    head, patches = config.width // config.heads, config.resolution / config.patch
+    full = tuple(patches * n / own for n, own in zip(latents, config.grid, strict=True))
+    grids = latents, (height // config.patch, width // config.patch)
+    return torch.cat([rotation(*spread(grid, full), head) for grid in grids])
+
+
+def spread(grid: tuple[int, int], full: tuple[float, float]) -> tuple[Tensor, Tensor]:
+    """Rows and columns, (tokens,) each, of a grid of tokens spread over (rows, columns) units."""
+    y, x = (
+        (torch.arange(n, dtype=torch.float64) + 0.5) * length / n - 0.5
+        for n, length in zip(grid, full, strict=True)
+    )
+    return y.repeat_interleave(grid[1]), x.repeat(grid[0])
 
 
 def token_rotation(config: ModelConfig, side: int, patch: int) -> Tensor:

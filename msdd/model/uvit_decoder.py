@@ -27,4 +27,5 @@ class UViTDecoder(Denoiser):
         return self.uvit.conv_out.weight
 
     def forward(self, x: Tensor, time: Tensor, latents: Tensor) -> Tensor:
-        return -self.uvit(x, time, latents.mT.unflatten(2, self.config.grid))
+        grid = self.config.grid_of(*x.shape[-2:], latents.shape[1])
+        return -self.uvit(x, time, latents.mT.unflatten(2, grid))

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from msdd.tokenizers.tokenizer import Tokenizer
 
 
+SIZES = ("crop", "native")
+
+
 def tokenizer(
     name: str | Path,
     checkpoint: str | Path | None = None,
@@ -32,6 +35,7 @@ def tokenizer(
     guidance: float | Sequence[float] | None = None,
     jump: str | None = None,
     run_code: bool = False,
+    size: str = "crop",
 ) -> "Tokenizer":
     """A tokenizer in float32, frozen, in eval mode; its `files` are the weights' digests.
 
@@ -42,11 +46,30 @@ def tokenizer(
     steps, guidance, jump: of the decode, other than published; a model folder makes one unguided
                 step a scale unless told otherwise, and takes a list with one entry a scale too.
     run_code:   allows to open Cosmos's TorchScript files, which runs code that stands in them.
+    size:       `crop`: it takes images of its own sides; `native`: of any (`any_size.AnySize`).
 
     Raises MsddError: a name that is not known, weights that are not here or do not fit, a setting
     that the system has not.
     """
+    if size not in SIZES:
+        raise MsddError(f"size is {size!r}; it must be {' or '.join(SIZES)}")
     settings = {"steps": steps, "guidance": guidance, "jump": jump}
+    made = opened(name, checkpoint, device, settings, run_code)
+    if size == "crop":
+        return made
+    from msdd.tokenizers.any_size import any_size
+
+    return any_size(made)
+
+
+def opened(
+    name: str | Path,
+    checkpoint: str | Path | None,
+    device: "str | torch.device",
+    settings: dict,
+    run_code: bool,
+) -> "Tokenizer":
+    """The tokenizer as it is, for images of its own sides."""
     settings = {key: value for key, value in settings.items() if value is not None}
     if str(name) not in SYSTEMS and expand_user(name).is_dir():
         if checkpoint is not None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -52,21 +53,45 @@ class Cut:
         kernel = {"adm": "box means, then bicubic"}.get(self.crop, self.crop)
         return f"centre square of {self.side} x {self.side} px, resized by {kernel}"
 
+    def check(self, tokenizer: Tokenizer) -> None:
+        """MsddError for a tokenizer that does not take this side."""
+        tokenizer.check_sides(torch.empty(0, 3, self.side, self.side))
 
-def encode(tokenizer: Tokenizer, source: Path, target: Path, cut: Cut, batch: int) -> None:
-    """Every image below `source` to latents at the same place below `target`."""
+
+class Native:
+    """An image as it is, for a tokenizer that takes any size (`msdd.tokenizers.any_size`)."""
+
+    def __call__(self, path: Path) -> np.ndarray:
+        return read_photograph(path)
+
+    def __str__(self) -> str:
+        return "whole, at its own size"
+
+    def check(self, tokenizer: Tokenizer) -> None:
+        """Every side is taken."""
+
+
+def encode(tokenizer: Tokenizer, source: Path, target: Path, cut: Cut | Native, batch: int) -> None:
+    """Every image below `source` to latents at the same place below `target`.
+
+    Beside the latents a file tells the weights, the cut, and the sides of what was encoded.
+    """
     images = by_stem(source, "IN_DIR")
-    about = pack({"files": json.dumps(dict(tokenizer.files), sort_keys=True), "cut": str(cut)})
+    about = {"files": json.dumps(dict(tokenizer.files), sort_keys=True), "cut": str(cut)}
+    sides: dict[str, list[int]] = {}
 
-    def compute(_: Sequence[str], crops: Sequence[np.ndarray]) -> Tensor:
-        return tokenizer.encode(from_uint8(stack(crops)).to(tokenizer.device)).cpu()
+    def compute(names: Sequence[str], crops: Sequence[np.ndarray]) -> Iterator[Tensor]:
+        sides.update((name, crop.shape[:2]) for name, crop in zip(names, crops, strict=True))
+        for _, some in in_runs(names, crops):
+            yield from tokenizer.encode(from_uint8(stack(some)).to(tokenizer.device)).cpu()
 
     def save(name: str, latents: Tensor) -> None:
         check_finite(latents[None], [name])
+        described = pack(about | {"sides": json.dumps(sides.pop(name))})
         with atomic(target / f"{name}{LATENTS}") as temporary:
-            temporary.write_bytes(serialise({"latents": latents.contiguous()}, about))
+            temporary.write_bytes(serialise({"latents": latents.contiguous()}, described))
 
-    tokenizer.check_sides(torch.empty(0, 3, cut.side, cut.side))
+    cut.check(tokenizer)
     through("encode", images, target, Steps(cut, compute, save), batch)
 
 
@@ -74,26 +99,27 @@ def decode(tokenizer: Tokenizer, source: Path, target: Path, seed: int, batch: i
     """All latents below `source` to images at the same place below `target`, as PNG files."""
     files = latent_files(source)
 
-    def compute(names: Sequence[str], latents: Sequence[Tensor]) -> Iterator[Tensor]:
-        for part in runs_of_one_shape(names, latents):
-            names, some = zip(*part, strict=True)
-            yield from tokenizer.decode(torch.stack(some), ids(names), seed)
+    def compute(names: Sequence[str], stored: Sequence[Stored]) -> Iterator[Tensor]:
+        for some, run in in_runs(names, stored):
+            made = tokenizer.decode(torch.stack([each.latents for each in run]), ids(some), seed)
+            yield from (each.cut(image) for each, image in zip(run, made, strict=True))
 
     steps = Steps(Latents(tokenizer).read, compute, partial(save_image, target))
     through("decode", files, target, steps, batch)
 
 
 def reconstruct(
-    tokenizer: Tokenizer, source: Path, target: Path, cut: Cut, seed: int, batch: int
+    tokenizer: Tokenizer, source: Path, target: Path, cut: Cut | Native, seed: int, batch: int
 ) -> None:
     """Every image below `source`, encoded and decoded, to the same place below `target`, as PNG."""
     check_apart(source, target)
 
-    def compute(names: Sequence[str], crops: Sequence[np.ndarray]) -> Tensor:
-        images = from_uint8(stack(crops)).to(tokenizer.device)
-        return tokenizer.reconstruct(images, ids(names), seed)
+    def compute(names: Sequence[str], crops: Sequence[np.ndarray]) -> Iterator[Tensor]:
+        for some, run in in_runs(names, crops):
+            images = from_uint8(stack(run)).to(tokenizer.device)
+            yield from tokenizer.reconstruct(images, ids(some), seed)
 
-    tokenizer.check_sides(torch.empty(0, 3, cut.side, cut.side))
+    cut.check(tokenizer)
     steps = Steps(cut, compute, partial(save_image, target))
     through("reconstruct", by_stem(source, "IN_DIR"), target, steps, batch)
 
@@ -168,9 +194,10 @@ class Latents:
         self.weights, self.told = set(tokenizer.files.values()), False
         black = -torch.ones(1, 3, *[tokenizer.resolution] * 2)
         self.sample = tokenizer.encode(black)[0].cpu()
-        self.any_size = tokenizer.multiple is not None
+        axes = (-2, -1) if tokenizer.multiple else ()
+        self.varies = {axis % self.sample.ndim for axis in getattr(tokenizer, "varies", axes)}
 
-    def read(self, path: Path) -> Tensor:
+    def read(self, path: Path) -> "Stored":
         """The latents in a file. MsddError if they are not for this tokenizer."""
         try:
             latents, written = deserialise(path.read_bytes())
@@ -181,9 +208,15 @@ class Latents:
             raise MsddError(
                 f"{path}: {list(latents.shape)} of {latents.dtype} are not latents of {self.name}, "
                 f"which has {list(self.sample.shape)} of {self.sample.dtype} for an image"
+                + self.hint(about)
             )
         self.compare(path, set(json.loads(about.get("files", "{}")).values()))
-        return latents.to(self.sample.dtype)
+        sides = json.loads(about.get("sides", "null"))
+        return Stored(latents.to(self.sample.dtype), sides and tuple(sides))
+
+    def hint(self, about: dict[str, str]) -> str:
+        native = about.get("cut") == str(Native())
+        return " of its own side; name --size native" if native and not self.varies else ""
 
     def compare(self, path: Path, weights: set[str]) -> None:
         """Say once that latents were made by other weights, if both sides tell theirs."""
@@ -192,13 +225,30 @@ class Latents:
             print(f"msdd: {path} was encoded by other weights than decode it", file=sys.stderr)
 
     def fit(self, latents: Tensor) -> bool:
-        size = slice(-2 if self.any_size else None)
         return (
             latents.is_floating_point() == self.sample.is_floating_point()
             and latents.ndim == self.sample.ndim
-            and latents.shape[size] == self.sample.shape[size]
+            and all(
+                a == b or axis in self.varies
+                for axis, (a, b) in enumerate(zip(latents.shape, self.sample.shape, strict=True))
+            )
             and (not self.codes or (latents.min() >= 0 and latents.max() < self.codes))
         )
+
+
+class Stored(NamedTuple):
+    """Latents in a file, and the sides of their image: height and width, if the file tells them."""
+
+    latents: Tensor
+    sides: tuple[int, int] | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.latents.shape)
+
+    def cut(self, image: Tensor) -> Tensor:
+        """The image (3, H, W) without what it was enlarged by."""
+        return image if self.sides is None else image[:, : self.sides[0], : self.sides[1]]
 
 
 def deserialise(file: bytes) -> tuple[Tensor, dict[str, str]]:
@@ -211,10 +261,11 @@ def deserialise(file: bytes) -> tuple[Tensor, dict[str, str]]:
     return latents, json.loads(file[8 : 8 + size]).get("__metadata__", {})
 
 
-def runs_of_one_shape(names: Sequence[str], latents: Sequence[Tensor]) -> Iterator[Iterator]:
-    """Pairs of name and latents, in runs of one shape: they may be of images of several sizes."""
-    pairs = zip(names, latents, strict=True)
-    return (part for _, part in groupby(pairs, key=lambda pair: pair[1].shape))
+def in_runs(names: Sequence[str], things: Sequence) -> Iterator[tuple[tuple, tuple]]:
+    """Names and things, in runs of one shape: they may be of images of several sizes."""
+    pairs = zip(names, things, strict=True)
+    for _, run in groupby(pairs, key=lambda pair: pair[1].shape):
+        yield tuple(zip(*run, strict=True))
 
 
 def ids(names: Sequence[str]) -> list[int]:

@@ -72,6 +72,7 @@ class SSDD(Tokenizer):
         self.encoder = (KLEncoder if own else VAEEncoder)(config.encoder)
         self.decoder = UViT(config.decoder)
         self.multiple = math.lcm(self.encoder.factor, config.decoder.factor)
+        self.least = config.decoder.min_side
 
     def describe(self) -> Description:
         tokens = (self.resolution // self.encoder.factor) ** 2

@@ -33,12 +33,14 @@ class Tokenizer(nn.Module):
 
     resolution: side of the images it is described at.
     multiple:   what H and W must be multiples of; None if they must be `resolution`.
+    least:      the smallest side that it takes.
     codes:      of a discrete latent, how many values an index can have; None for a continuous one.
     files:      SHA-256 of the files that its weights are from, by name; none for random weights.
     """
 
     resolution: int
     multiple: int | None = None
+    least: int = 1
     codes: int | None = None
     files: Mapping[str, str] = MappingProxyType({})
 

@@ -3,7 +3,7 @@
 import torch
 from scipy.stats import kstest
 
-from msdd.flow.noise import image_noise, normals, splitmix
+from msdd.flow.noise import Window, field, image_noise, normals, splitmix
 from msdd.seeds import seed_of
 
 SIDES = [4, 8, 16]
@@ -70,3 +70,22 @@ def test_seeds_are_stable_over_processes_and_tell_parts_apart():
     assert seed_of("noise", 0, 1) == PINNED
     assert seed_of("noise", 0, 1) != seed_of("noise", 1, 0)
     assert all(0 <= seed_of(k) < 2**63 for k in range(100))
+
+
+def test_windows_of_an_image_agree_where_they_overlap():
+    """The noise of an image of any size is a function of seed, image and position."""
+    plane = field(0, 7, SIDES, 32, 48)
+    assert torch.equal(plane[-1][:, :16, :16], image_noise(0, [7], SIDES)[-1][0])
+    for top, left in ((0, 0), (4, 10), (16, 32), (8, 20)):
+        window = image_noise(0, [Window(7, top, left)], SIDES)
+        for part, whole, side in zip(window, plane, SIDES, strict=True):
+            y, x = top * side // SIDES[-1], left * side // SIDES[-1]
+            assert torch.equal(part[0], whole[:, y : y + side, x : x + side])
+
+
+def test_the_blocks_of_an_images_plane_are_independent():
+    (plane,) = field(0, 3, [16], 256, 256)
+    blocks = plane.unflatten(1, (16, 16)).unflatten(3, (16, 16)).permute(1, 3, 0, 2, 4)
+    values = torch.corrcoef(blocks.flatten(2).flatten(0, 1))
+    assert (values - torch.eye(256)).abs().max() < 0.25  # 5 sigma of 768 pairs is 0.18
+    assert abs(plane.mean()) < 0.01 and abs(plane.std() - 1) < 0.01

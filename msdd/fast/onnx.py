@@ -7,12 +7,14 @@ import torch
 from torch import Tensor
 
 from msdd.errors import MsddError
-from msdd.fast.int8 import IN_FLOAT
+from msdd.fast.fidelity import IN_FLOAT
 
 PACKAGES = "pip install onnxruntime onnx onnxscript"
 
 
-def decode_by_onnxruntime(file: Path, precision: str) -> tuple[Callable[..., Tensor], str]:
+def decode_by_onnxruntime(
+    file: Path, precision: str, folder: Path
+) -> tuple[Callable[..., Tensor], str]:
     """The decode as a function of latents and noise, and how it runs.
 
     file: of `export`; precision: `fp32` or `int8`. INT8 has weights by channel, and finds the range
@@ -25,7 +27,7 @@ def decode_by_onnxruntime(file: Path, precision: str) -> tuple[Callable[..., Ten
         raise MsddError(f"onnxruntime is not installed: {PACKAGES}") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    path = quantised(file) if precision == "int8" else file
+    path = quantised(file, folder) if precision == "int8" else file
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def decode(latents: Tensor, noise: Tensor) -> Tensor:
@@ -35,11 +37,11 @@ def decode_by_onnxruntime(file: Path, precision: str) -> tuple[Callable[..., Ten
     return decode, f"onnxruntime {onnxruntime.__version__}"
 
 
-def quantised(file: Path) -> Path:
-    """A copy of the file, whose products with weights are in INT8 but for those in IN_FLOAT."""
+def quantised(file: Path, folder: Path) -> Path:
+    """A copy in `folder`, whose products with weights are in INT8 but for those in IN_FLOAT."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    path = file.with_name("int8.onnx")
+    path = folder / "int8.onnx"
     quantize_dynamic(
         file,
         path,

@@ -12,10 +12,10 @@ from torch._inductor.exc import GPUTooOldForTriton, InductorError, TritonMissing
 
 from msdd.device import check_bf16, clock
 from msdd.errors import MsddError
-from msdd.fast import int8
 from msdd.fast.attention import fastest
 from msdd.fast.compiling import options, shared_copy
 from msdd.fast.export import export
+from msdd.fast.fidelity import check, smooth_images
 from msdd.fast.fold import freeze
 from msdd.fast.many_steps import ManySteps
 from msdd.fast.one_step import OneStep
@@ -29,7 +29,7 @@ from msdd.tokenizers.tokenizer import Description, Tokenizer
 CALLS = 3  # of a CUDA graph until it is recorded and replayed
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 RUNTIMES = {"onnxruntime": ("fp32", "int8"), "openvino": ("fp32", "bf16", "int8")}
-EXAMPLES = 4  # images that INT8 is calibrated and checked on
+EXAMPLES = 4  # images that a runtime is checked on, and INT8 calibrated
 
 
 class Fast(Tokenizer):
@@ -44,9 +44,11 @@ class Fast(Tokenizer):
     compiled:  compile with torch.compile, on a GPU as CUDA graphs; None: on a GPU only.
     runtime:   `onnxruntime` or `openvino`: decodes a student on a processor in place of torch,
                which still encodes.
+    file:      of `msdd export STUDENT decoder.onnx`; None exports for the runtime, over a minute at
+               the published size.
 
-    Raises MsddError for what does not go together, for a runtime that is not installed, and for
-    `int8` that makes other images than fp32 (`msdd.fast.int8`).
+    Raises MsddError for what does not go together, for a runtime that is not installed, and for one
+    that makes other images than the student in fp32 (`msdd.fast.fidelity`), as INT8 may.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Fast(Tokenizer):
         precision: str | None = None,
         compiled: bool | None = None,
         runtime: str | None = None,
+        file: Path | None = None,
     ) -> None:
         super().__init__()
         if tokenizer.config.uvit or tokenizer.config.kl_encoder:
@@ -84,7 +87,7 @@ class Fast(Tokenizer):
         self.encoder = self.cast(shared_copy(tokenizer.encoder).to(device))
         self.compiled, self.ran_by = False, None
         if runtime:
-            self.chain, self.ran_by = by_runtime(tokenizer, runtime, self.precision)
+            self.chain, self.ran_by = by_runtime(tokenizer, runtime, self.precision, file)
             return
         self.chain = self.cast(decode_module(tokenizer, batch, device, DTYPES[self.precision]))
         if compiled or (compiled is None and device.type == "cuda"):
@@ -167,22 +170,24 @@ class Fast(Tokenizer):
 
 
 @torch.inference_mode()
-def by_runtime(tokenizer: MSDD, runtime: str, precision: str) -> tuple[Callable[..., Tensor], str]:
-    """The decode by a runtime, from an exported file that is gone afterwards, and how it runs.
+def by_runtime(
+    tokenizer: MSDD, runtime: str, precision: str, file: Path | None
+) -> tuple[Callable[..., Tensor], str]:
+    """The decode by a runtime, from an exported file, and how it runs.
 
-    INT8 is compared with the tokenizer itself on EXAMPLES smooth images.
+    Its images are compared with the tokenizer's own on EXAMPLES smooth ones. Without a `file` one
+    is exported that is gone afterwards.
     """
-    ids = range(EXAMPLES)
-    images = int8.smooth_images(EXAMPLES, tokenizer.resolution, 0)
+    images, ids = smooth_images(EXAMPLES, tokenizer.resolution, 0), range(EXAMPLES)
     inputs = tokenizer.encode(images), vectors(0, ids, tokenizer.config.sides)
     with tempfile.TemporaryDirectory(prefix="msdd-") as folder:
-        export(tokenizer, file := Path(folder) / "decoder.onnx")
+        if file is None:
+            export(tokenizer, file := Path(folder) / "decoder.onnx")
         if runtime == "onnxruntime":
-            decode, how = decode_by_onnxruntime(file, precision)
+            decode, how = decode_by_onnxruntime(file, precision, Path(folder))
         else:
             decode, how = decode_by_openvino(file, precision, inputs)
-    if precision == "int8":
-        int8.check(how, decode(*inputs), tokenizer.decode(inputs[0], ids))
+    check(how, decode(*inputs), tokenizer.decode(inputs[0], ids))
     return decode, how
 
 

@@ -128,7 +128,11 @@ def _decoding(document: dict, system: dict, row: dict | None) -> dict:
 def _fidelity(document: dict, row: dict | None) -> dict:
     """What the gate found of a decode at that batch size; nothing of plain ones, or long ago."""
     keys = ("system", "variant", "batch")
-    found = [one for one in document["gates"] if row and all(one[key] == row[key] for key in keys)]
+    found = [
+        one
+        for one in document.get("gates", [])
+        if row and all(one[key] == row[key] for key in keys)
+    ]
     return {key: one.get(key) for one in found for key in ("decode_psnr", "decode_psnr_loss")}
 
 
@@ -185,7 +189,8 @@ def _notes(document: dict) -> list[str]:
         f"are quartiles.{_cold(document)} One system was timed twice a round and its two medians "
         f"differed by {_percent(document['noise'])}: smaller differences are noise.",
         "Variants: plain is eager in fp32; fast and compiled are made for speed, and their images "
-        f"were compared with the plain variant's before they were timed. {_ways(document)} PSNR to "
+        "were compared with the plain variant's before they were timed. "
+        f"{_ways(document)}{_refused(document)} PSNR to "
         "plain: of the gate's images, smooth random ones. Lost: how much less they have against "
         "the originals, which says nothing with random weights.",
         "GFLOP: matrix products that decode one image. MFU: their rate, as a share of the rate "
@@ -211,6 +216,12 @@ def _ways(document: dict) -> str:
         if row["variant"] != "plain" and row["system"] not in known:
             known.append(row["system"])
     return " ".join(f"{way}: {', '.join(systems)}." for way, systems in ways.items() if systems)
+
+
+def _refused(document: dict) -> str:
+    """The variants whose images were not the student's, with their figures, as sentences."""
+    refused = [one["refused"] for one in document.get("gates", []) if "refused" in one]
+    return "".join(f" Refused, and not timed: {line}." for line in refused)
 
 
 def _percent(noise: float | None) -> str:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from msdd.device import seconds
 from msdd.errors import MsddError
-from msdd.fast import int8
+from msdd.fast import fidelity
 from msdd.speed.precision import InPrecision
 from msdd.speed.regions import Inputs, Regions
 from msdd.speed.systems import TimedSystem
@@ -33,7 +33,7 @@ def admit(
 
     Returns the findings, ready for JSON, and the regions to time the variant in. The findings are
     `build_seconds`, the time of `make`, compiling included; for `encode` and `decode`
-    `<region>_deviation` (see `deviation`) and `<region>_first_seconds`; those of `fidelity`, but
+    `<region>_deviation` (see `deviation`) and `<region>_first_seconds`; those of `kept`, but
     of the plain variant itself; and `memory_bytes`, the peak of all of this above what stays
     allocated (None on a processor).
 
@@ -59,9 +59,9 @@ def admit(
             allowed = tolerances(regions.plain, expected, region)[precision]
             result[f"{region}_deviation"] = check(name, outputs[region], expected, allowed)
         if not alike:
-            result |= fidelity(outputs["decode"], expected, inputs.images[0])
+            result |= kept(outputs["decode"], expected, inputs.images[0])
             if precision == "int8":
-                int8.check(name, outputs["decode"], expected)
+                fidelity.check(name, outputs["decode"], expected)
     return result, regions
 
 
@@ -111,18 +111,18 @@ def peak(device: torch.device) -> int | None:
     return torch.cuda.max_memory_allocated(device) - torch.cuda.memory_allocated(device)
 
 
-def fidelity(output: Tensor, expected: Tensor, originals: Tensor) -> dict[str, float]:
+def kept(output: Tensor, expected: Tensor, originals: Tensor) -> dict[str, float]:
     """PSNR in dB of decoded images against the plain variant's, and how much less they have against
     the originals.
     """
-    loss = int8.psnr(expected, originals) - int8.psnr(output, originals)
-    return {"decode_psnr": int8.psnr(output, expected), "decode_psnr_loss": loss}
+    loss = fidelity.psnr(expected, originals) - fidelity.psnr(output, originals)
+    return {"decode_psnr": fidelity.psnr(output, expected), "decode_psnr_loss": loss}
 
 
 def tolerances(plain: Tokenizer, expected: Tensor, region: str) -> dict[str, float]:
     """The largest `deviation` of such outputs that passes, by precision.
 
-    INT8 encodes in fp32, and its images have a gate of their own (`msdd.fast.int8`).
+    INT8 encodes in fp32, and its images have a gate of their own (`msdd.fast.fidelity`).
     """
     if not expected.is_floating_point():
         return FLIPPED

@@ -15,7 +15,7 @@ from itertools import count
 import torch
 from torch import Tensor
 
-from msdd.fast.int8 import smooth_images
+from msdd.fast.fidelity import smooth_images
 from msdd.tokenizers.tokenizer import Tokenizer
 
 SETS = 4  # inputs that take turns, so that no cache keeps one for the next call

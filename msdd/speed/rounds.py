@@ -18,6 +18,7 @@ from torch import Tensor
 
 from msdd.device import seconds
 from msdd.errors import MsddError
+from msdd.fast.fidelity import RefusedError
 from msdd.params.sections import Throughput
 from msdd.pipeline.progress import Progress
 from msdd.speed import gate
@@ -133,16 +134,25 @@ def warm_jobs(
 ) -> Iterator[tuple[list[TimingJob], dict]]:
     """Warm jobs for each variant of each system, one a region, with the findings of the gate.
 
-    Systems of the same resolution get the same inputs. `tick` is called after every step.
+    Systems of the same resolution get the same inputs. `tick` is called after every step. A variant
+    by another runtime that is refused has no job, and a line in the findings; hours of timing of
+    others go on.
     """
     sides = {system.plain.resolution for system in systems}
     inputs = {side: Inputs(side, batch, device) for side in sides}
     for system, variant in timed(systems, settings.variants):
         make = partial(_tokenizer, system, variant, batch)
         precision = _precision(variant, settings)
-        findings, regions = gate.admit(
-            system, variant, make, inputs[system.plain.resolution], precision
-        )
+        try:
+            findings, regions = gate.admit(
+                system, variant, make, inputs[system.plain.resolution], precision
+            )
+        except RefusedError as error:
+            if set(OF_TORCH).isdisjoint(settings.variants):
+                raise
+            named = {"system": system.name, "variant": variant, "batch": batch}
+            yield [], named | {"refused": str(error)}
+            continue
         tick()
         how, memory = getattr(regions.tokenizer, "how", "eager"), findings["memory_bytes"]
         jobs = []

@@ -1,4 +1,4 @@
-"""What INT8 must keep: a student's own images in fp32, at 40 dB."""
+"""What a runtime must keep, in INT8 above all: a student's own images in fp32, at 40 dB."""
 
 import torch
 import torch.nn.functional as F
@@ -11,16 +11,20 @@ LEAST = 40.0
 IN_FLOAT = ("head", "embed_image", "embed_latents")  # layers, beside norms and what is folded
 
 
+class RefusedError(MsddError):
+    """A runtime's images are not the student's."""
+
+
 def check(name: str, output: Tensor, expected: Tensor) -> float:
-    """PSNR in dB of images in [-1, 1] against those in fp32; raises MsddError below LEAST.
+    """PSNR in dB of images in [-1, 1] against those in fp32; raises RefusedError below LEAST.
 
     One figure for all images, so that none with an error of 0 counts as infinite.
     """
     found = psnr(output, expected)
     if not found >= LEAST:
-        raise MsddError(
-            f"{name}: INT8 is at {found:.1f} dB of the student's own images in fp32, and {LEAST:g} "
-            "are needed; use fp32 or bf16"
+        raise RefusedError(
+            f"{name}: its images are at {found:.1f} dB of the student's own in fp32, and {LEAST:g} "
+            "are needed; use another precision"
         )
     return found
 

@@ -83,7 +83,7 @@ def write_pt2(program: ExportedProgram, path: Path) -> None:
 def write_onnx(program: ExportedProgram, path: Path) -> None:
     """The graph with constants computed, weights transposed among them; runtimes do the rest.
 
-    torch's own `optimize` looks for patterns in onnxscript: over ten minutes at the published size.
+    torch's own `optimize` looks for patterns in onnxscript, for minutes at the published size.
     """
     try:
         from onnxscript import ir, optimizer

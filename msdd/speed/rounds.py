@@ -82,7 +82,7 @@ class TimingJob:
         return seconds(self.call, device, self.calls)
 
     def row(self) -> dict:
-        """The job and its timings, ready for JSON: seconds of a call as median and quartiles."""
+        """The job and its timings, ready for JSON: median, quartiles and extremes of seconds."""
         low, median, high = _quartiles(self.samples)
         return {
             "system": self.system,
@@ -94,6 +94,8 @@ class TimingJob:
             "seconds": median,
             "seconds_low": low,
             "seconds_high": high,
+            "seconds_least": min(self.samples),
+            "seconds_most": max(self.samples),
             "images_per_second": self.batch / median,
             "samples": self.samples,
             "calls": self.calls,

@@ -136,3 +136,24 @@ def test_a_teacher_has_no_runtime(plain, file):
     assert found == [("student", "plain"), ("student", "onnxruntime"), ("teacher", "plain")]
     with pytest.raises(MsddError, match="of teacher: only one-step students on a processor have"):
         list(rounds.timed(pair, ["openvino-int8"]))
+
+
+def test_a_refused_variant_is_told_and_others_are_timed(plain, tiny_params, monkeypatch):
+    """Alone it ends the run: there would be nothing to show."""
+    monkeypatch.setattr(fidelity, "LEAST", 300.0)
+    own = {"batches": (1,), "regions": ("decode",), "repeats": 1}
+    settings = tiny_params.throughput.model_copy(
+        update=own | {"variants": ("plain", "onnxruntime")}
+    )
+    flops = {"encode": 1, "decode": 1}
+    timed = [systems.TimedSystem("student", plain, None, flops, systems._runtime(plain))]
+    found = rounds.measure(timed, settings, torch.device("cpu"))
+    assert [row["variant"] for row in found["rows"]] == ["plain"]
+    assert "dB of the student's own images in fp32, and 300" in found["gates"][1]["refused"]
+    alone = settings.model_copy(update={"variants": ("onnxruntime",)})
+    with pytest.raises(MsddError, match="and 300 are needed"):
+        rounds.measure(timed, alone, torch.device("cpu"))
+    monkeypatch.setattr(fidelity, "LEAST", 40.0)
+    found = rounds.measure(timed, settings, torch.device("cpu"))
+    assert [row["how"].split()[0] for row in found["rows"]] == ["eager", "onnxruntime"]
+    assert found["gates"][1]["decode_psnr"] > 90 > abs(found["gates"][1]["decode_psnr_loss"])

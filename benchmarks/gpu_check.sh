@@ -5,14 +5,14 @@
 # reports/measured/gpu-*: the FLOP card; the published student and its teachers; the pace of stage 1;
 # decoders of others, with convolutions in channels-last. A part that fails or runs out of time leaves
 # the others as they are. torch's compiled code lies in msdd's cache folder: carry it along.
-# PRESET and SYSTEMS in the environment choose others, to try the script with MSDD_DEVICE=cpu.
+# PRESET, OURS, OTHERS and OUT in the environment choose others, to try the script with MSDD_DEVICE=cpu.
 set -u
 cd "$(dirname "$0")/.."
 if [ "${MSDD_DEVICE:-cuda}" != cpu ] && ! python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
     echo "make gpu-check: torch finds no GPU here; run it on a machine with one, such as an H100" >&2
     exit 1
 fi
-preset=${PRESET:-imagenet256} out=reports/measured failed=0
+preset=${PRESET:-imagenet256} out=${OUT:-reports/measured} failed=0
 precision=$([ "${MSDD_DEVICE:-cuda}" = cpu ] && echo fp32 || echo bf16)
 mkdir -p "$out"
 
@@ -34,7 +34,7 @@ export -f timed
 export preset precision out
 
 part 30 card msdd flops --preset "$preset" --device this --precision "$precision" --json "$out/gpu-card.json"
-part 150 decoders bash -c 'timed decoders student teacher one-scale-teacher'
+part 150 decoders bash -c 'timed decoders "$@"' ours ${OURS:-student teacher one-scale-teacher}
 part 90 training python benchmarks/training_pace.py --preset "$preset" --json "$out/gpu-training.json"
-part 200 others bash -c 'timed others student "$@"' others ${SYSTEMS-llamagen-16 sd-vae-ft-mse cosmos-di16x16 titok-s-128} "$@"
+part 200 others bash -c 'timed others student "$@"' others ${OTHERS-llamagen-16 sd-vae-ft-mse cosmos-di16x16 titok-s-128} "$@"
 exit $failed

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from msdd.errors import MsddError
+from msdd.fast import export as exporting
 from msdd.fast import fidelity
 from msdd.fast.export import export
 from msdd.fast.fidelity import psnr
@@ -38,7 +39,10 @@ def plain():
 
 @pytest.fixture(scope="module")
 def file(plain, tmp_path_factory):
-    return export(plain, tmp_path_factory.mktemp("exported") / "decoder.onnx")[0]
+    """With its weights beside it, as at the published size."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporting, "ONE_FILE", 0)
+        return export(plain, tmp_path_factory.mktemp("exported") / "decoder.onnx")[0]
 
 
 @pytest.fixture(scope="module")

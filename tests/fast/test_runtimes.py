@@ -153,7 +153,7 @@ def test_a_refused_variant_is_told_and_others_are_timed(plain, tiny_params, monk
     timed = [systems.TimedSystem("student", plain, None, flops, systems._runtime(plain))]
     found = rounds.measure(timed, settings, torch.device("cpu"))
     assert [row["variant"] for row in found["rows"]] == ["plain"]
-    assert "dB of the student's own images in fp32, and 300" in found["gates"][1]["refused"]
+    assert "dB of the student's own in fp32, and 300" in found["gates"][1]["refused"]
     alone = settings.model_copy(update={"variants": ("onnxruntime",)})
     with pytest.raises(MsddError, match="and 300 are needed"):
         rounds.measure(timed, alone, torch.device("cpu"))

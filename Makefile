@@ -7,6 +7,9 @@
 # make plan: what would run, and why; with ENGINE=dvc, by DVC. Runs nothing.
 # make table1-speed: all systems at published size, in one run; on a CPU an hour. SYSTEMS="student
 # titok-s-128" for some; PRECISION=bf16 on GPUs and on processors with AMX; BATCHES="1 16 64".
+# make cpu-check: the published student by torch, onnxruntime and OpenVINO, and decoders of
+# convolutions, in turns, in about 8 minutes; needs `pip install -e ".[runtimes]"`.
+# make gpu-check: card, decoders and training pace on one GPU, in at most 8 minutes.
 PYTHON ?= python3
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -18,7 +21,7 @@ SYSTEMS ?= student teacher one-scale-teacher teacher-each-scale llamagen-16 tito
 PRECISION ?= fp32
 BATCHES ?= 1
 
-.PHONY: demo ablation ssdd table1-speed plan repro commit pull push known test test-newest test-slurm lint setup clean
+.PHONY: demo ablation ssdd table1-speed cpu-check gpu-check plan repro commit pull push known test test-newest test-slurm lint setup clean
 
 demo: setup
 	snakemake --cores all
@@ -42,6 +45,18 @@ table1-speed: setup
 	msdd throughput --preset imagenet256 --random --systems $(SYSTEMS) --batches $(BATCHES) --regions decode encode \
 	  --variants fast --precision $(PRECISION) --repeats 1 --threads $(shell nproc) \
 	  --json reports/systems/throughput.json
+
+CONVOLUTIONS ?= benchmarks/convolutional_decoder.py:decoder
+RUNTIMES ?= onnxruntime-int8 openvino-bf16 openvino-int8
+REPEATS ?= 5
+
+cpu-check: setup
+	msdd throughput --preset imagenet256 --random --systems student $(CONVOLUTIONS) --batches 1 --regions decode \
+	  --variants plain fast $(RUNTIMES) --precision $(PRECISION) --repeats $(REPEATS) --threads $(shell nproc) \
+	  --json reports/measured/cpu-runtimes.json
+
+gpu-check: setup
+	benchmarks/gpu_check.sh $(CONVOLUTIONS)
 
 plan: setup
 ifeq ($(ENGINE),snakemake)

@@ -29,7 +29,13 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--regions", nargs="+", metavar="REGION", help="decode, encode, both, paper"
     )
-    command.add_argument("--variants", nargs="+", metavar="VARIANT", help="plain, fast, compiled")
+    command.add_argument(
+        "--variants",
+        nargs="+",
+        metavar="VARIANT",
+        help="plain, fast, compiled; of one-step students on a processor also onnxruntime, "
+        "onnxruntime-int8, openvino, openvino-bf16, openvino-int8",
+    )
     command.add_argument("--repeats", type=int, metavar="N", help="rounds")
     command.add_argument("--precision", metavar="P", help="of fast and compiled: fp32 or bf16")
     command.add_argument("--threads", type=int, metavar="N", help="of the processor")

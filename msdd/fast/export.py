@@ -21,6 +21,7 @@ from msdd.flow.noise import vectors
 from msdd.tokenizers.msdd import MSDD
 
 OPSET = 20
+WHOLE = 2**40  # numbers of a tensor: of any size
 ONE_FILE = 2**31 - 2**26  # bytes of weights; a message of protobuf has less than 2^31 in all
 
 
@@ -36,15 +37,22 @@ def export(tokenizer: MSDD, path: Path) -> list[Path]:
     writers = {".pt2": write_pt2, ".onnx": write_onnx}
     if path.suffix not in writers:
         raise MsddError(f"{path}: choose a file name that ends with {' or '.join(writers)}")
-    if any(n > 1 for n in tokenizer.steps) or any(g != 1 for g in tokenizer.guidance):
-        raise MsddError("only one-step decoders are exported; name a student's folder")
-    if tokenizer.config.uvit:
-        raise MsddError("only MMDiTs are exported, and this student is a U-ViT")
+    if reason := unexportable(tokenizer):
+        raise MsddError(reason)
     backends = [CANDIDATES] * len(tokenizer.decoders)
     decoder = freeze(OneStep(tokenizer.decoders, tokenizer.correlation, backends))
     with warnings.catch_warnings(action="ignore"), together(path) as temporary:
         writers[path.suffix](traced(decoder, example(tokenizer)), temporary)
     return [file for file in (path, path.with_name(f"{path.name}.data")) if file.exists()]
+
+
+def unexportable(tokenizer: MSDD) -> str | None:
+    """Why a tokenizer has no such file; None if it has one."""
+    if any(n > 1 for n in tokenizer.steps) or any(g != 1 for g in tokenizer.guidance):
+        return "only one-step decoders are exported; name a student's folder"
+    return (
+        "only MMDiTs are exported, and this student is a U-ViT" if tokenizer.config.uvit else None
+    )
 
 
 def example(tokenizer: MSDD) -> tuple[Tensor, Tensor]:
@@ -73,8 +81,12 @@ def write_pt2(program: ExportedProgram, path: Path) -> None:
 
 
 def write_onnx(program: ExportedProgram, path: Path) -> None:
+    """The graph with constants computed, weights transposed among them; runtimes do the rest.
+
+    torch's own `optimize` looks for patterns in onnxscript, for minutes at the published size.
+    """
     try:
-        from onnxscript import ir
+        from onnxscript import ir, optimizer
     except ImportError as error:
         raise MsddError("ONNX needs two packages more: pip install onnx onnxscript") from error
     made = torch.onnx.export(
@@ -85,6 +97,9 @@ def write_onnx(program: ExportedProgram, path: Path) -> None:
         opset_version=OPSET,
         dynamo=True,
         verbose=False,
+        optimize=False,
     )
+    optimizer.fold_constants(made.model, input_size_limit=WHOLE, output_size_limit=WHOLE)
+    optimizer.remove_unused_nodes(made.model)
     size = sum(value.const_value.nbytes for value in made.model.graph.initializers.values())
     ir.save(made.model, path, external_data=f"{path.name}.data" if size > ONE_FILE else None)

@@ -1,8 +1,10 @@
 """An MSDD tokenizer made fast for one batch size: `Fast(load(folder), batch=64)`."""
 
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +14,13 @@ from msdd.device import check_bf16, clock
 from msdd.errors import MsddError
 from msdd.fast.attention import fastest
 from msdd.fast.compiling import options, shared_copy
+from msdd.fast.export import export
+from msdd.fast.fidelity import check, smooth_images
 from msdd.fast.fold import freeze
 from msdd.fast.many_steps import ManySteps
 from msdd.fast.one_step import OneStep
+from msdd.fast.onnx import decode_by_onnxruntime
+from msdd.fast.openvino import decode_by_openvino
 from msdd.flow.noise import vectors
 from msdd.model.mmdit import Block
 from msdd.tokenizers.msdd import MSDD
@@ -22,6 +28,8 @@ from msdd.tokenizers.tokenizer import Description, Tokenizer
 
 CALLS = 3  # of a CUDA graph until it is recorded and replayed
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+RUNTIMES = {"onnxruntime": ("fp32", "int8"), "openvino": ("fp32", "bf16", "int8")}
+EXAMPLES = 4  # images that a runtime is checked on, and INT8 calibrated
 
 
 class Fast(Tokenizer):
@@ -31,8 +39,16 @@ class Fast(Tokenizer):
     are split; where a compiled graph needs its own size, smaller ones are padded.
 
     batch:     images in one call of the networks.
-    precision: `fp32`, `bf16`, or None for whichever is faster here; the sampler stays in fp32.
+    precision: `fp32`, `bf16`, or None for whichever is faster here; the sampler stays in fp32. Of a
+               runtime also `int8`, and None is `fp32`.
     compiled:  compile with torch.compile, on a GPU as CUDA graphs; None: on a GPU only.
+    runtime:   `onnxruntime` or `openvino`: decodes a student on a processor in place of torch,
+               which still encodes.
+    file:      of `msdd export STUDENT decoder.onnx`; None exports for the runtime, over a minute at
+               the published size.
+
+    Raises MsddError for what does not go together, for a runtime that is not installed, and for one
+    that makes other images than the student in fp32 (`msdd.fast.fidelity`), as INT8 may.
     """
 
     def __init__(
@@ -42,32 +58,48 @@ class Fast(Tokenizer):
         device: str | torch.device | None = None,
         precision: str | None = None,
         compiled: bool | None = None,
+        runtime: str | None = None,
+        file: Path | None = None,
     ) -> None:
         super().__init__()
         if tokenizer.config.uvit or tokenizer.config.kl_encoder:
             raise MsddError("only MMDiTs have a fast variant: decode with the tokenizer itself")
         if batch < 1:
             raise MsddError(f"batch {batch}: at least one image is decoded at once")
-        if precision not in (None, *DTYPES):
-            raise MsddError(f"precision {precision}: {' or '.join(DTYPES)}, or None for the faster")
+        if runtime not in (None, *RUNTIMES):
+            raise MsddError(f"runtime {runtime}: {' or '.join(RUNTIMES)}, or None for torch")
+        if precision not in (None, *(RUNTIMES[runtime] if runtime else DTYPES)):
+            known = " or ".join(RUNTIMES[runtime] if runtime else DTYPES)
+            raise MsddError(f"precision {precision} of {runtime or 'torch'}: {known}, or None")
         device = torch.device(device or tokenizer.device)
+        if runtime and (compiled or device.type != "cpu"):
+            raise MsddError(
+                f"runtime {runtime}: decodes on a processor, and torch compiles nothing"
+            )
         if device.type == "cuda" and not torch.cuda.is_available():
             raise MsddError(f"device {device}: there is no GPU here that torch can use")
-        self.precision = precision or preferred_precision(device, tokenizer.config.width)
+        faster = "fp32" if runtime else preferred_precision(device, tokenizer.config.width)
+        self.precision = precision or faster
         if self.precision == "bf16":
             check_bf16(device)
         self.config, self.resolution = tokenizer.config, tokenizer.resolution
         self.batch, self.described = batch, tokenizer.describe()
         self.encoder = self.cast(shared_copy(tokenizer.encoder).to(device))
+        self.compiled, self.ran_by = False, None
+        if runtime:
+            self.chain, self.ran_by = by_runtime(tokenizer, runtime, self.precision, file)
+            return
         self.chain = self.cast(decode_module(tokenizer, batch, device, DTYPES[self.precision]))
-        self.compiled = False
         if compiled or (compiled is None and device.type == "cuda"):
             self.build()
 
     def cast(self, module: nn.Module) -> nn.Module:
-        """The module, frozen, with parameters in the precision; buffers stay in fp32."""
+        """The module, frozen, with parameters in the precision; buffers stay in fp32.
+
+        With `int8`, what torch runs stays in fp32, too.
+        """
         for p in freeze(module).parameters():
-            p.data = p.data.to(DTYPES[self.precision])
+            p.data = p.data.to(DTYPES.get(self.precision, torch.float32))
         return module
 
     def build(self) -> None:
@@ -98,8 +130,8 @@ class Fast(Tokenizer):
 
     @property
     def how(self) -> str:
-        """`compiled`, or `folded`: eager, with what its times do made constant."""
-        return "compiled" if self.compiled else "folded"
+        """`compiled`; `folded`: eager, with what its times do made constant; or a runtime."""
+        return self.ran_by or ("compiled" if self.compiled else "folded")
 
     def describe(self) -> Description:
         """The description of the tokenizer that it comes from."""
@@ -135,6 +167,28 @@ class Fast(Tokenizer):
         parts = zip(*(x.split(self.batch) for x in inputs), strict=True)
         # A CUDA graph overwrites its last result with the next one.
         return torch.cat([function(*part).clone() for part in parts])[:rows]
+
+
+@torch.inference_mode()
+def by_runtime(
+    tokenizer: MSDD, runtime: str, precision: str, file: Path | None
+) -> tuple[Callable[..., Tensor], str]:
+    """The decode by a runtime, from an exported file, and how it runs.
+
+    Its images are compared with the tokenizer's own on EXAMPLES smooth ones. Without a `file` one
+    is exported that is gone afterwards.
+    """
+    images, ids = smooth_images(EXAMPLES, tokenizer.resolution, 0), range(EXAMPLES)
+    inputs = tokenizer.encode(images), vectors(0, ids, tokenizer.config.sides)
+    with tempfile.TemporaryDirectory(prefix="msdd-") as folder:
+        if file is None:
+            export(tokenizer, file := Path(folder) / "decoder.onnx")
+        if runtime == "onnxruntime":
+            decode, how = decode_by_onnxruntime(file, precision, Path(folder))
+        else:
+            decode, how = decode_by_openvino(file, precision, inputs)
+    check(how, decode(*inputs), tokenizer.decode(inputs[0], ids))
+    return decode, how
 
 
 def decode_module(

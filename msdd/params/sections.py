@@ -24,7 +24,8 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Levels = Annotated[tuple[Count, ...], Field(min_length=1)]
 Trunk = Literal["alex", "vgg"]
 ProtocolName = Literal["primary", "msdd", "llamagen", "ssdd", "flowmo", "dito", "titok"]
-Variant = Literal["plain", "fast", "compiled"]
+Runtime = Literal["onnxruntime", "onnxruntime-int8", "openvino", "openvino-bf16", "openvino-int8"]
+Variant = Literal["plain", "fast", "compiled", Runtime]
 
 
 BASELINES = ("mean-colour", "bicubic")  # decodes that need no model
@@ -348,7 +349,8 @@ class Throughput(Section):
     variants: Annotated[tuple[Variant, ...], Field(min_length=1)] = Field(
         description="plain: eager in fp32; fast: optimised decoding in `precision`, compiled on a "
         "GPU; compiled: also compiled on a processor, about a minute for each system "
-        "and batch size"
+        "and batch size; onnxruntime and openvino, alone in fp32: decode one-step students on a "
+        "processor, and are left out for other systems"
     )
     repeats: Count = Field(description="rounds; each round times everything once")
     precision: Literal["fp32", "bf16"] = Field(

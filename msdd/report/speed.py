@@ -21,13 +21,25 @@ from msdd.report.table import Column, Table, write
 FIELDS = (
     *("system", "variant", "precision", "nfe", "parameters", "gflop"),
     *("images_per_second", "images_per_second_low", "images_per_second_high", "batch"),
-    *("latency_ms", "encode", "both", "paper", "paper_batch", "memory_mb", "mfu"),
+    *(
+        "decode_psnr",
+        "decode_psnr_loss",
+        "latency_ms",
+        "encode",
+        "both",
+        "paper",
+        "paper_batch",
+        "memory_mb",
+        "mfu",
+    ),
     *("speed_up", "by_flops", "times", "times_by_flops", "file"),
 )
 WHOLE = ("nfe", "parameters", "batch", "paper_batch")
 SIZE = (7.5, 4.8)  # inches
 LINES = {"compiled": (0, (6, 1, 1, 1)), "fast": "-", "plain": (0, (1, 1.5))}
+LINES |= dict.fromkeys(timings.RUNTIMES, (0, (4, 2)))
 FILLS = {"compiled": "full", "fast": "left", "plain": "none"}  # for one batch, without a line
+FILLS |= {name: "top" if "int8" in name else "bottom" for name in timings.RUNTIMES}
 MARKERS = "oDs^vPX"  # one more than colours, so that pairs repeat late
 
 
@@ -80,6 +92,7 @@ def _line(document: dict, name: str, variant: str) -> dict:
         "parameters": system["parameters"],
         "gflop": system["flops"]["decode"] / 1e9,
         **_decoding(document, system, timings.best(decode)),
+        **_fidelity(document, timings.best(decode)),
         "latency_ms": alone and 1e3 * alone["seconds"],
         "encode": _speed(timings.best(region.get("encode", []))),
         "both": _speed(timings.best(region.get("both", []))),
@@ -112,6 +125,17 @@ def _decoding(document: dict, system: dict, row: dict | None) -> dict:
     }
 
 
+def _fidelity(document: dict, row: dict | None) -> dict:
+    """What the gate found of a decode at that batch size; nothing of plain ones, or long ago."""
+    keys = ("system", "variant", "batch")
+    found = [
+        one
+        for one in document.get("gates", [])
+        if row and all(one[key] == row[key] for key in keys)
+    ]
+    return {key: one.get(key) for one in found for key in ("decode_psnr", "decode_psnr_loss")}
+
+
 def _times(ratio: float) -> str:
     """`24.3×`, or `1/24.3×` for a ratio below 1."""
     return f"{ratio:.3g}×" if ratio >= 0.995 or not ratio else f"1/{1 / ratio:.3g}×"
@@ -132,6 +156,8 @@ def _columns(document: dict, slowest: float) -> list[Column]:
         Column("gflop", "GFLOP", 2),
         Column("images_per_second", "decode\nimages/s", digits, interval=True),
         Column("batch", "at\nbatch", 0),
+        Column("decode_psnr", "PSNR to\nplain (dB)", 1),
+        Column("decode_psnr_loss", "PSNR\nlost (dB)", 3),
         Column("latency_ms", "one image\n(ms)", 1),
         Column("encode", "encode\nimages/s", 1),
         Column("both", "both\nimages/s", 1),
@@ -163,7 +189,10 @@ def _notes(document: dict) -> list[str]:
         f"are quartiles.{_cold(document)} One system was timed twice a round and its two medians "
         f"differed by {_percent(document['noise'])}: smaller differences are noise.",
         "Variants: plain is eager in fp32; fast and compiled are made for speed, and their images "
-        f"were compared with the plain variant's before they were timed. {_ways(document)}",
+        "were compared with the plain variant's before they were timed. "
+        f"{_ways(document)}{_refused(document)} PSNR to "
+        "plain: of the gate's images, smooth random ones. Lost: how much less they have against "
+        "the originals, which says nothing with random weights.",
         "GFLOP: matrix products that decode one image. MFU: their rate, as a share of the rate "
         f"that a large product reached here in the same run ({_rates(ceilings)}).",
         f"Weights: {weights}. Load average: {origin['before']['load_average']:.1f} before, "
@@ -187,6 +216,12 @@ def _ways(document: dict) -> str:
         if row["variant"] != "plain" and row["system"] not in known:
             known.append(row["system"])
     return " ".join(f"{way}: {', '.join(systems)}." for way, systems in ways.items() if systems)
+
+
+def _refused(document: dict) -> str:
+    """The variants whose images were not the student's, with their figures, as sentences."""
+    refused = [one["refused"] for one in document.get("gates", []) if "refused" in one]
+    return "".join(f" Refused, and not timed: {line}." for line in refused)
 
 
 def _percent(noise: float | None) -> str:

@@ -5,7 +5,9 @@ from pathlib import Path
 from msdd.files import read_json
 from msdd.pipeline import layout
 
-VARIANTS = ("plain", "fast", "compiled")
+# Those of other runtimes come first: qualities beside them in tables are of images by torch.
+RUNTIMES = ("onnxruntime-int8", "onnxruntime", "openvino-int8", "openvino-bf16", "openvino")
+VARIANTS = (*RUNTIMES, "plain", "fast", "compiled")
 PAPER_BATCH = 32  # images at once in the paper's own region
 
 

@@ -1,5 +1,6 @@
 """The correctness gate: a variant whose output differs from the plain one's is not timed."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from msdd.device import seconds
 from msdd.errors import MsddError
+from msdd.fast import fidelity
 from msdd.speed.precision import InPrecision
 from msdd.speed.regions import Inputs, Regions
 from msdd.speed.systems import TimedSystem
@@ -31,8 +33,9 @@ def admit(
 
     Returns the findings, ready for JSON, and the regions to time the variant in. The findings are
     `build_seconds`, the time of `make`, compiling included; for `encode` and `decode`
-    `<region>_deviation` (see `deviation`) and `<region>_first_seconds`; and `memory_bytes`, the
-    peak of all of this above what stays allocated (None on a processor).
+    `<region>_deviation` (see `deviation`) and `<region>_first_seconds`; those of `kept`, but
+    of the plain variant itself; and `memory_bytes`, the peak of all of this above what stays
+    allocated (None on a processor).
 
     Raises MsddError for a wrong shape, for NaN or infinity, and for a deviation beyond tolerance.
     """
@@ -53,8 +56,12 @@ def admit(
             alike = regions.tokenizer is regions.plain
             expected = outputs[region] if alike else regions.at(region, 0, regions.plain)
             name = f"throughput of {system.name}, {variant} {region}, batch {inputs.batch}"
-            allowed = tolerances(regions.plain, expected)[precision]
+            allowed = tolerances(regions.plain, expected, region)[precision]
             result[f"{region}_deviation"] = check(name, outputs[region], expected, allowed)
+        if not alike:
+            result |= kept(outputs["decode"], expected, inputs.images[0])
+            if precision == "int8":
+                fidelity.check(name, outputs["decode"], expected)
     return result, regions
 
 
@@ -104,11 +111,23 @@ def peak(device: torch.device) -> int | None:
     return torch.cuda.max_memory_allocated(device) - torch.cuda.memory_allocated(device)
 
 
-def tolerances(plain: Tokenizer, expected: Tensor) -> dict[str, float]:
-    """The largest `deviation` of such outputs that passes, by precision."""
+def kept(output: Tensor, expected: Tensor, originals: Tensor) -> dict[str, float]:
+    """PSNR in dB of decoded images against the plain variant's, and how much less they have against
+    the originals.
+    """
+    loss = fidelity.psnr(expected, originals) - fidelity.psnr(output, originals)
+    return {"decode_psnr": fidelity.psnr(output, expected), "decode_psnr_loss": loss}
+
+
+def tolerances(plain: Tokenizer, expected: Tensor, region: str) -> dict[str, float]:
+    """The largest `deviation` of such outputs that passes, by precision.
+
+    INT8 encodes in fp32, and its images have a gate of their own (`msdd.fast.fidelity`).
+    """
     if not expected.is_floating_point():
         return FLIPPED
-    return TOLERANCE if isinstance(plain, MSDD) else OF_OTHERS
+    allowed = TOLERANCE if isinstance(plain, MSDD) else OF_OTHERS
+    return allowed | {"int8": math.inf if region == "decode" else allowed["fp32"]}
 
 
 def check(name: str, output: Tensor, expected: Tensor, allowed: float) -> float:

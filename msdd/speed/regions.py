@@ -13,9 +13,9 @@ from collections.abc import Callable
 from itertools import count
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from msdd.fast.fidelity import smooth_images
 from msdd.tokenizers.tokenizer import Tokenizer
 
 SETS = 4  # inputs that take turns, so that no cache keeps one for the next call
@@ -24,15 +24,11 @@ SETS = 4  # inputs that take turns, so that no cache keeps one for the next call
 class Inputs:
     """Smooth random images (batch, 3, side, side) in [-1, 1], in sets that take turns.
 
-    `host` and `images` are the same sets, on the host and on the device. Constant images would run
-    faster on some devices, and white noise is nothing that a network was trained on.
+    `host` and `images` are the same sets, on the host and on the device.
     """
 
     def __init__(self, side: int, batch: int, device: torch.device) -> None:
-        generator = torch.Generator().manual_seed(batch)
-        coarse = torch.rand(SETS * batch, 3, 8, 8, generator=generator) * 2 - 1
-        images = F.interpolate(coarse, (side, side), mode="bicubic", align_corners=False)
-        self.host = images.clamp(-1, 1).split(batch)
+        self.host = smooth_images(SETS * batch, side, seed=batch).split(batch)
         self.images = [images.to(device) for images in self.host]
         self.batch, self.device = batch, device
 

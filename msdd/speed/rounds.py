@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 
 from msdd.device import seconds
+from msdd.errors import MsddError
+from msdd.fast.fidelity import RefusedError
 from msdd.params.sections import Throughput
 from msdd.pipeline.progress import Progress
 from msdd.speed import gate
@@ -24,6 +26,7 @@ from msdd.speed.regions import Inputs
 from msdd.speed.systems import TimedSystem
 from msdd.tokenizers.tokenizer import Tokenizer
 
+OF_TORCH = ("plain", "fast", "compiled")
 WARM_CALLS = 10  # at most, on a processor
 WARM_SECONDS = {"cuda": 1.0, "cpu": 0.2}  # GPUs take time to reach their clock rate
 LONG = 60.0  # seconds; a longer first call counts as a sample, since its warm-up is negligible
@@ -79,7 +82,7 @@ class TimingJob:
         return seconds(self.call, device, self.calls)
 
     def row(self) -> dict:
-        """The job and its timings, ready for JSON: seconds of a call as median and quartiles."""
+        """The job and its timings, ready for JSON: median, quartiles and extremes of seconds."""
         low, median, high = _quartiles(self.samples)
         return {
             "system": self.system,
@@ -91,6 +94,8 @@ class TimingJob:
             "seconds": median,
             "seconds_low": low,
             "seconds_high": high,
+            "seconds_least": min(self.samples),
+            "seconds_most": max(self.samples),
             "images_per_second": self.batch / median,
             "samples": self.samples,
             "calls": self.calls,
@@ -108,7 +113,7 @@ def measure(systems: Sequence[TimedSystem], settings: Throughput, device: torch.
     each system is held at a time. Raises MsddError if a variant fails the gate.
     """
     rows, gates, noises = [], [], []
-    places = len(systems) * len(settings.variants) * len(settings.batches)
+    places = len(list(timed(systems, settings.variants))) * len(settings.batches)
     total = places * (1 + len(settings.regions) * (1 + settings.repeats))
     with torch.inference_mode(), Progress("throughput", total, "timings") as progress:
         tick = partial(_advance, progress, count(1))
@@ -131,16 +136,25 @@ def warm_jobs(
 ) -> Iterator[tuple[list[TimingJob], dict]]:
     """Warm jobs for each variant of each system, one a region, with the findings of the gate.
 
-    Systems of the same resolution get the same inputs. `tick` is called after every step.
+    Systems of the same resolution get the same inputs. `tick` is called after every step. A variant
+    by another runtime that is refused has no job, and a line in the findings; hours of timing of
+    others go on.
     """
     sides = {system.plain.resolution for system in systems}
     inputs = {side: Inputs(side, batch, device) for side in sides}
-    for system, variant in product(systems, settings.variants):
+    for system, variant in timed(systems, settings.variants):
         make = partial(_tokenizer, system, variant, batch)
-        precision = "fp32" if variant == "plain" else settings.precision
-        findings, regions = gate.admit(
-            system, variant, make, inputs[system.plain.resolution], precision
-        )
+        precision = _precision(variant, settings)
+        try:
+            findings, regions = gate.admit(
+                system, variant, make, inputs[system.plain.resolution], precision
+            )
+        except RefusedError as error:
+            if set(OF_TORCH).isdisjoint(settings.variants):
+                raise
+            named = {"system": system.name, "variant": variant, "batch": batch}
+            yield [], named | {"refused": str(error)}
+            continue
         tick()
         how, memory = getattr(regions.tokenizer, "how", "eager"), findings["memory_bytes"]
         jobs = []
@@ -154,8 +168,37 @@ def warm_jobs(
         yield jobs, findings
 
 
+def timed(
+    systems: Sequence[TimedSystem], variants: Sequence[str]
+) -> Iterator[tuple[TimedSystem, str]]:
+    """Each system with its variants: those of other runtimes are left out where it has none.
+
+    Raises MsddError if nothing of a system is left.
+    """
+    for system in systems:
+        own = [one for one in variants if one in OF_TORCH or system.runtime]
+        if not own:
+            raise MsddError(
+                f"throughput of {system.name}: only one-step students on a processor have "
+                f"{', '.join(variants)}; add plain or fast to the variants"
+            )
+        yield from product([system], own)
+
+
+def _precision(variant: str, settings: Throughput) -> str:
+    """`plain` is in fp32, and a runtime's is the end of its name, or fp32."""
+    if variant in ("fast", "compiled"):
+        return settings.precision
+    return variant.partition("-")[2] or "fp32"
+
+
 def _tokenizer(system: TimedSystem, variant: str, batch: int) -> Tokenizer:
-    return system.plain if variant == "plain" else system.fast(batch, variant == "compiled")
+    if variant == "plain":
+        return system.plain
+    if variant in OF_TORCH:
+        return system.fast(batch, variant == "compiled")
+    runtime, _, precision = variant.partition("-")
+    return system.runtime(batch, runtime, precision or "fp32")
 
 
 def rounds(

@@ -3,14 +3,16 @@
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from msdd.ceilings import Ceilings
+from msdd.fast.export import export, unexportable
 from msdd.fast.tokenizer import Fast
 from msdd.model.autoencoder import decoder_of, encoder_of
 from msdd.model.config import ModelConfig
@@ -35,12 +37,15 @@ class TimedSystem:
     fast:  makes the variant for speed, from the number of images in a batch and whether to compile
            on a processor too; on a GPU it is always compiled.
     flops: FLOPs of one image in the regions `encode` and `decode`.
+    runtime: makes a variant by a runtime of `Fast`, from the number of images in a batch, the
+           runtime and its precision; None for what only torch decodes.
     """
 
     name: str
     plain: Tokenizer
     fast: Callable[[int, bool], Tokenizer]
     flops: dict[str, int]
+    runtime: Callable[[int, str, str], Tokenizer] | None = None
 
 
 def of_tokenizer(name: str, tokenizer: Tokenizer, precision: str) -> TimedSystem:
@@ -97,7 +102,9 @@ def systems_of(
 def _other(params: Params, name: str, device: torch.device) -> Tokenizer:
     if is_object(name):
         return open_own(name, device)
-    return random_tokenizer(name, params.seed, device)
+    made = random_tokenizer(name, params.seed, device)
+    # A GPU's convolutions run up to twice as fast so; what is the user's own stays as it is.
+    return made.to(memory_format=torch.channels_last) if device.type == "cuda" else made
 
 
 def _of_decode(params: Params, name: str, networks: MSDD) -> TimedSystem:
@@ -105,7 +112,24 @@ def _of_decode(params: Params, name: str, networks: MSDD) -> TimedSystem:
     cost, jump = on_card(params, name), params.decodes[name].jump
     plain = MSDD(networks.encoder, networks.decoders, cost.steps, cost.guidance, jump)
     flops = {"encode": costs.encoder_flops(cost.config), "decode": cost.flops}
-    return TimedSystem(name, plain, _fast(plain, params.throughput.precision), flops)
+    precision = params.throughput.precision
+    return TimedSystem(name, plain, _fast(plain, precision), flops, _runtime(plain))
+
+
+def _runtime(plain: MSDD) -> Callable[[int, str, str], Tokenizer] | None:
+    """The variants by other runtimes, which a student of MMDiTs on a processor has."""
+    if unexportable(plain) or plain.config.kl_encoder or plain.device.type != "cpu":
+        return None
+    folder = TemporaryDirectory(prefix="msdd-")  # is removed with the function below
+
+    @cache
+    def file() -> Path:
+        return export(plain, Path(folder.name) / "decoder.onnx")[0]
+
+    def make(batch: int, runtime: str, precision: str) -> Fast:
+        return Fast(plain, batch, None, precision, None, runtime, file())
+
+    return make
 
 
 def _fast(plain: MSDD, precision: str) -> Callable[[int, bool], Tokenizer]:

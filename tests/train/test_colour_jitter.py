@@ -1,0 +1,28 @@
+"""Colour jitter: what it does to an image, and on what it depends."""
+
+import torch
+
+from msdd.train.colour_jitter import colour_jitter
+
+IMAGES = torch.rand(64, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def test_every_channel_is_one_of_the_image_with_less_contrast():
+    torch.manual_seed(0)
+    jittered = colour_jitter(IMAGES, 0.6)
+    assert jittered.abs().max() <= 1
+    before, after = (x.flatten(2) - x.flatten(2).mean(2, keepdim=True) for x in (IMAGES, jittered))
+    share = after @ before.mT / before.square().sum(2)[:, None]  # of every channel in every other
+    error = (after[:, :, None] - share[..., None] * before[:, None]).square().mean(3)
+    source = error.argmin(2)
+    contrast = share.gather(2, source[..., None])[..., 0]
+    assert error.min(2).values.max() < 1e-10
+    assert (source.sort(1).values == torch.arange(3)).all() and len(source.unique(dim=0)) == 6
+    torch.testing.assert_close(contrast, contrast[:, :1].expand(-1, 3))
+    assert 0.4 <= contrast.min() < 0.45 and 0.95 < contrast.max() <= 1
+
+
+def test_without_strength_nothing_is_drawn():
+    state = torch.get_rng_state()
+    assert colour_jitter(IMAGES, 0.0) is IMAGES
+    assert torch.equal(torch.get_rng_state(), state)

@@ -1,8 +1,13 @@
 """Colour jitter: what it does to an image, and on what it depends."""
 
+from types import SimpleNamespace
+
 import torch
+from torch import nn
 
 from msdd.train.colour_jitter import colour_jitter
+from msdd.train.loop import gradients
+from msdd.train.team import Team
 
 IMAGES = torch.rand(64, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
@@ -26,3 +31,27 @@ def test_without_strength_nothing_is_drawn():
     state = torch.get_rng_state()
     assert colour_jitter(IMAGES, 0.0) is IMAGES
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def jittered_by(seen: int, rank: int, size: int) -> list[torch.Tensor]:
+    """What the losses of a process see of a batch of 64, in microbatches of 16."""
+    network, given = nn.Linear(1, 1), []
+
+    def losses(part):
+        given.append(part)
+        return {"loss": network.weight.sum()}
+
+    settings = SimpleNamespace(microbatch=16, precision="fp32", colour_jitter=0.7)
+    of = {"stage": "stage1", "part": "", "task": SimpleNamespace(seed=0)}
+    job = SimpleNamespace(settings=settings, losses=losses, network=network, **of)
+    team = SimpleNamespace(rank=rank, size=size, add_up=Team().add_up)
+    gradients(job, IMAGES.chunk(size)[rank], seen, team)
+    return given
+
+
+def test_colours_depend_on_the_step_alone():
+    """So that a resumed training, and one of several processes, sees the same images."""
+    whole = torch.cat(jittered_by(128, 0, 1))
+    shared = torch.cat([*jittered_by(128, 0, 2), *jittered_by(128, 1, 2)])
+    assert torch.equal(shared, whole)
+    assert not torch.equal(torch.cat(jittered_by(192, 0, 1)), whole)

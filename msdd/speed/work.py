@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from msdd.errors import MsddError
-from msdd.flow.sampler import nfe, per_scale
+from msdd.flow.sampler import nfe, per_scale, split_steps
 from msdd.model.config import ModelConfig
 from msdd.params.schema import Params
 from msdd.params.sections import BASELINES, Distil
@@ -115,12 +115,15 @@ def _crops(params: Params, photographs: tuple[int, int] | None) -> tuple[int, in
 
 def _train(params: Params, row: str) -> Work:
     config, settings = config_of(params, row), params.stage1_of(row)
-    sides = config.sides
-    decoding = sum(costs.evaluation_flops(config, side) for side in sides) / len(sides)
+    sides, batch = config.sides, settings.microbatch or settings.batch
+    # The coarsest scales get the images that an even division of the batch leaves.
+    shares = [count / batch for count in split_steps(batch, len(sides))]
+    evaluations = [costs.evaluation_flops(config, side) for side in sides]
+    decoding = sum(share * flops for share, flops in zip(shares, evaluations, strict=True))
     encoding = costs.encoder_flops(config)
     flops = TRAINING * decoding + encoding * (1 if settings.encoder else TRAINING)
     if settings.lpips:  # of the images at the last scale
-        flops += LPIPS * PIXEL[settings.lpips_net] * config.resolution**2 / len(sides)
+        flops += LPIPS * PIXEL[settings.lpips_net] * config.resolution**2 * shares[-1]
     weights = costs.encoder_weights(config) + costs.decoder_weights(config)
     return _training(
         "train",

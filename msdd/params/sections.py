@@ -183,6 +183,10 @@ class Optimisation(Section):
         description="images in one forward and backward pass, whose gradients a step adds up; a "
         "divisor of `batch`; null: the whole batch"
     )
+    colour_jitter: Share = Field(
+        description="strength of the colour jitter: images lose up to this share of their contrast "
+        "to a random colour, and their channels change places; 0 is none, as in the papers"
+    )
     learning_rate: Positive = Field(description="peak learning rate of AdamW")
     warmup: Amount = Field(description="length of the linear warm-up in images")
     min_lr_ratio: Share = Field(

@@ -27,7 +27,13 @@ NUMBER = 4  # bytes of a weight
 # Params that change no seconds of an image.
 FREE = {"images", "train_crops", "held_out_crops", "seed", "learning_rate", "min_lr_ratio", "betas"}
 FREE |= {"warmup", "weight_decay", "gradient_clip", "ema_half_life", "log_every", "logit_mean"}
-FREE |= {"checkpoint_every", "cond_drop_prob", "loss_weight", "discriminator_learning_rate"}
+FREE |= {
+    "checkpoint_every",
+    "cond_drop_prob",
+    "colour_jitter",
+    "loss_weight",
+    "discriminator_learning_rate",
+}
 RECORDED_START = 60  # most seconds between a record and Snakemake's benchmark of the same job
 
 Span = tuple[float, float]  # least and most

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from msdd.flow.steps import nfe, per_scale
+from msdd.flow.steps import nfe, per_scale, split_steps
 from msdd.model.config import ModelConfig
 from msdd.params.schema import Params
 from msdd.params.sections import Distil
@@ -23,12 +23,15 @@ TRAINING = 3  # forward passes that a forward and a backward pass cost
 
 def train(params: Params, row: str) -> Work:
     config, settings = config_of(params, row), params.stage1_of(row)
-    sides = config.sides
-    decoding = sum(costs.evaluation_flops(config, side) for side in sides) / len(sides)
+    sides, batch = config.sides, settings.microbatch or settings.batch
+    # The coarsest scales get the images that an even division of the batch leaves.
+    shares = [count / batch for count in split_steps(batch, len(sides))]
+    evaluations = [costs.evaluation_flops(config, side) for side in sides]
+    decoding = sum(share * flops for share, flops in zip(shares, evaluations, strict=True))
     encoding = costs.encoder_flops(config)
     flops = TRAINING * decoding + encoding * (1 if settings.encoder else TRAINING)
     if settings.lpips:  # of the images at the last scale
-        flops += judges.lpips(settings.lpips_net, config.resolution, gradients=1) / len(sides)
+        flops += judges.lpips(settings.lpips_net, config.resolution, gradients=1) * shares[-1]
     weights = costs.encoder_weights(config) + costs.decoder_weights(config)
     return _training(
         "train",

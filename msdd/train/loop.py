@@ -17,6 +17,7 @@ from msdd.params.sections import Optimisation
 from msdd.pipeline.progress import Progress
 from msdd.seeds import seed_of
 from msdd.tracking.run import Run
+from msdd.train.colour_jitter import colour_jitter
 from msdd.train.job import TrainingJob
 from msdd.train.optimiser import learning_rate
 from msdd.train.state import State
@@ -99,6 +100,7 @@ def gradients(job: TrainingJob, images: Tensor, seen: int, team: Team) -> dict[s
     parts = images.split(job.settings.microbatch or len(images))
     for index, part in enumerate(parts, team.rank * len(parts)):
         torch.manual_seed(noise_seed(job, seen, index))
+        part = colour_jitter(part, job.settings.colour_jitter)
         weight = len(part) / (len(images) * team.size)
         with arithmetic(job.settings.precision, images.device):
             terms = job.losses(part)

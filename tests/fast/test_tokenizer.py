@@ -127,7 +127,7 @@ def test_mistakes_are_told(images):
     latents = student.encode(images)
     for call, told in (
         (lambda: Fast(student, 0), "batch 0"),
-        (lambda: Fast(student, 1, precision="fp16"), "precision fp16: fp32 or bf16"),
+        (lambda: Fast(student, 1, precision="fp16"), "precision fp16 of torch: fp32 or bf16"),
         (lambda: Fast(student, 1, precision="fp32").decode(latents, [1, 2]), "2 ids for 5 latents"),
         (lambda: Fast(student, 1, precision="fp32").decode(latents[:0]), "an empty batch"),
     ):

@@ -235,7 +235,7 @@ def test_a_mistake_names_key_value_and_what_is_allowed(changes, line):
             "students.x: gan is a list of 2; the model has 3",
         ),
         (
-            {"students__x": {"model": "msdd", "mse_teacher": 0}},
+            {"students__x": {"model": "msdd", "mse_teacher": 0, "mse_real": 0}},
             "students.x: mse_teacher and mse_real are both 0",
         ),
         (

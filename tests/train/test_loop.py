@@ -166,7 +166,7 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole():
 
     found = []
     for microbatch in (None, 12, 3):
-        settings = SimpleNamespace(microbatch=microbatch, precision="fp32")
+        settings = SimpleNamespace(microbatch=microbatch, precision="fp32", colour_jitter=0.0)
         of = {"stage": "stage1", "part": "", "task": SimpleNamespace(seed=0)}
         job = SimpleNamespace(settings=settings, losses=losses, network=network, **of)
         terms = gradients(job, images, seen=0, team=ALONE)

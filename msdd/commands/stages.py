@@ -119,6 +119,11 @@ def code(args: argparse.Namespace) -> None:
 
 COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], *tuple[str, ...]]] = {
     "prepare": (task_command("prepare"), "cut the photographs into crops"),
+    "latents": (
+        gpu_command("latents"),
+        "encode the crops by another tokenizer, for a row of `models`",
+        "MODEL",
+    ),
     "train": (training_command("train"), "stage 1: train a row of `models`", "MODEL"),
     "distil": (
         training_command("distil"),

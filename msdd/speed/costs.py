@@ -9,6 +9,7 @@ from msdd.model.autoencoder import decoder_of, encoder_of
 from msdd.model.config import ModelConfig
 from msdd.speed import flops
 from msdd.speed.flop_counter import count_flops
+from msdd.tokenizers.msdd import new_encoder
 
 
 @cache
@@ -26,7 +27,10 @@ def evaluation_flops(config: ModelConfig, side: int, conditioned: bool = True) -
 
 @cache
 def encoder_flops(config: ModelConfig) -> int:
-    """FLOPs of encoding one image."""
+    """FLOPs of encoding one image; another tokenizer's encoder is counted."""
+    if config.frozen:
+        encoder = _shapes(new_encoder, config)
+        return count_flops(lambda: encoder.encode(_empty(1, 3, *[config.resolution] * 2)))
     if not config.kl_encoder:
         return flops.encoder_flops(config)
     encoder = _shapes(encoder_of, config)
@@ -48,6 +52,8 @@ def decoder_weights(config: ModelConfig, conditioned: bool = True) -> int:
 @cache
 def encoder_weights(config: ModelConfig) -> int:
     """Numbers in the encoder."""
+    if config.frozen:
+        return _size(_shapes(new_encoder, config))
     if not config.kl_encoder:
         return flops.encoder_weights(config)
     return _size(_shapes(encoder_of, config))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -12,16 +12,19 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from msdd.ceilings import Ceilings
 from msdd.fast.tokenizer import Fast
-from msdd.model.autoencoder import decoder_of, encoder_of
-from msdd.model.config import ModelConfig
+from msdd.files import expand_user
+from msdd.model.autoencoder import decoder_of
+from msdd.model.config import FrozenEncoder, ModelConfig
 from msdd.params.schema import Params
 from msdd.pipeline import layout
 from msdd.speed import card, costs
 from msdd.speed.flop_counter import count_flops
 from msdd.speed.precision import InPrecision
+from msdd.tokenizers import frozen, klvae
 from msdd.tokenizers.catalogue import random_tokenizer
-from msdd.tokenizers.msdd import MSDD, load
+from msdd.tokenizers.msdd import MSDD, load, new_encoder
 from msdd.tokenizers.own import Own, open_own
+from msdd.tokenizers.systems import SYSTEMS
 from msdd.tokenizers.tokenizer import Tokenizer
 from msdd.tokenizers.user_code import is_object
 
@@ -106,8 +109,9 @@ def decodes_of(params: Params) -> list[str]:
 
 def _of_decode(params: Params, name: str, networks: MSDD) -> TimedSystem:
     """A row of `decodes`, with its FLOPs in closed form."""
-    cost, jump = on_card(params, name), params.decodes[name].jump
-    plain = MSDD(networks.encoder, networks.decoders, cost.steps, cost.guidance, jump)
+    cost, row = on_card(params, name), params.decodes[name]
+    how = (cost.steps, cost.guidance, row.jump, row.noise)
+    plain = MSDD(networks.encoder, networks.decoders, *how)
     flops = {"encode": costs.encoder_flops(cost.config), "decode": cost.flops}
     return TimedSystem(name, plain, _fast(plain, params.throughput.precision), flops)
 
@@ -142,7 +146,7 @@ def _random(params: Params, model: str, student: str | None) -> MSDD:
     """
     torch.manual_seed(params.seed)
     config = config_of(params, model)
-    encoder = encoder_of(config)
+    encoder = new_encoder(config)
     decoders = [decoder_of(config) for _ in range(config.scales if student else 1)]
     for part in (encoder, *decoders):
         for weights in part.eval().requires_grad_(False).parameters():
@@ -152,8 +156,18 @@ def _random(params: Params, model: str, student: str | None) -> MSDD:
 
 
 def config_of(params: Params, model: str) -> ModelConfig:
-    """The shape of the networks of a row of `models`."""
-    return ModelConfig.of(params.data.resolution, params.model_of(model).model_dump())
+    """The shape of the networks of a row of `models`.
+
+    Of another tokenizer's encoder the statistics are made up: only training knows them.
+    """
+    config = ModelConfig.of(params.data.resolution, params.model_of(model).model_dump())
+    given = params.stage1_of(model).encoder
+    if given is None or given.tokenizer is None:
+        return config
+    name, shape = frozen.shown(given.tokenizer), (config.latent_dim, *config.grid)
+    settings = None if name in SYSTEMS else klvae.config_of(expand_user(given.tokenizer))
+    even = (0.0,) * config.latent_dim, (1.0,) * config.latent_dim
+    return replace(config, frozen=FrozenEncoder(name, settings, "", "", shape, *even))
 
 
 def on_card(params: Params, name: str) -> card.Decoder:

@@ -83,6 +83,7 @@ def all_work(params: Params, photographs: tuple[int, int] | None = None) -> list
     seconds = tuple(count * one for one in CUT[params.data.crop])
     stored = _stored(params, crops)
     work = [Work("prepare", "", {}, layout.prepared(), (), count, seconds=seconds, stored=stored)]
+    work += [_latents(params, row, crops[0]) for row in tables["latents"]]
     work += [_train(params, row) for row in params.models]
     work += [_distil(params, name, job) for name, job in tables["scales"].items()]
     work += [_assemble(params, row, job) for row, job in tables["students"].items()]
@@ -113,21 +114,51 @@ def _crops(params: Params, photographs: tuple[int, int] | None) -> tuple[int, in
     return counts[0], counts[1]
 
 
+def _latents(params: Params, row: str, crops: int) -> Work:
+    config = config_of(params, row)
+    return Work(
+        "latents",
+        row,
+        {"model": row},
+        layout.latents(row),
+        ("prepare",),
+        crops,
+        costs.encoder_flops(config),
+        "fp32",
+        batch=64,
+        passes=1,
+        stored=2 * crops * config.latents * config.latent_dim,
+        numbers=costs.encoder_weights(config),
+    )
+
+
+def _images(params: Params, model: str) -> str:
+    """The job that makes what a training reads of images."""
+    row = params.latents_of(model)
+    return f"latents@{row}" if row else "prepare"
+
+
+def _encoding(config: ModelConfig) -> int:
+    """FLOPs of the encoder in a training: none where its latents are stored."""
+    return 0 if config.frozen else costs.encoder_flops(config)
+
+
 def _train(params: Params, row: str) -> Work:
     config, settings = config_of(params, row), params.stage1_of(row)
     sides = config.sides
     decoding = sum(costs.evaluation_flops(config, side) for side in sides) / len(sides)
-    encoding = costs.encoder_flops(config)
+    encoding = _encoding(config)
     flops = TRAINING * decoding + encoding * (1 if settings.encoder else TRAINING)
     if settings.lpips:  # of the images at the last scale
         flops += LPIPS * PIXEL[settings.lpips_net] * config.resolution**2 / len(sides)
-    weights = costs.encoder_weights(config) + costs.decoder_weights(config)
+    weights = costs.decoder_weights(config)
+    weights += 0 if config.frozen else costs.encoder_weights(config)
     return _training(
         "train",
         row,
         {"model": row},
         layout.stage1(row),
-        ("prepare",),
+        (_images(params, row),),
         settings=settings,
         flops=flops,
         weights=weights,
@@ -159,15 +190,13 @@ def _training(
 def _distil(params: Params, name: str, job: dict) -> Work:
     student, k = job["student"], job["scale"]
     config, settings = config_of(params, job["model"]), params.distil_of(student)
-    flops = (
-        costs.encoder_flops(config) + _step(config, settings, [k]) + _judged(config, settings, k)
-    )
+    flops = _encoding(config) + _step(config, settings, [k]) + _judged(config, settings, k)
     return _training(
         "distil",
         name,
         {"student": student, "scale": k},
         layout.scale(job["model"], student, k),
-        ("prepare", f"train@{job['model']}"),
+        (_images(params, job["model"]), f"train@{job['model']}"),
         settings=settings,
         flops=flops,
         weights=costs.decoder_weights(config),
@@ -225,8 +254,12 @@ def _chains(params: Params, tables: dict) -> Iterator[Work]:
     for row, job in tables["chains"].items():
         config, settings = config_of(params, job["model"]), params.distil_of(row)
         count, start = config.scales, params.students[row].start
-        needs = ["prepare", f"train@{job['model']}", *([f"assemble@{start}"] if start else [])]
-        flops = costs.encoder_flops(config) + _step(config, settings, list(range(count)))
+        needs = [
+            _images(params, job["model"]),
+            f"train@{job['model']}",
+            *([f"assemble@{start}"] if start else []),
+        ]
+        flops = _encoding(config) + _step(config, settings, list(range(count)))
         flops += _judged(config, settings, count - 1)
         networks = count if settings.mode == "finetune" else 1
         yield _training(

@@ -76,6 +76,7 @@ def touch(folder):
 def name(job):
     """A job of Snakemake by DVC's name of it."""
     row = {
+        "latents": "{model}",
         "train": "{model}",
         "distil": "{student}-scale{k}",
         "assemble": "{student}",

@@ -6,7 +6,8 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from PIL import Image
+from safetensors.torch import load_file, save_file
 
 import msdd
 from msdd.commands.stages import run_stage
@@ -20,7 +21,7 @@ from msdd.params.schema import Student
 from msdd.params.sections import Given
 from msdd.pipeline import layout
 from msdd.pipeline.task import resolve
-from msdd.tokenizers import klvae
+from msdd.tokenizers import folders, klvae
 from msdd.tokenizers.systems import SYSTEMS
 from msdd.tokenizers.taef2 import TAEF2, TAEF2Config
 from msdd.train.latents import statistics
@@ -122,6 +123,23 @@ def test_a_model_codes_alone_as_the_tokenizer_does(made, weights, tmp_path):
         assert len(encoder) == 79 and all(name.startswith("encoder.encoder.") for name in encoder)
         frozen = json.loads((moved / "config.json").read_text())["model"]["frozen"]
         assert (frozen["file"], frozen["sha256"]) == (ENCODER, digest(weights / ENCODER))
+
+
+def test_a_folder_of_the_tokenizers_latents_is_decoded(made, weights, tmp_path, capsys):
+    """Without a word about other weights; latents of another size are refused naming both."""
+    for name in ("ours", "theirs"):
+        (tmp_path / name).mkdir()
+    Image.fromarray(np.full((16, 16, 3), 99, np.uint8)).save(tmp_path / "ours/a.png")
+    cut, source = folders.Cut("adm", 16), msdd.load("taef2", checkpoint=weights)
+    model = msdd.load(made / "runs/msdd/finetuned")
+    folders.encode(source, tmp_path / "ours", tmp_path / "latents", cut, 1)
+    folders.decode(model, tmp_path / "latents", tmp_path / "out", 0, 1)
+    assert (tmp_path / "out/a.png").exists()
+    assert "other weights" not in capsys.readouterr().err
+    save_file({"latents": torch.zeros(4, 2, 2)}, tmp_path / "theirs/b.safetensors")
+    told = r"b.safetensors: \[4, 2, 2\] .* not latents of MSDD, a decoder of taef2, .*\[32, 2, 2\]"
+    with pytest.raises(MsddError, match=told):
+        folders.decode(model, tmp_path / "theirs", tmp_path / "out", 0, 1)
 
 
 def test_fast_and_without_noise(made):

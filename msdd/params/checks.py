@@ -4,6 +4,8 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from msdd.model.config import GROUPS, ModelConfig, near_square
@@ -144,7 +146,8 @@ def _tokenizer(params: Params, name: str, tokenizer: str, model: Any) -> Iterato
         yield f"{name}.tokenizer replaces the encoder; set kl_encoder to null"
     system = SYSTEMS.get(tokenizer)
     if system is None or system.config is None:
-        return  # a folder, which is opened by the stage
+        yield from _folder(name, tokenizer)
+        return
     tokens, rest = divmod(system.tokens * params.data.resolution**2, system.resolution**2)
     if system.bits is not None:
         yield f"{name}.tokenizer is {tokenizer}, whose latents are codes; name a continuous one"
@@ -154,6 +157,15 @@ def _tokenizer(params: Params, name: str, tokenizer: str, model: Any) -> Iterato
             f"{tokenizer} makes {tokens} of {system.dim} at data.resolution "
             f"{params.data.resolution}; set them so"
         )
+
+
+def _folder(name: str, tokenizer: str) -> Iterator[str]:
+    """A path is opened by the stage, perhaps on another machine; a mere name must be known here."""
+    if "/" in tokenizer or Path(tokenizer).is_dir():
+        return
+    near = " or ".join(get_close_matches(tokenizer.lower(), SYSTEMS))
+    more = f"did you mean {near}?" if near else "`msdd tokenizers` lists them"
+    yield f"{name}.tokenizer is {tokenizer}, no system and no folder of diffusers; {more}"
 
 
 def _groups(name: str, groups: int) -> Iterator[str]:

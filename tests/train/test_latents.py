@@ -237,6 +237,7 @@ def test_an_encoder_that_is_not_that_of_the_params_encodes_nothing(params, workd
     ("section", "changes", "told"),
     [
         ("encoder", {"tokenizer": "titok-s-128"}, "whose latents are codes; name a continuous one"),
+        ("encoder", {"tokenizer": "taef"}, r"is taef, no system .*did you mean taef2\?"),
         ("encoder", {"file": "x"}, "must name either a file or a tokenizer"),
         ("encoder", {"tokenizer": None}, "must name either a file or a tokenizer"),
         ("model", {"latents": 16}, "latents is 16 and latent_dim 32, but taef2 makes 4 of 32"),

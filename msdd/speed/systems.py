@@ -16,6 +16,7 @@ from msdd.files import expand_user
 from msdd.model.autoencoder import decoder_of
 from msdd.model.config import FrozenEncoder, ModelConfig
 from msdd.params.schema import Params
+from msdd.params.sections import Given, Model
 from msdd.pipeline import layout
 from msdd.speed import card, costs
 from msdd.speed.flop_counter import count_flops
@@ -156,12 +157,14 @@ def _random(params: Params, model: str, student: str | None) -> MSDD:
 
 
 def config_of(params: Params, model: str) -> ModelConfig:
-    """The shape of the networks of a row of `models`.
-
-    Of another tokenizer's encoder the statistics are made up: only training knows them.
-    """
-    config = ModelConfig.of(params.data.resolution, params.model_of(model).model_dump())
+    """The shape of the networks of a row of `models`."""
     given = params.stage1_of(model).encoder
+    return _config(params.data.resolution, params.model_of(model), given)
+
+
+def _config(resolution: int, networks: Model, given: Given | None) -> ModelConfig:
+    """Of another tokenizer's encoder the statistics are made up: only training knows them."""
+    config = ModelConfig.of(resolution, networks.model_dump())
     if given is None or given.tokenizer is None:
         return config
     name, shape = frozen.shown(given.tokenizer), (config.latent_dim, *config.grid)
@@ -181,5 +184,5 @@ def on_card(params: Params, name: str) -> card.Decoder:
 
 def card_of(params: Params, names: Sequence[str], ceilings: Ceilings, precision: str) -> dict:
     """The FLOP card of the params' `model`, with a line for each of these rows of `decodes`."""
-    config = ModelConfig.of(params.data.resolution, params.model.model_dump())
+    config = _config(params.data.resolution, params.model, params.stage1.encoder)
     return card.card(config, [on_card(params, name) for name in names], ceilings, precision)

@@ -1,6 +1,7 @@
 # The pipeline, one file a stage. `snakemake -n` tells what would run and why.
 #
-#   prepare -> train(model) -> distil(student, scale) -> assemble(student) -> [chain(student)]
+#   prepare -> [latents(model)] -> train(model) -> distil(student, scale) -> assemble(student)
+#                                       |                                     |-> [chain(student)]
 #                         `-> evaluate(decode) of the teacher      `-> evaluate(decode)
 #                                  baseline(name), evaluate -> throughput -> tables, figures
 #
@@ -21,6 +22,7 @@ report: "workflow/report/workflow.rst"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/code.smk"
 include: "workflow/rules/prepare.smk"
+include: "workflow/rules/latents.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/distil.smk"
 include: "workflow/rules/assemble.smk"

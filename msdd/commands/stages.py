@@ -125,6 +125,11 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], *tuple[str, ...]
         "PART",
     ),
     "prepare": (task_command("prepare"), "cut the photographs into crops"),
+    "latents": (
+        gpu_command("latents"),
+        "encode the crops by another tokenizer, for a row of `models`",
+        "MODEL",
+    ),
     "train": (training_command("train"), "stage 1: train a row of `models`", "MODEL"),
     "distil": (
         training_command("distil"),

@@ -51,12 +51,16 @@ def coin_block(seed: int, block: int) -> np.ndarray:
     return generator(seed, "flip", block).random(COINS) < 0.5
 
 
+Batch = tuple[torch.Tensor, np.ndarray, torch.Tensor | None]
+
+
 class Loader:
     """Endless batches of training images from position `start` on, made by a thread ahead of need.
 
-    Iterating yields (images, positions): uint8 (B, 3, H, W), half of them mirrored, and their
-    places in the stream, int64 (B,). What stands at a position does not depend on where a process
-    started. An error in the thread is raised at the batch it concerns.
+    Iterating yields (images, positions, latents): uint8 (B, 3, H, W), their places in the stream,
+    int64 (B,), and their stored latents, or None. Without latents half of the images are mirrored.
+    What stands at a position does not depend on where a process started. An error in the thread is
+    raised at the batch it concerns.
 
     pinned: in memory from which a GPU copies while it computes.
     stride: positions from the start of one batch to that of the next; more than `batch` where
@@ -76,12 +80,12 @@ class Loader:
         self.pinned, self.stride = pinned, stride or batch
         self.thread = ThreadPoolExecutor(1, "loader")
 
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
+    def __iter__(self) -> Iterator[Batch]:
         starts = ([start] for start in itertools.count(self.start, self.stride))
         for [batch] in prefetch(self.load, starts, self.thread, AHEAD):
             yield batch
 
-    def load(self, start: int) -> tuple[torch.Tensor, np.ndarray]:
+    def load(self, start: int) -> Batch:
         """The batch at [start, start + batch).
 
         In NumPy: torch would start a second team of threads beside that of the training loop.
@@ -89,10 +93,12 @@ class Loader:
         positions = np.arange(start, start + self.batch)
         indices = batch_indices(self.seed, len(self.crops), start, self.batch)
         pixels = self.crops.batch(indices, positions).numpy()
-        mirrored = flips(self.seed, positions)
-        pixels[mirrored] = pixels[mirrored][..., ::-1]
+        latents = self.crops.latents(indices)
+        if latents is None:  # else they are of the crops as they are
+            mirrored = flips(self.seed, positions)
+            pixels[mirrored] = pixels[mirrored][..., ::-1]
         images = torch.from_numpy(pixels)
-        return images.pin_memory() if self.pinned else images, positions
+        return images.pin_memory() if self.pinned else images, positions, latents
 
     def close(self) -> None:
         """Stop the thread; batches that were not asked for are dropped."""

@@ -45,6 +45,9 @@ class RandomCrops:
         cut = self.pool.map(self.crop, indices.tolist(), positions.tolist())
         return torch.from_numpy(np.ascontiguousarray(np.stack(list(cut)).transpose(0, 3, 1, 2)))
 
+    def latents(self, _indices: np.ndarray) -> None:
+        """None: crops that are cut anew have no stored latents."""
+
     def crop(self, index: int, position: int) -> np.ndarray:
         """uint8 (H, W, 3)."""
         name, file = self.photographs.read(index)

@@ -81,6 +81,10 @@ class Crops:
             crops[shard == k] = self.shards[k][row[shard == k]]
         return torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2)))
 
+    def latents(self, _indices: np.ndarray) -> torch.Tensor | None:
+        """Latents of the crops at `indices`, float32 (B, latents, latent_dim); None: not stored."""
+        return None
+
 
 def check_resolution(folder: str | Path, manifest: dict, expected: int | None) -> None:
     if expected not in (None, manifest["resolution"]):

@@ -67,7 +67,7 @@ def decode_job(task: Task, root: Path, device: torch.device) -> EvaluationJob:
     """A row of `decodes` with the tokenizer that it opens."""
     model, student, row, name = task.model, task.student, task.decode, task.wildcards["decode"]
     folder = layout.assembled(model, student) if student else layout.stage1(model)
-    tokenizer = load(root / folder, row.steps, row.guidance or 1.0, row.jump, device)
+    tokenizer = load(root / folder, row.steps, row.guidance or 1.0, row.jump, row.noise, device)
     about = {
         "of": row.of,
         "model": model,
@@ -75,6 +75,7 @@ def decode_job(task: Task, root: Path, device: torch.device) -> EvaluationJob:
         "steps": tokenizer.steps,
         "guidance": tokenizer.guidance,
         "jump": row.jump,
+        "noise": row.noise,
         "nfe": nfe(tokenizer.steps, tokenizer.guidance),
         "scales": tokenizer.config.sides,
         "tokens": tokenizer.config.latents,

@@ -23,7 +23,7 @@ from msdd.fast.onnx import decode_by_onnxruntime
 from msdd.fast.openvino import decode_by_openvino
 from msdd.flow.noise import vectors
 from msdd.model.mmdit import Block
-from msdd.tokenizers.msdd import MSDD
+from msdd.tokenizers.msdd import MSDD, tokens_of
 from msdd.tokenizers.tokenizer import Description, Tokenizer
 
 CALLS = 3  # of a CUDA graph until it is recorded and replayed
@@ -84,7 +84,10 @@ class Fast(Tokenizer):
             check_bf16(device)
         self.config, self.resolution = tokenizer.config, tokenizer.resolution
         self.batch, self.described = batch, tokenizer.describe()
-        self.encoder = self.cast(shared_copy(tokenizer.encoder).to(device))
+        self.noise = tokenizer.noise
+        self.encoder = shared_copy(tokenizer.encoder).to(device)
+        if not self.config.frozen:
+            self.encoder = self.cast(self.encoder)
         self.compiled, self.ran_by = False, None
         if runtime:
             self.chain, self.ran_by = by_runtime(tokenizer, runtime, self.precision, file)
@@ -123,7 +126,7 @@ class Fast(Tokenizer):
         On a GPU these are the encoder and the whole decode, as CUDA graphs need. On a processor
         they are all blocks: since blocks are alike this takes seconds, and wholes take minutes.
         """
-        wholes = [self.encoder, self.chain]
+        wholes = [self.chain] if self.config.frozen else [self.encoder, self.chain]
         if self.device.type == "cuda":
             return wholes
         return [part for whole in wholes for part in whole.modules() if isinstance(part, Block)]
@@ -139,20 +142,25 @@ class Fast(Tokenizer):
 
     @torch.inference_mode()
     def encode(self, images: Tensor) -> Tensor:
-        """(B, 3, R, R) in [-1, 1] to latents (B, M, dim), float32."""
+        """(B, 3, R, R) in [-1, 1] to latents (B, M, dim), float32, or another tokenizer's, by
+        its own code."""
         self.check_sides(images)
+        if self.config.frozen:
+            return self.encoder.encode(images)
         images = images.to(self.encoder.head.weight, copy=True)  # why: see `decode`
         return self.in_batches(self.encoder, images).float()
 
     @torch.inference_mode()
     def decode(self, latents: Tensor, ids: Sequence[int] | None = None, seed: int = 0) -> Tensor:
-        """Latents (B, M, dim) to images (B, 3, R, R) in [-1, 1], with the same noise as `MSDD`."""
+        """Latents of `encode` to images (B, 3, R, R) in [-1, 1], with the same noise as `MSDD`."""
         ids = range(len(latents)) if ids is None else ids
         if len(ids) != len(latents):
             raise MsddError(f"{len(ids)} ids for {len(latents)} latents; name one for each")
         noise = vectors(seed, ids, self.config.sides, self.device)
+        noise = noise if self.noise == "drawn" else torch.zeros_like(noise)
         # A tensor from outside inference mode would cause another compilation: copy it.
-        return self.in_batches(self.chain, latents.to(self.device, copy=True), noise)
+        latents = tokens_of(latents.to(self.device, copy=True), self.config)
+        return self.in_batches(self.chain, latents, noise)
 
     def in_batches(self, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
         """The function of all rows of the inputs, `batch` at a time.

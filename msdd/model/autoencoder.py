@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from msdd.model.config import ModelConfig
+from msdd.model.config import FrozenEncoder, ModelConfig
 from msdd.model.decoder import Decoder
 from msdd.model.denoiser import Denoiser
 from msdd.model.encoder import Encoder
@@ -34,11 +34,23 @@ def tokens(latents: Tensor) -> Tensor:
     return latents.flatten(2).mT
 
 
+def standardise(latents: Tensor, frozen: FrozenEncoder) -> Tensor:
+    """Latents (B, channels, h, w) of another tokenizer as tokens (B, h w, channels).
+
+    Each channel has mean 0 and deviation 1 over the training crops.
+    """
+    mean, std = (latents.new_tensor(values)[:, None, None] for values in (frozen.mean, frozen.std))
+    return tokens((latents - mean) / std)
+
+
 class Autoencoder(nn.Module):
-    """The teacher: an encoder, and one decoder for all scales, with fresh weights."""
+    """The teacher: an encoder, and one decoder for all scales, with fresh weights.
+
+    encoder: None where that of another tokenizer has made the latents beforehand.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = encoder_of(config)
+        self.encoder = None if config.frozen else encoder_of(config)
         self.decoder = decoder_of(config)

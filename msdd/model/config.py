@@ -1,7 +1,7 @@
 """The shape of a model, which `config.json` beside its weights contains."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from msdd.errors import MsddError
 
@@ -68,6 +68,36 @@ class UViTConfig:
         return self.factor * self.window
 
 
+@dataclass(frozen=True)
+class FrozenEncoder:
+    """An encoder of another tokenizer, and how its latents become tokens.
+
+    tokenizer: a system of the catalogue, or the folder of diffusers that it was taken from.
+    settings:  the configuration of the latter; None for a system.
+    file:      name of the file with its weights. sha256: the digest of that file.
+    shape:     channels, rows and columns of the latents of an image.
+    mean, std: of each channel over the training crops.
+    """
+
+    tokenizer: str
+    settings: dict | None = field(hash=False)
+    file: str
+    sha256: str
+    shape: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def from_json(cls, values: dict) -> "FrozenEncoder":
+        """From plain values, with lists in place of tuples. TypeError for other keys."""
+        tuples = {key: tuple(values[key]) for key in ("shape", "mean", "std") if key in values}
+        return cls(**values | tuples)
+
+    def __str__(self) -> str:
+        channels, height, width = self.shape
+        return f"{self.tokenizer} ({channels}x{height}x{width})"
+
+
 SHAPES = {"kl_encoder": KLEncoderConfig, "uvit": UViTConfig}
 
 
@@ -78,6 +108,7 @@ class ModelConfig:
     resolution: side R of an image; the other keys are those of `model` in the params, except:
     time_scale: the factor of T before its embedding (the authors' layout has 1).
     kl_encoder, uvit: shapes of the networks that replace the encoder and the decoder.
+    frozen:     the encoder of another tokenizer that replaces the encoder.
     """
 
     resolution: int
@@ -93,6 +124,7 @@ class ModelConfig:
     time_scale: float = 1000.0
     kl_encoder: KLEncoderConfig | None = None
     uvit: UViTConfig | None = None
+    frozen: FrozenEncoder | None = None
 
     @property
     def sides(self) -> list[int]:
@@ -115,6 +147,8 @@ class ModelConfig:
     def of(cls, resolution: int, values: dict) -> "ModelConfig":
         """From a resolution and the plain values of `model` in params or `config.json`."""
         shapes = {name: _shape(name, values) for name in SHAPES if values.get(name)}
+        if values.get("frozen"):
+            shapes |= {"frozen": FrozenEncoder.from_json(values["frozen"])}
         return cls(**values | {"resolution": resolution} | shapes)
 
     @classmethod

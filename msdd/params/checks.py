@@ -4,6 +4,8 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from msdd.model.config import GROUPS, ModelConfig, near_square
@@ -119,6 +121,8 @@ def _model(params: Params, row: str) -> Iterator[str]:
         if (value := getattr(training, key)) and value < model.scales:
             yield f"models.{row}: {key} {value} is less than scales {model.scales}"
     yield from _repa(f"models.{row}", model, training.repa)
+    if training.encoder:
+        yield from _given(params, f"models.{row}: encoder", training.encoder, model)
     yield from _training(params, f"models.{row}", training)
 
 
@@ -143,6 +147,45 @@ def _kl_encoder(name: str, model: Any, resolution: int) -> Iterator[str]:
     if encoder.width % GROUPS:
         yield f"{name}: kl_encoder.width {encoder.width} is no multiple of {GROUPS}"
     yield from _groups(f"{name}: kl_encoder", encoder.groups)
+
+
+def _given(params: Params, name: str, given: Any, model: Any) -> Iterator[str]:
+    """A file of this project's, or a tokenizer whose latents are stored beforehand."""
+    if bool(given.file) == bool(given.tokenizer):
+        yield f"{name} must name either a file or a tokenizer"
+    elif given.file and (given.checkpoint or not given.sha256):
+        yield f"{name}: a file needs its sha256, and has no checkpoint"
+    elif given.tokenizer:
+        yield from _tokenizer(params, name, given.tokenizer, model)
+
+
+def _tokenizer(params: Params, name: str, tokenizer: str, model: Any) -> Iterator[str]:
+    if params.data.store != "crops":
+        yield f"{name}.tokenizer needs data.store: crops, whose latents can be stored"
+    if model.kl_encoder:
+        yield f"{name}.tokenizer replaces the encoder; set kl_encoder to null"
+    system = SYSTEMS.get(tokenizer)
+    if system is None or system.config is None:
+        yield from _folder(name, tokenizer)
+        return
+    tokens, rest = divmod(system.tokens * params.data.resolution**2, system.resolution**2)
+    if system.bits is not None:
+        yield f"{name}.tokenizer is {tokenizer}, whose latents are codes; name a continuous one"
+    elif rest or (model.latents, model.latent_dim) != (tokens, system.dim):
+        yield (
+            f"{name}.tokenizer: latents is {model.latents} and latent_dim {model.latent_dim}, but "
+            f"{tokenizer} makes {tokens} of {system.dim} at data.resolution "
+            f"{params.data.resolution}; set them so"
+        )
+
+
+def _folder(name: str, tokenizer: str) -> Iterator[str]:
+    """A path is opened by the stage, perhaps on another machine; a mere name must be known here."""
+    if "/" in tokenizer or Path(tokenizer).is_dir():
+        return
+    near = " or ".join(get_close_matches(tokenizer.lower(), SYSTEMS))
+    more = f"did you mean {near}?" if near else "`msdd tokenizers` lists them"
+    yield f"{name}.tokenizer is {tokenizer}, no system and no folder of diffusers; {more}"
 
 
 def _groups(name: str, groups: int) -> Iterator[str]:

@@ -83,6 +83,11 @@ class Decode(Section):
         description="in-block correlation of the noise added between scales: white is -1/3, "
         "paper_code +1/3",
     )
+    noise: Literal["drawn", "zero"] = Field(
+        "drawn",
+        description="drawn: as in training; zero: none, which leaves a function of the latents "
+        "alone",
+    )
 
 
 class Ablation(Section):
@@ -130,6 +135,13 @@ class Params(Section):
     def stage1_of(self, row: str) -> Stage1:
         """The first training of a row of `models`."""
         return _merge(self.stage1, _row("models", self.models, row).stage1)
+
+    def latents_of(self, row: str) -> str | None:
+        """The first row of `models` with the same encoder of another tokenizer; None without."""
+        given = self.stage1_of(row).encoder
+        if given is None or given.tokenizer is None:
+            return None
+        return next(one for one in self.models if self.stage1_of(one).encoder == given)
 
     def distil_of(self, student: str) -> Distil:
         """The distillation of a row of `students`."""

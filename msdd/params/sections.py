@@ -217,13 +217,27 @@ class Optimisation(Section):
 
 
 class Given(Section):
-    """Weights that somebody else has trained."""
+    """An encoder that somebody else has trained: a `file` of this project's, or a `tokenizer`."""
 
-    file: str = Field(
-        description="safetensors file; its tensors `encoder.*` are used", min_length=1
+    file: str | None = Field(
+        None, description="safetensors file; its tensors `encoder.*` are used", min_length=1
     )
-    sha256: Digest = Field(
-        description="SHA-256 of the file, because another file gives another result"
+    tokenizer: str | None = Field(
+        None,
+        description="a continuous system of `msdd tokenizers`, or a folder of diffusers; its "
+        "latents are computed once, by the stage `latents` (docs/latents.md)",
+        min_length=1,
+    )
+    checkpoint: str | None = Field(
+        None,
+        description="of a system: its file, a folder, or hf://owner/repository/file; left out: "
+        "what `msdd tokenizers` finds here",
+        min_length=1,
+    )
+    sha256: Digest | None = Field(
+        None,
+        description="SHA-256 of the file that has the encoder, because another file gives another "
+        "result; a `file` needs it",
     )
 
 
@@ -271,8 +285,8 @@ class Stage1(Optimisation):
         description="alignment of a U-ViT with DINOv2, as SSDD trains; null: none"
     )
     encoder: Given | None = Field(
-        description="a trained encoder that stays frozen; null: the encoder is trained with the "
-        "decoder"
+        description="a trained encoder that stays frozen: { file, sha256 } or { tokenizer, "
+        "checkpoint, sha256 }; null: the encoder is trained with the decoder"
     )
 
 

@@ -38,7 +38,8 @@ def rows(params: Params) -> dict[str, dict[str, Any]]:
     return {
         "parts": {part.name: {"part": k, "path": str(part)} for k, part in enumerate(parts)},
         "prepare": {"waits_for": str(waits_for)},
-        "models": {row: {"path": str(layout.stage1(row))} for row in params.models},
+        "latents": {row: {"path": str(layout.latents(row))} for row in _encoding(params)},
+        "models": {row: _model(params, row) for row in params.models},
         "scales": dict(job for row in assembled for job in _scales(params, row)),
         "students": {row: _student(params, row) for row in assembled},
         "chains": {row: _chain(params, row) for row in chains},
@@ -47,17 +48,31 @@ def rows(params: Params) -> dict[str, dict[str, Any]]:
     }
 
 
+def _encoding(params: Params) -> list[str]:
+    """The rows of `models` that name a folder of latents."""
+    return [row for row in params.models if params.latents_of(row) == row]
+
+
+def _model(params: Params, row: str) -> dict[str, Any]:
+    """`images` stands for all that is read of images, here and below."""
+    return {"images": _images(params, row), "path": str(layout.stage1(row))}
+
+
+def _images(params: Params, model: str) -> str:
+    return str(layout.images(params.latents_of(model)))
+
+
 def _scales(params: Params, student: str) -> list[tuple[str, dict[str, Any]]]:
     model = params.model_row(student)
     return [
-        (f"{student}-scale{k}", _scale(model, student, k))
+        (f"{student}-scale{k}", _scale(params, model, student, k))
         for k in range(params.model_of(model).scales)
     ]
 
 
-def _scale(model: str, student: str, k: int) -> dict[str, Any]:
-    path = str(layout.scale(model, student, k))
-    return {"model": model, "student": student, "scale": k, "path": path}
+def _scale(params: Params, model: str, student: str, k: int) -> dict[str, Any]:
+    named = {"model": model, "student": student, "scale": k}
+    return named | {"images": _images(params, model), "path": str(layout.scale(model, student, k))}
 
 
 def _student(params: Params, student: str) -> dict[str, Any]:
@@ -70,7 +85,8 @@ def _chain(params: Params, student: str) -> dict[str, Any]:
     """`start` is the folder whose decoders are trained on: another student's or the teacher's."""
     model, start = params.model_row(student), params.students[student].start
     begun = layout.assembled(model, start) if start else layout.stage1(model)
-    return {"model": model, "start": str(begun), "path": str(layout.assembled(model, student))}
+    read = {"images": _images(params, model), "start": str(begun)}
+    return {"model": model, **read, "path": str(layout.assembled(model, student))}
 
 
 def _decode(params: Params, decode: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ MODEL_FILES = ("config.json", "model.safetensors")
 TRAINING_FILES = (*MODEL_FILES, "curves.csv")
 TABLES = ("table1", "table2", "ablation")
 TABLE_KINDS = ("csv", "html", "md", "tex")
+LATENT_FILES = ("latents.npy", "encoder.safetensors", "manifest.json")
 FIGURES = ("reconstructions", "pyramid", "quality_speed", "curves")
 REPORTS = (*TABLES, "figures", "throughput", "speed")  # each made by the stage of its name
 
@@ -29,6 +30,18 @@ def part(k: int) -> Path:
 def parts(jobs: int) -> list[Path]:
     """The parts of `prepare_jobs`; none where `prepare` does all by itself."""
     return [part(k) for k in range(jobs)] if jobs > 1 else []
+
+
+def latents(model: str) -> Path:
+    """The folder of what another tokenizer has made of the crops, named by the first row of
+    `models` that decodes it; its `manifest.json` stands for the whole."""
+    return Path("data/latents") / model
+
+
+def images(model: str | None) -> Path:
+    """What stands for all that a training reads of images: the manifest of the latents of a row,
+    which has the digest of the crops, or of the crops alone."""
+    return (latents(model) if model else prepared()) / "manifest.json"
 
 
 def stage1(model: str) -> Path:

@@ -23,6 +23,10 @@ class Stage(NamedTuple):
 STAGES = {
     "prepare": Stage("msdd.data.prepare", ("seed", "data")),
     "scatter": Stage("msdd.data.scatter", ("seed", "data", "prepare_jobs")),
+    "latents": Stage(
+        "msdd.train.latents",
+        ("cpu_threads", "data.resolution", "stage1.encoder", "models.{model}"),
+    ),
     "train": Stage(
         "msdd.train.stage1",
         ("seed", "cpu_threads", "data.resolution", "model", "stage1", "models.{model}"),
@@ -53,7 +57,7 @@ def keys(stage: str, raw: Mapping[str, Any]) -> list[str]:
     """The dotted keys that a stage depends on: a section key by key, rows as a whole."""
     dotted: list[str] = []
     for key in STAGES[stage].keys:
-        section = None if "{" in key or key in ROWS else lookup(raw, key)
+        section = None if "." in key or key in ROWS else lookup(raw, key)
         dotted += [f"{key}.{name}" for name in section] if isinstance(section, dict) else [key]
     return dotted
 

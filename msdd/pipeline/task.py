@@ -38,6 +38,7 @@ class Task:
     params:    what the stage depends on, by dotted key, as it holds for the rows; plain values.
     code:      the fingerprint of the stage's code.
     inputs:    SHA-256 of the files that the job reads, by path relative to the working directory.
+    latents:   the row of `models` that names the folder of stored latents; None: none are used.
     """
 
     stage: str
@@ -56,6 +57,7 @@ class Task:
     params: dict[str, Any]
     code: str
     inputs: dict[str, str]
+    latents: str | None = None
 
     @property
     def row(self) -> str:
@@ -121,6 +123,7 @@ def resolve(
         params={},
         code=fingerprint(stage),
         inputs={},
+        latents=params.latents_of(model) if model else None,
     )
     paths = _inputs(params, task) if inputs is None else inputs
     digests = {str(path): digest(root / path) for path in paths if (root / path).exists()}
@@ -161,8 +164,10 @@ def _inputs(params: "Params", task: Task) -> list[Path]:
         return []
     if task.stage == "prepare":
         return [layout.receipt("parts", part) for part in layout.parts(params.prepare_jobs)]
-    if task.stage in ("train", "baseline"):
+    if task.stage in ("latents", "baseline"):
         return [MANIFEST]
+    if task.stage == "train":
+        return [layout.images(task.latents)]
     folders = [layout.stage1(task.model)]
     if task.stage == "assemble":
         scales = range(task.networks.scales)
@@ -172,7 +177,8 @@ def _inputs(params: "Params", task: Task) -> list[Path]:
         folders.append(layout.assembled(task.model, task.start))
     if task.stage == "evaluate" and task.student:
         folders = [layout.assembled(task.model, task.student)]
-    return [*_model_files(folders), MANIFEST]
+    images = MANIFEST if task.stage == "evaluate" else layout.images(task.latents)
+    return [*_model_files(folders), images]
 
 
 def _model_files(folders: Iterable[Path]) -> list[Path]:

@@ -62,10 +62,14 @@ def _of_system(system: System, known: Published) -> dict:
         "system": system.family.title,
         "tokens": system.tokens,
         "dim": system.dim,
-        "latent": latent(system.tokens, system.dim, known.systems[system.row].code),
+        "latent": latent(system.tokens, system.dim, code_of(system, known)),
         "nfe": system.nfe,
         "parameters": system.parameters,
     }
+
+
+def code_of(system: System, known: Published) -> str | None:
+    return known.systems[system.row].code if system.row else None
 
 
 def _of_decode(about: dict) -> dict:
@@ -170,7 +174,8 @@ def _ratios(document: dict, known: Published) -> Iterator[str]:
 
 
 def _in_paper(name: str, ours: float, known: Published) -> str:
-    theirs = known.systems[SYSTEMS[name].row].figures().get("images_per_second")
+    row = SYSTEMS[name].row
+    theirs = known.systems[row].figures().get("images_per_second") if row else None
     return f" ({ours / theirs.value:.3g}×)" if theirs else ""
 
 

@@ -32,6 +32,7 @@ def all_work(params: Params, photographs: tuple[int, int] | None = None) -> list
     tables = jobs.rows(params)
     held_out = params.evaluate.images or crops[1]
     work = _prepare(params, crops, tables["parts"])
+    work += [_latents(params, row, crops[0]) for row in tables["latents"]]
     work += [train(params, row) for row in params.models]
     work += [distil(params, name, job) for name, job in tables["scales"].items()]
     work += [_assemble(params, row, job) for row, job in tables["students"].items()]
@@ -72,6 +73,24 @@ def _stored(params: Params, crops: tuple[int, int]) -> tuple[int, int]:
     pixels = 3 * params.data.resolution**2
     of_one = PHOTOGRAPH if params.data.store == "photographs" else pixels
     return crops[0] * of_one, crops[1] * pixels
+
+
+def _latents(params: Params, row: str, crops: int) -> Work:
+    config = config_of(params, row)
+    return Work(
+        "latents",
+        row,
+        {"model": row},
+        layout.latents(row),
+        ("prepare",),
+        crops,
+        costs.encoder_flops(config),
+        "fp32",
+        batch=64,
+        passes=1,
+        stored=2 * crops * config.latents * config.latent_dim,
+        numbers=costs.encoder_weights(config),
+    )
 
 
 def _crops(params: Params, photographs: tuple[int, int] | None) -> tuple[int, int]:

@@ -25,7 +25,7 @@ def evaluation_flops(config: ModelConfig, side: int, conditioned: bool = True) -
 @cache
 def encoder_flops(config: ModelConfig) -> int:
     """FLOPs of encoding one image."""
-    if not config.kl_encoder:
+    if not (config.kl_encoder or config.frozen):
         return flops.encoder_flops(config)
     from msdd.speed import counted
 
@@ -48,7 +48,7 @@ def decoder_weights(config: ModelConfig, conditioned: bool = True) -> int:
 @cache
 def encoder_weights(config: ModelConfig) -> int:
     """Numbers in the encoder."""
-    if not config.kl_encoder:
+    if not (config.kl_encoder or config.frozen):
         return flops.encoder_weights(config)
     from msdd.speed import counted
 

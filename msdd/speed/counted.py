@@ -1,11 +1,26 @@
 """FLOPs and weights of networks without a closed form, counted on shapes alone."""
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
-from msdd.model.autoencoder import decoder_of, encoder_of
-from msdd.model.config import ModelConfig
+from msdd.files import expand_user
+from msdd.model.autoencoder import decoder_of
+from msdd.model.config import FrozenEncoder, ModelConfig
 from msdd.speed.flop_counter import count_flops
+from msdd.tokenizers import frozen, klvae
+from msdd.tokenizers.msdd import new_encoder
+from msdd.tokenizers.systems import SYSTEMS
+
+
+def with_encoder(config: ModelConfig, tokenizer: str) -> ModelConfig:
+    """The config with another tokenizer's encoder; its statistics, which only training knows, are
+    made up."""
+    name, shape = frozen.shown(tokenizer), (config.latent_dim, *config.grid)
+    settings = None if name in SYSTEMS else klvae.config_of(expand_user(tokenizer))
+    even = (0.0,) * config.latent_dim, (1.0,) * config.latent_dim
+    return replace(config, frozen=FrozenEncoder(name, settings, "", "", shape, *even))
 
 
 def evaluation_flops(config: ModelConfig, side: int) -> int:
@@ -17,9 +32,9 @@ def evaluation_flops(config: ModelConfig, side: int) -> int:
 
 def encoder_flops(config: ModelConfig) -> int:
     """Of encoding one image."""
-    encoder = shapes(encoder_of, config)
+    encoder = shapes(new_encoder, config)
     images = empty(1, 3, config.resolution, config.resolution)
-    return count_flops(lambda: encoder(images))
+    return count_flops(lambda: encoder.encode(images) if config.frozen else encoder(images))
 
 
 def decoder_weights(config: ModelConfig) -> int:
@@ -27,7 +42,7 @@ def decoder_weights(config: ModelConfig) -> int:
 
 
 def encoder_weights(config: ModelConfig) -> int:
-    return size(shapes(encoder_of, config))
+    return size(shapes(new_encoder, config))
 
 
 def shapes(network, config: ModelConfig) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from msdd.model.config import ModelConfig
 from msdd.params.schema import Params
+from msdd.params.sections import Given, Model
 from msdd.speed import card
 
 
@@ -12,7 +13,18 @@ def decodes_of(params: Params) -> list[str]:
 
 def config_of(params: Params, model: str) -> ModelConfig:
     """The shape of the networks of a row of `models`."""
-    return ModelConfig.of(params.data.resolution, params.model_of(model).model_dump())
+    given = params.stage1_of(model).encoder
+    return config_with(params.data.resolution, params.model_of(model), given)
+
+
+def config_with(resolution: int, networks: Model, given: Given | None) -> ModelConfig:
+    """The shape of networks whose encoder may be given; another tokenizer's imports torch."""
+    config = ModelConfig.of(resolution, networks.model_dump())
+    if given is None or given.tokenizer is None:
+        return config
+    from msdd.speed import counted
+
+    return counted.with_encoder(config, given.tokenizer)
 
 
 def on_card(params: Params, name: str) -> card.Decoder:

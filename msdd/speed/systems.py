@@ -14,16 +14,15 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from msdd.ceilings import Ceilings
 from msdd.fast.export import export, unexportable
 from msdd.fast.tokenizer import Fast
-from msdd.model.autoencoder import decoder_of, encoder_of
-from msdd.model.config import ModelConfig
+from msdd.model.autoencoder import decoder_of
 from msdd.params.schema import Params
 from msdd.pipeline import layout
 from msdd.speed import card, costs
 from msdd.speed.flop_counter import count_flops
 from msdd.speed.precision import InPrecision
-from msdd.speed.rows import config_of, decodes_of, on_card
+from msdd.speed.rows import config_of, config_with, decodes_of, on_card
 from msdd.tokenizers.catalogue import random_tokenizer
-from msdd.tokenizers.msdd import MSDD, load
+from msdd.tokenizers.msdd import MSDD, load, new_encoder
 from msdd.tokenizers.own import Own, open_own
 from msdd.tokenizers.tokenizer import Tokenizer
 from msdd.tokenizers.user_code import is_object
@@ -109,8 +108,9 @@ def _other(params: Params, name: str, device: torch.device) -> Tokenizer:
 
 def _of_decode(params: Params, name: str, networks: MSDD) -> TimedSystem:
     """A row of `decodes`, with its FLOPs in closed form."""
-    cost, jump = on_card(params, name), params.decodes[name].jump
-    plain = MSDD(networks.encoder, networks.decoders, cost.steps, cost.guidance, jump)
+    cost, row = on_card(params, name), params.decodes[name]
+    how = (cost.steps, cost.guidance, row.jump, row.noise)
+    plain = MSDD(networks.encoder, networks.decoders, *how)
     flops = {"encode": costs.encoder_flops(cost.config), "decode": cost.flops}
     precision = params.throughput.precision
     return TimedSystem(name, plain, _fast(plain, precision), flops, _runtime(plain))
@@ -162,7 +162,7 @@ def _random(params: Params, model: str, student: str | None) -> MSDD:
     """
     torch.manual_seed(params.seed)
     config = config_of(params, model)
-    encoder = encoder_of(config)
+    encoder = new_encoder(config)
     decoders = [decoder_of(config) for _ in range(config.scales if student else 1)]
     for part in (encoder, *decoders):
         for weights in part.eval().requires_grad_(False).parameters():
@@ -173,5 +173,5 @@ def _random(params: Params, model: str, student: str | None) -> MSDD:
 
 def card_of(params: Params, names: Sequence[str], ceilings: Ceilings, precision: str) -> dict:
     """The FLOP card of the params' `model`, with a line for each of these rows of `decodes`."""
-    config = ModelConfig.of(params.data.resolution, params.model.model_dump())
+    config = config_with(params.data.resolution, params.model, params.stage1.encoder)
     return card.card(config, [on_card(params, name) for name in names], ceilings, precision)

@@ -21,6 +21,17 @@ from msdd.train.weight import weight_at
 TRAINING = 3  # forward passes that a forward and a backward pass cost
 
 
+def images(params: Params, model: str) -> str:
+    """The job that makes what a training reads of images."""
+    row = params.latents_of(model)
+    return f"latents@{row}" if row else "prepare"
+
+
+def _encoding(config: ModelConfig) -> int:
+    """FLOPs of the encoder in a training: none where its latents are stored."""
+    return 0 if config.frozen else costs.encoder_flops(config)
+
+
 def train(params: Params, row: str) -> Work:
     config, settings = config_of(params, row), params.stage1_of(row)
     sides, batch = config.sides, settings.microbatch or settings.batch
@@ -28,17 +39,18 @@ def train(params: Params, row: str) -> Work:
     shares = [count / batch for count in split_steps(batch, len(sides))]
     evaluations = [costs.evaluation_flops(config, side) for side in sides]
     decoding = sum(share * flops for share, flops in zip(shares, evaluations, strict=True))
-    encoding = costs.encoder_flops(config)
+    encoding = _encoding(config)
     flops = TRAINING * decoding + encoding * (1 if settings.encoder else TRAINING)
     if settings.lpips:  # of the images at the last scale
         flops += judges.lpips(settings.lpips_net, config.resolution, gradients=1) * shares[-1]
-    weights = costs.encoder_weights(config) + costs.decoder_weights(config)
+    weights = costs.decoder_weights(config)
+    weights += 0 if config.frozen else costs.encoder_weights(config)
     return _training(
         "train",
         row,
         {"model": row},
         layout.stage1(row),
-        ("prepare",),
+        (images(params, row),),
         settings=settings,
         flops=flops,
         weights=weights,
@@ -70,15 +82,13 @@ def _training(
 def distil(params: Params, name: str, job: dict) -> Work:
     student, k = job["student"], job["scale"]
     config, settings = config_of(params, job["model"]), params.distil_of(student)
-    flops = (
-        costs.encoder_flops(config) + _step(config, settings, [k]) + _judged(config, settings, k)
-    )
+    flops = _encoding(config) + _step(config, settings, [k]) + _judged(config, settings, k)
     return _training(
         "distil",
         name,
         {"student": student, "scale": k},
         layout.scale(job["model"], student, k),
-        ("prepare", f"train@{job['model']}"),
+        (images(params, job["model"]), f"train@{job['model']}"),
         settings=settings,
         flops=flops,
         weights=costs.decoder_weights(config),
@@ -131,8 +141,9 @@ def chains(params: Params, tables: dict) -> Iterator[Work]:
     for row, job in tables["chains"].items():
         config, settings = config_of(params, job["model"]), params.distil_of(row)
         count, start = config.scales, params.students[row].start
-        needs = ["prepare", f"train@{job['model']}", *([f"assemble@{start}"] if start else [])]
-        flops = costs.encoder_flops(config) + _step(config, settings, list(range(count)))
+        needs = [images(params, job["model"]), f"train@{job['model']}"]
+        needs += [f"assemble@{start}"] if start else []
+        flops = _encoding(config) + _step(config, settings, list(range(count)))
         flops += _judged(config, settings, count - 1)
         networks = count if settings.mode == "finetune" else 1
         yield _training(

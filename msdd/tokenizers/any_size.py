@@ -9,7 +9,7 @@ from torch import Tensor
 
 from msdd.errors import MsddError
 from msdd.flow.noise import Window, field
-from msdd.model.autoencoder import encode
+from msdd.model.autoencoder import encode, standardise, tokens
 from msdd.model.config import ModelConfig
 from msdd.tokenizers.msdd import MSDD
 from msdd.tokenizers.tiles import Layout, enlarged, mirror_pad, nearest, shares
@@ -132,12 +132,14 @@ class Windows(AnySize):
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] to (B, dim, h, w), with a latent for each cell."""
         images = self.pad(images)
+        if self.config.frozen:  # convolutions, which take any sides
+            return self.tokenizer.encoder.encode(images)
         if not self.tiled and self.config.kl_encoder:
-            tokens = encode(self.tokenizer.encoder, images.to(self.device))
-            return tokens.mT.unflatten(2, (-1, images.shape[-1] // self.cell[1]))
+            whole = encode(self.tokenizer.encoder, images.to(self.device))
+            return whole.mT.unflatten(2, (-1, images.shape[-1] // self.cell[1]))
         layout = self.layout(*images.shape[-2:])
-        tokens = encode_tiles(layout, images, self.batch, self.tokenizer.encode)
-        return self.middle(layout, tokens.mT.unflatten(-1, self.config.grid))
+        tiles = encode_tiles(layout, images, self.batch, self.tokenizer.encode)
+        return self.middle(layout, tiles.mT.unflatten(-1, self.config.grid))
 
     def middle(self, layout: Layout, latents: Tensor) -> Tensor:
         """Of the latents (B, rows, columns, dim, *grid) of tiles those nearest to a centre."""
@@ -168,8 +170,9 @@ class Windows(AnySize):
         rows, columns = self.config.grid
 
         def decode(places: Sequence[Place]) -> Tensor:
-            some = [latents[b, :, *self.cells(layout, i, j)].flatten(1).mT for b, i, j in places]
-            return self.tokenizer.decode(torch.stack(some), windows(layout, ids, places), seed)
+            some = torch.stack([latents[b, :, *self.cells(layout, i, j)] for b, i, j in places])
+            some = some if self.config.frozen else tokens(some)
+            return self.tokenizer.decode(some, windows(layout, ids, places), seed)
 
         return blend(layout, len(latents), self.batch, decode)
 
@@ -185,8 +188,9 @@ class Windows(AnySize):
         self.check_whole(size)
         noise = [field(seed, image, self.config.sides, *size, self.device) for image in ids]
         normals = [torch.stack(scale) for scale in zip(*noise, strict=True)]
-        tokens = latents.to(self.device).flatten(2).mT
-        return self.tokenizer.states(tokens, normals)[-1].clamp(-1, 1)
+        latents, frozen = latents.to(self.device), self.config.frozen
+        conditions = standardise(latents, frozen) if frozen else tokens(latents)
+        return self.tokenizer.states(conditions, normals)[-1].clamp(-1, 1)
 
     def check_whole(self, size: tuple[int, int]) -> None:
         if not isinstance(self.tokenizer, MSDD) or any(g != 1 for g in self.tokenizer.guidance):

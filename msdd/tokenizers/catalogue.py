@@ -128,7 +128,13 @@ def locate(checkpoint: str | Path, system: System) -> list[Path]:
         return [
             diffusers_folder.choose(diffusers_folder.place(Path(checkpoint)) or Path(checkpoint))
         ]
-    return hub.locate(checkpoint, system.files)
+    return hub.locate(checkpoint, system.halves if in_halves(checkpoint, system) else system.files)
+
+
+def in_halves(checkpoint: str | Path, system: System) -> bool:
+    """Whether a checkpoint is a folder with the halves of a system apart, or one of them."""
+    path = expand_user(checkpoint)
+    return path.name in system.halves or any((path / half).is_file() for half in system.halves)
 
 
 def variant_folder(name: str) -> Path | None:
@@ -144,8 +150,9 @@ def required_files(name: str, system: System, of: str | None = None) -> list[Pat
 
     of: the system whose decoder works on these; its checkpoint is another.
     """
-    if paths := hub.find_local(name, system.repository, system.files):
-        return paths
+    for files in (system.files, system.halves):
+        if paths := hub.find_local(name, system.repository, files):
+            return paths
     if system.family is KLVAE and (folder := variant_folder(name)):
         return locate(folder, system)
     if system.config is None:
@@ -176,12 +183,12 @@ def load(system: System, files: list[Path], run_code: bool = False) -> "Tokenize
         return of_archives(config, files, run_code)
     from msdd.weights import official
 
-    first, *vae = (official.read(file) for file in files)
+    parts = [official.read(file) for file in files]
     try:
-        return module.load(config, module.with_vae(first, *vae) if vae else first)
+        return module.load(config, module.join(*parts) if len(parts) > 1 else parts[0])
     except MsddError as error:
         named = " with ".join(map(str, files))
-        raise MsddError(f"{named}: {error}{hint_of_origin(system, first)}") from error
+        raise MsddError(f"{named}: {error}{hint_of_origin(system, parts[0])}") from error
 
 
 def of_archives(config: object, files: list[Path], run_code: bool) -> "Tokenizer":

@@ -189,7 +189,9 @@ class Latents:
     """What latents a tokenizer takes, as it shows on a black image."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self.name = getattr(tokenizer, "name", type(tokenizer).__name__)
+        self.frozen = getattr(getattr(tokenizer, "config", None), "frozen", None)
+        own = getattr(tokenizer, "name", type(tokenizer).__name__)
+        self.name = f"{own}, a decoder of {self.frozen.tokenizer}" if self.frozen else own
         self.codes = tokenizer.codes
         self.weights, self.told = set(tokenizer.files.values()), False
         black = -torch.ones(1, 3, *[tokenizer.resolution] * 2)
@@ -220,6 +222,8 @@ class Latents:
 
     def compare(self, path: Path, weights: set[str]) -> None:
         """Say once that latents were made by other weights, if both sides tell theirs."""
+        if self.frozen and self.frozen.sha256 in weights:
+            return
         if not self.told and weights and self.weights and weights != self.weights:
             self.told = True
             print(f"msdd: {path} was encoded by other weights than decode it", file=sys.stderr)

@@ -31,18 +31,22 @@ PUBLISHED: Config = {
     "sample_size": 256,
 }
 
+KINDS = ("AutoencoderKL", "AutoencoderKLFlux2")  # classes of diffusers
+
 # The attention in files that early versions of diffusers wrote.
 FORMER_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
 class KLVAE(Tokenizer):
-    """An AutoencoderKL, f8c4 as published; any other works by its configuration.
+    """An AutoencoderKL, f8c4 as published; any other works by its configuration, as does the one
+    of FLUX.2, whose latents are those before its pipeline's normalisation.
 
     resolution: side of the images it is described at; it takes other sides too.
     """
 
     def __init__(self, config: Config = PUBLISHED, resolution: int = 256) -> None:
         super().__init__()
+        self.settings = config
         self.vae = autoencoder(config)
         self.resolution = resolution
         self.multiple = 2 ** (len(self.vae.config.block_out_channels) - 1)
@@ -69,17 +73,19 @@ class KLVAE(Tokenizer):
 
 
 def autoencoder(config: Config) -> nn.Module:
-    """diffusers' AutoencoderKL with random weights.
+    """diffusers' AutoencoderKL, or AutoencoderKLFlux2, with random weights.
 
     MsddError where diffusers is not installed, and for a configuration that it cannot follow.
     """
     import_torchvision()  # diffusers imports it
     try:
-        from diffusers import AutoencoderKL
-    except ImportError as error:
+        import diffusers
+
+        kind = getattr(diffusers, config.get("_class_name", KINDS[0]))
+    except (ImportError, AttributeError) as error:  # AttributeError: a version without the class
         raise MsddError(f"KL-VAEs need diffusers ({error}); pip install diffusers") from error
     try:
-        return AutoencoderKL.from_config(dict(config))
+        return kind.from_config(dict(config))
     except (ValueError, TypeError, IndexError) as error:
         reason = " ".join(str(error).split())[:200]
         raise MsddError(f"config.json is not one of an AutoencoderKL ({reason})") from error
@@ -91,9 +97,9 @@ def config_of(folder: Path) -> Config:
     if not path.exists():
         raise MsddError(f"{folder}: no model of diffusers here (config.json is missing)")
     config = read_json(path)
-    if config.get("_class_name") != "AutoencoderKL":
+    if config.get("_class_name") not in KINDS:
         raise MsddError(
-            f"{path}: not the configuration of an AutoencoderKL of diffusers, but of "
+            f"{path}: not the configuration of an {' or '.join(KINDS)} of diffusers, but of "
             f"{config.get('_class_name', 'another program')}"
         )
     return config

@@ -17,9 +17,10 @@ from msdd.flow.noise import image_noise
 from msdd.flow.sampler import sample
 from msdd.flow.scales import Scale
 from msdd.flow.steps import nfe, per_scale, split_steps
-from msdd.model.autoencoder import Autoencoder, decoder_of, encode, encoder_of
+from msdd.model.autoencoder import Autoencoder, decoder_of, encode, encoder_of, standardise
 from msdd.model.config import ModelConfig
 from msdd.model.denoiser import Denoiser
+from msdd.tokenizers.frozen import build
 from msdd.tokenizers.tokenizer import Description, Tokenizer
 from msdd.weights import model_folder
 
@@ -29,16 +30,25 @@ class Student(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.encoder = encoder_of(config)
+        self.encoder = new_encoder(config)
         self.decoders = nn.ModuleList(decoder_of(config) for _ in range(config.scales))
+
+
+def new_encoder(config: ModelConfig) -> nn.Module:
+    """An encoder with fresh weights, of this project or of another tokenizer."""
+    return build(config.frozen, config.resolution) if config.frozen else encoder_of(config)
 
 
 class MSDD(Tokenizer):
     """Encodes images to latents and decodes them by multi-scale sampling.
 
+    With the frozen encoder of another tokenizer its latents are those of that tokenizer,
+    (B, channels, h, w).
+
     steps:    Euler steps, in all or one number per scale; a student makes one a scale.
     guidance: a number or one per scale; 1 never evaluates the null branch.
     jump:     `white` or `paper_code`, the in-block correlation of the noise between scales.
+    noise:    `drawn`, or `zero`: none at all, as a student can decode too.
     """
 
     def __init__(
@@ -48,13 +58,14 @@ class MSDD(Tokenizer):
         steps: int | Sequence[int],
         guidance: float | Sequence[float] = 1.0,
         jump: str = "white",
+        noise: str = "drawn",
     ) -> None:
         super().__init__()
         self.config, self.resolution = decoders[0].config, decoders[0].config.resolution
         self.encoder, self.decoders = encoder, nn.ModuleList(decoders)
         self.steps = split_steps(steps, self.config.scales)
         self.guidance = per_scale(guidance, self.config.scales)
-        self.correlation = CORRELATIONS[jump]
+        self.correlation, self.noise = CORRELATIONS[jump], noise
 
     def describe(self) -> Description:
         """Tokens, size and forward passes; guided steps count twice."""
@@ -69,6 +80,8 @@ class MSDD(Tokenizer):
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3, R, R) in [-1, 1] to latents (B, latents, latent_dim)."""
         self.check_sides(images)
+        if self.config.frozen:
+            return self.encoder.encode(images)
         return encode(self.encoder, images.to(self.device))
 
     @torch.inference_mode()
@@ -79,16 +92,17 @@ class MSDD(Tokenizer):
         default), not of its neighbours.
         """
         ids = range(len(latents)) if ids is None else ids
-        latents = latents.to(self.device)
+        latents = tokens_of(latents.to(self.device), self.config)
         return self.states(latents, self.normals(ids, seed))[-1].clamp(-1, 1)
 
     def normals(self, ids: Sequence[int], seed: int) -> list[Tensor]:
         """The noise of these images, at every scale."""
-        return image_noise(seed, ids, self.config.sides, self.device)
+        drawn = image_noise(seed, ids, self.config.sides, self.device)
+        return drawn if self.noise == "drawn" else [torch.zeros_like(part) for part in drawn]
 
     @torch.inference_mode()
     def states(self, latents: Tensor, normals: Sequence[Tensor]) -> list[Tensor]:
-        """End states of all scales, coarsest first."""
+        """End states of all scales, coarsest first, for `tokens_of` (B, latents, latent_dim)."""
 
         def velocity(x: Tensor, t: float, scale: Scale, conditional: bool) -> Tensor:
             decoder = self.decoders[scale.index]
@@ -97,11 +111,26 @@ class MSDD(Tokenizer):
         return sample(velocity, normals, self.steps, self.guidance, self.correlation)
 
 
+def tokens_of(latents: Tensor, config: ModelConfig) -> Tensor:
+    """Latents as `encode` makes them as what the decoders read: (B, latents, latent_dim).
+
+    Raises MsddError for latents of another size than the decoders were trained on.
+    """
+    frozen = config.frozen
+    wanted = frozen.shape if frozen else (config.latents, config.latent_dim)
+    if tuple(latents.shape[1:]) != wanted:
+        given, own = ("x".join(map(str, shape)) for shape in (latents.shape[1:], wanted))
+        of = f" of {frozen.tokenizer} at {config.resolution} px" if frozen else ""
+        raise MsddError(f"latents of {given} an image; this decoder takes {own}{of}")
+    return standardise(latents, frozen) if frozen else latents
+
+
 def load(
     folder: str | Path,
     steps: int | Sequence[int] | None = None,
     guidance: float | Sequence[float] = 1.0,
     jump: str = "white",
+    noise: str = "drawn",
     device: str | torch.device = "cpu",
 ) -> MSDD:
     """The tokenizer in a model folder: `runs/<model>/stage1` or `runs/<model>/<student>`.
@@ -117,7 +146,8 @@ def load(
         decoders = module.decoders
     else:
         module = Autoencoder(config)
+        module.encoder = new_encoder(config) if config.frozen else module.encoder
         decoders = [module.decoder] * config.scales
     model_folder.load_into(module, expand_user(folder))
     module.to(device).eval().requires_grad_(False)
-    return MSDD(module.encoder, decoders, steps, guidance, jump)
+    return MSDD(module.encoder, decoders, steps, guidance, jump, noise)

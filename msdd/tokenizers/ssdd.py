@@ -136,7 +136,7 @@ def load(config: SSDDConfig, state: Mapping[str, Tensor], sampling: Sampling | N
     return load_strict(tokenizer.to_empty(device="cpu"), state)
 
 
-def with_vae(state: Mapping[str, Tensor], vae: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def join(state: Mapping[str, Tensor], vae: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The decoder of an SSDD and the encoder of a KL-VAE's state dict, as `load` takes them.
 
     Whatever else stands in either is passed over: the SD-VAE is not SSDD's to store. MsddError for

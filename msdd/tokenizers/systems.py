@@ -57,6 +57,14 @@ KLVAE = Family(
     weights="MIT",
     telltale="decoder.mid_block.resnets.0.norm1.weight",
 )
+TAEF2 = Family(
+    "TAEF2",
+    "taef2",
+    "TAEF2",
+    code="MIT",
+    weights="MIT",
+    telltale="encoder.layers.11.pool.0.weight",
+)
 FLOWMO = Family(
     "FlowMo",
     "flowmo",
@@ -92,7 +100,8 @@ class System:
 
     tokens, dim, bits, parameters, nfe: as `describe()` tells them at `resolution`.
     repository, files: on the Hugging Face Hub; none where none were released.
-    row:               of `reports/published.yaml`.
+    halves:            of the encoder and of the decoder, where they are also released apart.
+    row:               of `reports/published.yaml`; None where nothing was published.
     vae:               the system whose encoder it takes, which its own files lack.
     """
 
@@ -103,9 +112,10 @@ class System:
     bits: int | None
     parameters: int
     nfe: int
-    row: str
+    row: str | None
     repository: str = ""
     files: tuple[str, ...] = ()
+    halves: tuple[str, ...] = ()
     vae: str | None = None
     resolution: int = 256
 
@@ -200,6 +210,19 @@ SYSTEMS = {
         row="sd-vae-ft-mse",
         repository="stabilityai/sd-vae-ft-mse",
         files=("diffusion_pytorch_model.safetensors",),
+    ),
+    "taef2": System(
+        TAEF2,
+        lambda module: module.TAEF2Config(),
+        tokens=1024,
+        dim=32,
+        bits=None,
+        parameters=2_677_027,
+        nfe=1,
+        row=None,
+        repository="madebyollin/taef2",
+        files=("taef2.safetensors",),
+        halves=("taef2_encoder.pth", "taef2_decoder.pth"),
     ),
     "flowmo-lo": System(
         FLOWMO,

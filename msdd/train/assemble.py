@@ -20,7 +20,7 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, int]:
     made = [folder / file for file in layout.MODEL_FILES]
     with recorded(task, folder, made, root):
         teacher = model_folder.read(root / source)
-        state = {name: value for name, value in teacher.items() if name.startswith("encoder.")}
+        state = model_folder.of_encoder(teacher)
         for k, scale in enumerate(scales):
             decoder = model_folder.read(root / scale)
             state |= {f"decoders.{k}.{name}": value for name, value in decoder.items()}

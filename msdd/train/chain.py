@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from msdd.data.random_crops import training_images
 from msdd.device import prepare_device
 from msdd.flow.sampler import sample
 from msdd.flow.scales import split_time
@@ -19,14 +18,14 @@ from msdd.model.autoencoder import Autoencoder, decoder_of
 from msdd.params.sections import Distil
 from msdd.pipeline import layout
 from msdd.pipeline.task import Task
-from msdd.tokenizers.msdd import load
 from msdd.train import joint_paper_code
 from msdd.train.job import TrainingJob
 from msdd.train.objective import Objective
 from msdd.train.run_job import carry_out
+from msdd.train.stored_latents import training_set
 from msdd.train.velocities import draw_noise, encode, one_step_chain, teacher_velocity
 from msdd.weights import model_folder
-from msdd.weights.model_folder import load_teacher
+from msdd.weights.model_folder import load_decoders, load_teacher
 
 
 def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
@@ -36,11 +35,10 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
     or a student to begin with that is missing, and as `stage1.run` does.
     """
     device, settings = prepare_device(task.cpu_threads), task.distil
+    encoder = model_folder.of_encoder(model_folder.read(root / layout.stage1(task.model)))
     teacher = load_teacher(root / layout.stage1(task.model)).to(device)
     network = decoders(task, teacher, root).to(device).requires_grad_(True)
-    crops = training_images(
-        root / layout.prepared(), task.seed, task.cpu_threads, teacher.config.resolution
-    )
+    crops = training_set(task, teacher.config, root)
     sides = teacher.config.sides
     layer = network[-1].last_layer
     objective = Objective(settings, sides, len(sides) - 1, layer, task.seed)
@@ -51,9 +49,11 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
         part="",
         folder=layout.assembled(task.model, task.student),
         network=network,
-        losses=lambda images: of_mode(network, teacher, images, settings, objective),
+        losses=lambda images, stored: of_mode(
+            network, teacher, images, settings, objective, stored
+        ),
         settings=settings,
-        export=lambda folder, state: export(folder, state, len(network), teacher),
+        export=lambda folder, state: export(folder, state, len(network), encoder, teacher),
         teacher=teacher,
         adversary=objective.adversary,
     )
@@ -63,18 +63,24 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
 def decoders(task: Task, teacher: Autoencoder, root: Path) -> nn.ModuleList:
     """What training begins with: the decoders of the student `task.start`, or the teacher's."""
     if task.distil.mode == "finetune":
-        return nn.ModuleList(load(root / layout.assembled(task.model, task.start)).decoders)
+        return load_decoders(root / layout.assembled(task.model, task.start))
     network = nn.ModuleList([decoder_of(teacher.config)])
     network[0].load_state_dict(teacher.decoder.state_dict())
     return network
 
 
-def export(folder: Path, state: dict[str, Tensor], trained: int, teacher: Autoencoder) -> None:
+def export(
+    folder: Path,
+    state: dict[str, Tensor],
+    trained: int,
+    encoder: dict[str, Tensor],
+    teacher: Autoencoder,
+) -> None:
     """Write a student's folder: the teacher's encoder, and a decoder for each scale.
 
-    state: the weights of `trained` decoders, `<k>.<name>`; scale i gets decoder i % trained.
+    state:   the weights of `trained` decoders, `<k>.<name>`; scale i gets decoder i % trained.
+    encoder: the weights of the encoder, `encoder.<name>`.
     """
-    encoder = {f"encoder.{name}": value for name, value in teacher.encoder.state_dict().items()}
     parts = [name.split(".", 1) for name in state]
     decoders = {  # copies, because safetensors refuses tensors that share memory
         f"decoders.{k}.{name}": state[f"{part}.{name}"].clone()
@@ -91,6 +97,7 @@ def losses(
     images: Tensor,
     settings: Distil,
     objective: Objective,
+    stored: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Terms of the loss of a one-step chain, as scalars by name.
 
@@ -98,7 +105,7 @@ def losses(
     teacher's guided chain from the same noise; the other terms compare the last image.
     """
     sides = teacher.config.sides
-    latents = encode(teacher, images)
+    latents = encode(teacher, images, stored)
     normals = draw_noise(images, sides)
     states = one_step_chain(network, latents, normals)
     errors, made = {}, None

@@ -5,7 +5,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from msdd.data.random_crops import training_images
 from msdd.device import prepare_device
 from msdd.errors import MsddError
 from msdd.flow.path import clean_estimate, downsample, start_state
@@ -20,6 +19,7 @@ from msdd.pipeline.task import Task
 from msdd.train.job import TrainingJob
 from msdd.train.objective import Objective
 from msdd.train.run_job import carry_out
+from msdd.train.stored_latents import training_set
 from msdd.train.velocities import encode, teacher_velocity
 from msdd.weights import model_folder
 from msdd.weights.model_folder import load_teacher
@@ -34,9 +34,7 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
     device, settings = prepare_device(task.cpu_threads), task.distil
     teacher = load_teacher(root / layout.stage1(task.model)).to(device)
     scale = scale_of(task.wildcards["scale"], teacher.config.scales, task.student)
-    crops = training_images(
-        root / layout.prepared(), task.seed, task.cpu_threads, teacher.config.resolution
-    )
+    crops = training_set(task, teacher.config, root)
     network = decoder_of(teacher.config).to(device)
     network.load_state_dict(teacher.decoder.state_dict())
     objective = Objective(
@@ -48,7 +46,9 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
         part=f"scale{scale.index}",
         folder=layout.scale(task.model, task.student, scale.index),
         network=network,
-        losses=lambda images: losses(network, teacher, images, scale, settings, objective),
+        losses=lambda images, stored: losses(
+            network, teacher, images, scale, settings, objective, stored
+        ),
         settings=settings,
         export=lambda folder, state: model_folder.save(folder, "scale", teacher.config, state),
         teacher=teacher,
@@ -71,6 +71,7 @@ def losses(
     scale: Scale,
     settings: Distil,
     objective: Objective,
+    stored: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Terms of the loss of a one-step denoiser X_s -> X_e, as scalars by name.
 
@@ -78,11 +79,12 @@ def losses(
     divided by (1 - e)^2, which makes it an error of clean images, so that a weight means the same
     at every scale; `mse_real` is the squared error to the real images; the others are those of
     `Objective`.
+    stored: latents of the images, if they were computed before.
     """
     x_e = downsample(images, scale)
     noise = torch.randn_like(x_e)
     X_s = start_state(x_e, noise, scale)
-    latents = encode(teacher, images)
+    latents = encode(teacher, images, stored)
     X_e = X_s - network.velocity(X_s, 1.0, scale, latents)
     clean = clean_estimate(X_e, noise, scale)
     errors, made = {}, None

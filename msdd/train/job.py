@@ -10,8 +10,9 @@ from msdd.params.sections import Optimisation
 from msdd.pipeline.task import Task
 from msdd.train.adversary import Adversary
 
-# images (B, 3, R, R) -> the terms of the loss as scalars; `loss`, their weighted sum, is minimised.
-Losses = Callable[[Tensor], dict[str, Tensor]]
+# Images (B, 3, R, R), and their latents (B, latents, latent_dim) if these were computed before, to
+# the terms of the loss as scalars; `loss`, their weighted sum, is minimised.
+Losses = Callable[[Tensor, Tensor | None], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)

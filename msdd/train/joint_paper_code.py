@@ -27,6 +27,7 @@ def losses(
     images: Tensor,
     settings: Distil,
     objective: Objective,
+    stored: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Terms of the loss L = w g + 2.5 (c r + p_w p), as scalars by name.
 
@@ -37,7 +38,7 @@ def losses(
     """
     scales = split_time(teacher.config.scales)
     ones = [1] * len(scales)
-    latents = encode(teacher, images)
+    latents = encode(teacher, images, stored)
     normals = draw_noise(images, teacher.config.sides)
     student = one_step_chain(network, latents, normals, CORRELATIONS["paper_code"])
     u = torch.rand(()).item()

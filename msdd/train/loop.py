@@ -45,11 +45,11 @@ def train(
     state.network.train()
     team.check_same(state.images, state.weights)
     with share(job, state, crops, team) as loader, progress_of(job, state, checkpoint, run) as told:
-        for images, _ in loader:
+        for images, _, latents in loader:
             if state.images >= settings.images:
                 break
             pixels = from_uint8(images.to(device, non_blocking=True))
-            terms = gradients(job, pixels, state.images, team)
+            terms = gradients(job, pixels, on(device, latents), state.images, team)
             rate = step(state, settings)
             if state.adversary:
                 with arithmetic(settings.precision, device):
@@ -78,6 +78,10 @@ def share(job: TrainingJob, state: State, crops: Crops | RandomCrops, team: Team
     return Loader(crops, job.task.seed, own, state.images + team.rank * own, pinned, batch)
 
 
+def on(device: torch.device, latents: Tensor | None) -> Tensor | None:
+    return None if latents is None else latents.to(device, non_blocking=True)
+
+
 def progress_of(job: TrainingJob, state: State, checkpoint: Path, run: Run | None):
     """The progress line, which only the first process has."""
     if run is None:
@@ -86,24 +90,29 @@ def progress_of(job: TrainingJob, state: State, checkpoint: Path, run: Run | Non
     return Progress(job.name, job.settings.images, log=log, start=state.images)
 
 
-def gradients(job: TrainingJob, images: Tensor, seen: int, team: Team) -> dict[str, Tensor]:
+def gradients(
+    job: TrainingJob, images: Tensor, latents: Tensor | None, seen: int, team: Team
+) -> dict[str, Tensor]:
     """The terms of the loss, averaged over the batch of all processes, without gradient.
 
-    images: (B, 3, R, R), the part of the batch that this process has.
-    seen:   the images of earlier steps.
+    images:  (B, 3, R, R), the part of the batch that this process has.
+    latents: (B, latents, latent_dim) of them, if they were computed before.
+    seen:    the images of earlier steps.
 
     The gradient of the loss is added to that of the network's parameters, one microbatch at a time.
     A microbatch is a function of (seed, images seen, its index in the batch) alone, so that the
     number of processes changes only the order in which gradients are added up.
     """
     means: dict[str, Tensor] = {}
-    parts = images.split(job.settings.microbatch or len(images))
-    for index, part in enumerate(parts, team.rank * len(parts)):
+    size = job.settings.microbatch or len(images)
+    parts = images.split(size)
+    stored = [None] * len(parts) if latents is None else latents.split(size)
+    for index, (part, known) in enumerate(zip(parts, stored, strict=True), team.rank * len(parts)):
         torch.manual_seed(noise_seed(job, seen, index))
         part = colour_jitter(part, job.settings.colour_jitter)
         weight = len(part) / (len(images) * team.size)
         with arithmetic(job.settings.precision, images.device):
-            terms = job.losses(part)
+            terms = job.losses(part, known)
         (weight * terms["loss"]).backward()
         for term, value in terms.items():
             means[term] = means.get(term, 0) + weight * value.detach()

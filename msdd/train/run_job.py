@@ -24,7 +24,7 @@ from msdd.pipeline.provenance import pieces, recorded
 from msdd.tracking.mfu import MIN_SECONDS, training_speed
 from msdd.tracking.run import open_run
 from msdd.train.job import TrainingJob
-from msdd.train.loop import train
+from msdd.train.loop import on, train
 from msdd.train.state import State
 from msdd.train.team import Team, join
 
@@ -135,9 +135,10 @@ def report_speed(
     device = next(job.network.parameters()).device
     places = np.arange(job.settings.microbatch or job.settings.batch)
     images = from_uint8(crops.batch(places % len(crops), places)).to(device)
+    latents = on(device, crops.latents(places % len(crops)))
     try:
         speed = training_speed(
-            lambda batch: job.losses(batch)["loss"],
+            lambda batch: job.losses(batch, latents)["loss"],
             images,
             job.settings.precision,
             trained // team.size,

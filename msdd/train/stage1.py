@@ -4,12 +4,12 @@ A KL encoder is trained with its decoder, as the encoder with registers is; an e
 from a file stays frozen.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from msdd.data.random_crops import training_images
 from msdd.device import prepare_device
 from msdd.flow.path import authors_weight, downsample, end_state, start_state
 from msdd.flow.scales import Scale, split_time
@@ -25,6 +25,7 @@ from msdd.train.job import TrainingJob
 from msdd.train.repa import NAME as REPA
 from msdd.train.repa import Repa, dinov2
 from msdd.train.run_job import carry_out
+from msdd.train.stored_latents import encoder_tensors, frozen_encoder, training_set
 from msdd.weights import model_folder
 from msdd.weights.features import lpips_distance
 from msdd.weights.pretrained import lpips_network
@@ -38,12 +39,11 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
     """
     device, settings = prepare_device(task.cpu_threads), task.stage1
     config = ModelConfig.of(task.data.resolution, task.networks.model_dump())
-    crops = training_images(
-        root / layout.prepared(), task.seed, task.cpu_threads, config.resolution
-    )
+    config = replace(config, frozen=frozen_encoder(task, root))
+    crops, encoder = training_set(task, config, root), encoder_tensors(task, root)
     torch.manual_seed(seed_of("weights", task.seed))
     network = Autoencoder(config)
-    if settings.encoder:
+    if settings.encoder and settings.encoder.file:
         load_frozen_encoder(network.encoder, settings.encoder, root)
     if settings.repa:
         teacher = dinov2(settings.repa, root).to(device)
@@ -56,9 +56,11 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
         part="",
         folder=layout.stage1(task.model),
         network=network,
-        losses=lambda images: losses(network, images, settings, lpips),
+        losses=lambda images, stored: losses(network, images, settings, lpips, stored),
         settings=settings,
-        export=lambda folder, state: model_folder.save(folder, "teacher", config, result(state)),
+        export=lambda folder, state: model_folder.save(
+            folder, "teacher", config, encoder | result(state)
+        ),
     )
     return carry_out(job, crops, root)
 
@@ -69,7 +71,11 @@ def result(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def losses(
-    network: Autoencoder, images: Tensor, settings: Stage1, lpips: nn.Module | None = None
+    network: Autoencoder,
+    images: Tensor,
+    settings: Stage1,
+    lpips: nn.Module | None = None,
+    stored: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Terms of the loss for images (B, 3, R, R) in [-1, 1], as scalars by name (paper section 3).
 
@@ -80,8 +86,12 @@ def losses(
     which the latents are then drawn; and REPA's distance times its weight.
 
     lpips: from `msdd.weights.pretrained.lpips_network`; None where its weight is 0.
+    stored: latents of the images, if another tokenizer has made them before.
     """
-    latents, terms = draw_latents(network, images, settings)
+    if stored is None:
+        latents, terms = draw_latents(network, images, settings)
+    else:
+        latents, terms = stored, {}
     latents = drop(latents, network.decoder.null, settings)
     scales = split_time(network.config.scales)
     shares = zip(

@@ -13,9 +13,12 @@ from msdd.model.autoencoder import Autoencoder
 
 
 @torch.no_grad()
-def encode(teacher: Autoencoder, images: Tensor) -> Tensor:
-    """Latents (B, latents, latent_dim) of images (B, 3, R, R), by the teacher's frozen encoder."""
-    return autoencoder.encode(teacher.encoder, images)
+def encode(teacher: Autoencoder, images: Tensor, stored: Tensor | None) -> Tensor:
+    """Latents (B, latents, latent_dim) of images (B, 3, R, R), by the teacher's frozen encoder.
+
+    stored: the latents, if they were computed before; the teacher has no encoder then.
+    """
+    return autoencoder.encode(teacher.encoder, images) if stored is None else stored
 
 
 def teacher_velocity(teacher: Autoencoder, latents: Tensor) -> Velocity:

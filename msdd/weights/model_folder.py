@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 from msdd.errors import MsddError
 from msdd.files import atomic, read_json, write_json
-from msdd.model.autoencoder import Autoencoder
+from msdd.model.autoencoder import Autoencoder, decoder_of
 from msdd.model.config import ModelConfig
 from msdd.weights import official
 
+ENCODER = "encoder."  # before the names of its tensors
 KINDS = ("teacher", "scale", "student")  # encoder and decoder; one decoder; encoder and S decoders
 
 
@@ -48,7 +49,11 @@ def read(folder: Path) -> dict[str, Tensor]:
 
 def load_into(module: nn.Module, folder: Path) -> None:
     """Load the weights of `folder` strictly. Raises MsddError naming what does not fit."""
-    state = read(folder)
+    fill(module, read(folder), folder)
+
+
+def fill(module: nn.Module, state: dict[str, Tensor], folder: Path) -> None:
+    """Load the weights `state` of `folder` strictly. Raises MsddError naming what does not fit."""
     try:
         module.load_state_dict(state, strict=True)
     except RuntimeError as error:
@@ -66,5 +71,29 @@ def load_teacher(folder: Path) -> Autoencoder:
     if kind != "teacher":
         raise MsddError(f"{folder}: holds a {kind}, not a stage-1 model")
     model = Autoencoder(config)
-    load_into(model, folder)
+    state = read(folder)
+    fill(model, of_decoders(state) if config.frozen else state, folder)
     return model.eval().requires_grad_(False)
+
+
+def of_encoder(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a model's encoder."""
+    return {name: value for name, value in state.items() if name.startswith(ENCODER)}
+
+
+def of_decoders(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a model without its encoder's."""
+    return {name: value for name, value in state.items() if not name.startswith(ENCODER)}
+
+
+def load_decoders(folder: Path) -> nn.ModuleList:
+    """The decoders of a student's folder, one for each scale, frozen.
+
+    Raises MsddError if the folder holds no student, or one that does not fit.
+    """
+    kind, config = read_config(folder)
+    if kind != "student":
+        raise MsddError(f"{folder}: holds a {kind}, not a student")
+    student = nn.ModuleDict({"decoders": nn.ModuleList(map(decoder_of, [config] * config.scales))})
+    fill(student, of_decoders(read(folder)), folder)
+    return student["decoders"].eval().requires_grad_(False)

@@ -26,7 +26,7 @@ def crops(tmp_path):
 def taken(loader, batches):
     with loader:
         found = [batch for _, batch in zip(range(batches), loader, strict=False)]
-    return torch.cat([images for images, _ in found]), np.concatenate([p for _, p in found])
+    return torch.cat([images for images, *_ in found]), np.concatenate([p for _, p, _ in found])
 
 
 def test_each_epoch_sees_each_crop_once_in_another_order():

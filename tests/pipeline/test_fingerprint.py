@@ -105,6 +105,7 @@ def stale(copied, file, old, new):
 
 TRAININGS, EVALUATIONS = {"train", "distil", "chain"}, {"evaluate", "baseline"}
 WEIGHTS = {*TRAININGS, *EVALUATIONS, "throughput"}  # what loads pretrained weights
+TOKENIZING = {"latents", *EVALUATIONS, "throughput"}  # what opens whole tokenizers
 DECODING = {"distil", "chain", *EVALUATIONS, "throughput"}
 
 
@@ -126,7 +127,10 @@ DECODING = {"distil", "chain", *EVALUATIONS, "throughput"}
         ("pipeline/layout.py", 'Path("provenance")', 'Path("records")', set()),
         ("commands/throughput.py", "time decodes", "measure decodes", set()),
         ("cli.py", "Multi-scale diffusion", "Diffusion", set()),
-        ("flow/steps.py", "1 if g == 1 else 2", "2", DECODING),
+        # `latents` opens any tokenizer, by the catalogue, and so those of this project as well.
+        ("flow/steps.py", "1 if g == 1 else 2", "2", {*DECODING, "latents"}),
+        ("tokenizers/taef2.py", "GROUPS = 4", "GROUPS = 2", TOKENIZING),
+        ("train/stored_latents.py", "np.float32)", "np.float64)", {*TRAININGS, "latents"}),
         ("train/loop.py", "return means", "return dict(means)", TRAININGS),
         ("speed/rounds.py", "LONG = 60.0", "LONG = 30.0", {"throughput"}),
         ("weights/pretrained.py", "if net not in TRUNKS:", "if not net:", WEIGHTS),
@@ -181,7 +185,10 @@ def test_tracked_keys_are_those_a_stage_depends_on():
 
     assert stale(lambda raw: raw["distil"].update(mse_real=2.0)) == {"distil", "chain"}
     assert stale(lambda raw: raw["stage1"].update(lpips=1.0)) == {"train"}
-    assert stale(lambda raw: raw["models"]["msdd"].update(stage1={"batch": 16})) == {"train"}
+    assert stale(lambda raw: raw["models"]["msdd"].update(stage1={"batch": 16})) == {
+        "latents",
+        "train",
+    }
     assert stale(lambda raw: raw["models"].update(other={})) == set()
     assert stale(lambda raw: raw["decodes"]["teacher"].update(steps=6)) == {
         "evaluate",

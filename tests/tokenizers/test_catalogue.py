@@ -73,9 +73,11 @@ def test_the_size_of_the_papers_model():
 def test_every_system_has_published_figures_and_a_crop():
     rows = published.read(ROOT).systems
     for system in SYSTEMS.values():
+        assert system.family.crop in CROPS
+        if system.row is None:  # nothing was published
+            continue
         assert rows[system.row].system == system.family.title
         assert rows[system.row].figures().keys() & {"rfid", "psnr"}
-        assert system.family.crop in CROPS
         if "tokens" in rows[system.row].figures():
             assert rows[system.row].tokens.value == system.tokens
             assert rows[system.row].dim.value == system.dim

@@ -7,7 +7,9 @@ import torch
 from cases import assert_reproduced, load_case
 from recorded import cases
 
+import msdd
 from msdd.errors import MsddError
+from msdd.tokenizers import klvae
 from msdd.tokenizers.klvae import KLVAE, PUBLISHED, config_of, load
 from msdd.tokenizers.tokenizer import Description
 
@@ -53,6 +55,24 @@ def former(name: str) -> str:
     for present, before in pairs.items():
         name = name.replace(f".{present}.", f".{before}.")
     return name
+
+
+def test_a_folder_with_the_vae_of_flux_2(tmp_path):
+    """Its latents are those before `bn`, which only its pipeline applies."""
+    klvae.autoencoder(PUBLISHED)  # imports torchvision and diffusers
+    from diffusers import AutoencoderKLFlux2
+
+    blocks = {"down_block_types": ("DownEncoderBlock2D",) * 2}
+    blocks["up_block_types"] = ("UpDecoderBlock2D",) * 2
+    torch.manual_seed(0)
+    vae = AutoencoderKLFlux2(block_out_channels=(32, 32), layers_per_block=1, **blocks).eval()
+    vae.save_pretrained(tmp_path)
+    tokenizer, images = msdd.load(tmp_path), torch.rand(1, 3, 16, 8) * 2 - 1
+    latents = tokenizer.encode(images)
+    assert latents.shape == (1, 32, 8, 4)
+    with torch.inference_mode():
+        assert torch.equal(latents, vae.encode(images).latent_dist.mode())
+        assert torch.equal(tokenizer.decode(latents), vae.decode(latents).sample.clamp(-1, 1))
 
 
 def test_the_published_size():

@@ -17,10 +17,10 @@ from msdd.tokenizers.ssdd import (
     SSDD,
     Sampling,
     SSDDConfig,
+    join,
     load,
     published_config,
     sample,
-    with_vae,
 )
 from msdd.tokenizers.tokenizer import Description
 
@@ -136,7 +136,7 @@ def test_the_encoder_of_an_sd_vae(path):
     values, vae, io = load_case(path)
     config = SSDDConfig(values["config"], replace(SMALL.decoder, latent_dim=io["mean"].shape[1]))
     trained = lively(config)
-    tokenizer = load(config, with_vae(trained.state_dict(), vae))
+    tokenizer = load(config, join(trained.state_dict(), vae))
     moments = tokenizer.encoder(io["image"])
     found = {
         "moments": moments,
@@ -150,7 +150,7 @@ def test_the_encoder_of_an_sd_vae(path):
 
 def test_an_ssdd_with_an_encoder_of_its_own_takes_no_other():
     with pytest.raises(MsddError, match="with an encoder of its own"):
-        with_vae(lively(SMALL).state_dict(), {})
+        join(lively(SMALL).state_dict(), {})
 
 
 def test_the_divergence_is_that_of_gaussians():

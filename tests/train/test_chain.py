@@ -195,7 +195,7 @@ def real_alone(network, teacher, images, settings, objective):
     return {"loss": loss, "mse_real": loss}
 
 
-def teacher_alone(network, teacher, images, settings, objective):
+def teacher_alone(network, teacher, images, settings, objective, stored):
     latents = teacher.encoder(images).float()
     normals = [torch.randn(len(images), 3, side, side) for side in (8, 16)]
     states = sample(student_velocity(network, latents), normals, [1, 1], [1, 1])

@@ -160,7 +160,7 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole():
     """And its terms, where each image has its own."""
     images, network = torch.randn(12, 3, 2, 2).double(), nn.Linear(12, 2).double()
 
-    def losses(images):
+    def losses(images, _):
         out = network(images.flatten(1))
         return {"loss": out.square().mean(), "first": out[:, 0].mean()}
 
@@ -169,7 +169,7 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole():
         settings = SimpleNamespace(microbatch=microbatch, precision="fp32", colour_jitter=0.0)
         of = {"stage": "stage1", "part": "", "task": SimpleNamespace(seed=0)}
         job = SimpleNamespace(settings=settings, losses=losses, network=network, **of)
-        terms = gradients(job, images, seen=0, team=ALONE)
+        terms = gradients(job, images, None, seen=0, team=ALONE)
         found.append([*terms.values(), network.weight.grad.clone(), network.bias.grad.clone()])
         network.zero_grad()
     for alike in found[1:]:

@@ -67,7 +67,7 @@ def test_two_processes_against_plain_steps_of_the_whole_batch(quarters, workdir)
     network = Autoencoder(ModelConfig.of(16, params.model.model_dump())).train()
     adam, curve = optimiser(network, settings), []
     with Loader(Crops(workdir / layout.prepared(), "train"), params.seed, 32) as loader:
-        for seen, (images, _) in zip((0, 32, 64), loader, strict=False):
+        for seen, (images, *_) in zip((0, 32, 64), loader, strict=False):
             total = 0
             for index, part in enumerate(from_uint8(images).split(8)):
                 key = ("stage1", "", params.seed, seen) + ((index,) if index else ())

@@ -1,7 +1,7 @@
 rule chain:
     """Stage 2 through the chain: joint distillation, or finetuning of another student."""
     input:
-        "data/prepared/manifest.json",
+        images_of,
         start_of,
     output:
         "runs/{model}/{student}/config.json",

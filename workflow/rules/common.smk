@@ -88,6 +88,11 @@ def doubled_once(amount):
     return asked
 
 
+def images_of(wildcards):
+    """What stands for the images, or for them and their latents, that a training reads."""
+    return ROWS["models"][wildcards.model]["images"]
+
+
 def scales_of(wildcards):
     """The denoisers of all scales of a student."""
     count = ROWS["students"][wildcards.student]["scales"]

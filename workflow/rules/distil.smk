@@ -1,7 +1,7 @@
 rule distil:
     """Stage 2: one scale of a one-step student, from the frozen stage-1 decoder."""
     input:
-        "data/prepared/manifest.json",
+        images_of,
         "runs/{model}/stage1/config.json",
         "runs/{model}/stage1/model.safetensors",
     output:

@@ -1,7 +1,7 @@
 rule train:
     """Stage 1: encoder and multi-scale diffusion decoder, together."""
     input:
-        "data/prepared/manifest.json",
+        images_of,
     output:
         "runs/{model}/stage1/config.json",
         "runs/{model}/stage1/model.safetensors",

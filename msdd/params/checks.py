@@ -123,7 +123,7 @@ def _model(params: Params, row: str) -> Iterator[str]:
     yield from _repa(f"models.{row}", model, training.repa)
     if training.encoder:
         yield from _given(params, f"models.{row}: encoder", training.encoder, model)
-    yield from _training(params, f"models.{row}", training)
+    yield from _training(params, f"models.{row}", training, row)
 
 
 def _repa(name: str, model: Any, repa: Any) -> Iterator[str]:
@@ -217,8 +217,10 @@ def _uvit(name: str, model: Any, resolution: int) -> Iterator[str]:
     yield from _groups(f"{name}: uvit", shape.groups)
 
 
-def _training(params: Params, name: str, training: Any) -> Iterator[str]:
+def _training(params: Params, name: str, training: Any, model: str) -> Iterator[str]:
     batch = training.batch
+    if training.colour_jitter and params.latents_of(model):
+        yield f"{name}: colour_jitter changes images whose latents are stored; set it to 0"
     for key in ("images", "log_every", "checkpoint_every"):
         if (value := getattr(training, key)) % batch:
             yield f"{name}: {key} {value} is no multiple of batch {batch}"
@@ -240,7 +242,7 @@ def _student(params: Params, row: str) -> Iterator[str]:
     yield from _weights(f"students.{row}", distil)
     if distil.mse_teacher or distil.lpips_to == "teacher":
         yield from _guidance(f"students.{row}: guidance", distil.guidance, params.stage1_of(model))
-    yield from _training(params, f"students.{row}", distil)
+    yield from _training(params, f"students.{row}", distil, model)
 
 
 def _start(params: Params, row: str, mode: str) -> Iterator[str]:

@@ -187,7 +187,9 @@ class Windows(AnySize):
     ) -> Tensor:
         self.check_whole(size)
         noise = [field(seed, image, self.config.sides, *size, self.device) for image in ids]
-        normals = [torch.stack(scale) for scale in zip(*noise, strict=True)]
+        normals = self.tokenizer.silenced(
+            [torch.stack(scale) for scale in zip(*noise, strict=True)]
+        )
         latents, frozen = latents.to(self.device), self.config.frozen
         conditions = standardise(latents, frozen) if frozen else tokens(latents)
         return self.tokenizer.states(conditions, normals)[-1].clamp(-1, 1)

@@ -97,8 +97,11 @@ class MSDD(Tokenizer):
 
     def normals(self, ids: Sequence[int], seed: int) -> list[Tensor]:
         """The noise of these images, at every scale."""
-        drawn = image_noise(seed, ids, self.config.sides, self.device)
-        return drawn if self.noise == "drawn" else [torch.zeros_like(part) for part in drawn]
+        return self.silenced(image_noise(seed, ids, self.config.sides, self.device))
+
+    def silenced(self, normals: Sequence[Tensor]) -> list[Tensor]:
+        """The noise as this decoder takes it: none with `noise` zero."""
+        return [x if self.noise == "drawn" else torch.zeros_like(x) for x in normals]
 
     @torch.inference_mode()
     def states(self, latents: Tensor, normals: Sequence[Tensor]) -> list[Tensor]:

@@ -37,7 +37,7 @@ def jittered_by(seen: int, rank: int, size: int) -> list[torch.Tensor]:
     """What the losses of a process see of a batch of 64, in microbatches of 16."""
     network, given = nn.Linear(1, 1), []
 
-    def losses(part):
+    def losses(part, latents):
         given.append(part)
         return {"loss": network.weight.sum()}
 
@@ -45,7 +45,7 @@ def jittered_by(seen: int, rank: int, size: int) -> list[torch.Tensor]:
     of = {"stage": "stage1", "part": "", "task": SimpleNamespace(seed=0)}
     job = SimpleNamespace(settings=settings, losses=losses, network=network, **of)
     team = SimpleNamespace(rank=rank, size=size, add_up=Team().add_up)
-    gradients(job, IMAGES.chunk(size)[rank], seen, team)
+    gradients(job, IMAGES.chunk(size)[rank], None, seen, team)
     return given
 
 

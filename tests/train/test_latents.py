@@ -22,6 +22,7 @@ from msdd.params.sections import Given
 from msdd.pipeline import layout
 from msdd.pipeline.task import resolve
 from msdd.tokenizers import folders, klvae
+from msdd.tokenizers.any_size import any_size
 from msdd.tokenizers.systems import SYSTEMS
 from msdd.tokenizers.taef2 import TAEF2, TAEF2Config
 from msdd.train.latents import statistics
@@ -142,6 +143,22 @@ def test_a_folder_of_the_tokenizers_latents_is_decoded(made, weights, tmp_path, 
         folders.decode(model, tmp_path / "theirs", tmp_path / "out", 0, 1)
 
 
+def test_images_of_any_size_have_the_tokenizers_own_latents(made, weights):
+    """Those of the whole image; an image of the model's size is decoded as the model does."""
+    source = msdd.load("taef2", checkpoint=weights)
+    for noise in ("drawn", "zero"):
+        plain = msdd.tokenizers.msdd.load(made / "runs/msdd/finetuned", noise=noise)
+        sized, images = any_size(plain), torch.rand(1, 3, 40, 24) * 2 - 1
+        latents = sized.encode(images)
+        assert torch.equal(latents, source.encode(images))
+        assert sized.decode(latents).shape == images.shape
+        own = images[..., :16, :16]
+        expected = plain.reconstruct(own, [3])
+        torch.testing.assert_close(sized.reconstruct(own, [3]), expected)
+        sized.tiled = False
+        torch.testing.assert_close(sized.reconstruct(own, [3]), expected)
+
+
 def test_fast_and_without_noise(made):
     folder = made / "runs/msdd/finetuned"
     images = torch.rand(2, 3, 16, 16) * 2 - 1
@@ -242,6 +259,8 @@ def test_an_encoder_that_is_not_that_of_the_params_encodes_nothing(params, workd
         ("encoder", {"tokenizer": None}, "must name either a file or a tokenizer"),
         ("model", {"latents": 16}, "latents is 16 and latent_dim 32, but taef2 makes 4 of 32"),
         ("data", {"store": "photographs", "train_crops": None}, "needs data.store: crops"),
+        ("stage1", {"colour_jitter": 0.5}, "models.msdd: colour_jitter changes images whose"),
+        ("distil", {"colour_jitter": 0.5}, "students.msdd-1step: colour_jitter changes images"),
     ],
 )
 def test_params_that_do_not_fit_a_tokenizer(params, section, changes, told):

@@ -186,7 +186,7 @@ def test_training_changes_the_student_and_the_discriminator_alone(
     assert all(torch.equal(exported[k], v) for k, v in teacher.encoder.state_dict().items())
 
 
-def real_alone(network, teacher, images, settings, objective):
+def real_alone(network, teacher, images, settings, objective, stored):
     """The loss without any code of the other terms."""
     latents = teacher.encoder(images).float()
     normals = [torch.randn(len(images), 3, side, side) for side in (8, 16)]

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from importlib import import_module
 
 import torch
 from forked import of_first
@@ -17,9 +18,10 @@ CURVE, WEIGHT = {"rtol": 1e-4, "atol": 0}, {"rtol": 0, "atol": 3e-5}
 def train(params, root, job, stop=None) -> None:
     """Train in this process, which leaves its state in a file; until `stop` passes were made.
 
-    job: the module whose `losses` are taken, the stage, and its wildcards.
+    job: the name of the module whose `losses` are taken, the stage, and its wildcards.
     """
-    module, stage, wildcards = job
+    name, stage, wildcards = job
+    module = import_module(name)
     rank, losses, passes, states = os.environ["RANK"], module.losses, iter(range(10**9)), []
 
     def counted(*arguments):
@@ -41,7 +43,8 @@ def train(params, root, job, stop=None) -> None:
 
 
 def trained_by(size, params, work, job, stop=None) -> list[dict]:
-    """The states in which so many processes end, one for each."""
+    """The states in which so many processes end, one for each; the first of `job` is a module."""
+    job = (job[0].__name__, *job[1:])  # which another process can be told
     assert of_first(size, train, params, work, job, stop) is None
     return [torch.load(work / f"rank{rank}.pt") for rank in range(size)] if stop is None else []
 

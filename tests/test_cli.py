@@ -58,7 +58,7 @@ def test_short_commands_do_not_wait_for_torch(here, modules):
         (["assemble", "nope"], "students has no row 'nope'; known: msdd-1step"),
         (["evaluate", "nope"], "decodes has no row 'nope'; known: teacher, student"),
         (["baseline", "nope"], "no baseline 'nope'; known: mean-colour, bicubic"),
-        (["fingerprint", "nope"], "no stage 'nope'; known: prepare, scatter, train, "),
+        (["fingerprint", "nope"], "no stage 'nope'; known: prepare, scatter, latents, train, "),
         (
             ["--params", "no.yaml", "params", "check"],
             "no.yaml is not there; `msdd params use demo`",

@@ -16,11 +16,15 @@ OWNER = Path(".snakemake/msdd-engine.lock")
 # Snakemake writes its files a little before `onstart`: files that are newer than the last owner's
 # signature may be those of one that has not come so far yet.
 SECONDS_TO_START = 30.0
+_owned: set[Path] = set()  # a process may run Snakemake more than once
 
 
 def own() -> None:
     """Hold the working directory for as long as this process lives."""
-    lock.keep(OWNER, blocking=True)
+    path = OWNER.absolute()
+    if path not in _owned:
+        lock.keep(path, blocking=True)
+        _owned.add(path)
 
 
 def remove_if_dead() -> None:
@@ -29,19 +33,21 @@ def remove_if_dead() -> None:
     On a shared file system an owner on another host may not be seen: its lock stays, and the line
     says what to do.
     """
-    end = time.monotonic() + SECONDS_TO_START
+    end, path = time.monotonic() + SECONDS_TO_START, OWNER.absolute()
+    if path in _owned:
+        return None
     while left := list(Path(".snakemake/locks").glob("*.lock")):
-        owner, host = lock.holder(OWNER), lock.host(OWNER)
+        owner, host = lock.holder(path), lock.host(path)
         if host not in (None, socket.gethostname()):
             cure = "if it is gone, `snakemake --unlock` removes its lock"
             return _tell(f"{owner} has locked this folder and cannot be seen from here; {cure}")
-        signed = _changed(OWNER) >= max(map(_changed, left))
-        with lock.attempt(OWNER, sign=False) as free:
+        signed = _changed(path) >= max(map(_changed, left))
+        with lock.attempt(path, sign=False) as free:
             if not free:
                 return None  # it lives
             if signed or time.monotonic() > end:
-                for path in left:
-                    path.unlink(missing_ok=True)
+                for file in left:
+                    file.unlink(missing_ok=True)
                 return _tell(f"{owner} ran Snakemake here and is gone; its lock is removed")
         time.sleep(0.5)
     return None

@@ -64,7 +64,7 @@ def opened(root, seed=0, threads=1):
 
 def taken(images, seed, start, batches, batch=6):
     with Loader(images, seed, batch, start) as loader:
-        return torch.cat([found for found, _ in itertools.islice(loader, batches)])
+        return torch.cat([found for found, _, _ in itertools.islice(loader, batches)])
 
 
 def test_photographs_keep_their_files(root):

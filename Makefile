@@ -8,7 +8,7 @@
 # make table1-speed: all systems at published size, in one run; on a CPU an hour. SYSTEMS="student
 # titok-s-128" for some; PRECISION=bf16 on GPUs and on processors with AMX; BATCHES="1 16 64".
 # make cpu-check: the published student by torch, onnxruntime and OpenVINO, and decoders of
-# convolutions, in turns, in about 8 minutes; needs `pip install -e ".[runtimes]"`.
+# convolutions, in turns, in about 13 minutes and 20 GB; needs `pip install -e ".[runtimes]"`.
 # make gpu-check: card, decoders and training pace on one GPU, in at most 8 minutes.
 PYTHON ?= python3
 

@@ -108,7 +108,7 @@ def _decoding(document: dict, system: dict, row: dict | None) -> dict:
     first = document["systems"][0]
     reference = timings.best(timings.rows(document, first["system"], "decode"))
     cost, memory = system["flops"]["decode"], row["memory_bytes"]
-    ceiling = document["ceilings"][row["precision"]]
+    ceiling = document["ceilings"].get(row["precision"])  # of INT8 none is measured
     speed_up = row["images_per_second"] / reference["images_per_second"]
     by_flops = first["flops"]["decode"] / cost if cost else math.inf  # what counts none has no sums
     return {
@@ -284,7 +284,7 @@ def _curve(axes: Axes, rows: list[dict], **looks: object) -> None:
 
 def _bound(axes: Axes, document: dict, system: dict, precision: str, colour: str) -> None:
     """Images/s at the rate that a large product reached, at the right edge."""
-    rate, flops = document["ceilings"][precision], system["flops"]["decode"]
+    rate, flops = document["ceilings"].get(precision), system["flops"]["decode"]
     if rate and flops:
         bound = rate / flops
         axes.axhline(bound, xmin=0.94, color=colour, linestyle=(0, (3, 1)), linewidth=1)

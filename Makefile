@@ -46,7 +46,7 @@ table1-speed: setup
 	  --variants fast --precision $(PRECISION) --repeats 1 --threads $(shell nproc) \
 	  --json reports/systems/throughput.json
 
-CONVOLUTIONS ?= benchmarks/convolutional_decoder.py:decoder
+CONVOLUTIONS ?= benchmarks/convolutional_decoder.py:decoder taef2
 RUNTIMES ?= onnxruntime-int8 openvino-bf16 openvino-int8
 REPEATS ?= 5
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from msdd.errors import MsddError
+from msdd.errors import MsddError, known_names
 
 if TYPE_CHECKING:
     import torch
@@ -55,7 +55,7 @@ def ceilings(name: str, precision: str, threads: int) -> Ceilings:
 
         return measure(prepare_device(threads), precision)
     if name.lower() not in DEVICES:
-        raise MsddError(f"no device '{name}'; known: {HERE}, {', '.join(DEVICES)}")
+        raise MsddError(f"no device '{name}'; {known_names(name, [HERE, *DEVICES])}")
     return DEVICES[name.lower()]
 
 

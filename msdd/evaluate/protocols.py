@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from msdd.errors import MsddError
+from msdd.errors import MsddError, known_names
 from msdd.files import expand_user
 from msdd.params.plain_yaml import read_yaml
 from msdd.params.sections import Count, Section, Trunk
@@ -127,8 +127,8 @@ def load(names: Iterable[str]) -> dict[str, Protocol]:
         elif name in known:
             chosen[name] = validate(Protocol, known[name], name)
         else:
-            listed = ", ".join(known)
-            raise MsddError(f"--protocol {name} is unknown; choose from {listed}, or a .yaml file")
+            told = known_names(name, [*known, "all"])
+            raise MsddError(f"--protocol {name} is unknown; {told}, or a .yaml file")
     return chosen
 
 
@@ -163,5 +163,5 @@ def with_base(row: dict[str, Any], known: dict[str, Any], where: str) -> dict[st
     if "base" not in row:
         return row
     if row["base"] not in known:
-        raise MsddError(f"{where}: base is {row['base']}; it must be one of {', '.join(known)}")
+        raise MsddError(f"{where}: base is {row['base']}; {known_names(row['base'], known)}")
     return known[row["base"]] | {key: value for key, value in row.items() if key != "base"}

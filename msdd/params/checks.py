@@ -4,10 +4,10 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from msdd.errors import did_you_mean, known_names
 from msdd.model.config import GROUPS, ModelConfig, near_square
 from msdd.params.schema import Params
 from msdd.params.sections import BASELINES
@@ -183,8 +183,7 @@ def _folder(name: str, tokenizer: str) -> Iterator[str]:
     """A path is opened by the stage, perhaps on another machine; a mere name must be known here."""
     if "/" in tokenizer or Path(tokenizer).is_dir():
         return
-    near = " or ".join(get_close_matches(tokenizer.lower(), SYSTEMS))
-    more = f"did you mean {near}?" if near else "`msdd tokenizers` lists them"
+    more = did_you_mean(tokenizer, SYSTEMS).strip() or "`msdd tokenizers` lists them"
     yield f"{name}.tokenizer is {tokenizer}, no system and no folder of diffusers; {more}"
 
 
@@ -233,7 +232,8 @@ def _training(params: Params, name: str, training: Any, model: str) -> Iterator[
 def _student(params: Params, row: str) -> Iterator[str]:
     model = params.model_row(row)
     if model not in params.models:
-        yield f"students.{row}.model is '{model}'; rows of models: {', '.join(params.models)}"
+        near = did_you_mean(model, params.models)
+        yield f"students.{row}.model is '{model}'; {near}rows of models: {', '.join(params.models)}"
         return
     distil, scales = params.distil_of(row), params.model_of(model).scales
     for key in ("guidance", "lpips", "gan"):
@@ -251,7 +251,8 @@ def _start(params: Params, row: str, mode: str) -> Iterator[str]:
     model = params.model_row(row)
     if mode == "finetune" and not _is_per_scale(params, start, model):
         known = [other for other in params.students if _is_per_scale(params, other, model)]
-        yield f"{name} is '{start}'; per-scale students of {model}: {', '.join(known) or 'none'}"
+        told = f"{did_you_mean(start, known)}per-scale students of {model}"
+        yield f"{name} is '{start}'; {told}: {', '.join(known) or 'none'}"
     if mode != "finetune" and start is not None:
         yield f"{name} is '{start}', but mode is {mode}; only finetune begins with another student"
 
@@ -282,8 +283,9 @@ def _decode(params: Params, row: str) -> Iterator[str]:
         yield from _teacher(name, decode, params.model_of(decode.of).scales)
         yield from _guidance(f"{name}.guidance", decode.guidance, params.stage1_of(decode.of))
     else:
-        known = ", ".join([*params.models, *params.students])
-        yield f"{name}.of is '{decode.of}'; rows of models and students: {known}"
+        known = [*params.models, *params.students]
+        near = did_you_mean(decode.of, known)
+        yield f"{name}.of is '{decode.of}'; {near}rows of models and students: {', '.join(known)}"
 
 
 def _teacher(name: str, decode: Any, scales: int) -> Iterator[str]:
@@ -311,7 +313,8 @@ def _ablation(params: Params, row: str) -> Iterator[str]:
     for key, more in {"of": (), "against": BASELINES}.items():
         name = getattr(params.ablations[row], key)
         if name not in params.decodes and name not in more:
-            yield f"ablations.{row}.{key} is '{name}'; known: {', '.join([*params.decodes, *more])}"
+            known = known_names(name, [*params.decodes, *more])
+            yield f"ablations.{row}.{key} is '{name}'; {known}"
 
 
 def _throughput(params: Params) -> Iterator[str]:
@@ -319,8 +322,9 @@ def _throughput(params: Params) -> Iterator[str]:
     known = ", ".join(params.decodes) or "none"
     for name in params.timed():
         if name not in params.decodes and (name not in SYSTEMS or not SYSTEMS[name].config):
+            near = did_you_mean(name, [*params.decodes, *SYSTEMS])
             yield (
-                f"throughput.systems has '{name}'; rows of decodes: {known}; other systems: "
+                f"throughput.systems has '{name}'; {near}rows of decodes: {known}; other systems: "
                 "`msdd tokenizers` lists them"
             )
     lists = {key: getattr(params.throughput, key) for key in ("batches", "regions", "variants")}

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from msdd.errors import MsddError
+from msdd.errors import MsddError, known_names
 from msdd.files import write_text
 from msdd.params.load import load
 from msdd.params.schema import Params
@@ -29,8 +29,8 @@ def find(preset: str, folder: Path) -> Path:
     """The file of a preset in `folder`; MsddError names those there are."""
     path = folder / f"{preset}.yaml"
     if not path.exists():
-        known = ", ".join(sorted(one.stem for one in folder.glob("*.yaml"))) or "none"
-        raise MsddError(f"{folder} has no preset '{preset}'; known: {known}")
+        told = known_names(preset, sorted(one.stem for one in folder.glob("*.yaml")))
+        raise MsddError(f"{folder} has no preset '{preset}'; {told}")
     return path
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, create_model
 
-from msdd.errors import MsddError
+from msdd.errors import MsddError, known_names
 from msdd.params.sections import (
     Amount,
     Count,
@@ -168,7 +168,7 @@ class Params(Section):
 
 def _row(table: str, rows: dict[str, Any], name: str) -> Any:
     if name not in rows:
-        raise MsddError(f"{table} has no row '{name}'; known: {', '.join(rows) or 'none'}")
+        raise MsddError(f"{table} has no row '{name}'; {known_names(name, rows)}")
     return rows[name]
 
 

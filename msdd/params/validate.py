@@ -1,14 +1,14 @@
 """Validation messages: pydantic errors as one line each."""
 
-import difflib
 import json
+import re
 from collections.abc import Iterable
 from itertools import filterfalse
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from msdd.errors import MsddError
+from msdd.errors import MsddError, did_you_mean
 
 RENAMED = {
     "final_learning_rate": "min_lr_ratio",
@@ -70,9 +70,8 @@ def _unknown(path: list[str], last: str, table: dict, fields: Iterable[str]) -> 
     if new in fields:
         what = "delete the old key, the new one is there" if new in table else "rename the key"
         return f"{key} is now {'.'.join([*path, new])}:", what
-    near = difflib.get_close_matches(last, fields, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    return f"{key} is an unknown key;", f"{hint}allowed here: {', '.join(fields)}"
+    near = did_you_mean(last, fields)
+    return f"{key} is an unknown key;", f"{near}allowed here: {', '.join(fields)}"
 
 
 def _follow(wanted: Any, raw: Any, loc: tuple) -> tuple[list[str], Any, Any]:
@@ -109,4 +108,8 @@ def _allowed(wanted: Any) -> str:
 
 
 def _wish(mistake: Any) -> str:
-    return mistake["msg"].replace("Input should", "it should")
+    """What pydantic says that a value should be, and of several texts the nearest."""
+    wish, given = mistake["msg"].replace("Input should", "it should"), mistake["input"]
+    if mistake["type"] != "literal_error" or not isinstance(given, str):
+        return wish
+    return did_you_mean(given, re.findall(r"'([^']*)'", wish)) + wish

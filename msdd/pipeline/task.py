@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from msdd.errors import MsddError
+from msdd.errors import MsddError, known_names
 from msdd.files import digest
 from msdd.params.sections import BASELINES
 from msdd.pipeline import layout
@@ -142,7 +142,8 @@ def _check(
     params: "Params", stage: str, model: str | None, student: str | None, wildcards: dict[str, Any]
 ) -> None:
     if stage == "baseline" and wildcards["baseline"] not in BASELINES:
-        raise MsddError(f"no baseline '{wildcards['baseline']}'; known: {', '.join(BASELINES)}")
+        name = wildcards["baseline"]
+        raise MsddError(f"no baseline '{name}'; {known_names(name, BASELINES)}")
     if stage == "scatter":
         part, count = wildcards["part"], params.prepare_jobs
         if layout.part(part) not in layout.parts(count):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from msdd.errors import MsddError
+from msdd.errors import MsddError, did_you_mean
 from msdd.pipeline import layout
 
 
@@ -52,9 +52,11 @@ def wanted(work: list[Work], target: str) -> list[Work]:
     by_key = {one.key: one for one in work}
     todo = [one.key for one in work if target in (one.stage, one.name, one.key)]
     if not todo:
+        rows = [one.name for one in work if one.name]
+        near = did_you_mean(target, ["all", *layout.REPORTS, *rows])
         raise MsddError(
-            f"no target '{target}'; known: all, {', '.join(layout.REPORTS)}, and rows of models, "
-            "students and decodes"
+            f"no target '{target}'; {near}known: all, {', '.join(layout.REPORTS)}, and rows of "
+            "models, students and decodes"
         )
     needed: set[str] = set()
     while todo:

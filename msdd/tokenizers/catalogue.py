@@ -5,13 +5,12 @@ Nothing heavy is imported before a tokenizer is asked for.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from msdd.errors import MsddError
+from msdd.errors import MsddError, did_you_mean
 from msdd.files import digest, expand_user
 from msdd.tokenizers import user_code
 from msdd.tokenizers.systems import COSMOS, KLVAE, SYSTEMS, System
@@ -111,8 +110,7 @@ def find(name: str) -> System:
         return SYSTEMS[name]
     if Path(name).is_file() and not name.endswith(".py"):
         raise MsddError(f"{name} is a file; name its system, and the file by --checkpoint {name}")
-    near = get_close_matches(name.lower(), SYSTEMS)
-    more = f"; did you mean {' or '.join(near)}?" if near else "; `msdd tokenizers` lists them"
+    more = f"; {did_you_mean(name, SYSTEMS).strip() or '`msdd tokenizers` lists them'}"
     if name.startswith(hub.PREFIX):
         more = f"; it is a checkpoint: name its system too, as in NAME with --checkpoint {name}"
     elif name.endswith(".py"):

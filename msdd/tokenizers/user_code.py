@@ -5,12 +5,11 @@ import importlib.util
 import sys
 import sysconfig
 import traceback
-from difflib import get_close_matches
 from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 
-from msdd.errors import MsddError
+from msdd.errors import MsddError, did_you_mean
 
 STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 PACKAGE = Path(__file__).parents[1]
@@ -108,9 +107,10 @@ def find_in(name: str, module: ModuleType, attribute: str) -> object:
 
 
 def suggested(name: str, known: list[str]) -> str:
-    """The end of a message: names that are near, or the few that there are."""
-    near = get_close_matches(name, known) or (known if len(known) < 5 else [])
-    return f"; did you mean {' or '.join(near)}?" if near else ""
+    """The end of a message: the name that is nearest, or the few that there are."""
+    few = f"did you mean {' or '.join(known)}?" if 0 < len(known) < 5 else ""
+    told = did_you_mean(name, known).strip() or few
+    return f"; {told}" if told else ""
 
 
 def raise_failed(what: str, error: BaseException) -> None:

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from msdd.errors import MsddError
+from msdd.errors import MsddError, known_names
 from msdd.weights import pretrained
 from msdd.weights.features import enlarge, standardise
 from msdd.weights.optional_imports import import_timm
@@ -220,8 +220,8 @@ def discriminator(features: str, device: str | torch.device = "cpu") -> nn.Modul
         network = pretrained.lpips_network(features, device)
         made = FeatureDiscriminator(LpipsFeatures(network), network.chns)
     else:
-        choices = ", ".join(["dino", *pretrained.TRUNKS, "patch"])
-        raise MsddError(f"discriminator '{features}' is unknown; choose from {choices}")
+        told = known_names(features, ["dino", *pretrained.TRUNKS, "patch"])
+        raise MsddError(f"discriminator '{features}' is unknown; {told}")
     return made.to(device)
 
 

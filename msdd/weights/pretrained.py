@@ -34,7 +34,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from msdd import files
-from msdd.errors import MsddError
+from msdd.errors import MsddError, known_names
 from msdd.files import expand_user
 from msdd.weights import official, packages
 from msdd.weights.features import RESIZES, EfficientNetLite0, Inception
@@ -126,7 +126,7 @@ def lpips_network(net: str, device: str | torch.device = "cpu") -> nn.Module:
     images too. MsddError when the weights cannot be had. Touches no random state.
     """
     if net not in TRUNKS:
-        raise MsddError(f"lpips '{net}' is unknown; choose from {', '.join(TRUNKS)}")
+        raise MsddError(f"lpips '{net}' is unknown; {known_names(net, TRUNKS)}")
     weights = tensors(TRUNKS[net])
     import_torchvision()
     import lpips
@@ -157,7 +157,7 @@ def feature_network(
     as pytorch_fid does. MsddError when a name is unknown or the weights cannot be had.
     """
     if name not in FEATURES:
-        raise MsddError(f"features '{name}' are unknown; choose from {', '.join(FEATURES)}")
+        raise MsddError(f"features '{name}' are unknown; {known_names(name, FEATURES)}")
     if resize is None:
         return freeze(FEATURES[name](tensors(name)), device)
     if name != "inception" or resize not in RESIZES:

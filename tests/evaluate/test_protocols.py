@@ -56,7 +56,7 @@ def test_a_few_lines_make_a_protocol(tmp_path):
             "a: { crop: adm, psnr: { levels: round, pool: 1 } }",
             "psnr.levels is now psnr.quantisation: rename the key",
         ),
-        ("a: { base: flomo }", "a: base is flomo; it must be one of primary"),
+        ("a: { base: flomo }", "a: base is flomo; did you mean flowmo. known: primary"),
         ("a: { base: dito, fid: null, kid: true }", "a: kid is true; it needs fid"),
         ("- adm", "must be a table of protocols by name"),
         ("{}", "holds no protocol"),
@@ -72,7 +72,9 @@ def test_mistakes_name_key_and_value(tmp_path, text, message):
 
 
 def test_unknown_names_are_told():
-    with pytest.raises(MsddError, match="--protocol mssd is unknown; choose from primary, msdd"):
+    with pytest.raises(
+        MsddError, match="--protocol mssd is unknown; did you mean ssdd. known: primary, msdd"
+    ):
         load(["mssd"])
     with pytest.raises(MsddError, match="there is no file nothing.yaml"):
         load(["nothing.yaml"])

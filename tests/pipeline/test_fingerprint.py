@@ -120,7 +120,7 @@ DECODING = {"distil", "chain", *EVALUATIONS, "throughput"}
         ("fast/fold.py", "gate[:, None] *", "2 * gate[:, None] *", {"throughput"}),
         ("fast/attention.py", "ROUNDS = 5", "ROUNDS = 6", {"throughput"}),
         ("train/discriminator.py", "SLOPE = 0.2", "SLOPE = 0.1", {"distil", "chain"}),
-        ("weights/pretrained.py", "' is unknown; choose", "': choose", set()),
+        ("weights/pretrained.py", "' is unknown; {", "': {", set()),
         ("weights/model_folder.py", "no model here", "nothing here", set()),
         ("tracking/run.py", "def open_run(", "EXTRA = 1\n\n\ndef open_run(", set()),
         ("params/checks.py", "twice; once is enough", "twice", set()),

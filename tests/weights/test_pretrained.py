@@ -168,7 +168,7 @@ def test_given_folder_must_exist(no_cache, monkeypatch):
 
 @pytest.mark.parametrize("network", [pretrained.lpips_network, pretrained.feature_network])
 def test_unknown_names_list_the_known(network):
-    with pytest.raises(MsddError, match="'squeeze'.*choose from"):
+    with pytest.raises(MsddError, match="'squeeze'.*known: "):
         network("squeeze")
 
 

@@ -1,17 +1,25 @@
 """The command line: one parser for all commands, one line for every mistake. No torch for help."""
 
 import argparse
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from importlib import import_module
 from pathlib import Path
 
 from msdd import output
+from msdd.commands.parser import Parser, leaves
 from msdd.errors import MsddError
 from msdd.files import expand_user
 from msdd.pipeline import checkout, launch
+from msdd.terminal import paint
 
 COMMANDS = (  # files of msdd/commands, in the order of `msdd --help`
     "stages",
+    "compare",
+    "completion",
+    "doctor",
     "estimate",
     "evaluate",
     "export",
@@ -47,7 +55,8 @@ def _run(arguments: list[str] | None) -> int:
     except SystemExit as stop:  # after --help, or a wrong option
         return stop.code
     try:
-        args.call(args)
+        with _silent() if args.quiet else nullcontext():
+            args.call(args)
     except KeyboardInterrupt as stop:
         message = str(stop) or "run the same command again to continue from what was saved"
         if launch.is_first():
@@ -58,9 +67,16 @@ def _run(arguments: list[str] | None) -> int:
             raise
         launch.yield_to_first()
         for line in _message(error).splitlines():
-            print(f"msdd: error: {line}", file=sys.stderr)
+            print(f"msdd: {paint('error:', 'red', sys.stderr)} {line}", file=sys.stderr)
         return 1
     return 0
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Progress and remarks, which all go to standard error, go nowhere; errors come after it."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
+        yield
 
 
 def with_homes(args: argparse.Namespace) -> argparse.Namespace:
@@ -79,14 +95,29 @@ def _message(error: Exception) -> str:
 
 def parser() -> argparse.ArgumentParser:
     """All commands; each sets `call`, a function of the parsed arguments."""
-    main = argparse.ArgumentParser(
-        prog="msdd", description="Multi-scale diffusion decoders and their one-step students."
+    main = Parser(
+        prog="msdd",
+        description="Multi-scale diffusion decoders and their one-step students.",
+        epilog="`msdd COMMAND --help` has examples; `msdd doctor` says what is missing here.",
     )
-    main.add_argument(
-        "--params", type=Path, default="params.yaml", metavar="FILE", help="default: params.yaml"
-    )
-    main.add_argument("--debug", action="store_true", help="show tracebacks")
+    _add_common(main, params=Path("params.yaml"), quiet=False, debug=False)
     commands = main.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in COMMANDS:
         import_module(f"msdd.commands.{name}").add(commands)
+    main.set_defaults(main=main)  # of which `completion` tells a shell
+    for command in leaves(main):
+        nothing = argparse.SUPPRESS  # or its default would replace what stands before the command
+        group = command.add_argument_group("options of every command")
+        _add_common(group, params=nothing, quiet=nothing, debug=nothing)
     return main
+
+
+def _add_common(to: argparse._ActionsContainer, params: object, **off: object) -> None:
+    """Options that may stand before and behind the command."""
+    told = "default: params.yaml"
+    to.add_argument("--params", type=Path, default=params, metavar="FILE", help=told)
+    for name, told in (
+        ("quiet", "show neither progress nor remarks: only results and errors"),
+        ("debug", "show tracebacks"),
+    ):
+        to.add_argument(f"--{name}", action="store_true", default=off[name], help=told)

@@ -160,11 +160,16 @@ def write_json(path: str | Path, value: object) -> None:
 
     Bytes of file names that are not UTF-8 stand in it as `\\xNN`, as in `text_of`.
     """
+    write_text(path, json_text(value))
+
+
+def json_text(value: object) -> str:
+    """What `write_json` writes."""
     text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
     if SURROGATE.search(text):  # no pair of them: halves alone are refused by most readers
         plain = _without_bytes(json.loads(text))
         text = json.dumps(plain, indent=2, sort_keys=True, allow_nan=False)
-    write_text(path, text + "\n")
+    return text + "\n"
 
 
 def _without_bytes(value: object) -> object:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msdd.commands.options import add_preset, params_file, positive
+from msdd.commands.parser import examples
 
 if TYPE_CHECKING:
     from msdd.ceilings import Ceilings
@@ -21,7 +22,15 @@ def add(commands: argparse._SubParsersAction) -> None:
     described = (
         "estimate jobs, hours of devices, wall time and disk; after a run, how far off it was"
     )
-    command = commands.add_parser("estimate", help=described, description=described)
+    command = commands.add_parser(
+        "estimate",
+        help=described,
+        description=described,
+        epilog=examples(
+            "msdd estimate table2",
+            "msdd estimate --preset imagenet256 --device h100 --photographs 1281167 50000 --json",
+        ),
+    )
     command.add_argument(
         "target", nargs="?", default="all", metavar="TARGET", help="a report or a row; default: all"
     )
@@ -46,7 +55,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--table", action="store_true", help="all presets as a table in Markdown, as in the README"
     )
-    command.add_argument("--json", action="store_true", help="everything, for programs")
+    command.add_argument("--json", action="store_true", help="print JSON in place of the text")
     command.set_defaults(call=call)
 
 

@@ -6,13 +6,18 @@ from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 
-from msdd.commands.options import GUIDANCE, STEPS, positive
+from msdd.commands.options import GUIDANCE, STANDARD, STEPS, positive, put_json
+from msdd.commands.parser import examples
 from msdd.errors import MsddError
 
 DESCRIPTION = """Measure a row of `decodes`; or reconstructions in a folder against originals of
 the same names; or any tokenizer on a folder of images. Metrics follow the protocols of papers:
 docs/protocols.md. Under torchrun the images are split over processes, with the same result."""
-EXAMPLE = "example: msdd evaluate --originals crops --reconstructions theirs --protocol primary"
+EXAMPLES = examples(
+    "msdd evaluate student",
+    "msdd evaluate --originals crops --reconstructions theirs --protocol primary --missing skip",
+    "msdd evaluate --tokenizer mine.py:tokenizer --images photos --protocol all --json mine.json",
+)
 
 
 # Options of those that are named: of `msdd tokenizers` or a folder; of any tokenizer; of all.
@@ -20,12 +25,13 @@ OF_SYSTEMS = ("checkpoint", "run_code", "steps", "guidance")
 OF_TOKENIZERS = ("resolution", "seed", "precision")
 READ = ("originals", "reconstructions", "images", "reference", "against", "checkpoint")
 PROVENANCE = ("commit", "dirty", "versions", "device")
-HOW = ("protocol", "features", "reference", "export_reference", "json", "against", "work", "batch")
+HOW = ("protocol", "features", "missing", "reference", "export_reference")
+HOW = (*HOW, "json", "against", "work", "batch")
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     described = "measure a row of `decodes`, two folders of images, or a tokenizer"
-    texts = {"description": DESCRIPTION, "epilog": EXAMPLE}
+    texts = {"description": DESCRIPTION, "epilog": EXAMPLES}
     command = commands.add_parser("evaluate", help=described, **texts)
     command.add_argument("decode", metavar="DECODE", nargs="?", help="row of `decodes`")
     add_what(command.add_argument_group("two folders, or a tokenizer on one"))
@@ -92,7 +98,10 @@ def add_how(group: argparse._ArgumentGroup) -> None:
         "--export-reference", type=Path, metavar="FILE", help="write those of the originals"
     )
     group.add_argument(
-        "--json", type=Path, metavar="FILE", help="write all metrics, image by image"
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write all metrics, image by image; -: to standard output, where no table is then",
     )
     group.add_argument(
         "--against", type=Path, metavar="FILE", help="compare with the JSON file of another run"
@@ -109,6 +118,13 @@ def add_how(group: argparse._ArgumentGroup) -> None:
         type=positive,
         metavar="N",
         help="images at once; default: 64 up to 256 px, fewer of larger images: 16 of 512 px",
+    )
+    group.add_argument(
+        "--missing",
+        choices=("stop", "skip"),
+        default="stop",
+        help="where a network's weights cannot be had: stop (default), or skip its metrics, which "
+        "are named as not measured",
     )
     group.add_argument("--device", metavar="D", help="default: a GPU if there is one")
 
@@ -171,6 +187,7 @@ def check_paths(args: argparse.Namespace) -> None:
     from msdd.files import check_no_input, check_place
 
     outputs = {"--json": args.json, "--export-reference": args.export_reference}
+    outputs = {option: path for option, path in outputs.items() if path != STANDARD}
     inputs = inputs_of(args)
     for option, path in outputs.items():
         if path:
@@ -241,6 +258,7 @@ def evaluate_named(
         work=args.work,
         pictures=args.work is not None,
         reference=args.reference,
+        skip=args.missing == "skip",
     )
     reference_statistics.check_options(evaluation.protocols, args.reference, args.export_reference)
     document = {} if team.rank else report.opening(evaluation, settings) | origin()
@@ -276,15 +294,15 @@ def evaluation_of(args: argparse.Namespace, protocols: dict, device):
 def publish(report: dict, references: list, args: argparse.Namespace, other) -> None:
     """Write the files that were asked for, then show the metrics, also where a file failed."""
     from msdd.evaluate import compare, reference_statistics, text
-    from msdd.files import write_json
 
     try:
         with ExitStack() as files:  # each is tried, whatever becomes of the others
             if args.export_reference:
                 files.callback(reference_statistics.write, args.export_reference, *references)
             if args.json:
-                files.callback(write_json, args.json, report)
+                files.callback(put_json, report, args.json)
     finally:
-        print(text.table(report), *text.notes(report), sep="\n")
+        out = sys.stderr if args.json == STANDARD else sys.stdout
+        print(text.table(report), *text.notes(report), sep="\n", file=out)
         if other:
-            print(compare.comparison(report, other))
+            print(compare.comparison(report, other), file=out)

@@ -3,10 +3,17 @@
 import argparse
 from pathlib import Path
 
+from msdd.commands.parser import examples
+
 
 def add(commands: argparse._SubParsersAction) -> None:
     described = "write a student's one-step decoder as a .pt2 (torch.export) or .onnx file"
-    command = commands.add_parser("export", help=described, description=described)
+    command = commands.add_parser(
+        "export",
+        help=described,
+        description=described,
+        epilog=examples("msdd export runs/msdd/msdd-finetuned decoder.onnx"),
+    )
     command.add_argument("folder", metavar="FOLDER", type=Path, help="runs/<model>/<student>")
     command.add_argument("file", metavar="FILE", type=Path)
     command.set_defaults(call=call)

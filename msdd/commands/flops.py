@@ -2,12 +2,18 @@
 
 import argparse
 
-from msdd.commands.options import add_preset, json_file, params_file
+from msdd.commands.options import STANDARD, add_preset, json_file, params_file, put_json
+from msdd.commands.parser import examples
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     described = "print FLOPs, weights and floors of teachers, students and encoder"
-    command = commands.add_parser("flops", help=described, description=described)
+    command = commands.add_parser(
+        "flops",
+        help=described,
+        description=described,
+        epilog=examples("msdd flops", "msdd flops --preset imagenet256 --device h200 --json"),
+    )
     add_preset(command)
     command.add_argument(
         "--device",
@@ -19,13 +25,18 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--precision", choices=("bf16", "fp32"), default="bf16", help="default: bf16"
     )
     command.add_argument(
-        "--json", type=json_file, metavar="FILE", help="write all figures there, too"
+        "--json",
+        nargs="?",
+        const=STANDARD,
+        type=json_file,
+        metavar="FILE",
+        help="print JSON in place of the text; with FILE, write it there, too",
     )
     command.set_defaults(call=call)
 
 
 def call(args: argparse.Namespace) -> None:
-    from msdd.files import check_no_input, write_json
+    from msdd.files import check_no_input
     from msdd.params.load import load
 
     params = load(params_file(args))
@@ -36,6 +47,7 @@ def call(args: argparse.Namespace) -> None:
 
     limits = ceilings.ceilings(args.device, args.precision, params.cpu_threads)
     card = systems.card_of(params, list(params.decodes), limits, args.precision)
-    print(card_text.text(card))
+    if args.json != STANDARD:
+        print(card_text.text(card))
     if args.json:
-        write_json(args.json, card)
+        put_json(card, args.json)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msdd.commands.options import GUIDANCE, STEPS, positive
+from msdd.commands.parser import examples
 
 if TYPE_CHECKING:
     from msdd.tokenizers.folders import Cut, Native
@@ -16,6 +17,16 @@ COMMANDS = {
     "encode": "turn a folder of images into latents, one .safetensors an image",
     "decode": "turn a folder of latents into images",
     "reconstruct": "encode and decode a folder of images",
+}
+
+
+EXAMPLES = {
+    "encode": ["msdd encode photos latents --tokenizer runs/msdd/msdd-finetuned"],
+    "decode": ["msdd decode latents photos-decoded --tokenizer runs/msdd/msdd-finetuned"],
+    "reconstruct": [
+        "msdd reconstruct photos decoded --tokenizer runs/msdd/msdd-finetuned --size native",
+        "msdd reconstruct photos decoded --tokenizer titok-s-128 --checkpoint titok.safetensors",
+    ],
 }
 
 
@@ -33,7 +44,9 @@ SIZE = (
 
 def add(commands: argparse._SubParsersAction) -> None:
     for name, described in COMMANDS.items():
-        command = commands.add_parser(name, help=described, description=described)
+        command = commands.add_parser(
+            name, help=described, description=described, epilog=examples(*EXAMPLES[name])
+        )
         command.add_argument("source", metavar="IN_DIR", type=Path)
         command.add_argument("target", metavar="OUT_DIR", type=Path)
         _add_tokenizer(command)

@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from msdd.files import expand_user
+from msdd.files import expand_user, json_text, write_json
 
 STEPS = "default: as published; of a teacher's folder one a scale"
 GUIDANCE = "default: as published; of a teacher's folder none"
@@ -23,15 +23,28 @@ def params_file(args: argparse.Namespace) -> Path:
     return presets.find(args.preset, args.params.parent / presets.FOLDER)
 
 
+STANDARD = Path("-")  # standard output
+
+
 def json_file(text: str) -> Path:
-    """A file that can be written; said before an hour of measuring, not after."""
+    """A file that can be written, or STANDARD; said before an hour of measuring, not after."""
     path = expand_user(text)
+    if path == STANDARD:
+        return path
     if path.suffix != ".json" or path.is_dir():
         raise argparse.ArgumentTypeError(f"{text}: name a file that ends with .json")
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise argparse.ArgumentTypeError(f"{text}: nothing can be written below {folder}")
     return path
+
+
+def put_json(document: object, path: Path) -> None:
+    """Write a document as JSON to a file, or to standard output."""
+    if path == STANDARD:
+        print(json_text(document), end="")
+    else:
+        write_json(path, document)
 
 
 def positive(text: str) -> int:

@@ -1,16 +1,27 @@
 """`msdd params`: choose, check and expand parameters."""
 
 import argparse
+import json
 from pathlib import Path
+
+from msdd.commands.parser import examples
 
 ROOT = Path(".")
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     described = "choose, check and expand parameters"
-    command = commands.add_parser("params", help=described, description=described)
+    command = commands.add_parser(
+        "params",
+        help=described,
+        description=described,
+        epilog=examples("msdd params use demo", "msdd params check"),
+    )
     actions = command.add_subparsers(title="actions", metavar="ACTION", required=True)
-    chosen = actions.add_parser("use", help="make a preset of presets/ the params file")
+    described = "make a preset of presets/ the params file"
+    chosen = actions.add_parser(
+        "use", help=described, description=described, epilog=examples("msdd params use demo")
+    )
     chosen.add_argument("preset", metavar="PRESET")
     chosen.set_defaults(call=use)
     for name, call, described in (
@@ -18,7 +29,12 @@ def add(commands: argparse._SubParsersAction) -> None:
         ("schema", schema, "write presets/params.schema.json for editors, and docs/params.md"),
         ("check", check, "check the params file and tell what it would run"),
     ):
-        actions.add_parser(name, help=described).set_defaults(call=call)
+        action = actions.add_parser(
+            name, help=described, description=described, epilog=examples(f"msdd params {name}")
+        )
+        action.set_defaults(call=call)
+        if name == "check":
+            action.add_argument("--json", action="store_true", help="print JSON instead")
 
 
 def use(args: argparse.Namespace) -> None:
@@ -52,4 +68,9 @@ def check(args: argparse.Namespace) -> None:
     from msdd.pipeline import jobs
 
     params = load(args.params)
-    print("\n".join([*jobs.plan(params), *jobs.missing(params, ROOT)]))
+    lines, missing = jobs.plan(params), jobs.missing(params, ROOT)
+    if args.json:
+        told = dict(line.split(": ", 1) for line in lines)
+        print(json.dumps({**told, "missing": missing}, indent=2))
+    else:
+        print("\n".join([*lines, *missing]))

@@ -6,10 +6,12 @@ status` tells what changed, and the graph of stages what follows from that.
 """
 
 import argparse
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from msdd.commands.parser import examples
 from msdd.errors import MsddError
 
 ROOT = Path(".")
@@ -19,7 +21,13 @@ WORDS = {"deleted": "is not there", "new": "is new", "modified": "changed"}
 
 def add(commands: argparse._SubParsersAction) -> None:
     described = "tell which jobs `make repro` would run, and why; `snakemake -n` is Snakemake's way"
-    command = commands.add_parser("plan", help=described, description=described)
+    command = commands.add_parser(
+        "plan",
+        help=described,
+        description=described,
+        epilog=examples("msdd plan", "msdd plan --json"),
+    )
+    command.add_argument("--json", action="store_true", help="print JSON in place of the text")
     command.set_defaults(call=call)
 
 
@@ -29,7 +37,8 @@ def call(args: argparse.Namespace) -> None:
 
     params = load(args.params)
     jobs.check_rows(params, ROOT)
-    print("\n".join(lines(planned(params, ROOT))))
+    plan = planned(params, ROOT)
+    print(json.dumps(plan, indent=2) if args.json else "\n".join(lines(plan)))
 
 
 def planned(params, root: Path) -> dict[str, list[str]]:

@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 
+from msdd.commands.parser import examples
+
 ROOT = Path(".")
 MOST = 20  # lines of a list; a thousand shards are for programs
 STATES = {True: "unchanged", False: "changed since", None: "gone"}
@@ -15,11 +17,19 @@ STATES = {True: "unchanged", False: "changed since", None: "gone"}
 
 def add(commands: argparse._SubParsersAction) -> None:
     described = "tell where an artefact comes from: code, parameters, inputs, machine, run"
-    command = commands.add_parser("provenance", help=described, description=described)
+    command = commands.add_parser(
+        "provenance",
+        help=described,
+        description=described,
+        epilog=examples(
+            "msdd provenance reports/table2.md",
+            "msdd provenance --json data/prepared/manifest.json",
+        ),
+    )
     command.add_argument(
         "file", metavar="FILE", type=Path, help="a file that a stage has made, or its whole folder"
     )
-    command.add_argument("--json", action="store_true", help="everything, for programs")
+    command.add_argument("--json", action="store_true", help="print JSON in place of the text")
     command.set_defaults(call=call)
 
 

@@ -8,7 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from msdd.errors import MsddError
+from msdd.commands.parser import examples
+from msdd.errors import MsddError, known_names
 from msdd.pipeline import gpus, launch
 
 if TYPE_CHECKING:
@@ -17,11 +18,18 @@ if TYPE_CHECKING:
 ROOT = Path(".")
 WILDCARDS = ("part", "model", "student", "scale", "decode", "baseline")
 NUMBERS = ("PART", "SCALE")
+# What examples in help say: names of the preset demo, but for commands that it does not need.
+ROWS = {"PART": "0", "MODEL": "msdd", "STUDENT": "msdd-1step", "SCALE": "0"}
+ROWS |= {"BASELINE": "bicubic", "STAGE": "train"}
+EXAMPLES = {"chain": ["msdd-finetuned"], "latents": ["taef2"]}
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     for name, (call, described, *rows) in COMMANDS.items():
-        command = commands.add_parser(name, help=described, description=described)
+        example = " ".join(["msdd", name, *EXAMPLES.get(name, map(ROWS.get, rows))])
+        command = commands.add_parser(
+            name, help=described, description=described, epilog=examples(example)
+        )
         for row in rows:
             command.add_argument(row.lower(), metavar=row, type=int if row in NUMBERS else str)
         command.set_defaults(call=call)
@@ -103,7 +111,7 @@ def fingerprint(args: argparse.Namespace) -> None:
     from msdd.pipeline.stages import STAGES, fingerprint
 
     if args.stage not in STAGES:
-        raise MsddError(f"no stage '{args.stage}'; known: {', '.join(STAGES)}")
+        raise MsddError(f"no stage '{args.stage}'; {known_names(args.stage, STAGES)}")
     print(fingerprint(args.stage))
 
 

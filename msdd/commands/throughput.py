@@ -3,7 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from msdd.commands.options import add_preset, json_file, params_file
+from msdd.commands.options import STANDARD, add_preset, json_file, params_file, put_json
+from msdd.commands.parser import examples
 from msdd.errors import MsddError
 from msdd.tokenizers.user_code import is_object
 
@@ -16,7 +17,16 @@ OWN = ("systems", "batches", "regions", "variants", "repeats", "precision")  # k
 def add(commands: argparse._SubParsersAction) -> None:
     described = "time decodes against each other in one run: reports/throughput.json"
     more = "Without options, the params decide. Options measure something else, into --json FILE."
-    command = commands.add_parser("throughput", help=described, description=f"{described}. {more}")
+    command = commands.add_parser(
+        "throughput",
+        help=described,
+        description=f"{described}. {more}",
+        epilog=examples(
+            "msdd throughput",
+            "msdd throughput --systems teacher student --batches 1 16 --json times.json",
+            "msdd throughput --preset imagenet256 --random --systems student --json -",
+        ),
+    )
     add_preset(command)
     command.add_argument(
         "--systems",
@@ -40,7 +50,12 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--precision", metavar="P", help="of fast and compiled: fp32 or bf16")
     command.add_argument("--threads", type=int, metavar="N", help="of the processor")
     command.add_argument("--random", action="store_true", help="random weights: no training needed")
-    command.add_argument("--json", type=json_file, metavar="FILE", help="and the table beside it")
+    command.add_argument(
+        "--json",
+        type=json_file,
+        metavar="FILE",
+        help="and the table beside it; -: JSON alone, to standard output",
+    )
     command.set_defaults(call=call)
 
 
@@ -72,15 +87,22 @@ def measure_own(args: argparse.Namespace, changed: dict) -> None:
         changed["systems"] = [name for name in names if not is_object(name)]
     params = _with_options(args, changed)
     from msdd.commands.stages import ROOT
-    from msdd.files import check_no_input, write_json
+    from msdd.files import check_no_input
     from msdd.report import speed
     from msdd.speed import stage
 
     check_no_input(args.json, "--json", [("--params", params_file(args))])
-    document = stage.timings(params, ROOT, show_card, args.random, names)
-    write_json(args.json, document)
+    show = silent if args.json == STANDARD else show_card
+    document = stage.timings(params, ROOT, show, args.random, names)
+    put_json(document, args.json)
+    if args.json == STANDARD:
+        return
     speed.render(document, args.json)
     print(args.json.with_suffix(".md").read_text(encoding="utf-8"))
+
+
+def silent(card: dict) -> None:
+    """The FLOP card is a part of the document."""
 
 
 def show_card(card: dict) -> None:

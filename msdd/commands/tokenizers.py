@@ -3,11 +3,18 @@
 import argparse
 import json
 
+from msdd.commands.parser import examples
+
 
 def add(commands: argparse._SubParsersAction) -> None:
     described = "list all tokenizers: size, tokens, licences, where to get the weights"
-    command = commands.add_parser("tokenizers", help=described, description=described)
-    command.add_argument("--json", action="store_true", help="everything, for programs")
+    command = commands.add_parser(
+        "tokenizers",
+        help=described,
+        description=described,
+        epilog=examples("msdd tokenizers", "msdd tokenizers --json"),
+    )
+    command.add_argument("--json", action="store_true", help="print JSON in place of the text")
     command.set_defaults(call=call)
 
 

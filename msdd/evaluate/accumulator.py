@@ -65,7 +65,7 @@ class Accumulator:
     """Grows by `update`, whose batches must be the same however they are dealt to processes.
 
     protocols:   what is measured, all on the same crops
-    networks: their networks
+    networks:    all their networks
     errors:      the column of squared errors by which images are told apart
     known:       features that need not be taken, because their statistics are known
     """
@@ -78,7 +78,6 @@ class Accumulator:
     ) -> None:
         self.networks, self.protocols = networks, list(protocols.values())
         wanted = {column for p in protocols.values() for column in columns(p).values()}
-        wanted = {column for column in wanted if column.kind not in networks.missing}
         if not any(column.kind == "squared_error" for column in wanted):
             wanted.add(MetricColumn("squared_error", "none"))  # to tell good images from bad ones
         self.columns = sorted(wanted, key=str)

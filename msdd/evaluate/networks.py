@@ -1,6 +1,7 @@
 """The networks that measure, loaded once for all protocols."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,18 +15,40 @@ from msdd.weights.pretrained import feature_network
 class Networks:
     """What the protocols need, on a device. `missing` says which metrics it has not, and why.
 
-    Raises MsddError for weights that cannot be had; only DreamSim, which no other protocol needs
-    and no package ships, may be missing.
+    skip: leave out metrics whose weights cannot be had, in place of MsddError. DreamSim, which no
+          other protocol needs and no package ships, may always be missing.
     """
 
-    def __init__(self, protocols: Iterable[Protocol], device: torch.device) -> None:
+    def __init__(
+        self, protocols: Iterable[Protocol], device: torch.device, skip: bool = False
+    ) -> None:
         protocols = list(protocols)
-        self.device = device
+        self.device, self.skip = device, skip
         self.missing: dict[str, str] = {}
-        self.lpips = {net: Lpips(net, device) for net in sorted(nets(protocols))}
-        self.features = feature_networks([p.fid for p in protocols if p.fid], device)
+        self.lpips: dict[str, Lpips] = {}
+        self.features: dict[tuple[str, str], nn.Module] = {}
+        for net in sorted(nets(protocols)):
+            self.load(self.lpips, net, lambda net=net: Lpips(net, device), [f"lpips_{net}"])
+        for fid in [p.fid for p in protocols if p.fid]:
+            named = [fid.name, fid.name.replace("fd_", "kd_")]
+            self.load(
+                self.features, network_key(fid), lambda fid=fid: of_features(fid, device), named
+            )
         if any(p.dreamsim for p in protocols):
             self.add_dreamsim()
+
+    def load(
+        self, into: dict[Any, Any], key: Any, make: Callable[[], object], metrics: list[str]
+    ) -> None:
+        """Put a network into its table; or say which metrics are missing for want of it."""
+        if key in into or metrics[0] in self.missing:
+            return
+        try:
+            into[key] = make()
+        except MsddError as error:
+            if not self.skip:
+                raise MsddError(f"{error}; or --missing skip measures the rest") from error
+            self.missing |= dict.fromkeys(metrics, str(error))
 
     def add_dreamsim(self) -> None:
         if reason := without_dreamsim():
@@ -33,18 +56,35 @@ class Networks:
         else:
             self.dreamsim = DreamSim(self.device)
 
+    def measurable(self, protocol: Protocol) -> Protocol:
+        """A protocol without the metrics that are missing."""
+        here: dict[str, object] = {}
+        if protocol.lpips:
+            left = tuple(net for net in protocol.lpips.nets if net in self.lpips)
+            lpips = protocol.lpips.model_copy(update={"nets": left})
+            here["lpips"] = lpips if left else None
+        if protocol.fid and protocol.fid.name in self.missing:
+            here |= {"fid": None, "kid": False}
+        if "dreamsim" in self.missing:
+            here["dreamsim"] = None
+        return protocol.model_copy(update=here)
+
 
 def nets(protocols: Iterable[Protocol]) -> set[str]:
     return {net for protocol in protocols if protocol.lpips for net in protocol.lpips.nets}
 
 
-def feature_networks(fids: Iterable[Fid], device: torch.device) -> dict[tuple[str, str], nn.Module]:
-    """By name and resize; the resize is empty where a network has no choice."""
-    wanted = {(fid.features, fid.resize if fid.features == "inception" else "") for fid in fids}
+def network_key(fid: Fid) -> tuple[str, str]:
+    """Name and resize, which is empty where a network has no choice."""
+    return fid.features, fid.resize if fid.features == "inception" else ""
+
+
+def of_features(fid: Fid, device: torch.device) -> nn.Module:
+    """The network of a Fréchet distance; MsddError names the ways without it."""
+    name, resize = network_key(fid)
     try:
-        return {key: feature_network(key[0], device, key[1] or None) for key in sorted(wanted)}
+        return feature_network(name, device, resize or None)
     except MsddError as error:
-        others = ["efficientnet-lite0", "none"]
-        free = [other for other in others if other not in {network for network, _ in wanted}]
+        free = [other for other in ("efficientnet-lite0", "none") if other != name]
         ways = ", or ".join(f"--features {other}" for other in free)
         raise MsddError(f"{error}; or measure without it: {ways}") from error

@@ -4,7 +4,8 @@ A report is reproducible: it holds no times. Its form is the same whatever was e
 
     what was evaluated (`decode`, or `tokenizer`, or `originals` and `reconstructions`, ...)
     images, names, digest   of the set
-    batch, reference, missing
+    batch, reference
+    not_measured            metrics that could not be, each with the reason
     protocol                the one that tables show
     protocols.NAME          protocol (its rules), preparation, metrics, per_image
     extremes.PASS           the worst, the median and the best image
@@ -20,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from msdd.errors import MsddError
 from msdd.evaluate import extremes, loop
 from msdd.evaluate import reference_statistics as statistics
 from msdd.evaluate.accumulator import Accumulator
@@ -45,6 +47,7 @@ class Settings:
     cache:     whether statistics of the originals are taken from earlier runs and kept for later
                ones. What the pipeline makes depends on declared inputs alone, so there they are not
     reference: .npz file of statistics to compare with instead of the originals
+    skip:      leave out metrics whose weights cannot be had, in place of MsddError
     """
 
     batch: int | None
@@ -53,6 +56,7 @@ class Settings:
     pictures: bool = False
     cache: bool = True
     reference: Path | None = None
+    skip: bool = False
 
 
 def opening(evaluation: Evaluation, settings: Settings) -> dict[str, object]:
@@ -70,7 +74,7 @@ def opening(evaluation: Evaluation, settings: Settings) -> dict[str, object]:
         "protocol": evaluation.order[0],
         "protocols": {name: entries[name] for name in evaluation.order},
         "extremes": {},
-        "missing": {},
+        "not_measured": {},
         "reference": str(settings.reference) if settings.reference else "the originals",
     }
 
@@ -96,11 +100,11 @@ def measure_passes(
     """
     given = {} if team.rank else read_references(evaluation, settings.reference)
     with busy("reading the weights of the networks that measure"):
-        networks, known = Networks(evaluation.protocols, settings.device), {}
+        networks, known = Networks(evaluation.protocols, settings.device, settings.skip), {}
     if team.rank == 0:
         announce(evaluation.passes)
-        report["missing"] |= networks.missing
-    for part in evaluation.passes:
+        report["not_measured"] |= networks.missing
+    for part in measurable(evaluation.passes, networks):
         references = given.get(part.name, {})
         accumulator = measure_pass(part, evaluation, networks, settings, team, references)
         if team.rank == 0:
@@ -108,6 +112,18 @@ def measure_passes(
                 add(report, part, accumulator, references)
             known |= references
     return list(known.values())
+
+
+def measurable(passes: Sequence[Pass], networks: Networks) -> list[Pass]:
+    """The passes with what can be measured; MsddError if there is nothing."""
+    parts = [
+        part._replace(protocols={n: networks.measurable(p) for n, p in part.protocols.items()})
+        for part in passes
+    ]
+    if not any(protocol.measures for part in parts for protocol in part.protocols.values()):
+        reasons = "; ".join(dict.fromkeys(networks.missing.values()))
+        raise MsddError(f"without the weights that are missing, no metric is left: {reasons}")
+    return parts
 
 
 def announce(passes: Sequence[Pass]) -> None:
@@ -190,9 +206,9 @@ def add(
     """To a report what a pass has measured."""
     for name, protocol in part.protocols.items():
         report["protocols"][name] |= (entry := measured_entry(protocol, accumulator, references))
-        report["missing"] |= pop_undefined(entry)
+        report["not_measured"] |= pop_undefined(entry)
         if reason := without_kid(protocol, accumulator, references):
-            report["missing"]["kid"] = reason
+            report["not_measured"]["kid"] = reason
     report["extremes"][part.name] = extremes.describe(accumulator, part.source.names)
 
 

@@ -118,7 +118,7 @@ def in_first_process(
         record["run"] = run.identity
         document = report.opening(evaluation, settings)
         report.measure_passes(evaluation, document, settings, team)
-        document["missing"] = announce(document["missing"])
+        document["not_measured"] = announce(document["not_measured"])
         write(job, document, source, origin, root)
         receipts.write("evaluations", job.path, made, root)
         remove(settings.work)

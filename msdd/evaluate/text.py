@@ -33,7 +33,8 @@ INFINITY = "∞"
 def table(report: dict) -> str:
     """The metrics, aligned: protocols down, metrics across, with their 95 % intervals."""
     entries = report["protocols"]
-    shown = [name for name in NAMES if any(name in e["metrics"] for e in entries.values())]
+    has = shown_names(report) | report["not_measured"].keys()  # a dash, which a note explains
+    shown = [name for name in NAMES if name in has]
     rows = [["protocol", *(NAMES[name] for name in shown)]]
     for name, entry in entries.items():
         cells = [cell(key, entry["metrics"].get(key)) for key in shown]
@@ -83,7 +84,7 @@ def notes(report: dict) -> list[str]:
     for name, entry in report["protocols"].items():
         protocol = Protocol.model_validate(entry["protocol"], strict=False)
         lines.append(f"{name}: {describe(protocol, of_files)}")
-    lines += [f"{name} is not measured: {why}" for name, why in report["missing"].items()]
+    lines += [f"{name} is not measured: {why}" for name, why in report["not_measured"].items()]
     if any(name.startswith("fd_") for name in shown_names(report)):
         lines.append(f"Distances of features are to {report['reference']}.")
     return (

@@ -126,4 +126,4 @@ def test_a_protocol_is_what_the_papers_code_does(photographs, all_seven, name):
 
 def test_dreamsim_is_told_to_be_missing(all_seven):
     assert "dreamsim" not in all_seven["protocols"]["ssdd"]["metrics"]
-    assert all_seven["missing"]["dreamsim"].startswith(("the package", "its weights"))
+    assert all_seven["not_measured"]["dreamsim"].startswith(("the package", "its weights"))

@@ -128,7 +128,7 @@ def test_several_protocols_and_kid(uninterrupted):
     for metrics in (ssdd, primary):
         assert {"lpips_alex", "fd_efficientnet_lite0", "kd_efficientnet_lite0"} < metrics.keys()
         assert "lpips_vgg" not in metrics
-    assert found["missing"].keys() <= {"dreamsim"} and "/" not in str(found["missing"])
+    assert found["not_measured"].keys() <= {"dreamsim"} and "/" not in str(found["not_measured"])
     psnr = found["protocols"]["primary"]["per_image"]["psnr"]
     worst, best = (found["extremes"]["held_out"][word] for word in ("worst", "best"))
     assert [worst["psnr"], best["psnr"]] == pytest.approx([min(psnr), max(psnr)])

@@ -1,0 +1,15 @@
+"""Colour on a terminal, for the few words that need it."""
+
+import os
+from typing import TextIO
+
+COLOURS = {"red": 31, "green": 32, "yellow": 33}
+
+
+def paint(text: str, colour: str, stream: TextIO) -> str:
+    """The text in a colour if the stream is a terminal; as it is where NO_COLOR is set to anything
+    (no-color.org), and on a terminal that has no colours."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    if plain or not stream.isatty():
+        return text
+    return f"\x1b[{COLOURS[colour]}m{text}\x1b[0m"

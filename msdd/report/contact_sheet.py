@@ -21,13 +21,20 @@ class Sheet:
     """Rows of uint8 images (H, W, 3), each enlarged by nearest neighbour to the same square.
 
     The largest side must be a multiple of all others. names: beside the rows. heads: over the
-    columns; a bold one begins a block of columns and may extend over it.
+    columns; a bold one begins a block of columns and may extend over it. captions: one below every
+    image.
     """
 
     rows: Sequence[Sequence[np.ndarray]]
     foot: str
     names: Sequence[Label] = field(default=())
     heads: Sequence[Label] = field(default=())
+    captions: Sequence[Sequence[str]] = field(default=())
+
+    @property
+    def pitch(self) -> int:
+        """From one row to the next."""
+        return self.cell + GAP + (LINE if self.captions else 0)
 
     @property
     def cell(self) -> int:
@@ -52,7 +59,7 @@ class Sheet:
     def draw(self) -> Figure:
         foot = wrap(self.foot, (self.width - 2 * MARGIN) / DPI)
         below = LINE * (foot.count("\n") + 1) + MARGIN
-        height = self.top + len(self.rows) * (self.cell + GAP) + below
+        height = self.top + len(self.rows) * self.pitch + below
         with figure_style():
             size = (self.width / DPI, height / DPI)
             page = _Page(Figure(size, dpi=DPI, facecolor="white"), self.width, height)
@@ -71,13 +78,16 @@ class Sheet:
             page.label(MARGIN, self._y(row) + self.cell / 2, label)
         for column, label in enumerate(self.heads):
             page.label(self._x(column), MARGIN + HEAD / 2 - 3, label)
+        for row, texts in enumerate(self.captions):
+            for column, text in enumerate(texts):
+                page.label(self._x(column), self._y(row) + self.cell, ("", text))
 
     def _x(self, column: int) -> int:
         blocks = sum(bool(bold) for bold, _ in self.heads[1 : column + 1])
         return self.left + column * (self.cell + GAP) + blocks * BLOCK
 
     def _y(self, row: int) -> int:
-        return self.top + row * (self.cell + GAP)
+        return self.top + row * self.pitch
 
 
 @dataclass(frozen=True)

@@ -183,16 +183,23 @@ def total(spans: Iterable[Span]) -> Span:
 def document(jobs: list[Estimate], params: Params, slots: int) -> dict[str, Any]:
     """Everything, ready for JSON: seconds as [least, most], sizes in bytes."""
     order = dict.fromkeys(job.work.stage for job in jobs)
-    largest = sorted((job.work.state for job in jobs), reverse=True)[:slots]
+    stored, checkpoints = disk([job.work for job in jobs], slots)
     return {
         "jobs": len(jobs),
         "stages": [_stage(name, [j for j in jobs if j.work.stage == name]) for name in order],
         "seconds": list(total(job.seconds for job in jobs)),
         "wall_seconds": list(wall(jobs, slots)),
         "at_once": slots,
-        "disk_bytes": sum(job.work.stored + NUMBER * job.work.numbers for job in jobs),
-        "checkpoint_bytes": NUMBER * sum(largest),
+        "disk_bytes": stored,
+        "checkpoint_bytes": checkpoints,
     }
+
+
+def disk(jobs: Iterable[Work], slots: int) -> tuple[int, int]:
+    """Bytes that jobs leave, and those of the largest checkpoints while `slots` run at once."""
+    jobs = list(jobs)
+    largest = sorted((job.state for job in jobs), reverse=True)[:slots]
+    return sum(job.stored + NUMBER * job.numbers for job in jobs), NUMBER * sum(largest)
 
 
 def _stage(name: str, jobs: list[Estimate]) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def _drain(root: Path, notes: list[str]) -> Iterator[tuple[str, int]]:
     uri = store.address(root)
     notes += store.mend_places(root, uri)
     lasting = store.lasting(uri, root)
-    folders = [path for path in sorted(outbox.folder(root).glob("*")) if _waiting(path, lasting)]
+    folders = waiting(root, lasting)
     if not folders:
         return
     client, experiment = _connect(root, len(folders), notes)
@@ -74,6 +74,11 @@ def _drain(root: Path, notes: list[str]) -> Iterator[tuple[str, int]]:
     if failed:
         folder, error = next(iter(failed.items()))
         raise _undelivered(uri, len(failed), error, notes, f" (first {folder})")
+
+
+def waiting(root: Path, uri: str) -> list[Path]:
+    """The folders of runs that the store at this lasting address does not have in full."""
+    return [path for path in sorted(outbox.folder(root).glob("*")) if _waiting(path, uri)]
 
 
 def _waiting(folder: Path, uri: str) -> bool:

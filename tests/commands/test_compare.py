@@ -1,0 +1,73 @@
+"""`msdd compare`: what stands in the picture, and what cannot be compared."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from msdd import cli
+from msdd.report import side_by_side
+
+
+@pytest.fixture
+def sides(tmp_path):
+    """Two folders of landscapes of 90 x 60 px; the second ones are 2 levels brighter."""
+    for name, more in {"a": 0, "b": 2}.items():
+        (tmp_path / name).mkdir()
+        for k in range(3):
+            pixels = data.astronaut()[50 * k :][:60, :90] // 2 + more
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / name / f"{k}.png")
+    return tmp_path
+
+
+def test_differences_are_enlarged_and_cut_off():
+    first = np.full((2, 2, 3), 100, np.uint8)
+    (made,) = side_by_side.differences([first, first - 3], 8)
+    assert (made == 24).all()
+    (made,) = side_by_side.differences([first, first + 60], 8)
+    assert (made == 255).all()
+
+
+def test_psnr_stands_below_each():
+    first = np.full((2, 2, 3), 100, np.uint8)
+    told = side_by_side.decibels([first, first, first + 2])
+    assert told == ["equal", "PSNR 42.11 dB"]  # 20 log10(255 / 2)
+
+
+@pytest.mark.parametrize("ending", ["png", "svg"])
+def test_folders_and_files_become_a_picture(sides, capsys, ending):
+    made = sides / f"made.{ending}"
+    assert cli.main(["compare", str(sides / "a"), str(sides / "b"), "-o", str(made)]) == 0
+    assert (
+        cli.main(["compare", str(sides / "a/0.png"), str(sides / "b/0.png"), "-o", str(made)]) == 0
+    )
+    assert capsys.readouterr().out == f"{made} written\n" * 2 and made.stat().st_size > 1000
+
+
+def test_the_picture_says_what_it_shows(sides):
+    figure = side_by_side.draw([sides / "a", sides / "b"], 8)
+    texts = {text.get_text() for text in figure.texts}
+    assert {"a", "b", "|b - a| x 8", "0", "PSNR 42.11 dB"} <= texts
+    assert len(figure.axes) == 9  # three rows of an original, an image and a difference
+
+
+@pytest.mark.parametrize(
+    ("places", "told"),
+    [
+        (["a/0.png", "odd.png"], "0.png has 90 x 60 pixels and odd.png 60 x 90: they must have"),
+        (["a", "b/0.png"], "b/0.png is no folder, and others are"),
+        (["a", "few"], "few has no image named like"),
+        (["a/0.png", "none.png"], "none.png: No such file or directory"),
+        (["a", "b", "-o", "made.jpg"], "--output made.jpg: name a file that ends with .png"),
+        (["a/0.png", "b/0.png", "-o", "a/0.png"], "--output a/0.png would replace the image"),
+    ],
+)
+def test_what_cannot_be_compared_is_named(sides, monkeypatch, capsys, places, told):
+    monkeypatch.chdir(sides)
+    Image.new("RGB", (60, 90)).save("odd.png")
+    (sides / "few").mkdir()
+    Image.new("RGB", (90, 60)).save("few/0.png")
+    before = (sides / "a/0.png").read_bytes()
+    assert cli.main(["compare", *places]) == 1
+    assert told in capsys.readouterr().err
+    assert (sides / "a/0.png").read_bytes() == before and not (sides / "compare.png").exists()

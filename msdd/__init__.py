@@ -1,17 +1,32 @@
 """Multi-scale diffusion decoders and their one-step students.
 
-`load` opens a tokenizer, `Fast` makes it fast.
+`load` opens a tokenizer, `Fast` makes it fast, `evaluate` measures it; `Tokenizer` is the protocol
+that an object of your own may satisfy (docs/python.md).
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-def __getattr__(name: str):
+if TYPE_CHECKING:
+    from msdd.evaluate.function import evaluate
+    from msdd.fast.tokenizer import Fast
+    from msdd.tokenizers.catalogue import tokenizer as load
+    from msdd.tokenizers.protocol import Tokenizer
+
+__all__ = ["Fast", "Tokenizer", "evaluate", "load"]
+
+_PLACES = {
+    "Fast": ("msdd.fast.tokenizer", "Fast"),
+    "Tokenizer": ("msdd.tokenizers.protocol", "Tokenizer"),
+    "load": ("msdd.tokenizers.catalogue", "tokenizer"),
+}
+
+
+def __getattr__(name: str) -> object:
     """Without importing torch before one of them is asked for."""
-    if name == "load":
-        from msdd.tokenizers.catalogue import tokenizer
-
-        return tokenizer
-    if name == "Fast":
-        from msdd.fast.tokenizer import Fast
-
-        return Fast
-    raise AttributeError(f"module 'msdd' has no attribute '{name}'")
+    if name == "evaluate":
+        return import_module("msdd.evaluate")
+    if name not in _PLACES:
+        raise AttributeError(f"module 'msdd' has no attribute '{name}'")
+    module, attribute = _PLACES[name]
+    return getattr(import_module(module), attribute)

@@ -1,6 +1,7 @@
 """The networks that measure, loaded once for all protocols."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -28,26 +29,35 @@ class Networks:
         self.lpips: dict[str, Lpips] = {}
         self.features: dict[tuple[str, str], nn.Module] = {}
         for net in sorted(nets(protocols)):
-            self.load(self.lpips, net, lambda net=net: Lpips(net, device), [f"lpips_{net}"])
+            self.load(self.lpips, net, partial(Lpips, net, device), [f"lpips_{net}"])
+        with_kid = {p.fid.name for p in protocols if p.fid and p.kid}
         for fid in [p.fid for p in protocols if p.fid]:
-            named = [fid.name, fid.name.replace("fd_", "kd_")]
-            self.load(
-                self.features, network_key(fid), lambda fid=fid: of_features(fid, device), named
-            )
+            named = [fid.name, *([fid.kid_name] if fid.name in with_kid else [])]
+            make = partial(feature_network, fid.features, device, network_key(fid)[1] or None)
+            self.load(self.features, network_key(fid), make, named, without(fid))
         if any(p.dreamsim for p in protocols):
             self.add_dreamsim()
 
     def load(
-        self, into: dict[Any, Any], key: Any, make: Callable[[], object], metrics: list[str]
+        self,
+        into: dict[Any, Any],
+        key: Any,
+        make: Callable[[], object],
+        metrics: list[str],
+        others: str = "",
     ) -> None:
-        """Put a network into its table; or say which metrics are missing for want of it."""
+        """Put a network into its table, or say which metrics are missing for want of it.
+
+        others: ways without the network, for the message where nothing is skipped
+        """
         if key in into or metrics[0] in self.missing:
             return
         try:
             into[key] = make()
         except MsddError as error:
             if not self.skip:
-                raise MsddError(f"{error}; or --missing skip measures the rest") from error
+                ways = f"{others}--missing skip to measure the rest"
+                raise MsddError(f"{error}; or give {ways}") from error
             self.missing |= dict.fromkeys(metrics, str(error))
 
     def add_dreamsim(self) -> None:
@@ -79,12 +89,7 @@ def network_key(fid: Fid) -> tuple[str, str]:
     return fid.features, fid.resize if fid.features == "inception" else ""
 
 
-def of_features(fid: Fid, device: torch.device) -> nn.Module:
-    """The network of a Fréchet distance; MsddError names the ways without it."""
-    name, resize = network_key(fid)
-    try:
-        return feature_network(name, device, resize or None)
-    except MsddError as error:
-        free = [other for other in ("efficientnet-lite0", "none") if other != name]
-        ways = ", or ".join(f"--features {other}" for other in free)
-        raise MsddError(f"{error}; or measure without it: {ways}") from error
+def without(fid: Fid) -> str:
+    """The options that measure another distance, or none."""
+    free = [other for other in ("efficientnet-lite0", "none") if other != fid.features]
+    return "".join(f"--features {other}, or " for other in free)

@@ -70,6 +70,11 @@ class Fid(Section):
         """Key of the metric."""
         return f"fd_{self.features.replace('-', '_')}"
 
+    @property
+    def kid_name(self) -> str:
+        """Key of KID on the same features."""
+        return self.name.replace("fd_", "kd_")
+
 
 class Protocol(Section):
     """One protocol. The Fréchet distance is always to the crops that the tokenizer was given."""

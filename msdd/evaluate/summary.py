@@ -67,8 +67,7 @@ def distances(
     by_name: dict[str, Metric] = {protocol.fid.name: frechet_distance(other, sums.moments.cpu())}
     if protocol.kid and not without_kid(protocol, accumulator, references):
         sample = known.features if known else accumulator.sums[str(real)].sample.features
-        name = protocol.fid.name.replace("fd_", "kd_")
-        by_name[name] = kid(sample, sums.sample.features)
+        by_name[protocol.fid.kid_name] = kid(sample, sums.sample.features)
     return by_name
 
 

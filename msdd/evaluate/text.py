@@ -83,7 +83,8 @@ def notes(report: dict) -> list[str]:
         )
     for name, entry in report["protocols"].items():
         protocol = Protocol.model_validate(entry["protocol"], strict=False)
-        lines.append(f"{name}: {describe(protocol, of_files)}")
+        preparation = "" if of_files else entry["preparation"]
+        lines.append(f"{name}: {describe(protocol, preparation)}")
     lines += [f"{name} is not measured: {why}" for name, why in report["not_measured"].items()]
     if any(name.startswith("fd_") for name in shown_names(report)):
         lines.append(f"Distances of features are to {report['reference']}.")
@@ -120,8 +121,9 @@ def describe_extremes(crop: str, images: dict) -> str:
     return f"{crop}: {', '.join(parts)}"
 
 
-def describe(protocol: Protocol, of_files: bool) -> str:
-    parts = [] if of_files else [f"{protocol.crop} crop"]
+def describe(protocol: Protocol, preparation: str) -> str:
+    """The rules; `preparation`, of what is cropped, is empty for two folders of files."""
+    parts, of_files = [preparation] if preparation else [], not preparation
     if protocol.psnr:
         parts.append(f"PSNR {pool(protocol.psnr.pool)}{rule(protocol.psnr, of_files)}")
     if protocol.ssim:

@@ -1,0 +1,167 @@
+"""`msdd.evaluate`, the function: `msdd evaluate` for Python."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypedDict, cast
+
+import torch
+from torch import Tensor
+
+from msdd.errors import MsddError
+from msdd.evaluate import distributed, named, passes, protocols, report
+from msdd.evaluate.passes import Evaluation, Pass
+from msdd.evaluate.sources import Subject
+from msdd.evaluate.tensors import Tensors
+from msdd.tokenizers import tokenizer as base
+from msdd.tokenizers.own import Own
+from msdd.tokenizers.protocol import Tokenizer
+
+Place = str | Path
+Measured = Tokenizer | Callable[[Tensor], Tensor] | Place
+
+
+class Entry(TypedDict):
+    """What was measured under one protocol.
+
+    protocol:  its rules
+    metrics:   by name; a mean is {mean, low, high} with a 95 % interval, a distance a number
+    per_image: by metric, in the order of `names`; None for an infinite PSNR
+    """
+
+    protocol: dict[str, Any]
+    preparation: str
+    metrics: dict[str, Any]
+    per_image: dict[str, list[float | None]]
+
+
+class Report(TypedDict):
+    """The JSON document of `msdd evaluate --json`.
+
+    protocol:     the first one
+    digest:       of the originals and their names
+    not_measured: metrics that could not be, each with the reason
+    """
+
+    images: int
+    names: list[str]
+    digest: str
+    batch: int
+    reference: str
+    protocol: str
+    protocols: dict[str, Entry]
+    extremes: dict[str, Any]
+    not_measured: dict[str, str]
+
+
+def evaluate(
+    tokenizer: Measured | None = None,
+    images: Place | Tensor | None = None,
+    *,
+    originals: Place | Tensor | None = None,
+    reconstructions: Place | Tensor | None = None,
+    protocol: str | Sequence[str] = "primary",
+    features: Literal["inception", "efficientnet-lite0", "none"] | None = None,
+    missing: Literal["stop", "skip"] = "stop",
+    resolution: int | None = None,
+    precision: Literal["fp32", "bf16"] = "fp32",
+    seed: int = 0,
+    batch: int | None = None,
+    device: str | torch.device | None = None,
+) -> Report:
+    """Measure a tokenizer on images, or reconstructions against originals.
+
+    tokenizer:  what `msdd.load` gives; an object with `encode` and `decode`; a function from images
+                to images (B, 3, H, W) in [-1, 1]; or a name of `--tokenizer`.
+    images:     a folder of photographs, cropped as each protocol says; or a tensor (N, 3, H, W),
+                taken as it is: uint8, or floats in [-1, 1].
+    originals, reconstructions: in place of the two above: two folders with images of the same
+                names, or two tensors.
+    protocol:   one or several names of docs/protocols.md or YAML files.
+    features:   another network for the Fréchet distance than the protocol's, or `none`.
+    missing:    `skip`: metrics whose weights cannot be had stand in `not_measured`, in place of an
+                error.
+    resolution: side of the crops of a folder; None: as published.
+    precision, seed: of decoding. batch: images at once; None: 64 up to 256 px, fewer above.
+    device:     None: the tokenizer's own, else a GPU if there is one.
+
+    Raises MsddError for arguments that do not fit together, and for images that cannot be measured.
+    """
+    check_arguments(tokenizer, images, originals, reconstructions)
+    if device is None and isinstance(tokenizer, base.Tokenizer):
+        device = tokenizer.device
+    where = distributed.device(None if device is None else str(device))
+    chosen = chosen_protocols(protocol, features)
+    if tokenizer is None:
+        evaluation = of_pairs(originals, reconstructions, chosen, where)
+    else:
+        decoding = named.Decoding(seed, precision)
+        subject = subject_of(tokenizer, where, decoding, resolution)
+        evaluation = of_subject(subject, images, chosen, where)
+    in_files = not isinstance(images if tokenizer is not None else originals, Tensor)
+    settings = report.Settings(batch, where, cache=in_files, skip=missing == "skip")
+    document = report.opening(evaluation, settings)
+    report.measure_passes(evaluation, document, settings, distributed.Team())
+    return cast(Report, document)
+
+
+def check_arguments(tokenizer: object, images: object, *pair: object) -> None:
+    """MsddError unless one of both pairs is complete and the other is not given."""
+    given = [thing is not None for thing in (tokenizer, images, *pair)]
+    if given not in ([True, True, False, False], [False, False, True, True]):
+        raise MsddError("evaluate takes a tokenizer with images, or originals with reconstructions")
+
+
+def chosen_protocols(
+    names: str | Sequence[str], features: str | None
+) -> dict[str, protocols.Protocol]:
+    listed = [names] if isinstance(names, str) else list(names)
+    chosen = protocols.load(list(protocols.builtin()) if listed == ["all"] else listed)
+    if features:
+        chosen = {name: one.with_features(features) for name, one in chosen.items()}
+    if not any(one.measures for one in chosen.values()):
+        raise MsddError(f"with features {features}, nothing is left to measure")
+    return {name: one for name, one in chosen.items() if one.measures}
+
+
+def of_pairs(
+    originals: Any, made: Any, chosen: dict[str, protocols.Protocol], device: torch.device
+) -> Evaluation:
+    """Two folders, or two tensors."""
+    kinds = {isinstance(side, Tensor) for side in (originals, made)}
+    if len(kinds) > 1:
+        raise MsddError("originals and reconstructions must both be folders, or both tensors")
+    if kinds == {False}:
+        return passes.of_folders(Path(originals), Path(made), chosen)
+    source = Tensors(originals, made, device)
+    about = {"tokenizer": "reconstructions in memory"}
+    return Evaluation(about, list(chosen), [Pass("tensors", source, chosen, "evaluate")])
+
+
+def of_subject(
+    subject: Subject, images: Any, chosen: dict[str, protocols.Protocol], device: torch.device
+) -> Evaluation:
+    """A tokenizer on a folder, or on a tensor."""
+    if not isinstance(images, Tensor):
+        return passes.of_tokenizer(subject, Path(images), chosen, device)
+    source = Tensors(images, subject.reconstruct, device)
+    return Evaluation(subject.about, list(chosen), [Pass("tensors", source, chosen, "evaluate")])
+
+
+def subject_of(
+    tokenizer: Measured, device: torch.device, decoding: named.Decoding, resolution: int | None
+) -> Subject:
+    """Any tokenizer as an evaluation sees it."""
+    if isinstance(tokenizer, str | Path):
+        return named.open_subject(str(tokenizer), None, device, decoding, resolution)
+    about: dict[str, object] = {"tokenizer": name_of(tokenizer), **vars(decoding)}
+    if isinstance(tokenizer, base.Tokenizer):
+        about["weights"] = dict(tokenizer.files)
+        side = resolution or tokenizer.resolution
+        return Subject(about, side, named.through_tokenizer(tokenizer, device, decoding))
+    own = Own(name_of(tokenizer), tokenizer, device)
+    return Subject(about, resolution or own.resolution, named.through_own(own, device, decoding))
+
+
+def name_of(thing: object) -> str:
+    """Of a function its own name, of an object that of its class."""
+    return getattr(thing, "__qualname__", type(thing).__qualname__)

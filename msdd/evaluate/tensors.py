@@ -1,0 +1,63 @@
+"""Images that are in memory as a source of an evaluation."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+from msdd.data.pixels import check_finite, from_uint8, to_uint8
+from msdd.errors import MsddError
+from msdd.evaluate.sources import Batch, Reconstruct
+
+
+class Tensors:
+    """Originals (N, 3, H, W), uint8 or floats in [-1, 1], which are rounded to 8 bits, and what
+    becomes of them: by `reconstruct`, or reconstructions of the same shape.
+
+    Raises MsddError for other shapes and types, and for fewer than 2 images.
+    """
+
+    preparation = "images as they are"
+
+    def __init__(self, originals: Tensor, made: Reconstruct | Tensor, device: torch.device) -> None:
+        check("the originals", originals)
+        if isinstance(made, Tensor):
+            check("the reconstructions", made)
+            if made.shape != originals.shape:
+                shapes = f"{tuple(made.shape)}, the originals {tuple(originals.shape)}"
+                raise MsddError(f"the reconstructions are {shapes}: they must be alike")
+        uint8 = originals if originals.dtype == torch.uint8 else to_uint8(originals)
+        self.originals, self.made, self.device = uint8.cpu(), made, device
+        self.names = [str(i) for i in range(len(uint8))]
+
+    def pixels(self) -> list[int]:
+        return [self.originals[0, 0].numel()] * len(self.names)
+
+    def digest(self) -> str:
+        sha = hashlib.sha256(f"{tuple(self.originals.shape)}\n".encode())
+        sha.update(self.originals.contiguous().numpy().tobytes())
+        return sha.hexdigest()
+
+    def identity(self) -> str:
+        return self.digest()
+
+    @torch.inference_mode()
+    def batches(self, ranges: Iterable[range]) -> Iterator[list[Batch]]:
+        for ids in map(list, ranges):
+            originals = self.originals[ids].to(self.device)
+            made = self.reconstructions(originals, ids)
+            check_finite(made, ids)
+            yield [Batch(ids, originals, made)]
+
+    def reconstructions(self, originals: Tensor, ids: list[int]) -> Tensor:
+        if isinstance(self.made, Tensor):
+            return self.made[ids].to(self.device)
+        return self.made(from_uint8(originals), [self.names[i] for i in ids])
+
+
+def check(what: str, images: Tensor) -> None:
+    if images.ndim != 4 or images.shape[1] != 3 or len(images) < 2:
+        raise MsddError(f"{what} are {tuple(images.shape)}; they must be (N, 3, H, W), N >= 2")
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise MsddError(f"{what} are {images.dtype}; they must be uint8, or floats in [-1, 1]")

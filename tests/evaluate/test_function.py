@@ -1,0 +1,109 @@
+"""`msdd.evaluate`: the same figures as the command, of objects, folders and tensors."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import msdd
+from msdd.cli import main
+from msdd.data.image_folder import at_least_two, stack
+from msdd.data.photographs import read_photograph
+from msdd.errors import MsddError
+
+
+class Faded:
+    """A tokenizer by its methods alone."""
+
+    resolution = 32
+
+    def encode(self, images):
+        return images * 0.5
+
+    def decode(self, latents):
+        return latents * 1.9
+
+
+def figures(report, *names):
+    entry = report["protocols"]["msdd"]
+    return [entry["per_image"][name] for name in names or ("psnr", "ssim")]
+
+
+PLAIN = {"protocol": "msdd", "features": "none"}
+
+
+def test_two_folders_give_the_report_of_the_command(folders, tmp_path):
+    sides = {"originals": folders / "o", "reconstructions": folders / "r"}
+    file = tmp_path / "report.json"
+    given = [part for name, path in sides.items() for part in (f"--{name}", str(path))]
+    plain = ["--protocol", "msdd", "--features", "none", "--json", str(file)]
+    assert main(["evaluate", *given, *plain]) == 0
+    command = json.loads(file.read_text())
+    del command["provenance"]
+    assert json.loads(json.dumps(msdd.evaluate(**sides, **PLAIN))) == command
+
+
+def test_tensors_give_what_folders_give(folders):
+    sides = [at_least_two(folders / side, side) for side in "or"]
+    tensors = [stack(read_photograph(side[name]) for name in sorted(side)) for side in sides]
+    made = msdd.evaluate(originals=tensors[0], reconstructions=tensors[1], **PLAIN)
+    of_files = msdd.evaluate(originals=folders / "o", reconstructions=folders / "r", **PLAIN)
+    assert figures(made) == figures(of_files) and made["names"] == [str(i) for i in range(6)]
+    floats = tensors[0] / 127.5 - 1
+    assert msdd.evaluate(lambda images: images, floats, **PLAIN)["digest"] == made["digest"]
+
+
+FADED = Faded()
+
+
+def test_an_object_a_function_and_a_name_are_measured_alike(folders):
+    tokenizers = (FADED, lambda images: images * 0.5 * 1.9, "test_function:FADED")
+    made = [msdd.evaluate(one, folders / "o", resolution=32, **PLAIN) for one in tokenizers]
+    assert figures(made[0]) == figures(made[1]) == figures(made[2])
+    assert made[0]["tokenizer"] == "Faded"
+
+
+def test_what_load_gives_is_a_tokenizer_and_is_measured(trained, folders):
+    student = msdd.load(trained / "runs/msdd/msdd-1step")
+    assert isinstance(student, msdd.Tokenizer) and isinstance(Faded(), msdd.Tokenizer)
+    assert not isinstance(len, msdd.Tokenizer)
+    report = msdd.evaluate(student, folders / "o", **PLAIN)
+    named = msdd.evaluate(str(trained / "runs/msdd/msdd-1step"), folders / "o", **PLAIN)
+    assert figures(report) == figures(named)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"tokenizer": Faded()}, "evaluate takes a tokenizer with images, or originals with"),
+        ({"tokenizer": Faded(), "images": torch.zeros(1, 3, 8, 8)}, r"\(N, 3, H, W\), N >= 2"),
+        ({"tokenizer": Faded(), "images": "nowhere"}, "there is no folder nowhere"),
+        (
+            {"originals": torch.zeros(2, 3, 8, 8), "reconstructions": "x"},
+            "both be folders, or both",
+        ),
+        (
+            {"originals": torch.zeros(2, 3, 8, 8), "reconstructions": torch.zeros(2, 3, 8, 9)},
+            "they must be alike",
+        ),
+        (
+            {"tokenizer": lambda x: x * torch.nan, "images": torch.zeros(2, 3, 16, 16)},
+            "image 0 contains nan",
+        ),
+        ({"tokenizer": Faded(), "images": "x", "protocol": "flomo"}, "did you mean flowmo"),
+    ],
+)
+def test_what_cannot_be_measured_is_named(arguments, told):
+    with pytest.raises(MsddError, match=told):
+        msdd.evaluate(**PLAIN | arguments)
+
+
+def test_importing_msdd_imports_no_torch_and_the_package_stays_a_package():
+    code = (
+        "import sys, msdd; print('torch' in sys.modules, callable(msdd.evaluate)); "
+        "import msdd.evaluate.columns; print(callable(msdd.evaluate), msdd.Tokenizer.__name__)"
+    )
+    said = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    assert said == ["False", "True", "True", "Tokenizer"]

@@ -123,6 +123,7 @@ lint: setup
 	ruff format --check .
 	snakefmt --check Snakefile workflow
 	snakemake --lint
+	mypy
 	lint-imports --no-cache
 
 setup: .venv/.ready
@@ -138,5 +139,5 @@ setup: .venv/.ready
 # Only what is made again in minutes. Data, trained models and reports stay;
 # `git clean -fdX` removes these as well.
 clean:
-	rm -rf .venv .venv-newest .venv-cluster build smoke msdd.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv .venv-newest .venv-cluster build smoke msdd.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find msdd tests -name __pycache__ -prune -exec rm -rf {} +

@@ -53,7 +53,7 @@ def _run(arguments: list[str] | None) -> int:
     try:
         args = with_homes(parser().parse_args(arguments))
     except SystemExit as stop:  # after --help, or a wrong option
-        return stop.code
+        return int(stop.code or 0)
     try:
         with _silent() if args.quiet else nullcontext():
             args.call(args)

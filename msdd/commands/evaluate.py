@@ -25,14 +25,15 @@ OF_SYSTEMS = ("checkpoint", "run_code", "steps", "guidance")
 OF_TOKENIZERS = ("resolution", "seed", "precision")
 READ = ("originals", "reconstructions", "images", "reference", "against", "checkpoint")
 PROVENANCE = ("commit", "dirty", "versions", "device")
-HOW = ("protocol", "features", "missing", "reference", "export_reference")
-HOW = (*HOW, "json", "against", "work", "batch")
+OUTPUTS = ("export_reference", "json", "work")
+HOW = ("protocol", "features", "missing", "reference", "against", "batch", *OUTPUTS)
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     described = "measure a row of `decodes`, two folders of images, or a tokenizer"
-    texts = {"description": DESCRIPTION, "epilog": EXAMPLES}
-    command = commands.add_parser("evaluate", help=described, **texts)
+    command = commands.add_parser(
+        "evaluate", help=described, description=DESCRIPTION, epilog=EXAMPLES
+    )
     command.add_argument("decode", metavar="DECODE", nargs="?", help="row of `decodes`")
     add_what(command.add_argument_group("two folders, or a tokenizer on one"))
     add_how(command.add_argument_group("how"))

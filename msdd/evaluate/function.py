@@ -133,7 +133,7 @@ def of_pairs(
     if kinds == {False}:
         return passes.of_folders(Path(originals), Path(made), chosen)
     source = Tensors(originals, made, device)
-    about = {"tokenizer": "reconstructions in memory"}
+    about: dict[str, object] = {"tokenizer": "reconstructions in memory"}
     return Evaluation(about, list(chosen), [Pass("tensors", source, chosen, "evaluate")])
 
 

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -85,7 +86,8 @@ class Fast(Tokenizer):
         self.config, self.resolution = tokenizer.config, tokenizer.resolution
         self.batch, self.described = batch, tokenizer.describe()
         self.noise = tokenizer.noise
-        self.encoder = shared_copy(tokenizer.encoder).to(device)
+        self.encoder: Any = shared_copy(tokenizer.encoder).to(device)
+        self.chain: Any
         if not self.config.frozen:
             self.encoder = self.cast(self.encoder)
         self.compiled, self.ran_by = False, None
@@ -126,7 +128,7 @@ class Fast(Tokenizer):
         On a GPU these are the encoder and the whole decode, as CUDA graphs need. On a processor
         they are all blocks: since blocks are alike this takes seconds, and wholes take minutes.
         """
-        wholes = [self.chain] if self.config.frozen else [self.encoder, self.chain]
+        wholes: list[nn.Module] = [self.chain] if self.config.frozen else [self.encoder, self.chain]
         if self.device.type == "cuda":
             return wholes
         return [part for whole in wholes for part in whole.modules() if isinstance(part, Block)]
@@ -203,7 +205,8 @@ def decode_module(
     tokenizer: MSDD, batch: int, device: torch.device, dtype: torch.dtype
 ) -> nn.Module:
     """The whole decode as a module of latents and noise; what depends on its times is constant."""
-    config, decoders = tokenizer.config, shared_copy(tokenizer.decoders).to(device)
+    config = tokenizer.config
+    decoders: Any = shared_copy(tokenizer.decoders).to(device)
     like = torch.empty(0, dtype=dtype, device=device)
     steps, guidance = tokenizer.steps, tokenizer.guidance
     rows = [batch * (1 if g == 1 else 2) for g in guidance]  # both branches are one batch

@@ -31,8 +31,11 @@ USES = {
 def needed(params: Params) -> set[str]:
     """Networks of `msdd.weights.pretrained.SOURCES` that a run of these params loads."""
     trunks = set(params.evaluate.lpips) if _have("lpips", params) else set()
-    names = {params.evaluate.features} if _have("fid", params) else set()
-    stages = [*map(params.stage1_of, params.models), *map(params.distil_of, params.students)]
+    names: set[str] = {params.evaluate.features} if _have("fid", params) else set()
+    stages: list[Any] = [
+        *map(params.stage1_of, params.models),
+        *map(params.distil_of, params.students),
+    ]
     trunks |= {stage.lpips_net for stage in stages if positive(stage.lpips)}
     judges = {stage.discriminator for stage in adversarial(params)}
     names |= {"dino-vit-s16"} if "dino" in judges else set()

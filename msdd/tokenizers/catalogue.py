@@ -8,7 +8,7 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msdd.errors import MsddError, did_you_mean
 from msdd.files import digest, expand_user
@@ -189,7 +189,7 @@ def load(system: System, files: list[Path], run_code: bool = False) -> "Tokenize
         raise MsddError(f"{named}: {error}{hint_of_origin(system, parts[0])}") from error
 
 
-def of_archives(config: object, files: list[Path], run_code: bool) -> "Tokenizer":
+def of_archives(config: Any, files: list[Path], run_code: bool) -> "Tokenizer":
     """Cosmos from its TorchScript files."""
     if len(files) < 2:
         raise MsddError(f"{files[0]}: name the folder of encoder.jit and decoder.jit instead")
@@ -203,7 +203,8 @@ def of_archives(config: object, files: list[Path], run_code: bool) -> "Tokenizer
         )
     from msdd.tokenizers import cosmos_archives
 
-    return cosmos_archives.load(config, *files, run_code=True)
+    encoder, decoder = files
+    return cosmos_archives.load(config, encoder, decoder, run_code=True)
 
 
 def hint_of_origin(asked: System, state: Mapping[str, "torch.Tensor"]) -> str:
@@ -276,7 +277,7 @@ def with_settings(made: "Tokenizer", settings: dict) -> "Tokenizer":
     steps = settings.get("steps", 1)
     if not isinstance(steps, int) or steps < 1:
         raise MsddError(f"steps is {steps}; it must be a number, 1 or more")
-    holder = getattr(made, "sampling", made)
+    holder: Any = getattr(made, "sampling", made)
     for name in settings:
         if not hasattr(holder, name):
             raise MsddError(f"{type(made).__name__} has no {name} to set")

@@ -8,6 +8,7 @@ import traceback
 from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
 
 from msdd.errors import MsddError, did_you_mean
 
@@ -113,7 +114,7 @@ def suggested(name: str, known: list[str]) -> str:
     return f"; {told}" if told else ""
 
 
-def raise_failed(what: str, error: BaseException) -> None:
+def raise_failed(what: str, error: BaseException) -> NoReturn:
     """MsddError in one line, with the place in the user's code; Ctrl-C goes on as it is."""
     if isinstance(error, (KeyboardInterrupt, MsddError)):
         raise error

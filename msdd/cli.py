@@ -9,6 +9,7 @@ from msdd import output
 from msdd.errors import MsddError
 from msdd.files import expand_user
 from msdd.pipeline import checkout, launch
+from msdd.pipeline.stop import AGAIN, EXIT, Stopped
 
 COMMANDS = (  # files of msdd/commands, in the order of `msdd --help`
     "stages",
@@ -49,10 +50,13 @@ def _run(arguments: list[str] | None) -> int:
     try:
         args.call(args)
     except KeyboardInterrupt as stop:
-        message = str(stop) or "run the same command again to continue from what was saved"
+        message = str(stop) or AGAIN
         if launch.is_first():
             print(f"msdd: interrupted; {message}", file=sys.stderr)
         return 130
+    except Stopped as stop:
+        print(f"msdd: stopped by {stop}; {AGAIN}", file=sys.stderr)
+        return EXIT
     except (MsddError, OSError) as error:
         if args.debug:
             raise

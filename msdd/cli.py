@@ -13,6 +13,7 @@ from msdd.commands.parser import Parser, leaves
 from msdd.errors import MsddError
 from msdd.files import expand_user
 from msdd.pipeline import checkout, launch
+from msdd.pipeline.stop import AGAIN, EXIT, Stopped
 from msdd.terminal import paint
 
 COMMANDS = (  # files of msdd/commands, in the order of `msdd --help`
@@ -58,10 +59,13 @@ def _run(arguments: list[str] | None) -> int:
         with _silent() if args.quiet else nullcontext():
             args.call(args)
     except KeyboardInterrupt as stop:
-        message = str(stop) or "run the same command again to continue from what was saved"
+        message = str(stop) or AGAIN
         if launch.is_first():
             print(f"msdd: interrupted; {message}", file=sys.stderr)
         return 130
+    except Stopped as stop:
+        print(f"msdd: stopped by {stop}; {AGAIN}", file=sys.stderr)
+        return EXIT
     except (MsddError, OSError) as error:
         if args.debug:
             raise

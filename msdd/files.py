@@ -1,5 +1,6 @@
 """Files appear whole or not at all."""
 
+import errno
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 from msdd.errors import MsddError
 
 SURROGATE = re.compile(r"\\udc[89a-f]", re.IGNORECASE)
+CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}  # folders, on some network file systems
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # also what ends a line for Unicode
 
 
@@ -29,8 +31,9 @@ def expand_user(path: str | Path, root: str | Path = ".") -> Path:
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path`; rename it into place at the end, remove it on error.
 
-    The block may create a file or a folder there. A folder replaces an existing one as a whole.
-    Whatever `path` is called, the temporary name is short; errors name `path`.
+    What has been renamed is on the disk, also after a power cut. The block may create a file or a
+    folder there. A folder replaces an existing one as a whole. Whatever `path` is called, the
+    temporary name is short; errors name `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,9 +41,11 @@ def atomic(path: str | Path) -> Iterator[Path]:
     remove(temporary)
     try:
         yield temporary
+        settle(temporary)
         if temporary.is_dir():
             remove(path)  # a rename cannot replace a folder that has content
         os.replace(temporary, path)
+        sync(path.parent)
     except OSError as error:
         if error.filename in (None, str(temporary)):  # "no space left" does not say where
             error.filename = str(path)
@@ -67,10 +72,35 @@ def together(path: str | Path) -> Iterator[Path]:
         beside = [file for file in folder.iterdir() if file.name != path.name]
         if beside:
             path.unlink(missing_ok=True)
+        settle(folder)
         for file in [*beside, folder / path.name]:
             os.replace(file, path.with_name(file.name))
+            sync(path.parent)
     finally:
         remove(folder)
+
+
+def settle(path: Path) -> None:
+    """Force a file, or a folder with all it holds, to the disk: a file system may keep a rename and
+    lose what was renamed."""
+    for folder, _, names in os.walk(path):
+        for name in names:
+            sync(Path(folder, name))
+        sync(Path(folder))
+    if path.is_file():
+        sync(path)
+
+
+def sync(path: Path) -> None:
+    """Force a file, or the names in a folder, to the disk, as far as the file system can."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in CANNOT_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def temporary_sibling(path: Path, process: int | str | None = None) -> Path:

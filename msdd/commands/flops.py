@@ -46,7 +46,7 @@ def call(args: argparse.Namespace) -> None:
     from msdd.speed import card_text, systems
 
     limits = ceilings.ceilings(args.device, args.precision, params.cpu_threads)
-    card = systems.card_of(params, list(params.decodes), limits, args.precision)
+    card = systems.card_of(params, params.trained_here(), limits, args.precision)
     if args.json != STANDARD:
         print(card_text.text(card))
     if args.json:

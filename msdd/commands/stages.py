@@ -86,7 +86,12 @@ def run_stage(params: "Params", name: str, root: Path, **wildcards: Any) -> dict
     from msdd.pipeline.stages import STAGES
     from msdd.pipeline.task import resolve
 
-    task = resolve(params, name, root, **wildcards)
+    inputs = None
+    if wildcards.get("decode") in params.trained_elsewhere():
+        from msdd.tokenizers import elsewhere
+
+        inputs = elsewhere.inputs(params, wildcards["decode"], root)
+    task = resolve(params, name, root, inputs, **wildcards)
     return import_module(STAGES[name].module).run(task, root)
 
 
@@ -121,9 +126,12 @@ def code(args: argparse.Namespace) -> None:
     from msdd.params.load import load
     from msdd.pipeline import layout
     from msdd.pipeline.stages import write_fingerprints
+    from msdd.tokenizers import elsewhere
 
+    params = load(args.params)
     write_fingerprints(ROOT)
-    write_text(ROOT / layout.code("photographs"), of_photographs(load(args.params).data) + "\n")
+    write_text(ROOT / layout.code("photographs"), of_photographs(params.data) + "\n")
+    elsewhere.write_digests(params, ROOT)
 
 
 COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], *tuple[str, ...]]] = {

@@ -12,6 +12,7 @@ from msdd.evaluate.checkpoint import Checkpoint, Checkpointer
 from msdd.evaluate.distributed import Team
 from msdd.evaluate.sources import Batch, Source, deal
 from msdd.metrics.pixel import WINDOW
+from msdd.pipeline import stop
 from msdd.pipeline.progress import Progress
 
 
@@ -53,12 +54,16 @@ def measure_ranges(
     team: Team,
     checkpoint: Checkpoint | None,
 ) -> None:
-    """Measure these batches. Whatever stops that, the checkpoint has what was measured."""
+    """Measure these batches. Whatever stops that, the checkpoint has what was measured.
+
+    Raises Stopped when this process is asked to stop (`msdd.pipeline.stop`).
+    """
     before = len(accumulator.ids)
     total = before + sum(map(len, ranges))
     shown = label if team.size == 1 else f"{label} (process {team.rank + 1} of {team.size})"
     checkpointer = Checkpointer(checkpoint, team.rank, accumulator)
-    with checkpointer, Progress(shown, total, start=before) as progress, progress.alive():
+    progress = Progress(shown, total, start=before)
+    with stop.requests() as asked, checkpointer, progress, progress.alive():
         for batches in source.batches(iter(ranges)):
             measurements = [measure_batch(accumulator, source.names, one) for one in batches]
             with deferred_interrupt():  # what is saved holds whole ranges
@@ -66,6 +71,9 @@ def measure_ranges(
                     accumulator.add(measurement)
             checkpointer.save_if_due()
             progress.update(len(accumulator.ids), **accumulator.live_figures())
+            if len(accumulator.ids) < total and (why := asked()):
+                kept = "saved" if checkpoint else "nothing is kept"
+                raise stop.Stopped(f"{label}: {why}; {kept} after {len(accumulator.ids):,} images")
 
 
 @contextmanager

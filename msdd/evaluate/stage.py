@@ -25,8 +25,10 @@ from msdd.pipeline.environment import context
 from msdd.pipeline.lock import hold
 from msdd.pipeline.provenance import recorded
 from msdd.pipeline.task import Task
+from msdd.tokenizers import elsewhere, frozen
 from msdd.tokenizers.baselines import Bicubic, MeanColour
-from msdd.tokenizers.msdd import MSDD, load
+from msdd.tokenizers.msdd import load
+from msdd.tokenizers.systems import SYSTEMS
 from msdd.tracking.run import Run, open_run
 
 
@@ -49,7 +51,7 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, object] | None:
     """
     prepare_device(task.cpu_threads)
     device = distributed.device(None)
-    job = baseline_job(task) if task.stage == "baseline" else decode_job(task, root, device)
+    job = job_of(task, root, device)
     source = source_of(job, device, root)
     chosen = protocols_of(task.evaluate)
     part = Pass("held_out", source, chosen, f"evaluate {job.name}")
@@ -61,6 +63,12 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, object] | None:
         report.measure_passes(evaluation, {}, settings, team)
         return None
     return in_first_process(job, evaluation, settings, team, root)
+
+
+def job_of(task: Task, root: Path, device: torch.device) -> EvaluationJob:
+    if task.stage == "baseline":
+        return baseline_job(task)
+    return decode_job(task, root, device) if task.model else elsewhere_job(task, root, device)
 
 
 def decode_job(task: Task, root: Path, device: torch.device) -> EvaluationJob:
@@ -87,6 +95,17 @@ def decode_job(task: Task, root: Path, device: torch.device) -> EvaluationJob:
     return EvaluationJob(name, layout.evaluation(model, student, name), tokenizer, about, task)
 
 
+def elsewhere_job(task: Task, root: Path, device: torch.device) -> EvaluationJob:
+    """A row of `decodes` with the tokenizer that it names."""
+    row, name = task.decode, task.wildcards["decode"]
+    tokenizer = elsewhere.opened(row, root, task.data.resolution, device)
+    about = tokenizer.describe()._asdict()
+    about |= {"tokenizer": frozen.shown(row.tokenizer), "weights": dict(tokenizer.files)}
+    if row.tokenizer in SYSTEMS:
+        about["system"] = SYSTEMS[row.tokenizer].family.title
+    return EvaluationJob(name, layout.evaluation(None, None, name), tokenizer, about, task)
+
+
 def baseline_job(task: Task) -> EvaluationJob:
     """`mean-colour`, or `bicubic` from the side of the coarsest scale of `model`, half the
     resolution at most."""
@@ -108,7 +127,7 @@ def in_first_process(
     more = {"evaluate": job.task.evaluate.model_dump(mode="json"), "decode": job.about}
     made = [job.path, layout.timing(job.path), layout.samples(job.path)]
     others = [layout.receipt("evaluations", job.path)]
-    if isinstance(job.tokenizer, MSDD):
+    if job.task.model:
         others.append(layout.pyramid(job.path))
     with (
         hold(root / layout.checkpoint(job.path) / "lock"),
@@ -145,7 +164,7 @@ def write(
     path = root / job.path
     with atomic(layout.samples(path)) as temporary, open(temporary, "wb") as file:
         np.save(file, source.first_samples(job.task.evaluate.batch))
-    if isinstance(job.tokenizer, MSDD):
+    if job.task.model:
         document["jump_noise"] = follow(job, source, path)
     write_json(layout.timing(path), timing(source, job.task, origin))
     write_json(path, document)

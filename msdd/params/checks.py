@@ -15,7 +15,7 @@ from msdd.tokenizers.systems import SYSTEMS
 from msdd.urls import has_secret, is_url
 
 WITHOUT_PSNR = ("titok",)  # of the protocols
-RESERVED = re.compile(r"stage1|eval|baseline|scale\d+")  # folders beside the rows' own
+RESERVED = re.compile(r"stage1|eval|baseline|elsewhere|scale\d+")  # folders beside the rows' own
 
 
 def cross_checks(params: Params) -> list[str]:
@@ -184,7 +184,7 @@ def _folder(name: str, tokenizer: str) -> Iterator[str]:
     if "/" in tokenizer or Path(tokenizer).is_dir():
         return
     more = did_you_mean(tokenizer, SYSTEMS).strip() or "`msdd tokenizers` lists them"
-    yield f"{name}.tokenizer is {tokenizer}, no system and no folder of diffusers; {more}"
+    yield f"{name}.tokenizer is {tokenizer}, no system and no folder; {more}"
 
 
 def _groups(name: str, groups: int) -> Iterator[str]:
@@ -275,7 +275,13 @@ def _weights(name: str, distil: Any) -> Iterator[str]:
 
 def _decode(params: Params, row: str) -> Iterator[str]:
     decode, name = params.decodes[row], f"decodes.{row}"
-    if decode.of in params.students:
+    if bool(decode.of) == bool(decode.tokenizer):
+        yield f"{name} must name either `of`, a row of models or students, or a `tokenizer`"
+    elif decode.tokenizer:
+        yield from _elsewhere(name, decode)
+    elif decode.checkpoint:
+        yield f"{name}.checkpoint belongs to a `tokenizer`; `of` is {decode.of}, so leave it out"
+    elif decode.of in params.students:
         for key in ("steps", "guidance"):
             if getattr(decode, key) is not None:
                 yield f"{name}.{key}: a student takes one step per scale; leave it out"
@@ -286,6 +292,14 @@ def _decode(params: Params, row: str) -> Iterator[str]:
         known = [*params.models, *params.students]
         near = did_you_mean(decode.of, known)
         yield f"{name}.of is '{decode.of}'; {near}rows of models and students: {', '.join(known)}"
+
+
+def _elsewhere(name: str, decode: Any) -> Iterator[str]:
+    """Noise between scales is that of decodes of rows."""
+    for key in sorted({"jump", "noise"} & decode.model_fields_set):
+        yield f"{name}.{key}: only decodes of rows of models and students have it; leave it out"
+    if decode.tokenizer not in SYSTEMS and ":" not in decode.tokenizer:
+        yield from _folder(name, decode.tokenizer)
 
 
 def _teacher(name: str, decode: Any, scales: int) -> Iterator[str]:

@@ -69,14 +69,28 @@ class ModelRow(Section):
 class Decode(Section):
     """One way to decode: a row of the tables."""
 
-    of: str = Field(description="row of `models` or `students`")
+    of: str | None = Field(None, description="row of `models` or `students`")
+    tokenizer: str | None = Field(
+        None,
+        description="in place of `of`, what was trained elsewhere: a system of `msdd tokenizers`, "
+        "a model folder, a folder of diffusers, hf://owner/repository, mlflow:/run/artifact, or "
+        "file.py:object (docs/params.md)",
+        min_length=1,
+    )
+    checkpoint: str | None = Field(
+        None,
+        description="of a system: its file, a folder, or hf://owner/repository/file; left out: "
+        "what `msdd tokenizers` finds here",
+        min_length=1,
+    )
     steps: Steps | None = Field(
         None,
-        description="models only: Euler steps over all scales, or a list with one number per scale",
+        description="not of students: Euler steps over all scales, or a list with one number per "
+        "scale",
     )
     guidance: PerScale | None = Field(
         None,
-        description="models only: one number, or a list with one per scale; 1 is no guidance",
+        description="not of students: one number, or a list with one per scale; 1 is no guidance",
     )
     jump: Literal["white", "paper_code"] = Field(
         "white",
@@ -151,10 +165,19 @@ class Params(Section):
         """The row of `models` that a row of `students` is distilled from."""
         return _row("students", self.students, student).model
 
-    def source(self, decode: str) -> tuple[str, str | None]:
-        """The row of `models` and, if one decodes, the row of `students` behind a decode."""
+    def source(self, decode: str) -> tuple[str | None, str | None]:
+        """The row of `models` and, if one decodes, the row of `students` behind a decode; two
+        times None for one that was trained elsewhere."""
         of = _row("decodes", self.decodes, decode).of
         return (self.model_row(of), of) if of in self.students else (of, None)
+
+    def trained_here(self) -> list[str]:
+        """The rows of `decodes` that decode by a row of `models` or `students`."""
+        return [name for name, decode in self.decodes.items() if decode.of]
+
+    def trained_elsewhere(self) -> list[str]:
+        """The rows of `decodes` that name a tokenizer."""
+        return [name for name, decode in self.decodes.items() if not decode.of]
 
     def timed(self) -> tuple[str, ...]:
         """What is timed: rows of `decodes`, and names of other systems."""

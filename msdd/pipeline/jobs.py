@@ -15,6 +15,7 @@ from msdd.pipeline import layout, receipts
 from msdd.urls import is_url
 
 TRAINED = ("models", "scales", "chains")
+MEASURED = ("decodes", "elsewhere")
 TABLES = ("models", "students", "decodes", "ablations")
 NO_JOBS = ("prepare", "order")  # of the tables
 HEADER = "# Written by `msdd params expand` from params.yaml; do not edit.\n"
@@ -27,7 +28,8 @@ def rows(params: Params) -> dict[str, dict[str, Any]]:
     without parts the digest of the photographs, which receipts of parts hold.
     `scales` and `students` hold students that are assembled from denoisers of single scales,
     `chains` those that are trained as a whole. Rows are ragged, since a student has as many scales
-    as its model, and `foreach` does not nest. `order` is that of the rows, which DVC does not see
+    as its model, and `foreach` does not nest. `decodes` are of models that are trained here,
+    `elsewhere` has the others. `order` is that of the rows, which DVC does not see
     in a table.
     """
     modes = {row: params.distil_of(row).mode for row in params.students}
@@ -43,7 +45,8 @@ def rows(params: Params) -> dict[str, dict[str, Any]]:
         "scales": dict(job for row in assembled for job in _scales(params, row)),
         "students": {row: _student(params, row) for row in assembled},
         "chains": {row: _chain(params, row) for row in chains},
-        "decodes": {row: _decode(params, row) for row in params.decodes},
+        "decodes": {row: _decode(params, row) for row in params.trained_here()},
+        "elsewhere": {row: _elsewhere(params, row) for row in params.trained_elsewhere()},
         "order": {table: list(getattr(params, table)) for table in TABLES},
     }
 
@@ -93,6 +96,10 @@ def _decode(params: Params, decode: str) -> dict[str, Any]:
     model, student = params.source(decode)
     path = layout.evaluation(model, student, decode)
     return {"model": model, "of": str(path.parent.parent), "path": str(path)}
+
+
+def _elsewhere(params: Params, decode: str) -> dict[str, Any]:
+    return {"path": str(layout.evaluation(*params.source(decode), decode))}
 
 
 def expand(params: Params, root: Path = Path(".")) -> bool:
@@ -146,7 +153,7 @@ def wanted_receipts(params: Params) -> list[Path]:
 
 def _receipts(tables: dict[str, dict[str, Any]]) -> list[Path]:
     trained = [job["path"] for name in TRAINED for job in tables[name].values()]
-    measured = [job["path"] for job in tables["decodes"].values()]
+    measured = [job["path"] for name in MEASURED for job in tables[name].values()]
     measured += [str(layout.baseline(name)) for name in BASELINES]
     parts = [job["path"] for job in tables["parts"].values()]
     kinds = {"parts": parts, "trainings": trained, "evaluations": measured}

@@ -16,6 +16,7 @@ import uuid
 
 from msdd.errors import MsddError
 from msdd.pipeline import gpus
+from msdd.pipeline.stop import EXIT, Stopped
 
 RENDEZVOUS = "MSDD_RENDEZVOUS"  # host:port, for the agents on the hosts of a job
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
@@ -96,8 +97,10 @@ def port(job: str) -> int:
 def run_agent(arguments: list[str], nodes: int, each: int) -> None:
     """Run torchrun's agent in this process until its `each` processes have finished.
 
-    When one fails, the others are stopped. Raises MsddError that names the first that failed.
+    When one fails, the others are stopped. Raises MsddError that names the first that failed, and
+    Stopped after a signal, which the agent has passed on to them.
     """
+    os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import elastic_launch
@@ -106,11 +109,13 @@ def run_agent(arguments: list[str], nodes: int, each: int) -> None:
         elastic_launch(config(nodes, each), sys.executable)("-m", "msdd", *arguments)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
+        if failure.exitcode == EXIT:
+            sys.exit(EXIT)  # the first process has said the rest
         raise MsddError(_failed(rank, nodes * each, failure.pid, failure.exitcode)) from None
     except SignalException as stop:
         if stop.sigval == signal.SIGINT:
             sys.exit(130)  # the first process has said the rest
-        raise MsddError(f"stopped by {stop.sigval.name}; {AGAIN}") from None
+        raise Stopped(f"{stop.sigval.name}: the processes were stopped") from None
 
 
 def config(nodes: int, each: int):

@@ -59,8 +59,10 @@ def assembled(model: str, student: str) -> Path:
     return RUNS / model / student
 
 
-def evaluation(model: str, student: str | None, decode: str) -> Path:
-    """The metrics of a decode, beside the model that decodes."""
+def evaluation(model: str | None, student: str | None, decode: str) -> Path:
+    """The metrics of a decode, beside the model that decodes if it was trained here."""
+    if model is None:
+        return RUNS / "elsewhere" / "eval" / f"{decode}.json"
     folder = stage1(model) if student is None else assembled(model, student)
     return folder / "eval" / f"{decode}.json"
 
@@ -107,6 +109,11 @@ def provenance(artefact: Path) -> Path:
 def code(stage: str) -> Path:
     """The digest of a stage's code."""
     return Path(".code") / stage
+
+
+def weights() -> Path:
+    """A file for each decode that was trained elsewhere, with the digest of its weights."""
+    return code("weights")
 
 
 def table(name: str, kind: str) -> Path:

@@ -61,8 +61,11 @@ class Task:
 
     @property
     def row(self) -> str:
-        """The row that the tracker files the job under; `baseline` or `reports` for none."""
-        return self.student or self.model or ("baseline" if self.stage == "baseline" else "reports")
+        """The row that the tracker files the job under: of `students`, of `models`, or of `decodes`
+        if that was trained elsewhere; `baseline` or `reports` for none."""
+        if self.stage == "baseline":
+            return "baseline"
+        return self.student or self.model or self.wildcards.get("decode") or "reports"
 
     @property
     def row_params(self) -> dict[str, Any]:
@@ -165,7 +168,7 @@ def _inputs(params: "Params", task: Task) -> list[Path]:
         return []
     if task.stage == "prepare":
         return [layout.receipt("parts", part) for part in layout.parts(params.prepare_jobs)]
-    if task.stage in ("latents", "baseline"):
+    if task.stage in ("latents", "baseline") or task.stage == "evaluate" and not task.model:
         return [MANIFEST]
     if task.stage == "train":
         return [layout.images(task.latents)]

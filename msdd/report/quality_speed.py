@@ -10,11 +10,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from msdd.report import notes
-from msdd.report.results import BASELINE_ROWS, STUDENTS, TEACHERS, group
+from msdd.report.results import BASELINE_ROWS, ELSEWHERE, STUDENTS, TEACHERS, group
 from msdd.report.style import COLOURS, GREY, SMALL, figure_style, save, wrap
 from msdd.report.table import decimal
 
-LOOKS = {TEACHERS: ("o", COLOURS[0]), STUDENTS: ("D", COLOURS[1])}
+LOOKS = {
+    TEACHERS: ("o", COLOURS[0]),
+    STUDENTS: ("D", COLOURS[1]),
+    ELSEWHERE: ("s", COLOURS[2]),
+}
 SIZE = (7.5, 4.8)  # inches
 HEIGHT, LETTER, AWAY = 10.0, 4.9, 7.0  # points: of a label, of a letter, from point to label
 
@@ -104,6 +108,8 @@ def _line(axes: Axes, alike: list[dict]) -> None:
 def _points(axes: Axes, points: list[dict]) -> None:
     for kind, (marker, colour) in LOOKS.items():
         of_kind = [result for result in points if group(result) == kind]
+        if kind == ELSEWHERE and not of_kind:
+            continue
         x, y = [_speed(result) for result in of_kind], [_height(axes, one) for one in of_kind]
         pairs = [(_speed(result), result["metrics"]["psnr"]) for result in of_kind]
         known = [
@@ -112,7 +118,7 @@ def _points(axes: Axes, points: list[dict]) -> None:
         axes.vlines(*(zip(*known, strict=True) if known else ([], [], [])), colour, lw=1)
         looks = {"s": 36, "color": colour, "marker": marker, "edgecolors": "white", "zorder": 3}
         axes.scatter(x, y, **looks, label=kind.lower())
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=8, labelcolor=GREY)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=8, labelcolor=GREY)
 
 
 def _labels(axes: Axes, points: list[dict]) -> None:

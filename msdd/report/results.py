@@ -19,6 +19,8 @@ from msdd.pipeline.task import resolve
 from msdd.report import timings
 
 BASELINE_ROWS, TEACHERS, STUDENTS = "Baselines", "Teachers", "One-step students"
+ELSEWHERE = "Trained elsewhere"
+GROUPS = (BASELINE_ROWS, TEACHERS, STUDENTS, ELSEWHERE)  # in the order of every report
 TRAINING = {
     "per_scale": "per scale",
     "joint": "joint",
@@ -28,11 +30,12 @@ TRAINING = {
 
 
 def paths(params: Params) -> list[Path]:
-    """The metrics files in the order of every report: baselines, teachers, students."""
+    """The metrics files in the order of every report: `GROUPS`."""
     baselines = [layout.baseline(name) for name in BASELINES]
-    sources = {decode: params.source(decode) for decode in params.decodes}
+    sources = {decode: params.source(decode) for decode in params.trained_here()}
     decodes = sorted(sources, key=lambda decode: sources[decode][1] is not None)  # stable
-    return baselines + [layout.evaluation(*sources[decode], decode) for decode in decodes]
+    decodes += params.trained_elsewhere()
+    return baselines + [layout.evaluation(*params.source(decode), decode) for decode in decodes]
 
 
 def read(params: Params, root: Path) -> list[dict]:
@@ -112,6 +115,8 @@ def group(result: dict) -> str:
     """Which part of a table an evaluation belongs to."""
     if result.get("student"):
         return STUDENTS
+    if result.get("tokenizer"):
+        return ELSEWHERE
     return TEACHERS if result.get("model") else BASELINE_ROWS
 
 

@@ -14,7 +14,7 @@ from msdd.pipeline import layout
 from msdd.report import notes, other_systems, published
 from msdd.report.metric_columns import metric_columns, metrics, speed
 from msdd.report.published import Published
-from msdd.report.results import read, recorded, timing_files, training
+from msdd.report.results import BASELINE_ROWS, group, read, recorded, timing_files, training
 from msdd.report.table import Column, Table, write
 
 PAPER_REGION = Column("paper_region", "paper region\nimages/s", 2)
@@ -48,10 +48,11 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
 
 def _row(result: dict, params: Params) -> dict:
     """A line of the lower part; a baseline is its own system."""
+    baseline = group(result) == BASELINE_ROWS
     own = OWN if result.get("model") else result["decode"]
     return {
-        "system": result.get("system", own),
-        "decode": result["decode"] if result.get("model") else None,
+        "system": result.get("system", result.get("tokenizer", own)),
+        "decode": None if baseline else result["decode"],
         "training": training(result, params),
         "tokens": result.get("tokens"),
         "dim": result.get("dim"),

@@ -14,6 +14,7 @@ from msdd.pipeline import layout
 from msdd.report import notes
 from msdd.report.metric_columns import metric_columns, metrics, per_scale, speed
 from msdd.report.results import (
+    GROUPS,
     STUDENTS,
     TEACHERS,
     group,
@@ -42,7 +43,7 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
 
 
 def _rank(result: dict) -> int:
-    return (TEACHERS, STUDENTS).index(group(result)) if result.get("model") else -1
+    return GROUPS.index(group(result))
 
 
 def _scales(result: dict) -> int:

@@ -37,7 +37,8 @@ def all_work(params: Params, photographs: tuple[int, int] | None = None) -> list
     work += [distil(params, name, job) for name, job in tables["scales"].items()]
     work += [_assemble(params, row, job) for row, job in tables["students"].items()]
     work += chains(params, tables)
-    work += [_evaluate(params, row, tables, held_out) for row in params.decodes]
+    work += [_evaluate(params, row, tables, held_out) for row in params.trained_here()]
+    work += [_elsewhere(params, row, held_out) for row in params.trained_elsewhere()]
     work += [_baseline(params, name, held_out) for name in BASELINES]
     return [*work, *_reports(params)]
 
@@ -133,6 +134,25 @@ def _evaluate(params: Params, row: str, tables: dict, images: int) -> Work:
         params.evaluate.precision,
         batch=params.evaluate.batch,
         passes=1 + decoder.nfe,
+        seconds=EVALUATING,
+    )
+
+
+def _elsewhere(params: Params, row: str, images: int) -> Work:
+    from msdd.speed import counted  # imports torch
+
+    flops = counted.system_flops(params.decodes[row].tokenizer, params.data.resolution)
+    return Work(
+        "evaluate",
+        row,
+        {"decode": row},
+        layout.evaluation(None, None, row),
+        ("prepare",),
+        images,
+        flops + _metrics(params),
+        params.evaluate.precision,
+        batch=params.evaluate.batch,
+        passes=2,
         seconds=EVALUATING,
     )
 

@@ -1,17 +1,22 @@
 """FLOPs and weights of networks without a closed form, counted on shapes alone."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from msdd.files import expand_user
 from msdd.model.autoencoder import decoder_of
 from msdd.model.config import FrozenEncoder, ModelConfig
 from msdd.speed.flop_counter import count_flops
 from msdd.tokenizers import frozen, klvae
+from msdd.tokenizers.catalogue import module_of
 from msdd.tokenizers.msdd import new_encoder
+from msdd.tokenizers.own import Own
 from msdd.tokenizers.systems import SYSTEMS
+from msdd.tokenizers.tokenizer import Tokenizer
 
 
 def with_encoder(config: ModelConfig, tokenizer: str) -> ModelConfig:
@@ -21,6 +26,35 @@ def with_encoder(config: ModelConfig, tokenizer: str) -> ModelConfig:
     settings = None if name in SYSTEMS else klvae.config_of(expand_user(tokenizer))
     even = (0.0,) * config.latent_dim, (1.0,) * config.latent_dim
     return replace(config, frozen=FrozenEncoder(name, settings, "", "", shape, *even))
+
+
+@torch.inference_mode()
+def coding_flops(tokenizer: Tokenizer) -> dict[str, int]:
+    """FLOPs of encoding and decoding one image, by `encode` and `decode`.
+
+    They follow from shapes alone: on a processor a real decode may take half an hour.
+    """
+    own = isinstance(tokenizer, Own)  # may compute outside torch
+    with nullcontext() if own else FakeTensorMode(allow_non_fake_inputs=True):
+        images = torch.zeros(1, 3, *[tokenizer.resolution] * 2, device=tokenizer.device)
+        latents = tokenizer.encode(images)
+        return {
+            "encode": count_flops(lambda: tokenizer.encode(images)),
+            "decode": count_flops(lambda: tokenizer.decode(latents)),
+        }
+
+
+def system_flops(name: str, side: int) -> int:
+    """Of encoding and decoding one image of `side` pixels by a system, whose weights are nowhere;
+    0 for a name of anything else, which would have to be opened."""
+    system = SYSTEMS.get(name)
+    if system is None or system.config is None:
+        return 0
+    module = module_of(system)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        made = getattr(module, system.family.kind)(system.config(module)).requires_grad_(False)
+        made.resolution = side
+        return sum(coding_flops(made).values())
 
 
 def evaluation_flops(config: ModelConfig, side: int) -> int:

@@ -7,8 +7,9 @@ from msdd.speed import card
 
 
 def decodes_of(params: Params) -> list[str]:
-    """The rows of `decodes` that are timed."""
-    return [name for name in params.timed() if name in params.decodes]
+    """The rows of `decodes` that are timed and were trained here."""
+    here = set(params.trained_here())
+    return [name for name in params.timed() if name in here]
 
 
 def config_of(params: Params, model: str) -> ModelConfig:

@@ -1,7 +1,6 @@
 """The systems that are timed: any tokenizer, and the decodes of a params file."""
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -9,7 +8,6 @@ from tempfile import TemporaryDirectory
 
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from msdd.ceilings import Ceilings
 from msdd.fast.export import export, unexportable
@@ -18,9 +16,10 @@ from msdd.model.autoencoder import decoder_of
 from msdd.params.schema import Params
 from msdd.pipeline import layout
 from msdd.speed import card, costs
-from msdd.speed.flop_counter import count_flops
+from msdd.speed.counted import coding_flops
 from msdd.speed.precision import InPrecision
-from msdd.speed.rows import config_of, config_with, decodes_of, on_card
+from msdd.speed.rows import config_of, config_with, on_card
+from msdd.tokenizers import elsewhere
 from msdd.tokenizers.catalogue import random_tokenizer
 from msdd.tokenizers.msdd import MSDD, load, new_encoder
 from msdd.tokenizers.own import Own, open_own
@@ -57,22 +56,6 @@ def of_tokenizer(name: str, tokenizer: Tokenizer, precision: str) -> TimedSystem
     )
 
 
-@torch.inference_mode()
-def coding_flops(tokenizer: Tokenizer) -> dict[str, int]:
-    """FLOPs of encoding and decoding one image, by `encode` and `decode`.
-
-    They follow from shapes alone: on a processor a real decode may take half an hour.
-    """
-    own = isinstance(tokenizer, Own)  # may compute outside torch
-    with nullcontext() if own else FakeTensorMode(allow_non_fake_inputs=True):
-        images = torch.zeros(1, 3, *[tokenizer.resolution] * 2, device=tokenizer.device)
-        latents = tokenizer.encode(images)
-        return {
-            "encode": count_flops(lambda: tokenizer.encode(images)),
-            "decode": count_flops(lambda: tokenizer.decode(latents)),
-        }
-
-
 def systems_of(
     params: Params,
     root: Path,
@@ -85,23 +68,29 @@ def systems_of(
 
     Weights of the rows of `decodes` are read below `root`, or drawn at random if `random` is set;
     those of other systems are always drawn at random, but what is the user's own stays as it is.
+    Rows that were trained elsewhere are timed at the resolution of the params.
     """
-    decodes = decodes_of(params)
-    sources = dict.fromkeys(params.source(name) for name in decodes)
+    decodes = set(params.trained_here()).intersection(names or params.timed())
+    sources = {params.source(name) for name in decodes}
     make = partial(_random, params) if random else partial(_trained_tokenizer, root)
     networks = {source: make(*source).to(device) for source in sources}
     return [
         _of_decode(params, name, networks[params.source(name)])
         if name in decodes
-        else of_tokenizer(name, _other(params, name, device), params.throughput.precision)
+        else of_tokenizer(name, _other(params, name, root, device), params.throughput.precision)
         for name in names or params.timed()
     ]
 
 
-def _other(params: Params, name: str, device: torch.device) -> Tokenizer:
+def _other(params: Params, name: str, root: Path, device: torch.device) -> Tokenizer:
     if is_object(name):
         return open_own(name, device)
-    made = random_tokenizer(name, params.seed, device)
+    if name in params.decodes:
+        made = elsewhere.opened(params.decodes[name], root, params.data.resolution, device)
+        if isinstance(made, Own):
+            return made
+    else:
+        made = random_tokenizer(name, params.seed, device)
     # A GPU's convolutions run up to twice as fast so; what is the user's own stays as it is.
     return made.to(memory_format=torch.channels_last) if device.type == "cuda" else made
 

@@ -14,7 +14,7 @@ from msdd.errors import MsddError, did_you_mean
 from msdd.files import digest, expand_user
 from msdd.tokenizers import user_code
 from msdd.tokenizers.systems import COSMOS, KLVAE, SYSTEMS, System
-from msdd.weights import hub, shards
+from msdd.weights import addresses, hub, shards
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +39,8 @@ def tokenizer(
     """A tokenizer in float32, frozen, in eval mode; its `files` are the weights' digests.
 
     name:       a row of `SYSTEMS`, a model folder of this project (`runs/<model>/<student>`), a
-                folder of diffusers with an AutoencoderKL, or `module:object` (`own.Own`).
+                folder of diffusers with an AutoencoderKL, the address of either
+                (`hf://owner/repository`, `mlflow:/run/artifact`), or `module:object` (`own.Own`).
     checkpoint: of a system: its file, or `hf://owner/repository/file`. What was put on this machine
                 before (`hub.find_local`) needs no naming.
     steps, guidance, jump: of the decode, other than published; a model folder makes one unguided
@@ -70,6 +71,8 @@ def opened(
 ) -> "Tokenizer":
     """The tokenizer as it is, for images of its own sides."""
     settings = {key: value for key, value in settings.items() if value is not None}
+    if addresses.is_address(str(name)):
+        name = addresses.folder_of(str(name))
     if str(name) not in SYSTEMS and expand_user(name).is_dir():
         if checkpoint is not None:
             raise MsddError(f"{name} is a folder with weights of its own; it takes no checkpoint")

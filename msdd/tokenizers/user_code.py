@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parents[1]
 
 def is_object(name: str) -> bool:
     """Whether a name is `module:object`, not a folder with a colon or an address."""
-    return ":" in name and not name.startswith("hf:/") and not Path(name).is_dir()
+    return ":" in name and not name.startswith(("hf:/", "mlflow:/")) and not Path(name).is_dir()
 
 
 def import_object(name: str) -> object:

@@ -14,6 +14,7 @@ from msdd.data.shards import Crops
 from msdd.device import arithmetic
 from msdd.errors import MsddError
 from msdd.params.sections import Optimisation
+from msdd.pipeline import stop
 from msdd.pipeline.progress import Progress
 from msdd.seeds import seed_of
 from msdd.tracking.run import Run
@@ -37,14 +38,16 @@ def train(
     The step after n images depends only on the state and (seed, n), so a training that was
     interrupted ends with the same bits as one that was not. Every process of the team computes its
     microbatches of each step and then takes the same step. Raises MsddError when the loss is not a
-    finite number, and when the processes do not hold the same weights.
+    finite number, and when the processes do not hold the same weights; Stopped after a checkpoint
+    when the first process is asked to stop (`msdd.pipeline.stop`), whose end ends the others.
 
     run: of the tracker; None in all processes but the first, which write and say nothing.
     """
     settings, device = job.settings, next(state.network.parameters()).device
     state.network.train()
     team.check_same(state.images, state.weights)
-    with share(job, state, crops, team) as loader, progress_of(job, state, checkpoint, run) as told:
+    progress = progress_of(job, state, checkpoint, run)
+    with share(job, state, crops, team) as loader, progress as told, stop.requests() as asked:
         for images, _, latents in loader:
             if state.images >= settings.images:
                 break
@@ -62,12 +65,16 @@ def train(
                 state.curve.append({"images": state.images, **point})
                 if run:
                     run.log(state.images, point)
-            if state.images % settings.checkpoint_every == 0:
+            due = state.images % settings.checkpoint_every == 0
+            if due:
                 team.check_same(state.images, state.weights)
-                if run:
-                    state.save(checkpoint, job.key)
+            why = asked() if run and state.images < settings.images else ""
+            if run and (due or why):
+                state.save(checkpoint, job.key)
             if told:
                 told.update(state.images, **latest(state))
+            if why:
+                raise stop.Stopped(f"{job.name}: {why}; saved after {state.images:,} images")
 
 
 def share(job: TrainingJob, state: State, crops: Crops | RandomCrops, team: Team) -> Loader:

@@ -23,6 +23,7 @@ from msdd.pipeline.lock import hold
 from msdd.pipeline.provenance import pieces, recorded
 from msdd.tracking.mfu import MIN_SECONDS, training_speed
 from msdd.tracking.run import open_run
+from msdd.train.checkpoint import previous, remove
 from msdd.train.job import TrainingJob
 from msdd.train.loop import on, train
 from msdd.train.state import State
@@ -57,7 +58,8 @@ def lead(
         describe(job, team)
         state = State(job.network, job.settings, job.adversary)
         resumed = resume(state, checkpoint, job)
-        earlier = pieces(aside / "pieces.json", checkpoint, resumed, state.images)
+        kept = checkpoint if checkpoint.exists() else previous(checkpoint)
+        earlier = pieces(aside / "pieces.json", kept, resumed, state.images)
         tags = {"data": crops.digest, "part": job.part}
         with (
             recorded(job.task, job.folder, [*made, receipt], root, earlier) as record,
@@ -75,8 +77,8 @@ def lead(
             receipts.write("trainings", job.folder, made, root)
             for file in made:
                 run.file(root / file)
-        for file in (checkpoint, aside / "pieces.json"):
-            file.unlink(missing_ok=True)
+        remove(checkpoint)
+        (aside / "pieces.json").unlink(missing_ok=True)
     return state.curve[-1]
 
 

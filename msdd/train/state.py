@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from msdd.files import atomic
 from msdd.params.sections import Optimisation
+from msdd.train import checkpoint
 from msdd.train.adversary import Adversary
 from msdd.train.ema import Ema
 from msdd.train.optimiser import optimiser
@@ -52,17 +52,16 @@ class State:
         }
         buffer = io.BytesIO()  # torch.save into a file does not say when the disk is full
         torch.save(content, buffer)
-        with atomic(path) as temporary:
-            temporary.write_bytes(buffer.getbuffer())
+        checkpoint.write(path, buffer.getbuffer())
 
     def resume(self, path: Path, key: str) -> bool | None:
-        """Load the checkpoint at `path` and return True, if it has this key.
+        """Load the checkpoint at `path`, or the one before it, and return True, if it has this key.
 
         Returns None if there is none, False if it has another key: it belongs to another result.
         """
-        if not path.exists():
+        content = checkpoint.read(path)
+        if content is None:
             return None
-        content = torch.load(path, map_location="cpu", weights_only=True)
         if content["key"] != key:
             return False
         self.network.load_state_dict(content["network"])

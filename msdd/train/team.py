@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from msdd.errors import MsddError
+from msdd.pipeline.stop import no_more_requests
 
 TIMEOUT = timedelta(hours=1)  # the first process may write and measure for so long
 BUCKET = 1 << 24  # numbers that travel at once: 64 MiB
@@ -109,6 +110,7 @@ def together() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        no_more_requests()
         time.sleep(PATIENCE)
         raise MsddError("another process of this training has stopped") from error
 

@@ -83,6 +83,7 @@ def name(job):
         "assemble": "{student}",
         "chain": "{student}",
         "evaluate": "{decode}",
+        "elsewhere": "{decode}",
         "baseline": "{baseline}",
     }.get(job.rule.name)
     return f"{job.rule.name}@{row.format(**job.wildcards_dict)}" if row else job.rule.name
@@ -94,7 +95,9 @@ def snakemake_job(job):
         re.sub(r"^MSDD_GPUS=\d+ ", "", job.shellcmd.partition(" 2>&1 ")[0]),
         frozenset(relative(path) for path in job.input),
         frozenset(map(str, job.output)),
-        frozenset(key for key in keys - {"photographs"} if not key.startswith("code of ")),
+        frozenset(
+            key for key in keys - {"photographs", "weights"} if not key.startswith("code of ")
+        ),
     )
 
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.long
 PRESETS = sorted(path.stem for path in (ROOT / "presets").glob("*.yaml"))
 
 
-@pytest.mark.parametrize("preset", [*PRESETS, "several jobs prepare"])
+@pytest.mark.parametrize("preset", [*PRESETS, "several jobs prepare", "elsewhere"])
 def test_both_engines_have_the_same_jobs(preset, tmp_path):
     """Commands, files and params; a folder of receipts stands for what the receipts are about."""
     file = ROOT / f"presets/{preset}.yaml"
@@ -38,9 +38,11 @@ def test_both_engines_have_the_same_jobs(preset, tmp_path):
         assert theirs[name].outputs == job.outputs
         if name != "code":
             inputs = spread(theirs[name].inputs, folder)
+            inputs = [path for path in inputs if not path.startswith(f"{layout.weights()}/")]
             stage = name.partition("@")[0]
             reader = "scatter" if raw["prepare_jobs"] > 1 else "prepare"
-            digests = {f".code/{one}" for one in (stage, *["photographs"] * (stage == reader))}
+            code = "evaluate" if stage == "elsewhere" else stage
+            digests = {f".code/{one}" for one in (code, *["photographs"] * (stage == reader))}
             assert sources(inputs, makers) == digests | sources(job.inputs, makers)
             assert spelt_out(theirs[name].params, raw) == job.params
     assert all(path.startswith("msdd/") for path in ours["code"].inputs)
@@ -105,8 +107,9 @@ def parse_once(patch):
 
 
 def make_up(folder):
+    (folder / layout.weights()).mkdir(parents=True)
     for job in engines.dvc_jobs(folder).values():
-        for path in job.outputs:
+        for path in job.outputs - {str(layout.weights())}:
             crops = path.endswith(("/train", "/held_out")) and path.startswith("data/")
             write_text(folder / path / "00000.npy" if crops else folder / path, path)
     stages.write_fingerprints(folder)
@@ -200,6 +203,9 @@ SHAPES = {
     "another decode": {
         "decodes": {**RAW["decodes"], "slow": {**RAW["decodes"]["teacher"], "steps": 8}}
     },
+    "elsewhere": {
+        "decodes": {**RAW["decodes"], "theirs": {"tokenizer": "taef2", "checkpoint": "weights"}}
+    },
     "rows turned round": {"decodes": dict(reversed(RAW["decodes"].items()))},
 }
 
@@ -251,7 +257,7 @@ def test_other_rows_make_the_same_jobs_stale(finished, cached, shape):
     use(finished, RAW | SHAPES[shape])
     ours, theirs = engines.snakemake_stale(finished), engines.dvc_stale(finished)
     use(finished, RAW)
-    assert ours == theirs
+    assert ours - {"code"} == theirs  # which DVC runs each time
     assert ours
 
 

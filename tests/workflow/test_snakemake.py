@@ -41,8 +41,15 @@ def tiny(tmp_path):
 
 def test_rules_and_layout_agree(tiny):
     """The rules write their paths out; layout.py is what the stages use."""
+    elsewhere = "  theirs: { tokenizer: taef2, checkpoint: weights }\n"
+    with open(tiny / "params.yaml", "r+") as file:
+        text = file.read().replace("decodes:\n", f"decodes:\n{elsewhere}", 1)
+        file.seek(0)
+        file.write(text)
     jobs = engines.snakemake_jobs(tiny).values()
-    assert set().union(*(job.outputs for job in jobs)) == set(map(str, expected(load(TINY))))
+    assert set().union(*(job.outputs for job in jobs)) == set(
+        map(str, expected(load(tiny / "params.yaml")))
+    )
 
 
 def expected(params):
@@ -62,9 +69,9 @@ def expected(params):
     evaluations = [layout.evaluation(*params.source(decode), decode) for decode in params.decodes]
     for path in [*evaluations, *map(layout.baseline, BASELINES)]:
         yield from (path, layout.timing(path), layout.samples(path))
-    yield from map(layout.pyramid, evaluations)
+    yield from (layout.pyramid(Path(job["path"])) for job in tables["decodes"].values())
     yield from jobs.wanted_receipts(params)
-    yield from map(layout.code, (*stages.STAGES, "photographs"))
+    yield from map(layout.code, (*stages.STAGES, "photographs", "weights"))
     yield from map(layout.provenance, artefacts(tables))
     for name in layout.REPORTS:
         yield from layout.report(name)
@@ -73,7 +80,7 @@ def expected(params):
 def artefacts(tables):
     """What every job makes, as its record is named."""
     trained = [job["path"] for name in (*jobs.TRAINED, "students") for job in tables[name].values()]
-    measured = [job["path"] for job in tables["decodes"].values()]
+    measured = [job["path"] for name in jobs.MEASURED for job in tables[name].values()]
     reports = [f"reports/{name}" for name in layout.REPORTS]
     references = map(layout.baseline, BASELINES)
     return map(Path, [layout.prepared(), *trained, *measured, *references, *reports])

@@ -1,9 +1,10 @@
 rule code:
-    """Digests of code and photographs: what DVC depends on; rules have them as a param."""
+    """Digests of code, photographs and weights: what DVC depends on; rules have them as a param."""
     input:
         sorted(map(from_here, PACKAGE.rglob("*.py"))),
     output:
         [layout.code(name) for name in (*CODE, "photographs")],
+        directory(layout.weights()),
     log:
         "logs/code/code.log",
     benchmark:
@@ -14,6 +15,7 @@ rule code:
     params:
         *[f"code of {stage}: {digest}" for stage, digest in CODE.items()],
         lambda wildcards: photographs(),
+        lambda wildcards: f"weights: {' '.join(map(weights, ROWS['elsewhere']))}",
     message:
         "Writing digests of code and photographs"
     shell:

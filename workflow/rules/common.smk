@@ -14,6 +14,7 @@ from msdd.params.load import load
 from msdd.pipeline import engine_lock, gpus, jobs, layout, stages
 from msdd.pipeline.fingerprint import PACKAGE
 from msdd.pipeline.patterns import any_of
+from msdd.tokenizers import elsewhere
 
 # Every rule is one command whose output is seen live and kept. `tee -i` outlives Ctrl-C, so that a
 # training can still tell that it was interrupted. Rules that others wait for have priority 1.
@@ -74,6 +75,16 @@ def param(key):
 def photographs():
     """The photographs as a param; read only where `prepare` or `code` may have to run."""
     return f"photographs: {digests.of_photographs(PARAMS.data)}"
+
+
+@cache
+def weights(decode):
+    return elsewhere.weights_digest(PARAMS, decode)
+
+
+def weights_of(wildcards):
+    """The weights of a decode that was trained elsewhere, as a param."""
+    return f"weights: {weights(wildcards.decode)}"
 
 
 def doubled_once(amount):

@@ -29,6 +29,37 @@ rule evaluate:
         "MSDD_GPUS={resources.gpu} msdd evaluate {wildcards.decode} 2>&1 | tee -i {log}"
 
 
+rule elsewhere:
+    """A tokenizer that was trained elsewhere, measured alike."""
+    input:
+        "data/prepared/manifest.json",
+    output:
+        "runs/elsewhere/eval/{decode}.json",
+        "runs/elsewhere/eval/{decode}.timing.json",
+        "runs/elsewhere/eval/{decode}.samples.npy",
+        ".made/evaluations/runs/elsewhere/eval/{decode}.json",
+        "provenance/runs/elsewhere/eval/{decode}.json",
+    log:
+        "logs/elsewhere/{decode}.log",
+    benchmark:
+        "benchmarks/elsewhere/{decode}.tsv"
+    wildcard_constraints:
+        decode=any_of(ROWS["elsewhere"]),
+    threads: PARAMS.cpu_threads
+    resources:
+        gpu=1,
+        mem_mb=doubled_once(8000),
+        disk_mb=4000,
+        runtime="1d",
+    params:
+        *tracked_by("evaluate"),
+        weights_of,
+    message:
+        "Evaluating {wildcards.decode}"
+    shell:
+        "MSDD_GPUS={resources.gpu} msdd evaluate {wildcards.decode} 2>&1 | tee -i {log}"
+
+
 rule baseline:
     """What needs no model, measured alike: without it a PSNR says nothing."""
     input:

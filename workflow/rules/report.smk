@@ -1,6 +1,7 @@
 EVALUATIONS = [Path(job["path"]) for job in ROWS["decodes"].values()]
 BASELINES = [layout.baseline(name) for name in sections.BASELINES]
-MEASURED = [*BASELINES, *EVALUATIONS]
+ELSEWHERE = [Path(job["path"]) for job in ROWS["elsewhere"].values()]
+MEASURED = [*BASELINES, *EVALUATIONS, *ELSEWHERE]
 TIMINGS = [layout.throughput(), *map(layout.timing, MEASURED)]
 # What the user has measured of other systems.
 OTHERS = sorted(layout.systems().glob("*"))

@@ -1,0 +1,72 @@
+"""Jobs that are asked to stop: they save, and end with a code that says "again".
+
+A scheduler that needs a node sends SIGTERM or SIGUSR1 some seconds before it kills.
+"""
+
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from msdd.errors import MsddError
+
+EXIT = 75  # EX_TEMPFAIL of sysexits.h; Snakemake's retries and SLURM's requeue start the job again
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+LIMIT = "MSDD_MAX_RUNTIME"
+UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+AGAIN = "run the same command again to continue from what was saved"
+_began = time.monotonic()
+
+
+class Stopped(MsddError):  # noqa: N818 - it is no error
+    """The job was asked to stop, and has saved what it had."""
+
+
+@contextmanager
+def requests() -> Iterator[Callable[[], str]]:
+    """A function that says why the block should save and stop: a signal that has come, or the time
+    that MSDD_MAX_RUNTIME allows; empty if it should go on.
+
+    A second signal ends the process at once, as the first does outside the block. A signal that was
+    ignored still is. In a thread that is not the first one only the time counts.
+    """
+    came: list[int] = []
+    before = {}
+    limit = seconds(os.environ[LIMIT]) if os.environ.get(LIMIT) else float("inf")
+
+    def hear(number: int, _) -> None:
+        signal.signal(number, before[number])
+        came.append(number)
+
+    def asked() -> str:
+        if came:
+            return signal.Signals(came[0]).name
+        late = time.monotonic() - _began > limit
+        return f"{LIMIT} {os.environ[LIMIT]} is over" if late else ""
+
+    if threading.current_thread() is threading.main_thread():
+        heard = [one for one in SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
+        before |= {number: signal.signal(number, hear) for number in heard}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def no_more_requests() -> None:
+    """From here on a signal ends the process, also inside the block."""
+    for number in SIGNALS:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(number, signal.SIG_DFL)
+
+
+def seconds(text: str) -> float:
+    """`1h30m`, `90m`, `45s`, `2d`. Raises MsddError naming the variable for anything else."""
+    parts = re.findall(r"(\d+)([dhms])", text)
+    if not parts or "".join(map("".join, parts)) != text:
+        raise MsddError(f"{LIMIT}={text} is no time; write 90m, 1h30m or 45s")
+    return float(sum(int(count) * UNITS[unit] for count, unit in parts))

@@ -1,0 +1,72 @@
+"""The file of a training's checkpoint, and the one before it, which stands in for a damaged one."""
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+from msdd.errors import MsddError
+from msdd.files import atomic
+
+DIGEST = hashlib.sha256().digest_size  # bytes behind what torch.save has written
+PIECE = 2**20
+
+
+def write(path: Path, content: memoryview) -> None:
+    """Write what `torch.save` has made, with its digest. What stood at `path` is kept as `previous`
+    once the new file has been read back.
+
+    Raises MsddError if it does not read back as it was written.
+    """
+    with atomic(path) as temporary:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.write(hashlib.sha256(content).digest())
+        if not intact(temporary):
+            raise MsddError(f"{path} does not read back as it was written: the disk is damaged")
+        if path.exists():
+            os.replace(path, previous(path))
+
+
+def read(path: Path) -> dict | None:
+    """The checkpoint at `path`, or the previous one if it is gone or damaged, which is told; None
+    if there is neither.
+
+    Raises MsddError if all that is there is damaged: to start afresh may lose days.
+    """
+    damaged = []
+    for one in (path, previous(path)):
+        if not one.exists():
+            continue
+        if intact(one):
+            if damaged:
+                told = f"{damaged[0]} is damaged; going on from the one before, {one.name}"
+                print(f"msdd: {told}", file=sys.stderr)
+            return torch.load(one, map_location="cpu", weights_only=True)
+        damaged.append(one)
+    if damaged:
+        names = " and ".join(map(str, damaged))
+        raise MsddError(f"{names} damaged; delete to start this training afresh: {path.parent}")
+    return None
+
+
+def intact(path: Path) -> bool:
+    """Whether the digest at the end of a file is that of all before it."""
+    left, sha = path.stat().st_size - DIGEST, hashlib.sha256()
+    with open(path, "rb") as file:
+        while left > 0 and (piece := file.read(min(PIECE, left))):
+            sha.update(piece)
+            left -= len(piece)
+        return left == 0 and file.read() == sha.digest()
+
+
+def previous(path: Path) -> Path:
+    return path.with_name(f"previous-{path.name}")
+
+
+def remove(path: Path) -> None:
+    """Delete both: the training is done."""
+    for one in (path, previous(path)):
+        one.unlink(missing_ok=True)

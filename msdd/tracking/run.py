@@ -194,12 +194,8 @@ class Run:
         metrics, tags = _finite(values)
         for parent in self.parents:
             if (name := parent.get("decode")) and decode in (None, name):
-                told = {
-                    "parent": parent["key"],
-                    "metrics": metrics,
-                    "tags": tags | {"decode": name},
-                }
-                self._append({"figures": told})
+                told = {"metrics": metrics, "tags": tags | {"decode": name}}
+                self._append({"figures": told, "parent": parent["key"]})
 
     def image(self, name: str, images: object, step: int = 0) -> None:
         """Log images as one picture: uint8 (N, H, W, 3), or the path of a .npy file of them.

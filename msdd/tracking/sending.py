@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from msdd.files import read_json, write_json
-from msdd.tracking import models, outbox, parents, pictures, store
+from msdd.tracking import models, parents, pictures, store
 from msdd.tracking.batches import Batch, flatten
 from msdd.tracking.datasets import inputs
 from msdd.tracking.outbox import CLOSED, events, status
@@ -176,8 +176,8 @@ class Delivery:
         for event in new:
             batches[run].add(event)
             if figures := event.get("figures"):
-                batches[above[figures["parent"]]].add(figures | {"time": event["time"], "step": 0})
-                self.to.figures |= dict.fromkeys([*figures["metrics"], *figures["tags"]])
+                batches[above[event["parent"]]].add(figures | {"time": event["time"], "step": 0})
+                self.to.figures |= dict.fromkeys(figures["metrics"])
         for id_, batch in batches.items():
             batch.send(self.client, id_)
 

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -35,6 +36,7 @@ def run(args: argparse.Namespace) -> None:
         return
     port = free_port()
     server = start(uri, port)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or the server would stay
     try:
         page = f"http://127.0.0.1:{port}"
         wait(server, page)

@@ -225,9 +225,18 @@ def tell(run: Run, job: EvaluationJob, document: dict, source: Prepared, root: P
     run.image("reconstructions", layout.samples(path))
     if run.on:
         run.image("worst-median-best", pictures_of(document["extremes"]["held_out"], source))
+        tell_scales(run, layout.pyramid(path))
     if job.task.first_decode:
         tell_model(run, job, path.parents[1])
     run.file(path)
+
+
+def tell_scales(run: Run, file: Path) -> None:
+    """The estimates of a decoder, coarse to fine: a picture whose steps are sides in pixels."""
+    if file.exists():
+        with np.load(file) as pyramid:
+            for estimates in pyramid.values():
+                run.image("coarse-to-fine", estimates, step=estimates.shape[1])
 
 
 def tell_model(run: Run, job: EvaluationJob, folder: Path) -> None:

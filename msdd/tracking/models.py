@@ -55,14 +55,14 @@ def digest_of(folder: Path) -> str:
 
 def _logged(place: Place, folder: Path, about: dict):
     """The logged model with these files, made unless there is a whole one."""
-    key = digest_of(folder)
-    query = f"tags.`{DIGEST}` = '{key}' and name = '{about['name']}'"
-    found = place.client.search_logged_models([place.experiment], query)
+    key, name = digest_of(folder), nameable(about["name"])
+    stored = place.client.search_logged_models([place.experiment], f"tags.`{DIGEST}` = '{key}'")
+    found = [model for model in stored if model.name == name]
     ready = [model for model in found if model.status.value == "READY"]
     if ready:
         return ready[0]
     model = (found or [None])[0] or place.client.create_logged_model(
-        place.experiment, about["name"], place.run, {DIGEST: key}, model_type="tokenizer"
+        place.experiment, name, place.run, {DIGEST: key}, model_type="tokenizer"
     )
     with tempfile.TemporaryDirectory() as temporary:
         target = Path(temporary) / "model"
@@ -100,21 +100,21 @@ def _show(place: Place, model) -> None:
 
 def _register(place: Place, model, decode: str) -> None:
     """A version of the registered model of the experiment's name, and the decode as its alias."""
-    name, key = registered(), model.tags[DIGEST]
+    name, key = nameable(store.name()), model.tags[DIGEST]
     _make_registered(place.client, name)
     versions = place.client.search_model_versions(f"name = '{name}'")
     own = [one for one in versions if one.tags.get(DIGEST) == key and one.tags["decode"] == decode]
     tags = {DIGEST: key, "decode": decode}
     version = (own or [None])[0] or place.client.create_model_version(
-        name, f"models:/{model.model_id}", place.run, tags, model_id=model.model_id
+        name, model.artifact_location, place.run, tags, model_id=model.model_id
     )
     if re.fullmatch(r"(?!v\d+$|latest$)[\w-]+", decode):  # what MLflow takes as an alias
         place.client.set_registered_model_alias(name, decode, version.version)
 
 
-def registered() -> str:
-    """The name of the registered model: that of the experiment, where MLflow allows it."""
-    return re.sub(r"[/:.%\"']", "-", store.name())
+def nameable(name: str) -> str:
+    """A name without the characters that MLflow forbids in those of models."""
+    return re.sub(r"[/:.%\"']", "-", name)
 
 
 def _make_registered(client, name: str) -> None:

@@ -149,7 +149,7 @@ class Delivery:
         """The run with a key; restored if it was deleted."""
         from mlflow.entities import ViewType
 
-        query = f"tags.`msdd.key` = '{key}'"
+        query = f"tags.`msdd.key` = '{parents.searchable(key)}'"
         runs = self.client.search_runs([self.experiment], query, ViewType.ALL)
         if not runs:
             return None
@@ -159,8 +159,8 @@ class Delivery:
 
     def _create(self, key: str, name: str, tags: dict, params: dict) -> str:
         commit = self.record["tags"]["commit"]
-        tags |= {"msdd.key": key, "mlflow.source.name": "msdd", "mlflow.source.git.commit": commit}
-        tags |= {"commit": commit}
+        tags |= {"msdd.key": parents.searchable(key), "commit": commit}
+        tags |= {"mlflow.source.name": "msdd", "mlflow.source.git.commit": commit}
         tags = {name: str(value) for name, value in tags.items() if value is not None}
         started = self.record["started"]
         run = self.client.create_run(self.experiment, started, tags, name).info.run_id

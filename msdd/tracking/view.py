@@ -42,7 +42,7 @@ def comparison(figures: list[str]) -> dict:
     speed = [chart("SCATTER", "figures", "speed", xaxis=axis(LAST[0]), yaxis=axis(main))]
     pictures = [
         chart("IMAGE", "pictures", name, imageKeys=[name], step=0)
-        for name in ("reconstructions", "worst-median-best")
+        for name in ("reconstructions", "worst-median-best", "coarse-to-fine")
     ]
     return {
         "searchFilter": "tags.`group` = 'comparison'",
@@ -50,13 +50,16 @@ def comparison(figures: list[str]) -> dict:
         "orderByAsc": False,
         "selectedColumns": [f"metrics.`{name}`" for name in figures],
         "runsHiddenMode": f"FIRST_{PAGE}_RUNS",
-        "compareRunSections": [section("figures"), section("pictures")],
+        "compareRunSections": [
+            section("figures", columns=3, cardHeight=360),
+            section("pictures", columns=1, cardHeight=720),
+        ],
         "compareRunCharts": [*bars, *(speed if LAST[0] in figures else []), *pictures],
     }
 
 
-def section(name: str) -> dict:
-    return {"uuid": name, "name": name, "display": True, "isReordered": False}
+def section(name: str, **more: int) -> dict:
+    return {"uuid": name, "name": name, "display": True, "isReordered": False, **more}
 
 
 def chart(kind: str, section: str, name: str, **more: object) -> dict:
@@ -93,7 +96,12 @@ def links(page: str, experiment: str) -> dict[str, str]:
     """Links into MLflow's page at an address: all decodes with their figures, and all trainings
     with their curves."""
     runs = f"{page.rstrip('/')}/#/experiments/{experiment}/runs"
-    trainings = {"searchFilter": "tags.`group` = 'training'", "compareRunsMode": "CHART"}
+    trainings = {
+        "searchFilter": "tags.`group` = 'training'",
+        "orderByKey": "metrics.`loss`",  # sorted by time, the page hides runs under their parents
+        "orderByAsc": "true",
+        "compareRunsMode": "CHART",
+    }
     compared = {"viewStateShareKey": KEY, "compareRunsMode": "CHART"}
     return {
         "comparison": f"{runs}?{urlencode(compared)}",

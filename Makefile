@@ -2,6 +2,7 @@
 # and its cross with scales. make test: the test-suite. Each sets up .venv by itself. Runs that no
 # server takes now wait for the next `msdd track`; make goes on. make test-newest: the test-suite
 # without the lock, in .venv-newest.
+# make mlflow: MLflow's page at the comparison of all decodes, until Ctrl-C.
 # make repro, pull, push: the same pipeline by DVC, and its results from and to a remote. make commit:
 # what Snakemake has made is done for DVC.
 # make plan: what would run, and why; with ENGINE=dvc, by DVC. Runs nothing.
@@ -13,7 +14,6 @@
 PYTHON ?= python3
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-MLFLOW := .venv/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 
 ENGINE ?= snakemake
@@ -21,24 +21,27 @@ SYSTEMS ?= student teacher one-scale-teacher teacher-each-scale llamagen-16 tito
 PRECISION ?= fp32
 BATCHES ?= 1
 
-.PHONY: demo ablation ssdd table1-speed cpu-check gpu-check plan repro commit pull push known test test-newest test-slurm lint setup clean
+.PHONY: demo mlflow ablation ssdd table1-speed cpu-check gpu-check plan repro commit pull push known test test-newest test-slurm lint setup clean
 
 demo: setup
 	snakemake --cores all
 	-msdd track
-	@echo "Look at reports/table2.md and reports/reconstructions.png. Every run: $(MLFLOW)"
+	@echo "Look at reports/table2.md and reports/reconstructions.png. All runs side by side: make mlflow"
 
 ablation: setup
 	msdd params use ablation
 	snakemake --cores all
 	-msdd track
-	@echo "Look at reports/ablation.md. Every run: $(MLFLOW)"
+	@echo "Look at reports/ablation.md. All runs side by side: make mlflow"
 
 ssdd: setup
 	msdd params use ssdd
 	snakemake --cores all
 	-msdd track
-	@echo "Look at reports/table2.md and reports/ablation.md. Every run: $(MLFLOW)"
+	@echo "Look at reports/table2.md and reports/ablation.md. All runs side by side: make mlflow"
+
+mlflow: setup
+	msdd mlflow
 
 table1-speed: setup
 	mkdir -p reports/systems

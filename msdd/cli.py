@@ -26,6 +26,7 @@ COMMANDS = (  # files of msdd/commands, in the order of `msdd --help`
     "export",
     "flops",
     "folders",
+    "mlflow",
     "plan",
     "provenance",
     "throughput",

@@ -17,7 +17,7 @@ from msdd.evaluate.distributed import Team
 from msdd.evaluate.passes import Evaluation, Pass
 from msdd.evaluate.sources import SAMPLES, PipelineTokenizer, Prepared
 from msdd.evaluate.trace import trace
-from msdd.files import atomic, remove, write_json
+from msdd.files import atomic, read_json, remove, write_json
 from msdd.flow.steps import nfe
 from msdd.params.sections import Evaluate
 from msdd.pipeline import layout, receipts
@@ -125,6 +125,7 @@ def in_first_process(
     """Measure, write metrics, timing and samples, and tell the tracker."""
     origin, source = context(), evaluation.passes[0].source
     more = {"evaluate": job.task.evaluate.model_dump(mode="json"), "decode": job.about}
+    measured = {job.name: job.task}
     made = [job.path, layout.timing(job.path), layout.samples(job.path)]
     others = [layout.receipt("evaluations", job.path)]
     if job.task.model:
@@ -132,7 +133,7 @@ def in_first_process(
     with (
         hold(root / layout.checkpoint(job.path) / "lock"),
         recorded(job.task, job.path, [*made, *others], root) as record,
-        open_run(job.task, "evaluate", job.name, root=root, more=more) as run,
+        open_run(job.task, "evaluate", job.name, root=root, more=more, measured=measured) as run,
     ):
         record["run"] = run.identity
         document = report.opening(evaluation, settings)
@@ -141,7 +142,7 @@ def in_first_process(
         write(job, document, source, origin, root)
         receipts.write("evaluations", job.path, made, root)
         remove(settings.work)
-        tell(run, job.name, document, source, root / job.path)
+        tell(run, job, document, source, root)
     return document["protocols"][document["protocol"]]["metrics"]
 
 
@@ -233,13 +234,35 @@ def timing(source: Prepared, task: Task, origin: dict[str, object]) -> dict[str,
     }
 
 
-def tell(run: Run, name: str, document: dict, source: Prepared, path: Path) -> None:
-    """Give the tracker the metrics, samples, the extremes, and the metrics file."""
-    run.log(0, flat(document))
-    run.image(name, layout.samples(path))
+def tell(run: Run, job: EvaluationJob, document: dict, source: Prepared, root: Path) -> None:
+    """Give the tracker the metrics and their like, images, the model, and the metrics file."""
+    path = root / job.path
+    speed = read_json(layout.timing(path))["images_per_second"]
+    figures = flat(document) | {"nfe": job.about["nfe"], "images_per_second": speed}
+    run.log(0, figures)
+    run.figures(figures)
+    run.image("reconstructions", layout.samples(path))
     if run.on:
-        run.image(f"{name}-extremes", pictures_of(document["extremes"]["held_out"], source))
+        run.image("worst-median-best", pictures_of(document["extremes"]["held_out"], source))
+        tell_scales(run, layout.pyramid(path))
+    if job.task.first_decode:
+        tell_model(run, job, path.parents[1])
     run.file(path)
+
+
+def tell_scales(run: Run, file: Path) -> None:
+    """The estimates of a decoder, coarse to fine: a picture whose steps are sides in pixels."""
+    if file.exists():
+        with np.load(file) as pyramid:
+            for estimates in pyramid.values():
+                run.image("coarse-to-fine", estimates, step=estimates.shape[1])
+
+
+def tell_model(run: Run, job: EvaluationJob, folder: Path) -> None:
+    """The model folder, and how it decodes, for MLflow to serve."""
+    settings = {name: job.about[name] for name in ("steps", "guidance", "jump", "noise")}
+    files = [folder / file for file in layout.MODEL_FILES]
+    run.model(job.name, files, settings, job.tokenizer.resolution)
 
 
 def pictures_of(extremes: dict[str, dict], source: Prepared) -> np.ndarray:

@@ -39,6 +39,8 @@ class Task:
     code:      the fingerprint of the stage's code.
     inputs:    SHA-256 of the files that the job reads, by path relative to the working directory.
     latents:   the row of `models` that names the folder of stored latents; None: none are used.
+    first_decode: whether it evaluates the first of the decodes of its row, which the tracker shows
+               for the row and keeps the model of.
     """
 
     stage: str
@@ -58,6 +60,7 @@ class Task:
     code: str
     inputs: dict[str, str]
     latents: str | None = None
+    first_decode: bool = False
 
     @property
     def row(self) -> str:
@@ -127,6 +130,7 @@ def resolve(
         code=fingerprint(stage),
         inputs={},
         latents=params.latents_of(model) if model else None,
+        first_decode=_is_first(params, wildcards.get("decode")),
     )
     paths = _inputs(params, task) if inputs is None else inputs
     digests = {str(path): digest(root / path) for path in paths if (root / path).exists()}
@@ -139,6 +143,12 @@ def _rows(params: "Params", wildcards: dict[str, Any]) -> tuple[str | None, str 
         return params.source(wildcards["decode"])
     student = wildcards.get("student")
     return (params.model_row(student) if student else wildcards.get("model")), student
+
+
+def _is_first(params: "Params", decode: str | None) -> bool:
+    """Whether no decode before this one decodes its row."""
+    same = (name for name, row in params.decodes.items() if row.of == params.decodes[decode].of)
+    return decode is not None and next(same) == decode
 
 
 def _check(

@@ -34,16 +34,19 @@ def run(params: Params, root: Path, show: Callable[[dict], None]) -> dict[str, f
     """
     file, more = layout.throughput(), {"throughput": params.throughput.model_dump(mode="json")}
     artefact, task = file.with_suffix(""), _task(params, root)
+    decodes = {name: resolve(params, "evaluate", root, [], decode=name) for name in params.decodes}
     with (
         hold(root / layout.checkpoint(artefact) / "lock"),
         recorded(task, artefact, layout.report("throughput"), root) as record,
-        open_run(task, "throughput", root=root, more=more) as tracker,
+        open_run(task, "throughput", root=root, more=more, measured=decodes) as tracker,
     ):
         record["run"] = tracker.identity
         document = timings(params, root, show)
         write_json(root / file, document)
         speeds = summary(document)
         tracker.log(0, speeds)
+        for decode, values in figures(document, speeds).items():
+            tracker.figures(values, decode)
         tracker.file(root / file)
     return speeds
 
@@ -104,3 +107,13 @@ def summary(document: dict) -> dict[str, float]:
         name = f"{row['region']}/{row['system']}"
         speeds[name] = max(row["images_per_second"], speeds.get(name, 0.0))
     return speeds
+
+
+def figures(document: dict, speeds: dict[str, float]) -> dict[str, dict[str, float]]:
+    """What decoding with each system costs: GFLOP of an image, and images/s if it was timed."""
+    costs = {one["system"]: one["flops"]["decode"] for one in document["systems"]}
+    found = {name: {"gflop_per_image": flops / 1e9} for name, flops in costs.items()}
+    for name in found:
+        if f"decode/{name}" in speeds:
+            found[name]["images_per_second"] = speeds[f"decode/{name}"]
+    return found

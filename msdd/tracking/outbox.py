@@ -12,7 +12,11 @@ to MLflow from there (`msdd.tracking.delivery`). A folder contains
 import json
 import os
 import time
+from collections import defaultdict
 from pathlib import Path
+
+from msdd.files import read_json
+from msdd.tracking import parents
 
 CLOSED = ("FINISHED", "KILLED")  # MLflow's words; RUNNING and FAILED runs may continue
 
@@ -20,6 +24,21 @@ CLOSED = ("FINISHED", "KILLED")  # MLflow's words; RUNNING and FAILED runs may c
 def folder(root: str | Path) -> Path:
     """The outbox of a working directory; it contains a folder for each run."""
     return Path(root) / ".tracking" / "outbox"
+
+
+def folders(root: str | Path) -> list[Path]:
+    """The folders of all runs, in the order in which these began: their names end in the time."""
+    return sorted(folder(root).glob("*"), key=lambda path: (path.suffix.rjust(20), path.name))
+
+
+def by_parent(root: str | Path) -> dict[str, list[Path]]:
+    """The folders of runs under each parent, by the parent's key."""
+    found = defaultdict(list)
+    for path in folders(root):
+        if (path / "run.json").exists():
+            for parent in parents.read(read_json(path / "run.json")):
+                found[parent["key"]].append(path)
+    return found
 
 
 def append(folder: Path, event: dict) -> None:

@@ -3,25 +3,26 @@
 A stage never imports MLflow and never waits for it. `MSDD_TRACKING=off` turns all tracking off.
 """
 
-import hashlib
-import json
 import math
 import os
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msdd.files import read_json, write_json
 from msdd.pipeline import checkout, environment
-from msdd.tracking import outbox
+from msdd.tracking import outbox, parents
 from msdd.tracking.outbox import CLOSED, status
+from msdd.tracking.parents import key, of_row
 
 if TYPE_CHECKING:
     from msdd.pipeline.task import Task
 
+TRAININGS = ("train", "distil", "chain")
 FLUSH_SECONDS = 60  # between two deliveries in the background while stages run
 _deliveries: list[subprocess.Popen] = []  # kept, or Python warns that they still run
 
@@ -40,31 +41,34 @@ def open_run(
     more: dict | None = None,
     tags: dict[str, object] | None = None,
     resumed: bool = False,
+    measured: "dict[str, Task] | None" = None,
 ) -> "Run":
-    """The run of a job under the row of its task; see `Run`.
+    """The run of a job under the row of its task, or under the decode that it measures; see `Run`.
 
-    stage: what the tracker calls the stage ("stage1", "finetune", "evaluate").
-    more:  parameters that the row does not have, nested.
+    stage:    what the tracker calls the stage ("stage1", "finetune", "evaluate").
+    more:     parameters that the row does not have, nested.
+    measured: the evaluations whose figures the run gives (`Run.figures`), by decode.
     """
-    of_row = task.row_params
-    model = {"model": task.model} if task.student else {}
+    params = task.row_params | (more or {})
     return Run(
         root,
         task.row,
         stage,
-        of_row | (more or {}),
+        params,
         part=part,
-        row_params=of_row,
-        tags=model | (tags or {}),
+        parents=parents.of_task(task, params, measured or {}),
+        tags=tags_of(task) | (tags or {}),
+        inputs=task.inputs,
         resumed=resumed,
         job=task.key,
     )
 
 
-def key(*parts: object) -> str:
-    """A digest of values that JSON can hold: 16 hexadecimal digits of SHA-256."""
-    text = json.dumps(parts, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def tags_of(task: "Task") -> dict[str, object]:
+    """The tags by which MLflow's page filters: the group, the model behind a student, the scale."""
+    group = "training" if task.stage in TRAININGS else "measurement"
+    scale = {"scale": task.wildcards["scale"]} if "scale" in task.wildcards else {}
+    return {"group": group, **parents.model_of(task), **scale}
 
 
 class Run:
@@ -77,9 +81,11 @@ class Run:
     stage:      the name of the stage ("stage1", "distil", "evaluate").
     params:     the resolved parameters of the stage, nested.
     part:       what tells runs of this stage and row apart ("scale0", a decode's name).
-    row_params: the resolved parameters of the row; another value begins another parent. Those of
-                the stage by default.
+    parents:    the runs that it belongs to, from `msdd.tracking.parents`; by default one of the row
+                with these params.
     tags:       more tags (`model`, `data`, `part`).
+    inputs:     SHA-256 of the files that the stage reads, by path; those of images become MLflow's
+                datasets.
     resumed:    whether the stage continues from a checkpoint. Then the run of the interrupted
                 attempt continues, and what it logged after the checkpoint is not logged twice.
     job:        what decides the result, as a digest. The run of an interrupted attempt at the same
@@ -94,8 +100,9 @@ class Run:
         params: dict,
         *,
         part: str = "",
-        row_params: dict | None = None,
+        parents: list[dict] | None = None,
         tags: dict[str, object] | None = None,
+        inputs: dict[str, str] | None = None,
         resumed: bool = False,
         job: str | None = None,
     ):
@@ -106,8 +113,10 @@ class Run:
         if not self.on:
             return
         self.name = "/".join(filter(None, (row, stage, part)))
-        record = _record(self.name, row, stage, params, row_params or params, tags or {})
-        record |= {"place": self.place, "job": job}
+        record = _record(self.name, row, stage, params, tags or {})
+        record |= {"parents": parents or [of_row(row, params, _model(tags))]}
+        record |= {"place": self.place, "job": job, "inputs": inputs or {}}
+        self.parents = record["parents"]
         self.folder = self._interrupted(record, resumed)
         if self.folder is None:
             self._abandon()
@@ -167,30 +176,56 @@ class Run:
     def log(self, step: int, values: dict[str, float]) -> None:
         """Log metrics at a step (images seen in training), with those of the machine.
 
-        An infinite one becomes a tag of its name: MLflow's database would store 1.797e308 for it
-        (MLflow 3.17.2, `SqlAlchemyStore.sanitize_metric_value`), and its page shows that.
+        An infinite one becomes a tag of its name.
         """
         if not self.on or 0 <= step <= self.last_step:
             return
-        numbers = {name: float(value) for name, value in (values | environment.load()).items()}
-        finite = {name: value for name, value in numbers.items() if not math.isinf(value)}
-        infinite = sorted(numbers.keys() - finite.keys())
-        tags = {name: "∞" if numbers[name] > 0 else "-∞" for name in infinite}
+        finite, tags = _finite(values | environment.load())
         self._append({"step": int(step), "metrics": finite} | ({"tags": tags} if tags else {}))
         flush(self.root)
 
-    def image(self, name: str, images: object) -> None:
-        """Log images as one picture: uint8 (N, H, W, 3), or the path of a .npy file of them."""
+    def figures(self, values: dict[str, float], decode: str | None = None) -> None:
+        """Give the figures of a decode to the parents that carry them, in place of earlier ones.
+
+        decode: which of those that the run has measured; None if it is only one.
+        """
+        if not self.on:
+            return
+        metrics, tags = _finite(values)
+        for parent in self.parents:
+            if (name := parent.get("decode")) and decode in (None, name):
+                told = {"metrics": metrics, "tags": tags | {"decode": name}}
+                self._append({"figures": told, "parent": parent["key"]})
+
+    def image(self, name: str, images: object, step: int = 0) -> None:
+        """Log images as one picture: uint8 (N, H, W, 3), or the path of a .npy file of them.
+
+        MLflow compares pictures of a name, step by step: runs that may be compared use the same.
+        The first parent gets the picture, too.
+        """
         if self.on:
-            target = self._target("samples", f"{name}.png")
-            _picture(images).save(target)
-            self._append({"file": f"samples/{target.name}"})
+            from msdd.tracking import pictures
+
+            for file in pictures.write(images, name, step, self.folder / "files"):
+                self._append({"file": file, "parent": self.parents[0]["key"]})
+
+    def model(self, name: str, files: Iterable[Path], settings: dict, resolution: int) -> None:
+        """Keep the files of a model folder as a model that MLflow serves, by the name of a decode.
+
+        settings:   arguments of `msdd.tokenizers.msdd.load`, for JSON.
+        resolution: sides of the images, in pixels.
+        """
+        if self.on:
+            for path in files:
+                _link(path, self._target("model", path.name))
+            write_json(self._target("model", "decode.json"), settings)
+            parent = self.parents[0]["key"]
+            self._append({"model": {"name": name, "resolution": resolution}, "parent": parent})
 
     def file(self, path: str | Path, folder: str = "") -> None:
         """Log a finished file, which becomes an artefact in `folder`."""
         if self.on:
             target = self._target(folder, Path(path).name)
-            target.unlink(missing_ok=True)
             _link(Path(path), target)
             self._append({"file": str(target.relative_to(self.folder / "files"))})
 
@@ -204,18 +239,15 @@ class Run:
             outbox.append(self.folder, event)
 
 
-def _record(
-    name: str, row: str, stage: str, params: dict, row_params: dict, tags: dict[str, object]
-) -> dict:
+def _record(name: str, row: str, stage: str, params: dict, tags: dict[str, object]) -> dict:
     context = environment.context()
     circumstances = {name: context[name] for name in ("commit", "dirty", "device", "host")}
+    own = {"row": row, "stage": stage, "params_digest": key(params)}
     return {
         "name": name,
         "row": row,
         "params": params,
-        "row_params": row_params,
-        "row_key": key(row, row_params),
-        "tags": {"row": row, "stage": stage, **tags, **circumstances, **_experiment()},
+        "tags": own | tags | circumstances | _experiment(),
         "versions": context["versions"],
         "started": outbox.now(),
     }
@@ -226,30 +258,29 @@ def _experiment() -> dict[str, str]:
     return {"experiment": os.environ["DVC_EXP_NAME"]} if "DVC_EXP_NAME" in os.environ else {}
 
 
+def _model(tags: dict[str, object] | None) -> dict[str, object]:
+    return {name: value for name, value in (tags or {}).items() if name == "model"}
+
+
+def _finite(values: dict[str, float]) -> tuple[dict[str, float], dict[str, str]]:
+    """The finite numbers, and the others as tags of their names.
+
+    MLflow's database would store 1.797e308 for an infinite one (MLflow 3.17.2,
+    `SqlAlchemyStore.sanitize_metric_value`), and its page shows that.
+    """
+    numbers = {name: float(value) for name, value in values.items()}
+    finite = {name: value for name, value in numbers.items() if not math.isinf(value)}
+    infinite = sorted(numbers.keys() - finite.keys())
+    return finite, {name: "∞" if numbers[name] > 0 else "-∞" for name in infinite}
+
+
 def _link(source: Path, target: Path) -> None:
     """A hard link keeps the content even if the stage replaces the file by a newer one."""
+    target.unlink(missing_ok=True)
     try:
         os.link(source, target)
     except OSError:  # another file system, or one without links
         shutil.copyfile(source, target)
-
-
-def _picture(images: object):
-    """A grid of images, at most 8 in a row, small ones enlarged by nearest."""
-    import numpy as np
-    from PIL import Image
-
-    array = np.load(images) if isinstance(images, (str, Path)) else np.asarray(images)
-    count, height, width, channels = array.shape
-    columns = min(count, 8)
-    rows = -(-count // columns)
-    canvas = np.full((rows * columns, height, width, channels), 255, array.dtype)
-    canvas[:count] = array
-    grid = canvas.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
-    picture = Image.fromarray(grid.reshape(rows * height, columns * width, channels))
-    enlarge = max(1, 128 // height)
-    size = (picture.width * enlarge, picture.height * enlarge)
-    return picture.resize(size, Image.Resampling.NEAREST)
 
 
 def flush(root: str | Path, at_once: bool = False) -> None:

@@ -16,6 +16,12 @@ from urllib.parse import unquote, urlsplit
 
 SQLITE = "sqlite:///"
 ARTEFACTS = "mlartifacts"
+PLACES = (  # tables and columns of MLflow's database with paths of artefacts
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
 DEFAULT = "0"  # the id of the experiment that every new store has
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -139,6 +145,7 @@ def _move(database: sqlite3.Connection, place: str, here: Path) -> None:
         experiments = "UPDATE experiments SET artifact_location = ? WHERE artifact_location = ?"
         database.execute(experiments, (here.as_uri(), place))
         if here.exists() or not _path(place).exists():
-            runs = "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?)"
-            under = "WHERE substr(artifact_uri, 1, ?) = ?"
-            database.execute(f"{runs} {under}", (new, len(old) + 1, len(old), old))
+            for table, column in PLACES:
+                moved = f"UPDATE {table} SET {column} = ? || substr({column}, ?)"
+                under = f"WHERE substr({column}, 1, ?) = ?"
+                database.execute(f"{moved} {under}", (new, len(old) + 1, len(old), old))

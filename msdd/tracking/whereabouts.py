@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from msdd.tracking import outbox, store
+from msdd.tracking import outbox, parents, store
 
 
 def whereabouts(run: dict[str, str], root: Path) -> dict[str, str]:
@@ -27,5 +27,6 @@ def _search(key: str, uri: str):
     """MLflow's information on the run with a key, or None; experiments may have been renamed."""
     client = store.client_at(uri)
     experiments = [one.experiment_id for one in client.search_experiments()]
-    runs = client.search_runs(experiments, f"tags.`msdd.key` = '{key}'")
+    query = f"tags.`msdd.key` = '{parents.searchable(key)}'"
+    runs = client.search_runs(experiments, query)
     return runs[0].info if runs else None

@@ -14,19 +14,24 @@ from msdd.errors import MsddError
 from msdd.files import read_json
 from msdd.params.load import load
 from msdd.pipeline.task import resolve
-from msdd.tracking import delivery, store
 from msdd.tracking import run as tracking
+from msdd.tracking import store
+from msdd.tracking.batches import flatten
 from msdd.tracking.delivery import deliver
 from msdd.tracking.outbox import folder
+from msdd.tracking.parents import of_row
 from msdd.tracking.run import Run
+from msdd.tracking.sending import Delivery
 
 
 def test_a_row_is_a_parent_with_its_stages_under_it(root, client):
     train(root, (0, 64, 128), tags={"data": "abc"})
     own = {"distil": {"batch": 8}}
     for scale in (0, 1):
-        options = {"part": f"scale{scale}", "tags": {"model": "msdd", "scale": scale}}
-        with Run(root, "msdd-1step", "distil", own, row_params=PARAMS, **options) as run:
+        tags = {"model": "msdd", "scale": scale}
+        row = [of_row("msdd-1step", PARAMS, {"model": "msdd"})]
+        options = {"part": f"scale{scale}", "tags": tags, "parents": row}
+        with Run(root, "msdd-1step", "distil", own, **options) as run:
             run.log(8, {"loss": 2.0})
     deliver(root)
 
@@ -72,7 +77,8 @@ def test_a_run_has_the_params_of_its_row_and_more(root):
         record = read_json(run.folder / "run.json")
     assert record["name"] == "msdd-1step/distil/scale0"
     assert record["tags"]["model"] == "msdd" and record["params"]["x"] == 1
-    row = record["row_params"]
+    (parent,) = record["parents"]
+    row = parent["params"]
     assert row["distil"]["guidance"] == 1.5 and row["data"]["resolution"] == 32
     assert "x" not in row
 
@@ -81,7 +87,7 @@ def test_pictures_and_files_become_artefacts_as_they_were_when_told(root, client
     np.save(root / "teacher.samples.npy", np.zeros((10, 32, 32, 3), np.uint8))
     (root / "config.json").write_text("first")
     with Run(root, "msdd", "evaluate", PARAMS, part="teacher") as run:
-        run.image("teacher", root / "teacher.samples.npy")
+        run.image("reconstructions", root / "teacher.samples.npy")
         run.file(root / "config.json", "model")
         (root / "new").write_text("second")
         os.replace(root / "new", root / "config.json")
@@ -92,7 +98,8 @@ def test_pictures_and_files_become_artefacts_as_they_were_when_told(root, client
     assert (folder / "model" / "config.json").read_text() == "first"
     from PIL import Image
 
-    with Image.open(folder / "samples" / "teacher.png") as picture:
+    stem = folder / "images" / "reconstructions+step+0+timestamp+0+0"
+    with Image.open(f"{stem}.png") as picture:
         assert picture.size == (8 * 128, 2 * 128)
     assert "batch: 64" in (folder / "params.yaml").read_text()
 
@@ -111,7 +118,7 @@ def test_delivering_again_after_an_interruption_duplicates_nothing(
             assert deliver(root).startswith("0 records")
         run.log(128, {"loss": 0.5})
         with monkeypatch.context() as broken:
-            broken.setattr(delivery._Delivery, "_save", killed)
+            broken.setattr(Delivery, "_save", killed)
             with pytest.raises(MsddError, match="killed between"):
                 deliver(root)
     deliver(root)
@@ -265,7 +272,7 @@ def test_long_values_and_many_parameters_arrive(root, client):
 def test_flatten_writes_values_as_a_params_file_does():
     nested = {"a": {"b": None, "c": [1, 2]}, "d": True, "e": "word", "f": 1e-3}
     flat = {"a.b": "null", "a.c": "[1, 2]", "d": "true", "e": "word", "f": "0.001"}
-    assert delivery.flatten(nested) == flat
+    assert flatten(nested) == flat
     assert json.loads(flat["a.c"]) == [1, 2]
 
 

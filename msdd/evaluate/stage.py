@@ -106,7 +106,8 @@ def in_first_process(
     """Measure, write metrics, timing and samples, and tell the tracker."""
     origin, source = context(), evaluation.passes[0].source
     more = {"evaluate": job.task.evaluate.model_dump(mode="json"), "decode": job.about}
-    made = [job.path, layout.timing(job.path), layout.samples(job.path)]
+    beside = (layout.timing, layout.samples, layout.extremes)
+    made = [job.path, *(where(job.path) for where in beside)]
     others = [layout.receipt("evaluations", job.path)]
     if isinstance(job.tokenizer, MSDD):
         others.append(layout.pyramid(job.path))
@@ -122,7 +123,7 @@ def in_first_process(
         write(job, document, source, origin, root)
         receipts.write("evaluations", job.path, made, root)
         remove(settings.work)
-        tell(run, job.name, document, source, root / job.path)
+        tell(run, job.name, document, root / job.path)
     return document["protocols"][document["protocol"]]["metrics"]
 
 
@@ -141,14 +142,21 @@ def write(
     origin: dict[str, object],
     root: Path,
 ) -> None:
-    """Put samples, pyramid, timing and metrics in place."""
+    """Put timing, samples, extremes, pyramid and metrics in place; what is decoded for pictures
+    alone is not timed."""
     path = root / job.path
-    with atomic(layout.samples(path)) as temporary, open(temporary, "wb") as file:
-        np.save(file, source.first_samples(job.task.evaluate.batch))
+    samples = source.first_samples(job.task.evaluate.batch)
+    write_json(layout.timing(path), timing(source, job.task, origin))
+    save(layout.samples(path), samples)
+    save(layout.extremes(path), pictures_of(document["extremes"]["held_out"], source))
     if isinstance(job.tokenizer, MSDD):
         document["jump_noise"] = follow(job, source, path)
-    write_json(layout.timing(path), timing(source, job.task, origin))
     write_json(path, document)
+
+
+def save(path: Path, pictures: np.ndarray) -> None:
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, pictures)
 
 
 def source_of(job: EvaluationJob, device: torch.device, root: Path) -> Prepared:
@@ -214,12 +222,11 @@ def timing(source: Prepared, task: Task, origin: dict[str, object]) -> dict[str,
     }
 
 
-def tell(run: Run, name: str, document: dict, source: Prepared, path: Path) -> None:
+def tell(run: Run, name: str, document: dict, path: Path) -> None:
     """Give the tracker the metrics, samples, the extremes, and the metrics file."""
     run.log(0, flat(document))
     run.image(name, layout.samples(path))
-    if run.on:
-        run.image(f"{name}-extremes", pictures_of(document["extremes"]["held_out"], source))
+    run.image(f"{name}-extremes", layout.extremes(path))
     run.file(path)
 
 

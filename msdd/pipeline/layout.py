@@ -80,6 +80,12 @@ def samples(evaluation: Path) -> Path:
     return evaluation.with_suffix(".samples.npy")
 
 
+def extremes(evaluation: Path) -> Path:
+    """The worst, the median and the best image: originals, then reconstructions, uint8
+    (6, H, W, 3)."""
+    return evaluation.with_suffix(".extremes.npy")
+
+
 def pyramid(evaluation: Path) -> Path:
     """Clean estimates of the first images at every scale, `scale<k>`: uint8 (K, side, side, 3)."""
     return evaluation.with_suffix(".pyramid.npz")

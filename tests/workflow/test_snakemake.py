@@ -61,7 +61,7 @@ def expected(params):
         yield from (layout.assembled(job["model"], student) / f for f in layout.TRAINING_FILES)
     evaluations = [layout.evaluation(*params.source(decode), decode) for decode in params.decodes]
     for path in [*evaluations, *map(layout.baseline, BASELINES)]:
-        yield from (path, layout.timing(path), layout.samples(path))
+        yield from (path, layout.timing(path), layout.samples(path), layout.extremes(path))
     yield from map(layout.pyramid, evaluations)
     yield from jobs.wanted_receipts(params)
     yield from map(layout.code, (*stages.STAGES, "photographs"))

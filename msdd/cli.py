@@ -19,6 +19,7 @@ COMMANDS = (  # files of msdd/commands, in the order of `msdd --help`
     "folders",
     "plan",
     "provenance",
+    "report",
     "throughput",
     "tokenizers",
     "params",

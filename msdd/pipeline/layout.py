@@ -14,7 +14,13 @@ TABLES = ("table1", "table2", "ablation")
 TABLE_KINDS = ("csv", "html", "md", "tex")
 LATENT_FILES = ("latents.npy", "encoder.safetensors", "manifest.json")
 FIGURES = ("reconstructions", "pyramid", "quality_speed", "curves")
-REPORTS = (*TABLES, "figures", "throughput", "speed")  # each made by the stage of its name
+REPORTS = (
+    *TABLES,
+    "figures",
+    "throughput",
+    "speed",
+    "report",
+)  # each made by the stage of its name
 
 
 def prepared() -> Path:
@@ -134,6 +140,8 @@ def report(name: str) -> list[Path]:
     """All files of one of `REPORTS`; `speed` renders what `throughput` has measured."""
     if name == "throughput":
         return [throughput()]
+    if name == "report":
+        return [Path("reports/report.html")]
     stem = {"figures": None, "speed": "throughput"}.get(name, name)
     tables = [table(stem, kind) for kind in TABLE_KINDS if stem]
     pictures = {"figures": FIGURES, "speed": ("throughput",)}.get(name, ())

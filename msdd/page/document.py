@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from msdd.files import write_text
-from msdd.page import history, pictures, scatter, settings, table_view, training
+from msdd.page import comparison, history, pictures, scatter, settings, table_view, training
 from msdd.params import presets
 from msdd.params.schema import Params
 from msdd.pipeline import layout
@@ -64,6 +64,23 @@ def rendered(template: str, values: dict[str, Any]) -> str:
     )
     text = environment.get_template(template).render(style=style, script=script, **values)
     return text.encode("utf-8", "backslashreplace").decode("utf-8")  # halves of surrogate pairs
+
+
+def compared(found: comparison.Comparison) -> str:
+    """The page of two sets of results."""
+    named = enumerate(comparison.tables(found))
+    verdicts = (comparison.BETTER, comparison.WORSE, comparison.WITHIN, comparison.EQUAL)
+    told = [change.verdict for change in found.changes]
+    values = {
+        "sides": found.sides,
+        "unlike": found.unlike,
+        "only": found.only,
+        "params": found.params,
+        "counts": {verdict: told.count(verdict) for verdict in verdicts},
+        "views": [table_view.view(f"metric{k}", table) for k, table in named],
+        "notes": comparison.notes(found),
+    }
+    return rendered("comparison.html", values)
 
 
 def content(params: Params, root: Path) -> dict[str, Any]:

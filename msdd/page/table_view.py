@@ -57,10 +57,12 @@ class Head:
 
 @dataclass(frozen=True)
 class Row:
-    """A line: the first cell is its name. `about`: file and protocol behind its figures."""
+    """A line: the first cell is its name. `about`: file and protocol behind its figures.
+    `verdict`: better or worse, where the table has such verdicts."""
 
     cells: list[Cell]
     about: str
+    verdict: str
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,9 @@ def _row(table: Table, row: pd.Series, letters: dict[str, str]) -> Row:
     protocol = row.get("protocol")
     parts = [f"protocol {protocol}" if pd.notna(protocol) else "", source]
     about = ", ".join(str(part) for part in parts if pd.notna(part) and part)
-    return Row([_cell(column, row, letters) for column in table.columns], about)
+    verdict = row.get("verdict")
+    cells = [_cell(column, row, letters) for column in table.columns]
+    return Row(cells, about, verdict if verdict in ("better", "worse") else "")
 
 
 def _cell(column: Column, row: pd.Series, letters: dict[str, str]) -> Cell:

@@ -53,7 +53,7 @@ def read_present(params: Params, root: Path) -> list[dict]:
 
 def _read_all(files: list[Path], root: Path) -> list[dict]:
     document = timings.read(root)
-    results = [_read(root, path, document) for path in files]
+    results = [read_one(root, path, document) for path in files]
     for result in results:
         if any(result[key] != results[0][key] for key in ("names", "digest")):
             raise MsddError(
@@ -67,8 +67,8 @@ def read_evaluation(path: Path, protocol: str | None = None) -> dict:
     """A report of `msdd.evaluate.report`, with what one protocol says in place of all of them.
 
     `protocol` is its name: the one given, if the file has it, else the first. `metrics`,
-    `per_image` and `pool`, how many images PSNR pools, are those of that protocol; infinity stands
-    where the file, which is JSON, has null.
+    `per_image`, `rules` and `pool`, how many images PSNR pools, are those of that protocol;
+    infinity stands where the file, which is JSON, has null.
     MsddError for a file of an earlier version.
     """
     report = read_json(path)
@@ -78,6 +78,7 @@ def read_evaluation(path: Path, protocol: str | None = None) -> dict:
     entry = report.pop("protocols")[name]
     return report | {
         "protocol": name,
+        "rules": entry["protocol"],
         "pool": entry["protocol"].get("psnr", {}).get("pool", 1),
         "metrics": {metric: _finite_or_not(value) for metric, value in entry["metrics"].items()},
         "per_image": {
@@ -92,8 +93,9 @@ def _finite_or_not(metric: dict | float) -> dict | float:
     return {"mean": math.inf, "low": None, "high": None} if infinite else metric
 
 
-def _read(root: Path, path: Path, document: dict | None) -> dict:
-    result = read_evaluation(require(root, path))
+def read_one(root: Path, path: Path, document: dict | None, protocol: str | None = None) -> dict:
+    """An evaluation below `root` with its `file` and `timing`, as `read` gives it."""
+    result = read_evaluation(require(root, path), protocol)
     timing = root / layout.timing(path)
     aside = read_json(timing) if timing.exists() else {}
     in_turns = timings.timing(document, result["decode"]) if document else None

@@ -276,8 +276,9 @@ def notes(comparison: Comparison) -> list[str]:
     count = sum(change.low is not None for change in comparison.changes)
     return [
         "better, worse: the 95 % bootstrap interval of the difference over images leaves out 0; "
-        f"within noise: it holds 0; equal: to the last bit. Of these {count} intervals about {0.05 * count:.1f} leave out "
-        "0 by chance even if nothing has changed.",
+        "within noise: it holds 0; equal: to the last bit. Where something has changed that "
+        f"matters to none of these {count} intervals, about {0.05 * count:.1f} leave out 0 by "
+        "chance.",
         "Images that both sides measured are paired, one by one. Of other images the intervals of "
         "both sides count, as independent. Distances of features have no interval here.",
         "An interval over images does not hold what another training, with another seed, gives.",

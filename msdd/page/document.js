@@ -179,7 +179,7 @@
   for (const svg of all(document, "svg.curves")) {
     const lines = all(svg, ".line").map((line) => {
       const places = line.firstElementChild.getAttribute("points").split(" ").map((pair) => pair.split(",").map(Number));
-      return { line, places, values: line.dataset.values.split(" ") };
+      return { line, places, values: line.dataset.losses.split(" ") };
     });
     svg.addEventListener("pointermove", (event) => {
       const box = svg.getBoundingClientRect(), scale = svg.viewBox.baseVal.width / box.width;

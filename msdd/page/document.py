@@ -31,6 +31,7 @@ from msdd.report import (
 
 HERE = Path(__file__).parent
 PAGE = layout.report("report")[0]
+TABLES = ("table2", "throughput", "table1", "ablation", "jumps")
 BESIDE = (layout.samples, layout.extremes, layout.pyramid)  # an evaluation, shown as pictures
 
 
@@ -159,10 +160,12 @@ def _unmeasured(measured: list[dict]) -> dict[str, list[str]]:
     return lacking
 
 
-def _tables(params: Params, measured: list[dict], root: Path) -> dict[str, table_view.TableView]:
-    """By name; those that have no row are left out."""
+def _tables(
+    params: Params, measured: list[dict], root: Path
+) -> dict[str, table_view.TableView | None]:
+    """By name; None for those that have no row."""
     if not measured:
-        return {}
+        return dict.fromkeys(TABLES)
     made = {
         "table2": table2.table(params, measured, root),
         "table1": table1.table(params, measured, root),
@@ -173,7 +176,8 @@ def _tables(params: Params, measured: list[dict], root: Path) -> dict[str, table
     document = timings.read(root)
     if document and document["rows"]:
         made["throughput"] = speed.table(document, layout.throughput().name)
-    return {name: table_view.view(name, table) for name, table in made.items()}
+    views = {name: table_view.view(name, table) for name, table in made.items()}
+    return dict.fromkeys(TABLES) | views
 
 
 def _preset(params: Params, root: Path) -> str:

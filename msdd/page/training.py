@@ -45,5 +45,5 @@ def _line(name: str, points: list[tuple[int, float]], x: Axis, y: Axis) -> dict:
         "name": name,
         "last": last,
         "path": " ".join(f"{x.place(a)},{y.place(b)}" for a, b in points),
-        "values": " ".join(f"{a}:{b:.4g}" for a, b in points),
+        "losses": " ".join(f"{a}:{b:.4g}" for a, b in points),
     }

@@ -82,6 +82,7 @@ def _point(result: dict, x: Axis, y: Axis) -> dict:
         "kind": "student" if group(result) == STUDENTS else "teacher",
         "x": x.place(_speed(result)),
         "y": _height(psnr["mean"], y),
+        "label": None,
         "bar": [y.place(end) for end in ends] if known else None,
         "note": f"{decimal(psnr['mean'], 2)} dB{interval}, {_speed(result):,.4g} images/s "
         f"at batch {timing['batch']}, {result.get('nfe')} passes",

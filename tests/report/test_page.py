@@ -13,7 +13,7 @@ import pytest
 from msdd.files import read_json, write_json
 from msdd.page import document, settings, table_view
 from msdd.page.chart import Axis, thinned
-from msdd.page.scatter import front
+from msdd.page.scatter import LABELLED, draw, front
 from msdd.pipeline import layout
 from msdd.report import ablation, results, table1, table2
 
@@ -52,7 +52,7 @@ def test_the_page_has_the_figures_of_the_tables_and_loads_nothing(finished):
 
 
 def cells(page: str) -> list[str]:
-    return re.findall(r"<t[dh][^>]*>(<bdi>.*?)</t[dh]>", page)
+    return re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", page)
 
 
 def text(column, row) -> str:
@@ -152,6 +152,15 @@ def test_ticks_are_round_and_stand_where_their_values_do(axis, labels):
     ticks = axis.ticks()
     assert all(axis.start <= place <= axis.end for place, _ in ticks) and ticks
     assert labels is None or [label for _, label in ticks] == labels
+
+
+def test_of_many_points_those_of_the_front_have_labels(finished):
+    params, root = finished
+    one = results.read(params, root)[-1]
+    speeds = range(1, LABELLED + 2)
+    many = [one | {"timing": {"images_per_second": speed, "batch": 1}} for speed in speeds]
+    points = draw(many)["points"]
+    assert [bool(point["label"]) for point in points] == [False] * LABELLED + [True]
 
 
 def test_the_front_is_what_no_point_beats_twice():

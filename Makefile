@@ -26,7 +26,7 @@ BATCHES ?= 1
 demo: setup
 	snakemake --cores all
 	-msdd track
-	@echo "Look at reports/table2.md and reports/reconstructions.png. Every run: $(MLFLOW)"
+	@echo "Open reports/report.html in a browser. Every run: $(MLFLOW)"
 
 ablation: setup
 	msdd params use ablation

@@ -26,7 +26,7 @@ BATCHES ?= 1
 demo: setup
 	snakemake --cores all
 	-msdd track
-	@echo "Look at reports/table2.md and reports/reconstructions.png. All runs side by side: make mlflow"
+	@echo "Open reports/report.html in a browser. All runs side by side in MLflow: make mlflow"
 
 ablation: setup
 	msdd params use ablation

@@ -29,6 +29,7 @@ COMMANDS = (  # files of msdd/commands, in the order of `msdd --help`
     "mlflow",
     "plan",
     "provenance",
+    "report",
     "throughput",
     "tokenizers",
     "params",

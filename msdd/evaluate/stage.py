@@ -126,7 +126,8 @@ def in_first_process(
     origin, source = context(), evaluation.passes[0].source
     more = {"evaluate": job.task.evaluate.model_dump(mode="json"), "decode": job.about}
     measured = {job.name: job.task}
-    made = [job.path, layout.timing(job.path), layout.samples(job.path)]
+    beside = (layout.timing, layout.samples, layout.extremes)
+    made = [job.path, *(where(job.path) for where in beside)]
     others = [layout.receipt("evaluations", job.path)]
     if job.task.model:
         others.append(layout.pyramid(job.path))
@@ -142,7 +143,7 @@ def in_first_process(
         write(job, document, source, origin, root)
         receipts.write("evaluations", job.path, made, root)
         remove(settings.work)
-        tell(run, job, document, source, root)
+        tell(run, job, document, root)
     return document["protocols"][document["protocol"]]["metrics"]
 
 
@@ -161,14 +162,21 @@ def write(
     origin: dict[str, object],
     root: Path,
 ) -> None:
-    """Put samples, pyramid, timing and metrics in place."""
+    """Put timing, samples, extremes, pyramid and metrics in place; what is decoded for pictures
+    alone is not timed."""
     path = root / job.path
-    with atomic(layout.samples(path)) as temporary, open(temporary, "wb") as file:
-        np.save(file, source.first_samples(job.task.evaluate.batch))
+    samples = source.first_samples(job.task.evaluate.batch)
+    write_json(layout.timing(path), timing(source, job.task, origin))
+    save(layout.samples(path), samples)
+    save(layout.extremes(path), pictures_of(document["extremes"]["held_out"], source))
     if job.task.model:
         document["jump_noise"] = follow(job, source, path)
-    write_json(layout.timing(path), timing(source, job.task, origin))
     write_json(path, document)
+
+
+def save(path: Path, pictures: np.ndarray) -> None:
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, pictures)
 
 
 def source_of(job: EvaluationJob, device: torch.device, root: Path) -> Prepared:
@@ -234,7 +242,7 @@ def timing(source: Prepared, task: Task, origin: dict[str, object]) -> dict[str,
     }
 
 
-def tell(run: Run, job: EvaluationJob, document: dict, source: Prepared, root: Path) -> None:
+def tell(run: Run, job: EvaluationJob, document: dict, root: Path) -> None:
     """Give the tracker the metrics and their like, images, the model, and the metrics file."""
     path = root / job.path
     speed = read_json(layout.timing(path))["images_per_second"]
@@ -242,8 +250,8 @@ def tell(run: Run, job: EvaluationJob, document: dict, source: Prepared, root: P
     run.log(0, figures)
     run.figures(figures)
     run.image("reconstructions", layout.samples(path))
+    run.image("worst-median-best", layout.extremes(path))
     if run.on:
-        run.image("worst-median-best", pictures_of(document["extremes"]["held_out"], source))
         tell_scales(run, layout.pyramid(path))
     if job.task.first_decode:
         tell_model(run, job, path.parents[1])

@@ -1,6 +1,7 @@
 """Where params files come from: presets, and the JSON schema for editors."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 from msdd.errors import MsddError, known_names
@@ -45,6 +46,15 @@ def _keep(target: Path, texts: dict[str, str]) -> list[str]:
     backup = target.with_name(f"{target.name}.bak")
     write_text(backup, target.read_text(encoding="utf-8"))
     return [f"{target} had changes of its own: kept as {backup}"]
+
+
+def equal(params: Params, folder: Path) -> str | None:
+    """The preset in `folder` that says the same; None where none does, or where none are."""
+    for path in sorted(folder.glob("*.yaml")):
+        with suppress(MsddError):
+            if load(path).raw() == params.raw():
+                return path.stem
+    return None
 
 
 def schema() -> str:

@@ -15,12 +15,13 @@ PACKAGE = Path(__file__).parents[1]
 
 # Rooms that change no result: they report, guard or name. Params are tracked by value.
 OUTSIDE = ("msdd.params", "msdd.pipeline", "msdd.tracking", "msdd.commands", "msdd.cli")
+DATA = (".yaml", ".html", ".css", ".js")  # what a module reads of itself
 
 
 def closure_digest(module: str, package: Path = PACKAGE) -> str:
     """SHA-256 over the syntax trees of `module` and all it imports, at any depth, of the package.
 
-    The YAML file with a module's name, its data, counts too, and so do imports inside functions.
+    Files of `DATA` with a module's name count too, and so do imports inside functions.
     What `importlib` loads by a computed name does not count.
 
     Args:
@@ -31,7 +32,7 @@ def closure_digest(module: str, package: Path = PACKAGE) -> str:
     for name in sorted(closure(module, package)):
         file = _file(name, package)
         total.update(f"{name}\n{_bare_code(file.read_bytes())}\n".encode())
-        if (data := file.with_suffix(".yaml")).exists():
+        for data in filter(Path.exists, map(file.with_suffix, DATA)):
             total.update(data.read_bytes())
     return total.hexdigest()
 

@@ -14,7 +14,13 @@ TABLES = ("table1", "table2", "ablation")
 TABLE_KINDS = ("csv", "html", "md", "tex")
 LATENT_FILES = ("latents.npy", "encoder.safetensors", "manifest.json")
 FIGURES = ("reconstructions", "pyramid", "quality_speed", "curves")
-REPORTS = (*TABLES, "figures", "throughput", "speed")  # each made by the stage of its name
+REPORTS = (
+    *TABLES,
+    "figures",
+    "throughput",
+    "speed",
+    "report",
+)  # each made by the stage of its name
 
 
 def prepared() -> Path:
@@ -82,6 +88,12 @@ def samples(evaluation: Path) -> Path:
     return evaluation.with_suffix(".samples.npy")
 
 
+def extremes(evaluation: Path) -> Path:
+    """The worst, the median and the best image: originals, then reconstructions, uint8
+    (6, H, W, 3)."""
+    return evaluation.with_suffix(".extremes.npy")
+
+
 def pyramid(evaluation: Path) -> Path:
     """Clean estimates of the first images at every scale, `scale<k>`: uint8 (K, side, side, 3)."""
     return evaluation.with_suffix(".pyramid.npz")
@@ -135,6 +147,8 @@ def report(name: str) -> list[Path]:
     """All files of one of `REPORTS`; `speed` renders what `throughput` has measured."""
     if name == "throughput":
         return [throughput()]
+    if name == "report":
+        return [Path("reports/report.html")]
     stem = {"figures": None, "speed": "throughput"}.get(name, name)
     tables = [table(stem, kind) for kind in TABLE_KINDS if stem]
     pictures = {"figures": FIGURES, "speed": ("throughput",)}.get(name, ())

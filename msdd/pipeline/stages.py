@@ -48,6 +48,14 @@ STAGES = {
     "table2": Stage("msdd.report.table2", ("decodes", "students")),
     "ablation": Stage("msdd.report.ablation", ("decodes", "ablations")),
     "figures": Stage("msdd.report.figures", ("decodes", "students")),
+    # The page shows the params of every row.
+    "report": Stage(
+        "msdd.page.document",
+        (
+            *("seed", "cpu_threads", "data", "model", "stage1", "distil", "models", "students"),
+            *("decodes", "ablations", "evaluate", "throughput"),
+        ),
+    ),
 }
 
 ROWS = ("models", "students", "decodes", "ablations")

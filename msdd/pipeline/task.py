@@ -146,9 +146,9 @@ def _rows(params: "Params", wildcards: dict[str, Any]) -> tuple[str | None, str 
 
 
 def _is_first(params: "Params", decode: str | None) -> bool:
-    """Whether no decode before this one decodes its row."""
-    same = (name for name, row in params.decodes.items() if row.of == params.decodes[decode].of)
-    return decode is not None and next(same) == decode
+    """Whether no decode before this one decodes its row; one that was trained elsewhere has none."""
+    of = params.decodes[decode].of if decode else None
+    return bool(of) and decode == next(n for n, row in params.decodes.items() if row.of == of)
 
 
 def _check(

@@ -24,13 +24,17 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
     """Write `reports/ablation.{csv,html,md,tex}`; returns the difference in PSNR of every row."""
     with recorded("ablation", params, root):
         results = read(params, root)
-        named = {result["decode"]: result for result in results}
-        frame = rows(params, named)
-        texts = {"caption": CAPTION, "notes": _notes(results, root)}
-        table = Table(frame, _columns(params), **texts, group=None, sources="file")
-        write(root / layout.table("ablation", "csv").with_suffix(""), table, *jumps.tables(results))
-    names = [f"psnr/{row}" for row in frame["row"]]
-    return dict(zip(names, frame["psnr_difference"], strict=True))
+        made = table(params, results, root)
+        write(root / layout.table("ablation", "csv").with_suffix(""), made, *jumps.tables(results))
+    names = [f"psnr/{row}" for row in made.frame["row"]]
+    return dict(zip(names, made.frame["psnr_difference"], strict=True))
+
+
+def table(params: Params, results: list[dict], root: Path) -> Table:
+    """A line for every row of `ablations`, of the evaluations `results`."""
+    frame = rows(params, {result["decode"]: result for result in results})
+    texts = {"caption": CAPTION, "notes": _notes(results, root)}
+    return Table(frame, _columns(params), **texts, group=None, sources="file")
 
 
 def rows(params: Params, named: dict[str, dict]) -> pd.DataFrame:

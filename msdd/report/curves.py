@@ -21,9 +21,9 @@ MOST_COLUMNS = 3
 
 def draw(params: Params, root: Path) -> int:
     """Write `reports/curves.{png,svg}` from all `curves.csv` that exist; returns their number."""
-    panels = {title: lines for title, lines in _panels(params, root).items() if lines}
-    save(figure(panels, _foot(root)), root, "curves")
-    return sum(map(len, panels.values()))
+    drawn = {title: lines for title, lines in panels(params, root).items() if lines}
+    save(figure(drawn, _foot(root)), root, "curves")
+    return sum(map(len, drawn.values()))
 
 
 def files(params: Params) -> list[Path]:
@@ -34,7 +34,7 @@ def files(params: Params) -> list[Path]:
     return [folder / "curves.csv" for folder in folders]
 
 
-def _panels(params: Params, root: Path) -> dict[str, dict[str, Curve]]:
+def panels(params: Params, root: Path) -> dict[str, dict[str, Curve]]:
     """The curves of each panel by name, under the panel's title."""
     stage1 = {model: root / layout.stage1(model) for model in params.models}
     students = {f"Student {row}": _folders(params, row, root) for row in params.students}

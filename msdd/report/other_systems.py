@@ -68,8 +68,8 @@ def _of_system(system: System, known: Published) -> dict:
     }
 
 
-def code_of(system: System, known: Published) -> str | None:
-    return known.systems[system.row].code if system.row else None
+def code_of(system: System, known: Published) -> str:
+    return known.systems[system.row].code if system.row else ""
 
 
 def _of_decode(about: dict) -> dict:

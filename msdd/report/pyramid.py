@@ -2,13 +2,9 @@
 
 from pathlib import Path
 
-import numpy as np
-
-from msdd.pipeline import layout
 from msdd.report import notes
 from msdd.report.contact_sheet import DPI, Label, Sheet, spread
-from msdd.report.reconstructions import originals
-from msdd.report.results import STUDENTS, TEACHERS, group
+from msdd.report.results import STUDENTS, TEACHERS, estimates, first_with_pyramid, originals
 from msdd.report.style import save
 
 ROWS = 6
@@ -16,8 +12,9 @@ ROWS = 6
 
 def draw(results: list[dict], root: Path) -> int:
     """Write `reports/pyramid.{png,svg}`; returns how many decodes it shows: two, one or none."""
-    shown = [result for kind in (TEACHERS, STUDENTS) for result in first(results, kind, root)]
-    pyramids = [_estimates(result, root) for result in shown]
+    kinds = (TEACHERS, STUDENTS)
+    shown = [result for kind in kinds for result in first_with_pyramid(results, kind, root)]
+    pyramids = [estimates(result, root) for result in shown]
     count = min((len(scales[0]) for scales in pyramids), default=len(results[0]["names"]))
     samples = spread(count, ROWS)
     columns = [scale[samples] for scales in pyramids for scale in scales]
@@ -27,22 +24,6 @@ def draw(results: list[dict], root: Path) -> int:
     rows = list(zip(*columns, strict=True))
     save(Sheet(rows, _foot(results, root), heads=heads).draw(), root, "pyramid", DPI)
     return len(shown)
-
-
-def first(results: list[dict], kind: str, root: Path) -> list[dict]:
-    """The first decode of a kind with a pyramid file, over several scales if there is one."""
-    decodes = [one for one in results if group(one) == kind and _file(one, root).exists()]
-    return sorted(decodes, key=lambda result: len(result["scales"]) == 1)[:1]
-
-
-def _file(result: dict, root: Path) -> Path:
-    return root / layout.pyramid(Path(result["file"]))
-
-
-def _estimates(result: dict, root: Path) -> list[np.ndarray]:
-    """The estimates at each scale, coarsest first, uint8 (K, side, side, 3)."""
-    with np.load(_file(result, root)) as file:
-        return [file[f"scale{k}"] for k in range(len(result["scales"]))]
 
 
 def _heads(result: dict) -> list[Label]:

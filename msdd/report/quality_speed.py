@@ -130,7 +130,7 @@ def _labels(axes: Axes, points: list[dict]) -> None:
     for result, xy, (x, y) in zip(points, where, spots, strict=True):
         label = result["decode"] + " ∞ dB" * math.isinf(_psnr(result))
         boxes = places(x, y, LETTER * len(label))
-        box = min(boxes, key=lambda box: sum(_overlap(box, other) for other in taken))
+        box = min(boxes, key=lambda box: sum(overlap(box, other) for other in taken))
         taken.append(box)
         side = 1 if box[0] > x else -1
         offset = (side * AWAY, (box[1] + box[3]) / 2 - y)
@@ -146,7 +146,7 @@ def places(x: float, y: float, width: float) -> list[Box]:
     return [(a, y + dy - half, a + width, y + dy + half) for dy in shifts for a in lefts]
 
 
-def _overlap(a: Box, b: Box) -> float:
+def overlap(a: Box, b: Box) -> float:
     wide, high = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     return max(0.0, wide) * max(0.0, high)
 

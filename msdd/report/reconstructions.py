@@ -4,11 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from msdd.data.shards import Crops
 from msdd.pipeline import layout
 from msdd.report import notes
 from msdd.report.contact_sheet import DPI, Sheet, spread
-from msdd.report.results import require
+from msdd.report.results import originals, require
 from msdd.report.style import save
 from msdd.report.table import decimal
 
@@ -21,13 +20,6 @@ def draw(results: list[dict], root: Path) -> int:
     names = [("original", ""), *((result["decode"], _cost(result)) for result in results)]
     save(Sheet(rows, _foot(results, root), names).draw(), root, "reconstructions", DPI)
     return len(rows)
-
-
-def originals(results: list[dict], root: Path, columns: np.ndarray) -> np.ndarray:
-    """The crops behind those samples, uint8 (N, H, W, 3): a crop's name is its place."""
-    ids = np.array(results[0]["names"], int)[columns]
-    crops = Crops(root / layout.prepared(), "held_out").batch(ids)
-    return crops.numpy().transpose(0, 2, 3, 1)
 
 
 def _samples(root: Path, result: dict) -> np.ndarray:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from msdd.data.held_out import held_out
 from msdd.data.manifest import read_manifest
 from msdd.errors import MsddError
 from msdd.files import read_json
@@ -45,8 +46,17 @@ def read(params: Params, root: Path) -> list[dict]:
     if there is neither.
     Raises MsddError for a file that is missing and for images that differ.
     """
+    return _read_all(paths(params), root)
+
+
+def read_present(params: Params, root: Path) -> list[dict]:
+    """As `read`, of the files that there are."""
+    return _read_all([path for path in paths(params) if (root / path).exists()], root)
+
+
+def _read_all(files: list[Path], root: Path) -> list[dict]:
     document = timings.read(root)
-    results = [_read(root, path, document) for path in paths(params)]
+    results = [read_one(root, path, document) for path in files]
     for result in results:
         if any(result[key] != results[0][key] for key in ("names", "digest")):
             raise MsddError(
@@ -60,8 +70,8 @@ def read_evaluation(path: Path, protocol: str | None = None) -> dict:
     """A report of `msdd.evaluate.report`, with what one protocol says in place of all of them.
 
     `protocol` is its name: the one given, if the file has it, else the first. `metrics`,
-    `per_image` and `pool`, how many images PSNR pools, are those of that protocol; infinity stands
-    where the file, which is JSON, has null.
+    `per_image`, `rules` and `pool`, how many images PSNR pools, are those of that protocol;
+    infinity stands where the file, which is JSON, has null.
     MsddError for a file of an earlier version.
     """
     report = read_json(path)
@@ -71,6 +81,7 @@ def read_evaluation(path: Path, protocol: str | None = None) -> dict:
     entry = report.pop("protocols")[name]
     return report | {
         "protocol": name,
+        "rules": entry["protocol"],
         "pool": entry["protocol"].get("psnr", {}).get("pool", 1),
         "metrics": {metric: _finite_or_not(value) for metric, value in entry["metrics"].items()},
         "per_image": {
@@ -85,8 +96,9 @@ def _finite_or_not(metric: dict | float) -> dict | float:
     return {"mean": math.inf, "low": None, "high": None} if infinite else metric
 
 
-def _read(root: Path, path: Path, document: dict | None) -> dict:
-    result = read_evaluation(require(root, path))
+def read_one(root: Path, path: Path, document: dict | None, protocol: str | None = None) -> dict:
+    """An evaluation below `root` with its `file` and `timing`, as `read` gives it."""
+    result = read_evaluation(require(root, path), protocol)
     timing = root / layout.timing(path)
     aside = read_json(timing) if timing.exists() else {}
     in_turns = timings.timing(document, result["decode"]) if document else None
@@ -131,6 +143,25 @@ def distillation(student: str, params: Params) -> str:
     """How a student was trained, and from which other one if it was."""
     start = params.students[student].start
     return TRAINING[params.distil_of(student).mode] + (f" from {start}" if start else "")
+
+
+def first_with_pyramid(results: list[dict], kind: str, root: Path) -> list[dict]:
+    """The first decode of a kind with a pyramid file, over several scales if there is one."""
+    files = {id(one): root / layout.pyramid(Path(one["file"])) for one in results}
+    decodes = [one for one in results if group(one) == kind and files[id(one)].exists()]
+    return sorted(decodes, key=lambda result: len(result["scales"]) == 1)[:1]
+
+
+def estimates(result: dict, root: Path) -> list[np.ndarray]:
+    """Clean estimates of a few crops at each scale, coarsest first, uint8 (K, side, side, 3)."""
+    with np.load(root / layout.pyramid(Path(result["file"]))) as file:
+        return [file[f"scale{k}"] for k in range(len(result["scales"]))]
+
+
+def originals(results: list[dict], root: Path, columns: np.ndarray) -> np.ndarray:
+    """The crops behind samples and estimates, uint8 (N, H, W, 3): a crop's name is its place."""
+    ids = [int(results[0]["names"][column]) for column in columns]
+    return held_out(root / layout.prepared(), ids)
 
 
 def photographs(root: Path, split: str) -> int:

@@ -71,9 +71,9 @@ class Column:
             return MISSING
         if self.digits is None:
             return str(value)
-        text = self._number(value) + self.unit
+        text = self.number(value) + self.unit
         if self.interval and pd.notna(row[f"{self.name}_low"]):
-            ends = [self._number(row[f"{self.name}_{end}"]) for end in ("low", "high")]
+            ends = [self.number(row[f"{self.name}_{end}"]) for end in ("low", "high")]
             text += " [" + ", ".join(ends) + "]"
         return text
 
@@ -94,7 +94,7 @@ class Column:
             return rf">{{\raggedright\arraybackslash}}p{{{self.width}}}"
         return "l" if self.digits is None else "r"
 
-    def _number(self, value: float) -> str:
+    def number(self, value: float) -> str:
         return decimal(value, self.digits)
 
 
@@ -121,7 +121,7 @@ class Table:
         # rows, so it would replace no more than `_pad`, and it marks columns of text by `:---`.
         columns = self._with_sources()
         lines = [[column.heading for column in columns]]
-        for group, rows in self._groups():
+        for group, rows in self.groups():
             if group:
                 lines.append([f"**{group}**", *[""] * (len(columns) - 1)])
             lines += [[_markdown(column, row) for column in columns] for row in rows]
@@ -138,7 +138,7 @@ class Table:
         """A `table` element with its caption, and the notes below it as a list."""
         columns = self._with_sources()
         lines = []
-        for group, rows in self._groups():
+        for group, rows in self.groups():
             if group:
                 lines.append(f'<tr><th colspan="{len(columns)}">{html_escape(group)}</th></tr>')
             lines += [_html_line(_html_cell(column, row) for column in columns) for row in rows]
@@ -157,7 +157,7 @@ class Table:
         """A `table` environment, shrunk to the line if it is too wide for it."""
         spec = "".join(column.spec for column in self.columns)
         lines = [_tex_line(map(_stacked_heading, self.columns))]
-        for group, rows in self._groups():
+        for group, rows in self.groups():
             lines.append(r"\midrule")
             if group:
                 title = rf"\multicolumn{{{len(self.columns)}}}{{l}}{{\emph{{{escape(group)}}}}}"
@@ -187,7 +187,7 @@ class Table:
     def _with_sources(self) -> list[Column]:
         return [*self.columns, Column(self.sources, "metrics file")]
 
-    def _groups(self) -> Iterator[tuple[str, list[pd.Series]]]:
+    def groups(self) -> Iterator[tuple[str, list[pd.Series]]]:
         if self.group is None:
             yield "", [row for _, row in self.frame.iterrows()]
             return

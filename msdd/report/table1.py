@@ -34,16 +34,21 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
     """Write `reports/table1.{csv,html,md,tex}`; returns the PSNR of every row measured here."""
     files = [published.place(root), *timing_files(params), *other_systems.files(root)]
     with recorded("table1", params, root, files):
-        known, results = published.read(root), read(params, root)
-        rows = [{"group": PUBLISHED, **row} for row in published.rows(known)]
-        rows += other_systems.rows(known, root)
-        here = f"Measured here: {notes.crops(results, root)} at {params.data.resolution} px"
-        rows += [{"group": here, **_row(result, params)} for result in results]
-        frame = pd.DataFrame(rows).astype(dict.fromkeys(WHOLE, "Int64"))
-        texts = {"caption": CAPTION, "notes": _notes(params, known, results, root)}
-        table = Table(frame, _columns(frame, params), **texts, group="group", sources="file")
-        write(root / layout.table("table1", "csv").with_suffix(""), table)
+        results = read(params, root)
+        write(root / layout.table("table1", "csv").with_suffix(""), table(params, results, root))
     return {f"psnr/{result['decode']}": result["metrics"]["psnr"]["mean"] for result in results}
+
+
+def table(params: Params, results: list[dict], root: Path) -> Table:
+    """Published rows, those of other systems, and a line for each of the evaluations `results`."""
+    known = published.read(root)
+    rows = [{"group": PUBLISHED, **row} for row in published.rows(known)]
+    rows += other_systems.rows(known, root)
+    here = f"Measured here: {notes.crops(results, root)} at {params.data.resolution} px"
+    rows += [{"group": here, **_row(result, params)} for result in results]
+    frame = pd.DataFrame(rows).astype(dict.fromkeys(WHOLE, "Int64"))
+    texts = {"caption": CAPTION, "notes": _notes(params, known, results, root)}
+    return Table(frame, _columns(frame, params), **texts, group="group", sources="file")
 
 
 def _row(result: dict, params: Params) -> dict:

@@ -26,20 +26,26 @@ from msdd.report.results import (
 )
 from msdd.report.table import Column, Table, write
 
+FLOOR = "mean-colour"
 SAME_REGION = ("device", "threads", "precision", "batch")  # of two timings, for a ratio
 
 
 def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
     """Write `reports/table2.{csv,html,md,tex}`; returns the PSNR of every row."""
     with recorded("table2", params, root, timing_files(params)):
-        results = read(params, root)
-        by_scales = sorted(results, key=lambda result: (_rank(result), _scales(result)))
-        rows = [_row(result, results, params) for result in by_scales]
-        frame = pd.DataFrame(rows).astype({"nfe": "Int64"})
-        texts = {"caption": _caption(results), "notes": _notes(results, root)}
-        table = Table(frame, _columns(frame), **texts, group="group", sources="file")
-        write(root / layout.table("table2", "csv").with_suffix(""), table)
-    return {f"psnr/{row}": psnr for row, psnr in zip(frame["decode"], frame["psnr"], strict=True)}
+        made = table(params, read(params, root), root)
+        write(root / layout.table("table2", "csv").with_suffix(""), made)
+    names = [f"psnr/{row}" for row in made.frame["decode"]]
+    return dict(zip(names, made.frame["psnr"], strict=True))
+
+
+def table(params: Params, results: list[dict], root: Path) -> Table:
+    """A line for each of the evaluations `results`, in groups, fewer scales first."""
+    by_scales = sorted(results, key=lambda result: (_rank(result), _scales(result)))
+    rows = [_row(result, results, params) for result in by_scales]
+    frame = pd.DataFrame(rows).astype({"nfe": "Int64"})
+    texts = {"caption": _caption(results), "notes": _notes(results, root)}
+    return Table(frame, _columns(frame), **texts, group="group", sources="file")
 
 
 def _rank(result: dict) -> int:
@@ -51,7 +57,7 @@ def _scales(result: dict) -> int:
 
 
 def _row(result: dict, results: list[dict], params: Params) -> dict:
-    """A line of the table; differences are taken to the first result, the mean colour."""
+    """A line of the table."""
     other = _against(result, results)
     return {
         "group": group(result),
@@ -65,7 +71,7 @@ def _row(result: dict, results: list[dict], params: Params) -> dict:
         "images": result["images"],
         "protocol": result["protocol"],
         **metrics(result),
-        **_difference(result, results[0]),
+        **_difference(result, results),
         "nfe_ratio": _nfe_ratio(result, other),
         "file": result["file"],
         **speed(result),
@@ -74,8 +80,9 @@ def _row(result: dict, results: list[dict], params: Params) -> dict:
     }
 
 
-def _difference(result: dict, floor: dict) -> dict[str, float | None]:
+def _difference(result: dict, results: list[dict]) -> dict[str, float | None]:
     """PSNR minus that of the mean colour on the same images, with the interval of the pairs."""
+    floor = next((other for other in results if other["decode"] == FLOOR), result)
     if result is floor:
         return {"psnr_gain": None, "psnr_gain_low": None, "psnr_gain_high": None}
     mean, low, high = psnr_difference(result, floor)

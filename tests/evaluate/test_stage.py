@@ -71,6 +71,9 @@ def test_an_evaluation_says_what_was_measured_and_repeats_its_bytes(params, trai
     assert primary["per_image"]["psnr"] == pytest.approx(
         decibels(held_out(root), decoded), abs=1e-9
     )
+    pictures = np.load(layout.extremes(path)).astype(np.float64)
+    told = [found["extremes"]["held_out"][word]["psnr"] for word in ("worst", "median", "best")]
+    assert decibels(pictures[:3], pictures[3:]) == pytest.approx(told, abs=0.1)
     assert {"seconds", "device", "batch", "provenance"} <= read_json(layout.timing(path)).keys()
     run_stage(params, "evaluate", root, decode="teacher")
     assert path.read_bytes() == first
@@ -115,7 +118,7 @@ TEACHER = layout.evaluation("msdd", None, "teacher")
 
 def files(root: Path) -> dict[str, bytes]:
     """Without those that tell of time."""
-    made = [TEACHER, layout.samples(TEACHER), layout.pyramid(TEACHER)]
+    made = [TEACHER, layout.samples(TEACHER), layout.pyramid(TEACHER), layout.extremes(TEACHER)]
     return {path.name: (root / path).read_bytes() for path in made}
 
 

@@ -112,9 +112,10 @@ DECODING = {"distil", "chain", *EVALUATIONS, "throughput"}
 @pytest.mark.parametrize(
     ("file", "old", "new", "expected"),
     [
-        ("report/style.py", "#0072b2", "#0000ff", {"speed", "figures"}),
-        ("report/table1.py", "figures that others published", "published", {"table1"}),
-        ("report/speed.py", "MFU\\n(%)", "of the peak", {"speed"}),
+        ("report/style.py", "#0072b2", "#0000ff", {"speed", "figures", "report"}),
+        ("report/table1.py", "figures that others published", "published", {"table1", "report"}),
+        ("report/speed.py", "MFU\\n(%)", "of the peak", {"speed", "report"}),
+        ("page/document.js", "Nothing differs.", "All is equal.", {"report"}),
         ("speed/card_text.py", "over student", "over", set()),
         ("fast/many_steps.py", "return torch.lerp(", "return 1 * torch.lerp(", {"throughput"}),
         ("fast/fold.py", "gate[:, None] *", "2 * gate[:, None] *", {"throughput"}),
@@ -183,13 +184,18 @@ def test_tracked_keys_are_those_a_stage_depends_on():
             if tracked_params(n, raw, **wildcards) != tracked_params(n, other, **wildcards)
         }
 
-    assert stale(lambda raw: raw["distil"].update(mse_real=2.0)) == {"distil", "chain"}
-    assert stale(lambda raw: raw["stage1"].update(lpips=1.0)) == {"train"}
+    assert stale(lambda raw: raw["distil"].update(mse_real=2.0)) == {
+        "distil",
+        "chain",
+        "report",
+    }
+    assert stale(lambda raw: raw["stage1"].update(lpips=1.0)) == {"train", "report"}
     assert stale(lambda raw: raw["models"]["msdd"].update(stage1={"batch": 16})) == {
         "latents",
         "train",
+        "report",
     }
-    assert stale(lambda raw: raw["models"].update(other={})) == set()
+    assert stale(lambda raw: raw["models"].update(other={})) == {"report"}
     assert stale(lambda raw: raw["decodes"]["teacher"].update(steps=6)) == {
         "evaluate",
         "table1",
@@ -197,6 +203,7 @@ def test_tracked_keys_are_those_a_stage_depends_on():
         "ablation",
         "figures",
         "throughput",
+        "report",
     }
 
 

@@ -152,11 +152,21 @@ def evaluation(root: Path, path: Path, row: dict, held_out: np.ndarray, noise: f
     metrics["fd_efficientnet_lite0"] = 12.3456
     lpips = (noise / 100 + random.normal(0, 0.01, len(psnr))).tolist()
     per_image = {"psnr": psnr.tolist(), "lpips_alex": lpips, "lpips_vgg": lpips}
+    extremes = {word: {"name": str(k), "psnr": psnr[k]} for word, k in extreme(psnr).items()}
     of = {"images": IMAGES, "protocol": "primary", "names": list(map(str, range(IMAGES)))}
+    of["extremes"] = {"held_out": extremes}
     rules = {"crop": "adm", "psnr": {"quantisation": "round", "pool": 1}}
     entry = {"protocol": rules, "metrics": metrics, "per_image": per_image}
     write_json(root / path, row | of | {"digest": "d", "protocols": {"primary": entry}})
     np.save(root / layout.samples(path), made[:KEPT])
+    pairs = [images[list(extreme(psnr).values())] for images in (held_out, made)]
+    np.save(root / layout.extremes(path), np.concatenate(pairs))
+
+
+def extreme(psnr: np.ndarray) -> dict[str, int]:
+    """Where the worst, the median and the best image stand."""
+    order = np.argsort(psnr).tolist()
+    return {"worst": order[0], "median": order[len(order) // 2], "best": order[-1]}
 
 
 def timing(root: Path, path: Path, speed: float, **changed: object) -> None:

@@ -92,9 +92,9 @@ def test_labels_of_close_points_do_not_overlap():
     for _ in range(6):
         regions = quality_speed.places(0.0, 0.0, 60.0)
         found = min(
-            regions, key=lambda region: sum(quality_speed._overlap(region, o) for o in taken)
+            regions, key=lambda region: sum(quality_speed.overlap(region, o) for o in taken)
         )
-        assert not any(quality_speed._overlap(found, other) for other in taken)
+        assert not any(quality_speed.overlap(found, other) for other in taken)
         taken.append(found)
 
 

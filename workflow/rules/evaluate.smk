@@ -8,6 +8,7 @@ rule evaluate:
         "runs/{model}/{folder}/eval/{decode}.json",
         "runs/{model}/{folder}/eval/{decode}.timing.json",
         "runs/{model}/{folder}/eval/{decode}.samples.npy",
+        "runs/{model}/{folder}/eval/{decode}.extremes.npy",
         "runs/{model}/{folder}/eval/{decode}.pyramid.npz",
         ".made/evaluations/runs/{model}/{folder}/eval/{decode}.json",
         "provenance/runs/{model}/{folder}/eval/{decode}.json",
@@ -37,6 +38,7 @@ rule elsewhere:
         "runs/elsewhere/eval/{decode}.json",
         "runs/elsewhere/eval/{decode}.timing.json",
         "runs/elsewhere/eval/{decode}.samples.npy",
+        "runs/elsewhere/eval/{decode}.extremes.npy",
         ".made/evaluations/runs/elsewhere/eval/{decode}.json",
         "provenance/runs/elsewhere/eval/{decode}.json",
     log:
@@ -68,6 +70,7 @@ rule baseline:
         "runs/baseline/eval/{baseline}.json",
         "runs/baseline/eval/{baseline}.timing.json",
         "runs/baseline/eval/{baseline}.samples.npy",
+        "runs/baseline/eval/{baseline}.extremes.npy",
         ".made/evaluations/runs/baseline/eval/{baseline}.json",
         "provenance/runs/baseline/eval/{baseline}.json",
     log:

@@ -138,3 +138,33 @@ rule speed:
         "Writing the table and the figure of throughput"
     shell:
         "msdd speed 2>&1 | tee -i {log}"
+
+
+rule report:
+    """All results as one page that loads nothing else."""
+    input:
+        "data/prepared/manifest.json",
+        from_here(CHECKOUT / "reports/published.yaml"),
+        OTHERS,
+        MEASURED,
+        TIMINGS,
+        [layout.samples(path) for path in MEASURED],
+        [layout.extremes(path) for path in MEASURED],
+        [layout.pyramid(path) for path in EVALUATIONS],
+        [f"{job['path']}/curves.csv" for job in TRAININGS],
+    output:
+        in_report("reports/report", "All results", "Page", {".html": "page"}),
+        "provenance/reports/report.json",
+    log:
+        "logs/report/report.log",
+    benchmark:
+        "benchmarks/report/report.tsv"
+    resources:
+        mem_mb=1000,
+        runtime="10m",
+    params:
+        *tracked_by("report"),
+    message:
+        "Writing the page of all results"
+    shell:
+        "msdd report 2>&1 | tee -i {log}"

@@ -1,0 +1,1 @@
+"""All results as one HTML page, and the comparison of two sets of results as another."""

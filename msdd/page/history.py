@@ -1,0 +1,129 @@
+"""What was run where, when, from which commit and at what cost, from the records of provenance."""
+
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+
+from msdd.files import read_json
+from msdd.pipeline import layout
+from msdd.pipeline.progress import duration
+from msdd.report.table import Column, Table
+
+KINDS = {
+    "prepare": "Data",
+    "scatter": "Data",
+    "latents": "Data",
+    "train": "Stage 1",
+    "distil": "Distillation",
+    "chain": "Distillation",
+    "assemble": "Distillation",
+    "evaluate": "Evaluation",
+    "baseline": "Evaluation",
+    "throughput": "Timing",
+}
+
+
+def records(root: Path) -> list[dict]:
+    """The records of the jobs that made what the page shows, the first first.
+
+    Those of tables and figures, which the page does not read, are left out.
+    """
+    folder = root / layout.RECORDS
+    found = [read_json(path) | {"artefact": _artefact(path, folder)} for path in _files(folder)]
+    return sorted(found, key=lambda record: (record["started"], record["artefact"]))
+
+
+def _files(folder: Path) -> list[Path]:
+    parts = [*folder.glob("data/**/*.json"), *folder.glob("runs/**/*.json")]
+    return [*parts, *folder.glob("reports/throughput.json")]
+
+
+def _artefact(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).with_suffix("").as_posix()
+
+
+def table(found: list[dict]) -> Table:
+    """A line a job."""
+    order = list(dict.fromkeys(KINDS.values()))
+    rows = sorted(map(_row, found), key=lambda row: order.index(row["kind"]))
+    columns = [
+        Column("job", "job"),
+        Column("started", "started"),
+        Column("seconds", "seconds", 1),
+        Column("threads", "threads", 0),
+        Column("speed", "images/s", 1),
+        Column("device", "device"),
+        Column("host", "host"),
+        Column("engine", "engine"),
+        Column("commit", "commit"),
+        Column("artefact", "made"),
+    ]
+    names = dict.fromkeys(column.name for column in columns)
+    frame = pd.DataFrame(rows, columns=[*names, "kind", "file"])
+    return Table(frame, columns, "Jobs behind the results.", _notes(found), "kind", "file")
+
+
+def _row(record: dict) -> dict:
+    changed = " with changes" if record["dirty"] else ""
+    return {
+        "kind": KINDS.get(record["stage"], "Data"),
+        "job": _job(record),
+        "started": _minute(record["started"]),
+        "seconds": record["seconds"],
+        "threads": record["threads"],
+        "speed": record.get("speed", {}).get("images_per_second"),
+        "device": record["device"],
+        "host": record["host"],
+        "engine": record["engine"],
+        "commit": (record["commit"] or "none")[:12] + changed,
+        "artefact": record["artefact"],
+        "file": None,
+    }
+
+
+def _job(record: dict) -> str:
+    """`distil msdd-1step scale 0`."""
+    named = dict(record["wildcards"])
+    scale = f"scale {named.pop('scale')}" if "scale" in named else ""
+    return " ".join(filter(None, [record["stage"], *map(str, named.values()), scale]))
+
+
+def _minute(started: str) -> str:
+    return datetime.fromisoformat(started).strftime("%Y-%m-%d %H:%M")
+
+
+def _notes(found: list[dict]) -> list[str]:
+    return [
+        f"{len(found)} jobs, {duration(sum(one['seconds'] for one in found))} together; jobs that "
+        "ran side by side, and what else the machine did, count in each.",
+        "A training that was interrupted counts all its pieces.",
+        "`msdd provenance FILE` tells parameters, inputs and digests behind any file.",
+    ]
+
+
+def facts(found: list[dict]) -> dict[str, str]:
+    """Commits, machines, days and cost of all jobs together; empty without records."""
+    if not found:
+        return {}
+    days = dict.fromkeys(record["started"][:10] for record in found)
+    versions = found[-1]["versions"]
+    return {
+        "commit": _listed([_commit(record) for record in found]),
+        "date": " to ".join(dict.fromkeys([min(days), max(days)])),
+        "machine": _listed([f"{record['device']} ({record['host']})" for record in found]),
+        "cost": f"{len(found)} jobs, {duration(sum(one['seconds'] for one in found))}",
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+    }
+
+
+def _commit(record: dict) -> str:
+    changed = " with uncommitted changes" if record["dirty"] else ""
+    return (record["commit"] or "none")[:12] + changed
+
+
+def _listed(values: list[str], most: int = 3) -> str:
+    """Each once; of many the first ones."""
+    unique = list(dict.fromkeys(values))
+    more = len(unique) - most
+    return ", ".join(unique[:most]) + (f" and {more} more" if more > 0 else "")

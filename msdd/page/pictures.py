@@ -1,0 +1,111 @@
+"""Pictures inside the page: crops and reconstructions as PNG data of the page itself."""
+
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from msdd.pipeline import layout
+from msdd.report.results import (
+    STUDENTS,
+    TEACHERS,
+    estimates,
+    first_with_pyramid,
+    group,
+    originals,
+)
+from msdd.report.table import decimal
+
+WORDS = ("worst", "median", "best")
+MOST_PIXELS = 4_000_000  # of all pairs together; further decodes are left out, and counted
+MOST_DECODES = 24
+LINE = 512  # pixels of a line of crops, eight at most
+
+
+def png(image: np.ndarray) -> str:
+    """A data URI of uint8 (H, W, 3), without loss."""
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(image)).save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def pairs(results: list[dict], root: Path) -> tuple[list[dict], int]:
+    """Of each decode its worst, median and best image beside the original; and how many more
+    decodes there are. Decodes without the file are left out."""
+    shown, pixels = [], 0
+    kept = [one for one in results if _extremes(one, root).exists()]
+    for result in kept[:MOST_DECODES]:
+        images = np.load(_extremes(result, root))
+        pixels += images[..., 0].size
+        if shown and pixels > MOST_PIXELS:
+            break
+        shown.append(_decode(result, images))
+    return shown, len(kept) - len(shown)
+
+
+def _extremes(result: dict, root: Path) -> Path:
+    return root / layout.extremes(Path(result["file"]))
+
+
+def _decode(result: dict, images: np.ndarray) -> dict:
+    told = result["extremes"]["held_out"]
+    rows = [
+        {
+            "word": word,
+            "crop": told[word]["name"],
+            "psnr": _decibels(told[word]["psnr"]),
+            "original": png(images[k]),
+            "made": png(images[k + len(WORDS)]),
+        }
+        for k, word in enumerate(WORDS)
+    ]
+    return {"name": result["decode"], "group": group(result), "pairs": rows} | _mean(result)
+
+
+def _mean(result: dict) -> dict:
+    return {"psnr": decimal(result["metrics"]["psnr"]["mean"], 2), "nfe": result.get("nfe") or 0}
+
+
+def _decibels(psnr: float | None) -> str:
+    return "∞" if psnr is None else decimal(psnr, 2)
+
+
+def lines(results: list[dict], root: Path) -> dict | None:
+    """The same crops through every decode, each line as one picture; None without samples."""
+    files = {id(one): root / layout.samples(Path(one["file"])) for one in results}
+    kept = [one for one in results if files[id(one)].exists()][:MOST_DECODES]
+    samples = [np.load(files[id(one)], mmap_mode="r") for one in kept]
+    if not samples:
+        return None
+    count = min(min(map(len, samples)), max(2, min(8, LINE // samples[0].shape[1])))
+    columns = np.unique(np.linspace(0, min(map(len, samples)) - 1, count).round().astype(int))
+    first = {"name": "original", "psnr": None, "nfe": 0}
+    rows = [first | {"image": png(_strip(originals(results, root, columns)))}]
+    for one, images in zip(kept, samples, strict=True):
+        rows.append({"name": one["decode"], "image": png(_strip(images[columns]))} | _mean(one))
+    return {"rows": rows, "count": len(columns), "side": samples[0].shape[1]}
+
+
+def _strip(images: np.ndarray) -> np.ndarray:
+    """Images (N, H, W, 3) side by side."""
+    return np.concatenate(list(images), 1)
+
+
+def pyramids(results: list[dict], root: Path, crops: int = 3) -> list[dict]:
+    """From coarse to fine, of the first teacher and the first student that keep their estimates."""
+    kinds = (TEACHERS, STUDENTS)
+    shown = [one for kind in kinds for one in first_with_pyramid(results, kind, root)]
+    return [_pyramid(one, results, root, crops) for one in shown]
+
+
+def _pyramid(result: dict, results: list[dict], root: Path, crops: int) -> dict:
+    scales = estimates(result, root)
+    count = min(crops, len(scales[0]))
+    columns = np.unique(np.linspace(0, len(scales[0]) - 1, count).round().astype(int))
+    steps = [
+        {"side": scale.shape[1], "images": [png(scale[k]) for k in columns]} for scale in scales
+    ]
+    truth = [png(image) for image in originals(results, root, columns)]
+    return {"name": result["decode"], "steps": steps, "original": truth}

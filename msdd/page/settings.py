@@ -1,0 +1,81 @@
+"""The resolved params of every row, and where rows differ."""
+
+import json
+from typing import Any
+
+from msdd.params.schema import Params
+
+
+def resolved(params: Params, decode: str) -> dict[str, Any]:
+    """Everything that decides a row of the tables, by dotted key, with its overrides applied."""
+    model, student = params.source(decode)
+    sections = {
+        "model": params.model_of(model),
+        "stage1": params.stage1_of(model),
+    }
+    if student:
+        sections["distil"] = params.distil_of(student)
+    row = params.decodes[decode].model_dump(mode="json", exclude={"of"})
+    flat = {"model": model, "student": student} | flattened("decode", row)
+    for name, section in sections.items():
+        flat |= flattened(name, section.model_dump(mode="json"))
+    return flat
+
+
+def flattened(prefix: str, value: Any) -> dict[str, Any]:
+    """Nested mappings as dotted keys; an empty one is a value."""
+    if not isinstance(value, dict) or not value:
+        return {prefix: value}
+    parts = [flattened(f"{prefix}.{key}", part) for key, part in value.items()]
+    return {key: one for part in parts for key, one in part.items()}
+
+
+def written(value: Any) -> str:
+    """A value as a params file would have it, in one line."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def of_rows(params: Params, decodes: list[str]) -> dict[str, Any]:
+    """`shared`: what holds for all rows that have the key; `keys` and `rows`: the others.
+
+    A row is a list as long as `keys`, of places in `values`; None where it has no such key.
+    `without` names the rows that lack a section.
+    """
+    rows = {
+        decode: {key: written(value) for key, value in resolved(params, decode).items()}
+        for decode in decodes
+    }
+    everything = dict.fromkeys(key for row in rows.values() for key in row)
+    found = {
+        key: list(dict.fromkeys(row[key] for row in rows.values() if key in row))
+        for key in everything
+    }
+    keys = [key for key, values in found.items() if len(values) > 1]
+    places = {key: {value: k for k, value in enumerate(found[key])} for key in keys}
+    return {
+        "shared": {key: values[0] for key, values in found.items() if len(values) == 1},
+        "keys": keys,
+        "values": [found[key] for key in keys],
+        "rows": {
+            name: [places[key][row[key]] if key in row else None for key in keys]
+            for name, row in rows.items()
+        },
+        "students": [name for name in rows if params.source(name)[1]],
+    }
+
+
+def of_everything(params: Params) -> dict[str, str]:
+    """What belongs to no row: seed, data, evaluation, timing."""
+    raw = params.model_dump(mode="json", include={"seed", "cpu_threads", "data", "evaluate"})
+    raw |= params.model_dump(mode="json", include={"throughput"})
+    flat = [flattened(name, value) for name, value in raw.items()]
+    return {key: written(value) for part in flat for key, value in part.items()}
+
+
+def differences(a: dict[str, Any], b: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Keys whose values differ, with both values; a dash where a side lacks the key."""
+    keys = dict.fromkeys([*a, *b])
+    sides = {
+        key: tuple(written(side[key]) if key in side else "–" for side in (a, b)) for key in keys
+    }
+    return {key: pair for key, pair in sides.items() if pair[0] != pair[1]}

@@ -1,0 +1,118 @@
+"""Two sets of results: paired where the images are the same, and what is no more than noise."""
+
+import json
+import math
+import shutil
+
+import numpy as np
+import pytest
+
+from msdd.errors import MsddError
+from msdd.files import read_json, write_json
+from msdd.page import comparison, document
+from msdd.pipeline import layout
+
+STUDENT = layout.evaluation("msdd", "msdd-1step", "student")
+
+
+@pytest.fixture
+def two(finished, tmp_path):
+    """A finished pipeline and a copy of its runs, to be changed."""
+    other = tmp_path / "other"
+    shutil.copytree(tmp_path / "runs", other / "runs")
+    return tmp_path, other
+
+
+def edit(path, change):
+    report = read_json(path)
+    change(report, report["protocols"]["primary"])
+    write_json(path, report)
+
+
+def brighter(report, entry):
+    """The PSNR of every image half a dB up, give or take; on average too."""
+    noise = np.random.default_rng(0).normal(0.5, 0.1, len(entry["per_image"]["psnr"]))
+    entry["per_image"]["psnr"] = (np.array(entry["per_image"]["psnr"]) + noise).tolist()
+    for end in entry["metrics"]["psnr"]:
+        entry["metrics"]["psnr"][end] += noise.mean()
+
+
+def changes(a, b) -> dict:
+    return {(one.decode, one.metric): one for one in comparison.compare(a, b).changes}
+
+
+def test_a_copy_is_equal(two):
+    found = comparison.compare(*two)
+    paired = [change for change in found.changes if change.images == comparison.PAIRED]
+    assert paired and {change.verdict for change in paired} == {comparison.EQUAL}
+    assert not {change.difference for change in found.changes} - {0}
+    assert not (found.unlike or found.only[0] or found.only[1] or found.params)
+
+
+def test_what_is_more_than_noise_of_pairs_is_less_of_other_images(two):
+    edit(two[1] / STUDENT, brighter)
+    paired = changes(*two)["student", "psnr"]
+    assert paired.verdict == comparison.BETTER and paired.images == comparison.PAIRED
+    assert 0.4 < paired.low < paired.difference < paired.high < 0.6
+    assert changes(*two[::-1])["student", "psnr"].verdict == comparison.WORSE
+    edit(two[1] / STUDENT, lambda report, entry: report.update(digest="other"))
+    apart = changes(*two)["student", "psnr"]
+    assert apart.images == comparison.APART and apart.difference == pytest.approx(paired.difference)
+    assert apart.high - apart.difference == pytest.approx(math.hypot(0.3, 0.3))
+    assert apart.verdict == comparison.BETTER if apart.low > 0 else comparison.WITHIN
+
+
+def test_unpaired_ends_are_taken_from_the_sides_that_face_each_other():
+    a, b = {"mean": 1.0, "low": 0.7, "high": 1.4}, {"mean": 3.0, "low": 2.7, "high": 3.1}
+    assert comparison.unpaired(a, b) == pytest.approx(
+        (2.0, 2 - math.hypot(0.3, 0.4), 2 + math.hypot(0.1, 0.3))
+    )
+    assert comparison.unpaired(1.5, 2.0) == (0.5, None, None)
+
+
+@pytest.mark.parametrize(
+    ("metric", "difference", "expected"),
+    [
+        ("psnr", (1.0, 0.5, 1.5), comparison.BETTER),
+        ("lpips_alex", (1.0, 0.5, 1.5), comparison.WORSE),
+        ("fd_inception", (-1.0, None, None), comparison.UNKNOWN),
+        ("ssim", (0.1, -0.1, 0.3), comparison.WITHIN),
+        ("psnr", (math.nan, math.nan, math.nan), comparison.UNKNOWN),
+        ("psnr", (0.0, 0.0, 0.0), comparison.EQUAL),
+    ],
+)
+def test_verdicts(metric, difference, expected):
+    assert comparison.verdict(metric, *difference) == expected
+
+
+def test_other_rules_are_not_compared(two):
+    """Another number of trunks changes no LPIPS; another rounding changes a PSNR."""
+    edit(two[1] / STUDENT, lambda _, entry: entry["protocol"]["psnr"].update(quantisation="none"))
+    metrics = {metric for decode, metric in changes(*two) if decode == "student"}
+    assert "psnr" not in metrics and {"ssim", "lpips_alex"} < metrics
+    edit(two[1] / STUDENT, lambda _, entry: entry["protocol"].update(crop="whole"))
+    assert "student" in comparison.compare(*two).unlike
+
+
+def test_rows_of_one_side_and_params_that_differ_are_told(two):
+    (two[1] / STUDENT).unlink()
+    teacher = layout.evaluation("msdd", None, "teacher")
+    edit(two[1] / teacher, lambda report, _: report.update(steps=[9, 9, 9]))
+    found = comparison.compare(*two)
+    assert found.only == (["student"], []) and found.params == {
+        "teacher.steps": ("[4, 4, 4]", "[9, 9, 9]")
+    }
+    page = document.compared(found)
+    assert "In the first alone" in page and "[9, 9, 9]" in page
+    json.dumps(found.plain(), allow_nan=False)
+
+
+def test_a_folder_of_kept_runs_will_do_and_others_are_named(two):
+    assert len(changes(two[0], two[1] / "runs")) == len(changes(*two))
+    with pytest.raises(MsddError, match="nowhere: there is no such folder"):
+        comparison.read(two[0] / "nowhere")
+    with pytest.raises(MsddError, match="holds no evaluation: name a checkout"):
+        comparison.read(two[0] / "data")
+    shutil.copytree(two[1] / "runs/msdd", two[1] / "runs/again")
+    with pytest.raises(MsddError, match="are of one decode"):
+        comparison.read(two[1])

@@ -3,6 +3,8 @@
 `load` opens a tokenizer, `Fast` makes it fast.
 """
 
+from msdd.version import __version__ as __version__
+
 
 def __getattr__(name: str):
     """Without importing torch before one of them is asked for."""

@@ -17,12 +17,14 @@ COMMANDS = (  # files of msdd/commands, in the order of `msdd --help`
     "export",
     "flops",
     "folders",
+    "init",
     "plan",
     "provenance",
     "throughput",
     "tokenizers",
     "params",
 )
+OF_PIPELINE = ("dvc", "matplotlib", "mlflow", "networkx", "pandas", "snakemake")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,8 +55,8 @@ def _run(arguments: list[str] | None) -> int:
         if launch.is_first():
             print(f"msdd: interrupted; {message}", file=sys.stderr)
         return 130
-    except (MsddError, OSError) as error:
-        if args.debug:
+    except (MsddError, OSError, ModuleNotFoundError) as error:
+        if args.debug or not _is_plain(error):
             raise
         launch.yield_to_first()
         for line in _message(error).splitlines():
@@ -71,7 +73,18 @@ def with_homes(args: argparse.Namespace) -> argparse.Namespace:
     return args
 
 
+def _is_plain(error: Exception) -> bool:
+    """Whether one line says all; a module that no extra installs is a fault of ours."""
+    return not isinstance(error, ModuleNotFoundError) or _package(error) in OF_PIPELINE
+
+
+def _package(error: ModuleNotFoundError) -> str:
+    return (error.name or "").partition(".")[0]
+
+
 def _message(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return f'this command needs {_package(error)}: pip install "msdd[pipeline]"'
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
     return str(error) or type(error).__name__

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from msdd import project_files
 from msdd.errors import MsddError
 from msdd.files import write_text
 from msdd.params.load import load
@@ -13,29 +14,34 @@ SCHEMA = Path(FOLDER) / "params.schema.json"
 
 
 def use(preset: str, target: Path) -> list[str]:
-    """Make `presets/<preset>.yaml`, beside `target`, the params file; tell what was done.
+    """Make a preset the params file `target`; tell what was done.
 
     A params file that equals no preset holds somebody's work and is kept as `<target>.bak`.
     """
-    folder = target.parent / FOLDER
-    texts = {path.stem: _for_root(path) for path in sorted(folder.glob("*.yaml"))}
-    load(find(preset, folder))
+    texts = {name: text(path) for name, path in known(target.parent).items()}
+    load(find(preset, target.parent))
     lines = _keep(target, texts)
     write_text(target, texts[preset])
     return [*lines, f"{target} is now the preset {preset}"]
 
 
-def find(preset: str, folder: Path) -> Path:
-    """The file of a preset in `folder`; MsddError names those there are."""
-    path = folder / f"{preset}.yaml"
-    if not path.exists():
-        known = ", ".join(sorted(one.stem for one in folder.glob("*.yaml"))) or "none"
-        raise MsddError(f"{folder} has no preset '{preset}'; known: {known}")
-    return path
+def find(preset: str, root: Path) -> Path:
+    """The file of a preset; MsddError names those there are."""
+    files = known(root)
+    if preset not in files:
+        raise MsddError(f"there is no preset '{preset}'; known: {', '.join(sorted(files))}")
+    return files[preset]
 
 
-def _for_root(preset: Path) -> str:
-    """A preset's text as it stands one folder higher: the editor's schema lies elsewhere."""
+def known(root: Path) -> dict[str, Path]:
+    """The presets that come with the package and those of the folder `presets` below `root`, which
+    replace others of their name."""
+    folders = (project_files.folder() / FOLDER, root / FOLDER)
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
+
+
+def text(preset: Path) -> str:
+    """A preset as a params file, one folder higher: the editor's schema lies elsewhere."""
     return preset.read_text(encoding="utf-8").replace("$schema=", f"$schema={FOLDER}/", 1)
 
 

@@ -1,4 +1,4 @@
-"""`msdd init`: a project by the installed package, whole or not at all; and what has to be there."""
+"""`msdd init`: a project by the installed package, whole or not at all."""
 
 import subprocess
 import sys
@@ -39,7 +39,7 @@ def test_dvc_depends_on_all_but_the_package(here):
     assert theirs == ours.replace("    deps:\n      - msdd\n", "") != ours
 
 
-AWKWARD = ["photos of 2026", "a: b # c", "o'clock \"x\"", "back\\slash", "תמונות", "two\nlines"]
+AWKWARD = ["photos of 2026", "a: b # c", 'o\'clock "x"', "back\\slash", "תמונות", "two\nlines"]
 
 
 @pytest.mark.parametrize("name", AWKWARD)

@@ -1,9 +1,11 @@
 """`msdd init`: a folder with all that a pipeline needs, from the package alone."""
 
 import argparse
+import importlib.util
 import json
 import os
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -52,7 +54,9 @@ def call(args: argparse.Namespace) -> None:
     photographs = place(args.photographs) if args.photographs is not None else None
     write(args.folder, args.preset, photographs)
     print(f"{args.folder} is a project with the preset {args.preset}, by msdd {__version__}")
-    print(f"go on there: cd {args.folder}; snakemake --cores all")
+    if importlib.util.find_spec("snakemake") is None:
+        print('it needs packages that are not here: pip install "msdd[pipeline]"')
+    print(f"go on there: cd {shlex.quote(str(args.folder))}; snakemake --cores all")
 
 
 def place(photographs: str) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from msdd.metrics.intervals import MaybeInterval, paired_difference
 from msdd.params.schema import Ablation, Params
 from msdd.pipeline import layout
-from msdd.report import jumps, notes
+from msdd.report import jumps, notes, numbers
 from msdd.report.results import psnr_difference, read, recorded
 from msdd.report.table import Column, Table, write
 
@@ -21,7 +21,8 @@ CAPTION = "Ablations: two decodes of the same held-out crops, and whether they d
 
 
 def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
-    """Write `reports/ablation.{csv,html,md,tex}`; returns the difference in PSNR of every row."""
+    """Write `reports/ablation.{csv,html,md,tex}` and `numbers_ablation.tex`; returns the difference
+    in PSNR of every row."""
     with recorded("ablation", params, root):
         results = read(params, root)
         named = {result["decode"]: result for result in results}
@@ -29,6 +30,7 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
         texts = {"caption": CAPTION, "notes": _notes(results, root)}
         table = Table(frame, _columns(params), **texts, group=None, sources="file")
         write(root / layout.table("ablation", "csv").with_suffix(""), table, *jumps.tables(results))
+        numbers.write(root / layout.numbers("ablation"), table, "row")
     names = [f"psnr/{row}" for row in frame["row"]]
     return dict(zip(names, frame["psnr_difference"], strict=True))
 

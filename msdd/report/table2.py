@@ -11,7 +11,7 @@ import pandas as pd
 
 from msdd.params.schema import Params
 from msdd.pipeline import layout
-from msdd.report import notes
+from msdd.report import notes, numbers
 from msdd.report.metric_columns import metric_columns, metrics, per_scale, speed
 from msdd.report.results import (
     STUDENTS,
@@ -29,7 +29,7 @@ SAME_REGION = ("device", "threads", "precision", "batch")  # of two timings, for
 
 
 def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
-    """Write `reports/table2.{csv,html,md,tex}`; returns the PSNR of every row."""
+    """Write `reports/table2.{csv,html,md,tex}` and `numbers.tex`; returns the PSNR of every row."""
     with recorded("table2", params, root, timing_files(params)):
         results = read(params, root)
         by_scales = sorted(results, key=lambda result: (_rank(result), _scales(result)))
@@ -38,6 +38,7 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
         texts = {"caption": _caption(results), "notes": _notes(results, root)}
         table = Table(frame, _columns(frame), **texts, group="group", sources="file")
         write(root / layout.table("table2", "csv").with_suffix(""), table)
+        numbers.write(root / layout.numbers("table2"), table, "decode")
     return {f"psnr/{row}": psnr for row, psnr in zip(frame["decode"], frame["psnr"], strict=True)}
 
 

@@ -66,7 +66,9 @@ def on_page_markdown(markdown, page, config, files):
             return found[0]
         return f"]({uri_of(path.relative_to(ROOT))}{anchor})"
 
-    return LINK.sub(on_site, markdown) if not page.file.src_uri.startswith("reference/") else None
+    if page.file.src_uri.startswith("reference/"):
+        return None
+    return LINK.sub(on_site, markdown).replace('src="docs/', 'src="')
 
 
 def uri_of(path: Path) -> str:

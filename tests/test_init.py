@@ -9,9 +9,11 @@ import pytest
 
 from msdd import cli
 from msdd.commands import init
+from msdd.errors import MsddError
 from msdd.params.load import load
 from msdd.params.presets import known
 from msdd.pipeline import jobs, project_version
+from msdd.tracking import store
 from msdd.version import __version__
 
 ROOT = Path(__file__).parents[1]
@@ -85,17 +87,15 @@ def test_a_full_disk_leaves_nothing(here, monkeypatch):
     assert list(here.iterdir()) == []
 
 
-def test_another_version_runs_no_stage(here, capsys):
+def test_another_version_runs_no_stage(here, capsys, monkeypatch):
     init.write(here / "project", "tiny", None)
     project_version.check(here / "project")
     (here / "project" / project_version.FILE).write_text("0.0.7\n")
-    monkey = pytest.MonkeyPatch()
-    with monkey.context() as patch:
-        patch.chdir("project")
-        for command in ("code", "prepare", "table1"):
-            assert cli.main([command]) == 1
-            told = f"this project was made by msdd 0.0.7, and msdd {__version__} runs: "
-            assert capsys.readouterr().err.startswith(f"msdd: error: {told}")
+    monkeypatch.chdir("project")
+    for command in ("code", "prepare", "table1"):
+        assert cli.main([command]) == 1
+        told = f"this project was made by msdd 0.0.7, and msdd {__version__} runs: "
+        assert capsys.readouterr().err.startswith(f"msdd: error: {told}")
 
 
 @pytest.mark.parametrize(
@@ -110,6 +110,12 @@ def test_what_an_extra_installs_is_told(here, package, arguments):
     done = subprocess.run(command, cwd="project", capture_output=True, text=True)
     told = f'msdd: error: this command needs {package}: pip install "msdd[pipeline]"\n'
     assert (done.returncode, done.stderr) == (1, told)
+
+
+def test_a_delivery_without_mlflow_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    with pytest.raises(MsddError, match=r'pip install "msdd\[pipeline\]"'):
+        store.client_at("sqlite:///mlflow.db")
 
 
 def test_versions_are_one():

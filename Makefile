@@ -5,6 +5,7 @@
 # make mlflow: MLflow's page at the comparison of all decodes, until Ctrl-C.
 # make repro, pull, push: the same pipeline by DVC, and its results from and to a remote. make commit:
 # what Snakemake has made is done for DVC.
+# make docs: all pages and a reference of the code, into site/.
 # make plan: what would run, and why; with ENGINE=dvc, by DVC. Runs nothing.
 # make table1-speed: all systems at published size, in one run; on a CPU an hour. SYSTEMS="student
 # titok-s-128" for some; PRECISION=bf16 on GPUs and on processors with AMX; BATCHES="1 16 64".
@@ -21,7 +22,7 @@ SYSTEMS ?= student teacher one-scale-teacher teacher-each-scale llamagen-16 tito
 PRECISION ?= fp32
 BATCHES ?= 1
 
-.PHONY: demo mlflow ablation ssdd table1-speed cpu-check gpu-check plan repro commit pull push known test test-newest test-slurm lint setup clean
+.PHONY: docs demo mlflow ablation ssdd table1-speed cpu-check gpu-check plan repro commit pull push known test test-newest test-slurm lint setup clean
 
 demo: setup
 	snakemake --cores all
@@ -129,6 +130,11 @@ lint: setup
 	mypy
 	lint-imports --no-cache
 
+# Broken links, anchors and references end it. The site loads nothing from the network.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+	@echo "Open site/index.html"
+
 setup: .venv/.ready
 
 # The stamp is written last: a set-up that was interrupted is done again.
@@ -142,5 +148,5 @@ setup: .venv/.ready
 # Only what is made again in minutes. Data, trained models and reports stay;
 # `git clean -fdX` removes these as well.
 clean:
-	rm -rf .venv .venv-newest .venv-cluster build smoke msdd.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf .venv .venv-newest .venv-cluster build site smoke msdd.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find msdd tests -name __pycache__ -prune -exec rm -rf {} +

@@ -13,16 +13,16 @@ from pathlib import Path
 import msdd
 from msdd.commands.stages import run_stage
 from msdd.evaluate import text
+from msdd.params import presets
 from msdd.params.load import load, parse
 from msdd.params.schema import Params
 
-TINY = Path(__file__).parents[1] / "presets" / "tiny.yaml"
 TEACHER, STUDENT = "msdd", "msdd-1step"  # rows of `models` and `students`
 
 
 def params_for(folder: str) -> Params:
     """The preset with another folder of photographs, checked as a params file is."""
-    raw = load(TINY).raw()
+    raw = load(presets.find("tiny", Path())).raw()
     raw["data"]["photographs"] = str(Path(folder).absolute())
     return parse(raw)
 

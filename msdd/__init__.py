@@ -7,6 +7,8 @@ that an object of your own may satisfy (docs/python.md).
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from msdd.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from msdd.evaluate.function import evaluate
     from msdd.fast.tokenizer import Fast

@@ -26,6 +26,7 @@ COMMANDS = (  # files of msdd/commands, in the order of `msdd --help`
     "export",
     "flops",
     "folders",
+    "init",
     "mlflow",
     "plan",
     "provenance",
@@ -34,6 +35,7 @@ COMMANDS = (  # files of msdd/commands, in the order of `msdd --help`
     "tokenizers",
     "params",
 )
+OF_PIPELINE = ("dvc", "matplotlib", "mlflow", "networkx", "pandas", "snakemake")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -68,8 +70,8 @@ def _run(arguments: list[str] | None) -> int:
     except Stopped as stop:
         print(f"msdd: stopped by {stop}; {AGAIN}", file=sys.stderr)
         return EXIT
-    except (MsddError, OSError) as error:
-        if args.debug:
+    except (MsddError, OSError, ModuleNotFoundError) as error:
+        if args.debug or not _is_plain(error):
             raise
         launch.yield_to_first()
         for line in _message(error).splitlines():
@@ -93,7 +95,18 @@ def with_homes(args: argparse.Namespace) -> argparse.Namespace:
     return args
 
 
+def _is_plain(error: Exception) -> bool:
+    """Whether one line says all; a module that no extra installs is a fault of ours."""
+    return not isinstance(error, ModuleNotFoundError) or _package(error) in OF_PIPELINE
+
+
+def _package(error: ModuleNotFoundError) -> str:
+    return (error.name or "").partition(".")[0]
+
+
 def _message(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return f'this command needs {_package(error)}: pip install "msdd[pipeline]"'
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
     return str(error) or type(error).__name__

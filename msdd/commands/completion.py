@@ -55,8 +55,7 @@ def print_names(args: argparse.Namespace) -> None:
     from msdd.params.plain_yaml import read_yaml
 
     if args.table == "presets":
-        folder = args.params.parent / presets.FOLDER
-        print(*sorted(path.stem for path in folder.glob("*.yaml")), sep="\n")
+        print(*sorted(presets.known(args.params.parent)), sep="\n")
     else:
         print(*read_yaml(args.params)[args.table], sep="\n")
 

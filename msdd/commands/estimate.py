@@ -70,12 +70,12 @@ def call(args: argparse.Namespace) -> None:
 
 
 def table(args: argparse.Namespace) -> str:
-    """Every preset beside the params file, the shortest first, as a table in Markdown."""
+    """Every preset, the shortest first, as a table in Markdown."""
     from msdd.params import presets
     from msdd.params.load import load
 
-    paths = sorted((args.params.parent / presets.FOLDER).glob("*.yaml"))
-    told = {path.stem: estimate(load(path), args, ROOT) for path in paths}
+    files = presets.known(args.params.parent)
+    told = {name: estimate(load(path), args, ROOT) for name, path in sorted(files.items())}
     rows = [
         f"| {name} | {one['jobs']} | {device_hours(one)[1]} | {span(one['wall_seconds'])} | "
         f"{size(one['disk_bytes'])} | {size(one['checkpoint_bytes'])} |"

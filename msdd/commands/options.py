@@ -20,7 +20,7 @@ def params_file(args: argparse.Namespace) -> Path:
 
     if args.preset is None:
         return args.params
-    return presets.find(args.preset, args.params.parent / presets.FOLDER)
+    return presets.find(args.preset, args.params.parent)
 
 
 STANDARD = Path("-")  # standard output

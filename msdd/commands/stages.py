@@ -38,8 +38,9 @@ def add(commands: argparse._SubParsersAction) -> None:
 def params_of(args: argparse.Namespace) -> "Params":
     """The params, and as many threads as they say: before torch is imported, which reads these."""
     from msdd.params.load import load
-    from msdd.pipeline import jobs
+    from msdd.pipeline import jobs, project_version
 
+    project_version.check(ROOT)
     params = load(args.params)
     jobs.check_rows(params, ROOT)
     for library in ("OMP", "MKL", "OPENBLAS"):
@@ -124,10 +125,11 @@ def code(args: argparse.Namespace) -> None:
     from msdd.data.digests import of_photographs
     from msdd.files import write_text
     from msdd.params.load import load
-    from msdd.pipeline import layout
+    from msdd.pipeline import layout, project_version
     from msdd.pipeline.stages import write_fingerprints
     from msdd.tokenizers import elsewhere
 
+    project_version.check(ROOT)
     params = load(args.params)
     write_fingerprints(ROOT)
     write_text(ROOT / layout.code("photographs"), of_photographs(params.data) + "\n")

@@ -66,7 +66,7 @@ def embedded_photograph(name: str) -> Photograph:
     if folder is None or not (folder / name).is_file():
         raise MsddError(
             f"data.photographs: `embedded` needs {name} of the package {package}, which is missing "
-            f"here: install {package}, or name a folder of images"
+            f'here: pip install "msdd[pipeline]", or name a folder of images'
         )
     return Photograph(name, str(folder))
 

@@ -181,5 +181,5 @@ def _tables(
 
 
 def _preset(params: Params, root: Path) -> str:
-    name = presets.equal(params, root / presets.FOLDER)
+    name = presets.equal(params, root)
     return f"the preset {name}" if name else "params.yaml, which equals no preset"

@@ -4,6 +4,7 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
+from msdd import project_files
 from msdd.errors import MsddError, known_names
 from msdd.files import write_text
 from msdd.params.load import load
@@ -14,29 +15,34 @@ SCHEMA = Path(FOLDER) / "params.schema.json"
 
 
 def use(preset: str, target: Path) -> list[str]:
-    """Make `presets/<preset>.yaml`, beside `target`, the params file; tell what was done.
+    """Make a preset the params file `target`; tell what was done.
 
     A params file that equals no preset holds somebody's work and is kept as `<target>.bak`.
     """
-    folder = target.parent / FOLDER
-    texts = {path.stem: _for_root(path) for path in sorted(folder.glob("*.yaml"))}
-    load(find(preset, folder))
+    texts = {name: text(path) for name, path in known(target.parent).items()}
+    load(find(preset, target.parent))
     lines = _keep(target, texts)
     write_text(target, texts[preset])
     return [*lines, f"{target} is now the preset {preset}"]
 
 
-def find(preset: str, folder: Path) -> Path:
-    """The file of a preset in `folder`; MsddError names those there are."""
-    path = folder / f"{preset}.yaml"
-    if not path.exists():
-        told = known_names(preset, sorted(one.stem for one in folder.glob("*.yaml")))
-        raise MsddError(f"{folder} has no preset '{preset}'; {told}")
-    return path
+def find(preset: str, root: Path) -> Path:
+    """The file of a preset; MsddError names those there are."""
+    files = known(root)
+    if preset not in files:
+        raise MsddError(f"there is no preset '{preset}'; {known_names(preset, sorted(files))}")
+    return files[preset]
 
 
-def _for_root(preset: Path) -> str:
-    """A preset's text as it stands one folder higher: the editor's schema lies elsewhere."""
+def known(root: Path) -> dict[str, Path]:
+    """The presets that come with the package and those of the folder `presets` below `root`, which
+    replace others of their name."""
+    folders = (project_files.folder() / FOLDER, root / FOLDER)
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
+
+
+def text(preset: Path) -> str:
+    """A preset as a params file, one folder higher: the editor's schema lies elsewhere."""
     return preset.read_text(encoding="utf-8").replace("$schema=", f"$schema={FOLDER}/", 1)
 
 
@@ -48,12 +54,12 @@ def _keep(target: Path, texts: dict[str, str]) -> list[str]:
     return [f"{target} had changes of its own: kept as {backup}"]
 
 
-def equal(params: Params, folder: Path) -> str | None:
-    """The preset in `folder` that says the same; None where none does, or where none are."""
-    for path in sorted(folder.glob("*.yaml")):
+def equal(params: Params, root: Path) -> str | None:
+    """The preset that says the same; None where none does."""
+    for name, path in known(root).items():
         with suppress(MsddError):
             if load(path).raw() == params.raw():
-                return path.stem
+                return name
     return None
 
 

@@ -20,10 +20,12 @@ def original(root: str | Path) -> Path:
 def run_own_code(arguments: list[str]) -> None:
     """Begin anew with the package of the working directory if that is DVC's copy of a checkout.
 
-    The copy was made when the experiment was queued; `msdd` on the PATH is the code of today.
+    The copy was made when the experiment was queued; `msdd` on the PATH is the code of today. A
+    project of `msdd init` holds no package, and there the installed one runs.
     """
     here = Path.cwd()
-    if original(here) != here and here / PACKAGE.name != PACKAGE:
+    own = here / PACKAGE.name
+    if original(here) != here and own != PACKAGE and (own / "__main__.py").exists():
         places = os.pathsep.join(filter(None, [str(here), os.environ.get("PYTHONPATH")]))
         command = [sys.executable, "-m", PACKAGE.name, *arguments]
         os.execve(sys.executable, command, os.environ | {"PYTHONPATH": places})

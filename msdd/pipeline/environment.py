@@ -9,6 +9,8 @@ from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 
+from msdd.version import __version__
+
 
 def context() -> dict:
     """The circumstances of this process, ready for JSON.
@@ -44,14 +46,21 @@ def rule(stage: str) -> str | None:
 
 
 def commit() -> str | None:
-    """The git commit of the package's checkout."""
-    return _git("rev-parse", "HEAD") or None
+    """The git commit of the package's checkout; None of an installed package.
+
+    An environment often lies in a repository of somebody else, which does not track it.
+    """
+    return _git("rev-parse", "HEAD") if _is_tracked() else None
 
 
 def dirty() -> bool | None:
     """Whether tracked files of the checkout differ from the commit."""
-    status = _git("status", "--porcelain", "--untracked-files=no")
+    status = _git("status", "--porcelain", "--untracked-files=no") if _is_tracked() else None
     return None if status is None else bool(status)
+
+
+def _is_tracked() -> bool:
+    return bool(_git("ls-files", Path(__file__).name))
 
 
 def _git(*arguments: str) -> str | None:
@@ -64,8 +73,8 @@ def _git(*arguments: str) -> str | None:
 
 def versions() -> dict[str, str | None]:
     """Versions of what computes, read from the installed packages without importing them."""
-    packages = {name: _version(name) for name in ("msdd", "torch", "numpy")}
-    return {"python": platform.python_version(), **packages}
+    packages = {name: _version(name) for name in ("torch", "numpy")}
+    return {"python": platform.python_version(), "msdd": __version__, **packages}
 
 
 def _version(package: str) -> str | None:

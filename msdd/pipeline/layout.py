@@ -133,6 +133,11 @@ def table(name: str, kind: str) -> Path:
     return Path("reports") / f"{name}.{kind}"
 
 
+def numbers(table: str) -> Path:
+    """The figures of a table as macros for LaTeX: those of table2 are the plain `numbers`."""
+    return Path("reports") / {"table2": "numbers.tex", "ablation": "numbers_ablation.tex"}[table]
+
+
 def figure(name: str, kind: str) -> Path:
     """One of `FIGURES` as `png` or `svg`."""
     return Path("reports") / f"{name}.{kind}"
@@ -151,6 +156,7 @@ def report(name: str) -> list[Path]:
         return [Path("reports/report.html")]
     stem = {"figures": None, "speed": "throughput"}.get(name, name)
     tables = [table(stem, kind) for kind in TABLE_KINDS if stem]
+    tables += [numbers(name)] if name in ("table2", "ablation") else []
     pictures = {"figures": FIGURES, "speed": ("throughput",)}.get(name, ())
     return tables + [figure(one, kind) for one in pictures for kind in ("png", "svg")]
 

@@ -146,7 +146,7 @@ def _rows(params: "Params", wildcards: dict[str, Any]) -> tuple[str | None, str 
 
 
 def _is_first(params: "Params", decode: str | None) -> bool:
-    """Whether no decode before this one decodes its row; one that was trained elsewhere has none."""
+    """Whether no decode before this one decodes its row; what was trained elsewhere has none."""
     of = params.decodes[decode].of if decode else None
     return bool(of) and decode == next(n for n, row in params.decodes.items() if row.of == of)
 

@@ -11,7 +11,7 @@ import pandas as pd
 from msdd.metrics.intervals import MaybeInterval, paired_difference
 from msdd.params.schema import Ablation, Params
 from msdd.pipeline import layout
-from msdd.report import jumps, notes
+from msdd.report import jumps, notes, numbers
 from msdd.report.results import psnr_difference, read, recorded
 from msdd.report.table import Column, Table, write
 
@@ -21,11 +21,13 @@ CAPTION = "Ablations: two decodes of the same held-out crops, and whether they d
 
 
 def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
-    """Write `reports/ablation.{csv,html,md,tex}`; returns the difference in PSNR of every row."""
+    """Write `reports/ablation.{csv,html,md,tex}` and `numbers_ablation.tex`; returns the difference
+    in PSNR of every row."""
     with recorded("ablation", params, root):
         results = read(params, root)
         made = table(params, results, root)
         write(root / layout.table("ablation", "csv").with_suffix(""), made, *jumps.tables(results))
+        numbers.write(root / layout.numbers("ablation"), made, "row")
     names = [f"psnr/{row}" for row in made.frame["row"]]
     return dict(zip(names, made.frame["psnr_difference"], strict=True))
 

@@ -6,13 +6,12 @@ from string import ascii_letters
 
 from pydantic import Field
 
+from msdd import project_files
 from msdd.errors import MsddError
 from msdd.params.plain_yaml import read_yaml
 from msdd.params.sections import RowName, Section
 from msdd.params.validate import validate
 from msdd.pipeline import layout
-
-REPOSITORY = Path(__file__).parents[2]
 
 
 class PublishedMetric(Section):
@@ -70,7 +69,7 @@ def read(root: Path) -> Published:
 def place(root: Path) -> Path:
     """Where the published figures lie: below `root`, relative to it, or else in the repository."""
     path = layout.published()
-    return path if (root / path).exists() else REPOSITORY / path
+    return path if (root / path).exists() else project_files.folder() / path
 
 
 def _unexplained(published: Published) -> Iterator[str]:

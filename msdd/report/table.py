@@ -1,6 +1,7 @@
 """One table in four formats: CSV for programs, Markdown and HTML for reading, LaTeX for papers."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape as html_escape
@@ -25,6 +26,10 @@ TEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
 } | {character: "\\" + character for character in "&%$#_{}"}
+# What every LaTeX prints of letters outside ASCII: accents that its oldest fonts can put together.
+ACCENTS = "\u0300\u0301\u0302\u0303\u0308\u030a\u030c"
+# Other characters: as they are where fonts are Unicode's, else by their number.
+CHARACTERS = r"\providecommand{\msddcharacter}[2]{\ifdefined\Umathcode#1\else\texttt{#2}\fi}"
 STYLE = """\
 body { font: 14px/1.5 system-ui, sans-serif; color: #222; background: white; margin: 1.5em; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap; }
@@ -168,7 +173,8 @@ class Table:
         notes = " ".join(escape(note) for note in self.notes)
         return "\n".join(
             [
-                r"% needs \usepackage{array,booktabs,graphicx}",
+                r"% To \input anywhere in a document with \usepackage{array,booktabs,graphicx}.",
+                CHARACTERS,
                 r"\begin{table}",
                 r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
                 rf"\caption{{{escape(self.caption)}}}\medskip",
@@ -217,8 +223,19 @@ def page(tables: Sequence[Table]) -> str:
 
 
 def escape(text: str) -> str:
-    """Text as LaTeX prints it literally."""
-    return re.sub("|".join(map(re.escape, TEX)), lambda match: TEX[match[0]], text)
+    """Text as LaTeX prints it literally, in one line; what its fonts lack by its number."""
+    return "".join(map(_tex_character, " ".join(text.split())))
+
+
+def _tex_character(character: str) -> str:
+    if character in TEX or character.isascii() and character.isprintable():
+        return TEX.get(character, character)
+    letter, *accents = unicodedata.normalize("NFD", character)
+    if letter.isascii() and letter.isalpha() and all(accent in ACCENTS for accent in accents):
+        return character
+    number = f"U+{ord(character):04X}"
+    as_it_is = character if character.isprintable() else number
+    return rf"\msddcharacter{{{as_it_is}}}{{{number}}}"
 
 
 def _html_line(cells: Iterable[str]) -> str:
@@ -244,7 +261,8 @@ def _html_class(column: Column) -> str:
 
 
 def _tex_line(cells: Iterable[str]) -> str:
-    return " & ".join(cells) + r" \\"
+    line = " & ".join(cells) + r" \\"
+    return "{}" + line if line.startswith(("[", "*")) else line  # no argument of the line before
 
 
 def _stacked_heading(column: Column) -> str:
@@ -263,7 +281,7 @@ def _tex_cell(column: Column, row: pd.Series) -> str:
 
 def _markdown(column: Column, row: pd.Series) -> str:
     mark = column.mark(row)
-    text = column.cell(row).replace("|", r"\|")
+    text = re.sub(r"[|<*`]", r"\\\g<0>", " ".join(column.cell(row).split()))
     return f"{text}<sup>{mark}</sup>" if mark else text
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from msdd.params.schema import Params
 from msdd.pipeline import layout
-from msdd.report import notes
+from msdd.report import notes, numbers
 from msdd.report.metric_columns import metric_columns, metrics, per_scale, speed
 from msdd.report.results import (
     GROUPS,
@@ -31,10 +31,11 @@ SAME_REGION = ("device", "threads", "precision", "batch")  # of two timings, for
 
 
 def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
-    """Write `reports/table2.{csv,html,md,tex}`; returns the PSNR of every row."""
+    """Write `reports/table2.{csv,html,md,tex}` and `numbers.tex`; returns the PSNR of every row."""
     with recorded("table2", params, root, timing_files(params)):
         made = table(params, read(params, root), root)
         write(root / layout.table("table2", "csv").with_suffix(""), made)
+        numbers.write(root / layout.numbers("table2"), made, "decode")
     names = [f"psnr/{row}" for row in made.frame["decode"]]
     return dict(zip(names, made.frame["psnr"], strict=True))
 

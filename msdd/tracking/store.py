@@ -14,6 +14,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from msdd.errors import MsddError
+
 SQLITE = "sqlite:///"
 ARTEFACTS = "mlartifacts"
 PLACES = (  # tables and columns of MLflow's database with paths of artefacts
@@ -76,7 +78,10 @@ def client_at(uri: str):
     for variable, value in QUIET.items():
         os.environ.setdefault(variable, value)
     warnings.filterwarnings("ignore", module="mlflow")
-    from mlflow import MlflowClient  # seconds: only here, never in a stage
+    try:
+        from mlflow import MlflowClient  # seconds: only here, never in a stage
+    except ModuleNotFoundError as error:
+        raise MsddError(f'{error.name} is missing: pip install "msdd[pipeline]"') from error
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.WARNING)

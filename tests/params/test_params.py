@@ -295,7 +295,6 @@ def test_a_file_that_is_no_params_file(tmp_path, text, line):
 
 def test_use_makes_a_preset_the_params_and_keeps_own_work(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "presets").symlink_to(ROOT / "presets")
     target = Path("params.yaml")
     presets.use("tiny", target)
     assert load(target) == load(ROOT / "presets/tiny.yaml")

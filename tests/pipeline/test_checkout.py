@@ -42,3 +42,11 @@ def test_a_copy_runs_the_code_that_it_holds(copy):
     command = [Path(sys.executable).with_name("msdd"), "fingerprint", "train"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.stdout == "of the copy\n", done.stderr
+
+
+def test_a_copy_without_a_package_runs_the_installed_one(copy):
+    """That of a project of `msdd init`; a folder of another kind may be called like the package."""
+    (copy / "msdd").mkdir()
+    command = [Path(sys.executable).with_name("msdd"), "fingerprint", "train"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert len(done.stdout.strip()) == 64, done.stderr

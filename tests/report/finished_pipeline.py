@@ -43,7 +43,7 @@ ROWS = {
     },
     "ablations": {
         "finetuning": {
-            "question": "The chain trained on: 100 % of the gap, & more | less_of it?",
+            "question": "*The chain: 100 % of the gap, & more | less_of\n<b>it</b>? תמונה é 😀",
             "of": "student-finetuned",
             "against": "student",
             "expect": "better",

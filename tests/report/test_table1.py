@@ -2,6 +2,7 @@ import finished_pipeline as pipeline
 import pandas as pd
 import pytest
 
+from msdd import project_files
 from msdd.errors import MsddError
 from msdd.files import read_json
 from msdd.pipeline import layout
@@ -107,6 +108,6 @@ def test_the_published_file_is_that_of_the_repository_unless_the_folder_has_one(
     params, root = finished
     (root / layout.published()).unlink()
     table1.run(params, root)
-    monkeypatch.setattr(published, "REPOSITORY", root)
+    monkeypatch.setattr(project_files, "folder", lambda: root)
     with pytest.raises(MsddError, match=r"reports/published.yaml is missing"):
         table1.run(params, root)

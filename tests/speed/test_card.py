@@ -94,7 +94,7 @@ def test_ceilings_measured_here(capsys):
     "options, line",
     [
         (["--device", "tpu"], "no device 'tpu'; known: this, h100, "),
-        (["--preset", "nope"], "presets has no preset 'nope'; known: ablation, demo, "),
+        (["--preset", "nope"], "there is no preset 'nope'; known: ablation, demo, "),
     ],
 )
 def test_a_mistake_is_one_line(capsys, options, line):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from msdd.data import digests
 from msdd.errors import MsddError
-from msdd.params import sections
+from msdd.params import presets, sections
 from msdd.params.load import load
-from msdd.pipeline import engine_lock, gpus, jobs, layout, stages
+from msdd.pipeline import engine_lock, gpus, jobs, layout, project_version, stages
 from msdd.pipeline.fingerprint import PACKAGE
 from msdd.pipeline.patterns import any_of
 from msdd.tokenizers import elsewhere
@@ -27,7 +27,10 @@ NEIGHBOURS = str(Path(sys.executable).parent)
 PATH = os.pathsep.join([NEIGHBOURS, *os.get_exec_path()])
 os.environ.update(PATH=PATH, MSDD_ENGINE="snakemake")
 
+CHECKOUT = Path(workflow.basedir)
+
 try:
+    project_version.check(CHECKOUT)
     PARAMS = load("params.yaml")
 except MsddError as error:
     # One line a mistake; Snakemake would tell where in this file it met the error.
@@ -36,7 +39,6 @@ except MsddError as error:
 for line in jobs.missing(PARAMS):
     print(f"msdd: {line}", file=sys.stderr)
 
-CHECKOUT = Path(workflow.basedir)
 RAW = PARAMS.raw()
 ROWS = jobs.rows(PARAMS)
 CODE = {stage: stages.fingerprint(stage)[:12] for stage in stages.STAGES}

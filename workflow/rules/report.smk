@@ -46,6 +46,7 @@ rule table2:
     output:
         table("reports/table2", "Table 2: teachers and students"),
         multiext("reports/table2", ".md", ".tex"),
+        "reports/numbers.tex",
         "provenance/reports/table2.json",
     log:
         "logs/table2/table2.log",
@@ -70,6 +71,7 @@ rule ablation:
     output:
         table("reports/ablation", "Ablations"),
         multiext("reports/ablation", ".md", ".tex"),
+        "reports/numbers_ablation.tex",
         "provenance/reports/ablation.json",
     log:
         "logs/ablation/ablation.log",

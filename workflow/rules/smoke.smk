@@ -1,7 +1,7 @@
 rule smoke:
     """The whole pipeline on the tiny preset, in a folder of its own, in a minute or two."""
     input:
-        from_here(CHECKOUT / "presets/tiny.yaml"),
+        from_here(presets.find("tiny", CHECKOUT)),
     log:
         "logs/smoke/smoke.log",
     threads: 2

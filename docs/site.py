@@ -1,0 +1,92 @@
+"""What mkdocs does beside turning pages into HTML: the reference of the code, and formulas.
+
+The pages of `docs/` link to files of the repository, as on a code host. On the site a module is a
+page of the reference, made from its docstrings.
+"""
+
+import html
+import re
+from pathlib import Path
+
+from latex2mathml.converter import convert
+from mkdocs.structure.files import File
+
+ROOT = Path(__file__).parents[1]
+FROM_TOP = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md"}
+FROM_TOP |= {"CHANGELOG.md": "changelog.md", "CITATION.cff": "CITATION.cff"}
+FROM_TOP |= {"tests/fixtures/README.md": "fixtures.md"}
+LINK = re.compile(r"\]\(([^)\s#]+)(#[^)\s]*)?\)")
+FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
+
+
+def on_files(files, config):
+    """The pages that are made: those of the top of the repository and one for each module."""
+    for source, page in FROM_TOP.items():
+        files.append(File.generated(config, page, content=(ROOT / source).read_text("utf-8")))
+    modules = sorted(path.relative_to(ROOT) for path in ROOT.glob("msdd/**/*.py"))
+    for module in modules:
+        name = ".".join(module.with_suffix("").parts).removesuffix(".__init__")
+        if not name.endswith("__main__"):
+            files.append(File.generated(config, page_of(module), content=f"::: {name}\n"))
+    files.append(File.generated(config, "reference/index.md", content=index(modules)))
+    for data in ROOT.glob("msdd/**/*.yaml"):
+        if "project" not in data.parts:
+            uri = f"reference/{data.relative_to(ROOT)}"
+            files.append(File.generated(config, uri, content=data.read_text("utf-8")))
+    return files
+
+
+def page_of(module: Path) -> str:
+    """The page of a file of the package: `package` for one that stands for its folder."""
+    name = "package" if module.stem == "__init__" else module.stem
+    return f"reference/{module.with_name(name)}.md"
+
+
+def index(modules: list[Path]) -> str:
+    """Modules by room, each with the first sentence of its docstring."""
+    lines = ["# The code", "", "Every module of the package, from its docstrings.", ""]
+    for module in modules:
+        first = re.match(r'r?"""(.*)', (ROOT / module).read_text("utf-8"))
+        if first and module.stem != "__main__":
+            told = first[1].removesuffix('"""')
+            lines.append(f"- [{module}]({page_of(module).removeprefix('reference/')}): {told}")
+    return "\n".join([*lines, ""])
+
+
+def on_page_markdown(markdown, page, config, files):
+    """Links between files of the repository, as links between pages."""
+    folder = "" if page.file.src_uri in FROM_TOP.values() else "docs"
+
+    def on_site(found):
+        target, anchor = found[1], found[2] or ""
+        if "://" in target or target.startswith("#"):
+            return found[0]
+        path = Path(ROOT, folder, target).resolve()
+        if not path.is_relative_to(ROOT) or path.is_relative_to(ROOT / "reference"):
+            return found[0]
+        return f"]({uri_of(path.relative_to(ROOT))}{anchor})"
+
+    if page.file.src_uri.startswith("reference/"):
+        return None
+    return LINK.sub(on_site, markdown).replace('src="docs/', 'src="')
+
+
+def uri_of(path: Path) -> str:
+    """Where a file of the repository lies on the site."""
+    if path.as_posix() in FROM_TOP:
+        return FROM_TOP[path.as_posix()]
+    if path.suffix == ".py" and path.parts[0] == "msdd":
+        return page_of(path)
+    if path.parts[0] == "msdd" and path.suffix == "":
+        return page_of(path / "__init__.py")
+    return path.relative_to("docs").as_posix() if path.parts[0] == "docs" else f"reference/{path}"
+
+
+def on_page_content(content, page, config, files):
+    """Formulas as MathML, which browsers show by themselves."""
+
+    def formula(found):
+        how = "inline" if found[2] == "(" else "block"
+        return convert(html.unescape(found[3]).strip(), display=how)
+
+    return FORMULA.sub(formula, content)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from msdd.commands.stages import params_of
 from msdd.errors import MsddError
+from msdd.files import expand_user
 
 if TYPE_CHECKING:
     from msdd.page.comparison import Comparison
@@ -34,7 +35,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--compare",
         nargs=2,
-        type=Path,
+        type=expand_user,
         metavar=("FIRST", "SECOND"),
         help="checkouts, or folders of kept runs with the files of runs/**/eval/: tell what "
         "changed, and whether it is more than noise",

@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 from msdd import project_files
+from msdd.commands.parser import examples
 from msdd.errors import MsddError
 from msdd.files import expand_user, remove, remove_unfinished, temporary_sibling, write_text
 from msdd.version import __version__
@@ -24,7 +25,7 @@ msdd params use PRESET     # another preset than {preset}; a folder `presets` ma
 msdd estimate              # what it costs: jobs, hours, disk
 snakemake -n               # what would run, and why
 snakemake --cores all
-mlflow ui --backend-store-uri sqlite:///mlflow.db
+msdd mlflow                # all decodes side by side in MLflow's page
 ```
 
 By DVC, in a Git repository (`git init`; without one `dvc config core.no_scm true`):
@@ -41,7 +42,10 @@ OF_CHECKOUT = "    deps:\n      - msdd\n"  # in dvc.yaml: the package, which lie
 
 def add(commands: argparse._SubParsersAction) -> None:
     described = "make a folder with a project that runs: Snakefile, dvc.yaml, params.yaml, profiles"
-    command = commands.add_parser("init", help=described, description=described)
+    shown = examples(
+        "msdd init project", "msdd init project --preset taef2-64 --photographs photos"
+    )
+    command = commands.add_parser("init", help=described, description=described, epilog=shown)
     command.add_argument("folder", type=Path, metavar="FOLDER", help="new, or empty")
     command.add_argument("--preset", default="demo", metavar="P", help="default: demo")
     command.add_argument(

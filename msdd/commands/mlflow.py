@@ -10,6 +10,7 @@ import time
 import webbrowser
 from urllib.request import urlopen
 
+from msdd.commands.parser import examples
 from msdd.errors import MsddError
 
 PORT = 5000
@@ -18,7 +19,8 @@ PATIENCE = 300  # seconds; a busy machine takes minutes to import MLflow
 
 def add(commands: argparse._SubParsersAction) -> None:
     about = "open MLflow's page at the comparison of all decodes; ends with Ctrl-C"
-    command = commands.add_parser("mlflow", help=about, description=about)
+    texts = {"description": about, "epilog": examples("msdd mlflow")}
+    command = commands.add_parser("mlflow", help=about, **texts)
     command.set_defaults(call=run)
 
 

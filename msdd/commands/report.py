@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msdd.commands.parser import examples
 from msdd.commands.stages import params_of
 from msdd.errors import MsddError
 from msdd.files import expand_user
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
 ROOT = Path(".")
 COMPARED = Path("reports/comparison.html")
 HEADS = ["decode", "metric", "first", "second", "second less first", "95 % interval", "second is"]
-EXAMPLES = """examples:
-  msdd report                                      what is here, as reports/report.html
-  msdd report --compare ../before .                this checkout against another
-  msdd report --compare kept/june kept/july --json against kept runs, for a program
-"""
+EXAMPLES = (
+    "msdd report",
+    "msdd report --compare ../before .",
+    "msdd report --compare kept/june kept/july --json",
+)
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -29,8 +30,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "report",
         help=described,
         description=described,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=examples(*EXAMPLES),
     )
     command.add_argument(
         "--compare",

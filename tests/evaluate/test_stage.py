@@ -24,6 +24,7 @@ from msdd.files import read_json
 from msdd.params.schema import Params
 from msdd.pipeline import layout
 from msdd.tokenizers.baselines import MeanColour
+from msdd.tokenizers.msdd import MSDD
 
 IMAGES = 6
 
@@ -140,7 +141,7 @@ def test_several_protocols_and_kid(uninterrupted):
 
 def killed_in_the_third_batch(params: Params, root: Path) -> None:
     """A process that is killed, with its state saved after every batch."""
-    decode, batches = stage.MSDD.decode, []
+    decode, batches = MSDD.decode, []
 
     def dying(self, *arguments):
         batches.append(0)
@@ -148,7 +149,7 @@ def killed_in_the_third_batch(params: Params, root: Path) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return decode(self, *arguments)
 
-    checkpoint.SAVE_SECONDS, stage.MSDD.decode = 0, dying
+    checkpoint.SAVE_SECONDS, MSDD.decode = 0, dying
     run_stage(params, "evaluate", root, decode="teacher")
 
 

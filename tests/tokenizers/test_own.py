@@ -103,7 +103,7 @@ def test_functions_halves_and_networks_reconstruct(name):
         ("own_code:", "write module:object, or path/to/file.py:object"),
         ("./:paler", "write module:object, or path/to/file.py:object"),
         ("own_code.py", "name a function in that file: own_code.py:FUNCTION"),
-        ("hf://some/one", "it is a checkpoint: name its system too"),
+        ("hf://some/one/model.pt", "it is a checkpoint: name its system too"),
     ],
 )
 def test_what_does_not_work_is_one_line(name, message):

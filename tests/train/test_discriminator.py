@@ -276,5 +276,5 @@ def test_missing_timm_is_one_line(monkeypatch):
 
 
 def test_unknown_features_are_refused():
-    with pytest.raises(MsddError, match="'resnet' is unknown; choose from dino, alex, vgg, patch"):
+    with pytest.raises(MsddError, match="'resnet' is unknown; known: dino, alex, vgg, patch"):
         discriminator("resnet")

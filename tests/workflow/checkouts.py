@@ -140,7 +140,7 @@ def listing(folder):
     return {path: (one.st_mtime_ns, one.st_size) for path, one in status.items()}
 
 
-TIMED = ("*.timing.json", "throughput.*", "quality_speed.*", "numbers.tex")
+TIMED = ("*.timing.json", "throughput.*", "quality_speed.*", "numbers.tex", "report.html")
 TIMED += tuple(f"table[12].{kind}" for kind in layout.TABLE_KINDS if kind != "csv")
 SPEEDS = ("images_per_second", "speed_ratio", "at_batch", "paper_region")
 

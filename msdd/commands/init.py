@@ -24,7 +24,7 @@ msdd params use PRESET     # another preset than {preset}; a folder `presets` ma
 msdd estimate              # what it costs: jobs, hours, disk
 snakemake -n               # what would run, and why
 snakemake --cores all
-mlflow ui --backend-store-uri sqlite:///mlflow.db
+msdd mlflow
 ```
 
 By DVC, in a Git repository (`git init`; without one `dvc config core.no_scm true`):

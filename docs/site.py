@@ -98,10 +98,18 @@ def on_page_content(content, page, config, files):
         links.setdefault(html.unescape(link), set()).add(page.file.src_uri)
 
     def formula(found):
-        how = "inline" if found[2] == "(" else "block"
-        return convert(html.unescape(found[3]).strip(), display=how)
+        text = html.unescape(found[3]).strip()
+        if found[2] == "(":
+            return convert(text, display="inline")
+        return f'<div class="formula" tabindex="0">{convert(text, display="block")}</div>'
 
     return FORMULA.sub(formula, content)
+
+
+def on_post_page(output, page, config):
+    """The search as a dialog with a name, which Material 9.8.2 leaves out."""
+    dialog = 'class="md-search" data-md-component="search" role="dialog"'
+    return output.replace(dialog, f'{dialog} aria-label="Search"')
 
 
 def on_post_build(config):

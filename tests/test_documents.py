@@ -1,7 +1,7 @@
 """Every block of code of the documents: run here as it stands, or marked with where it is run.
 
-A mark is a comment above the block, which pages do not show: `<!-- run by: tests/a/test_b.py::name -->`,
-several with commas between them, or `<!-- not run: the reason -->`.
+A mark is a comment above the block, which pages do not show: `<!-- not run: the reason -->`, or
+`<!-- run by: tests/a/test_b.py::name -->`, also several with commas between them.
 """
 
 import json
@@ -30,7 +30,8 @@ PAGES = {path.name: path for path in (ROOT, ROOT / "docs") for path in sorted(pa
 BLOCK = re.compile(
     r"^(?:<!-- (run by|not run): (.+?) -->\n)?```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL
 )
-FOLDERS = "photos photographs originals reconstructions decoded crops theirs IN DIR".split()
+FOLDERS = ("photos", "photographs", "originals", "reconstructions", "decoded", "crops", "theirs")
+FOLDERS += ("IN", "DIR")
 CALLABLE = "def reconstruct(images):\n    return images.round(decimals=1)\n"
 
 

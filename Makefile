@@ -111,7 +111,7 @@ test-newest:
 	.venv-newest/bin/uv pip freeze --python .venv-newest/bin/python > .venv-newest/versions.txt
 	PATH="$(CURDIR)/.venv-newest/bin:$$PATH" .venv-newest/bin/python -m pytest --numprocesses auto --maxprocesses 4 --no-loadscope-reorder
 
-# A real SLURM of three nodes on this machine, for the time of the test; Debian, root and
+# A real SLURM of five nodes on this machine, for the time of the test; Debian, root and
 # `apt-get install slurm-wlm munge`. The executors are in an environment of their own over .venv.
 test-slurm: .venv-cluster/.ready
 	tests/workflow/slurm.sh .venv-cluster/bin/python -m pytest tests/workflow/test_slurm.py

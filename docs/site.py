@@ -1,10 +1,11 @@
-"""What mkdocs does beside turning pages into HTML: the reference of the code, and formulas.
+"""What mkdocs does beside: reference of the code, formulas, search in a folder, list of links.
 
 The pages of `docs/` link to files of the repository, as on a code host. On the site a module is a
 page of the reference, made from its docstrings.
 """
 
 import html
+import json
 import re
 from pathlib import Path
 
@@ -12,10 +13,19 @@ from latex2mathml.converter import convert
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).parents[1]
+links: dict[str, set[str]] = {}  # to other sites, with the pages that have them
 FROM_TOP = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md"}
 FROM_TOP |= {"CHANGELOG.md": "changelog.md", "CITATION.cff": "CITATION.cff"}
 FROM_TOP |= {"tests/fixtures/README.md": "fixtures.md"}
 LINK = re.compile(r"\]\(([^)\s#]+)(#[^)\s]*)?\)")
+OUTSIDE = re.compile(r'href="(https?://[^"#]+)')
+WORKER = """if (location.protocol === "file:") {
+  const source = %s;
+  window.Worker = class extends Worker {
+    constructor() { super(URL.createObjectURL(new Blob([source]))); }
+  };
+}
+"""
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
 
 
@@ -83,10 +93,39 @@ def uri_of(path: Path) -> str:
 
 
 def on_page_content(content, page, config, files):
-    """Formulas as MathML, which browsers show by themselves."""
+    """Formulas as MathML, which browsers show by themselves; links elsewhere are noted."""
+    for link in OUTSIDE.findall(content):
+        links.setdefault(html.unescape(link), set()).add(page.file.src_uri)
 
     def formula(found):
-        how = "inline" if found[2] == "(" else "block"
-        return convert(html.unescape(found[3]).strip(), display=how)
+        text = html.unescape(found[3]).strip()
+        if found[2] == "(":
+            return convert(text, display="inline")
+        return f'<div class="formula" tabindex="0">{convert(text, display="block")}</div>'
 
     return FORMULA.sub(formula, content)
+
+
+def on_post_page(output, page, config):
+    """The search as a dialog with a name, which Material 9.8.2 leaves out."""
+    dialog = 'class="md-search" data-md-component="search" role="dialog"'
+    return output.replace(dialog, f'{dialog} aria-label="Search"')
+
+
+def on_post_build(config):
+    """What searches without a server, and the links to other sites, which nobody fetches here."""
+    search_from_a_folder(Path(config.site_dir))
+    lines = [f"{link}  {' '.join(sorted(pages))}" for link, pages in sorted(links.items())]
+    Path(config.site_dir, "external_links.txt").write_text("\n".join([*lines, ""]), "utf-8")
+
+
+def search_from_a_folder(site: Path) -> None:
+    """Browsers fetch nothing from a folder and start no worker there, but they run scripts.
+
+    For pages of files Material 9.8.2 takes the index from `search/search_index.js`.
+    """
+    index = (site / "search/search_index.json").read_text("utf-8")
+    (site / "search/search_index.js").write_text(f"var __index = {index}", "utf-8")
+    (worker,) = site.glob("assets/javascripts/workers/search.*.js")
+    text = json.dumps(worker.read_text("utf-8").partition("//# sourceMappingURL")[0])
+    (site / "search/from_a_folder.js").write_text(WORKER % text, "utf-8")

@@ -1,6 +1,5 @@
-"""The public interface in Python: its types, the blocks of docs/python.md, and the examples."""
+"""The public interface in Python: its types, and the examples."""
 
-import re
 import runpy
 import sys
 from pathlib import Path
@@ -44,26 +43,16 @@ def test_consumers_see_types(trained: Path) -> None:
 
 @pytest.fixture
 def here(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with the models of the preset tiny, and folders of images."""
+    """A working directory with the models of the preset tiny, and photographs."""
     from PIL import Image
 
     (tmp_path / "runs").symlink_to(trained / "runs")
-    for folder in ("photos", "originals", "decoded"):
-        (tmp_path / folder).mkdir()
-        for name in ("astronaut", "coffee", "chelsea"):
-            pixels = getattr(data, name)()[:200, :240]
-            Image.fromarray(pixels).save(tmp_path / folder / f"{name}.png")
+    (tmp_path / "photos").mkdir()
+    for name in ("astronaut", "coffee", "chelsea"):
+        pixels = getattr(data, name)()[:200, :240]
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{name}.png")
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def test_the_page_on_python_runs(here: Path, capsys: pytest.CaptureFixture) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(), re.S)
-    space: dict[str, Any] = {"__name__": "page"}
-    for block in blocks:
-        exec(block, space)
-    said = capsys.readouterr().out
-    assert len(blocks) == 5 and said.count("PSNR ↑") == 2 and " dB, 95 % interval " in said
 
 
 @pytest.mark.parametrize(

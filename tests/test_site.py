@@ -1,7 +1,8 @@
-"""`make docs`: the site is built without a warning, and loads nothing from the network."""
+"""`make docs`: built without a warning, and in a browser, from a folder, without the network."""
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -49,3 +50,56 @@ def test_links_to_code_lead_to_its_reference(site):
     text = (site / "glossary.html").read_text(encoding="utf-8")
     assert 'href="reference/msdd/flow/jump.html"' in text
     assert "block_noise" in (site / "reference/msdd/flow/jump.html").read_text(encoding="utf-8")
+
+
+def test_links_to_other_sites_are_listed(site):
+    listed = (site / "external_links.txt").read_text(encoding="utf-8").splitlines()
+    assert "https://keepachangelog.com/en/1.1.0/  changelog.md" in listed
+
+
+@pytest.fixture
+def visit(site):
+    """Opens a page of the folder; at the end nothing was complained of or asked elsewhere."""
+    api = pytest.importorskip("playwright.sync_api", reason="needs the extra dev: playwright")
+    if not (chromium := shutil.which("chromium")):
+        pytest.skip("needs Debian's chromium")
+    said, asked = [], []
+    with api.sync_playwright() as session:
+        browser = session.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+
+        def open_page(name, width=1280, **context):
+            page = browser.new_context(
+                viewport={"width": width, "height": 900}, **context
+            ).new_page()
+            page.on("console", lambda message: said.append(message.text))
+            page.on("pageerror", lambda error: said.append(str(error)))
+            page.on("request", lambda request: asked.append(request.url))
+            page.goto((site / name).as_uri())
+            return page
+
+        yield open_page
+        browser.close()
+    assert not said
+    assert not [url for url in asked if not url.startswith((site.as_uri(), "data:", "blob:"))]
+
+
+def test_words_are_found_from_a_folder(visit):
+    page = visit("index.html")
+    page.get_by_role("textbox", name="Search").fill("teacher_steps")
+    found = page.locator(".md-search-result__link").first
+    found.wait_for(timeout=60_000)
+    found.click()
+    page.wait_for_url("**/*.html**")
+    assert "teacher_steps" in page.locator("article").inner_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["index.html", "method.html", "params.html", "pipeline.html"])
+def test_a_page_is_accessible_and_fits_a_phone(visit, name, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the extra dev")
+    page = visit(name, width=360, color_scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    found = axe.Axe().run(page, options={"preload": False}).response  # it would fetch the styles
+    assert len(found["passes"]) > 15
+    bad = [one for one in found["violations"] if one["impact"] in ("serious", "critical")]
+    assert not bad, [(one["id"], [node["html"] for node in one["nodes"]][:5]) for one in bad]

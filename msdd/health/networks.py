@@ -14,7 +14,8 @@ from msdd.files import digest, expand_user
 from msdd.health.finding import Finding, absent
 from msdd.metrics.perceptual import without_dreamsim
 from msdd.params.schema import Params
-from msdd.tokenizers import catalogue
+from msdd.pipeline import layout
+from msdd.tokenizers import catalogue, elsewhere
 from msdd.tokenizers.systems import SYSTEMS
 from msdd.weights import hub, pretrained
 
@@ -129,7 +130,7 @@ def tokenizers() -> Finding:
 
 
 def given(params: Params, root: Path) -> Iterator[Finding]:
-    """Files of trained networks that rows of `models` begin with."""
+    """Files of trained networks: those that rows of `models` begin with, and rows of `decodes`."""
     for row in params.models:
         stage1 = params.stage1_of(row)
         for key in ("encoder", "repa"):
@@ -139,6 +140,8 @@ def given(params: Params, root: Path) -> Iterator[Finding]:
                 yield _file(about, expand_user(section.file, root), section.sha256)
         if stage1.encoder and stage1.encoder.tokenizer:
             yield _tokenizer(f"models.{row}: stage1.encoder", stage1.encoder)
+    for row in params.trained_elsewhere():
+        yield _elsewhere(params, row, root)
 
 
 def _file(about: str, path: Path, sha256: str | None) -> Finding:
@@ -147,6 +150,19 @@ def _file(about: str, path: Path, sha256: str | None) -> Finding:
     if sha256 and digest(path) != sha256:
         return Finding(about, "missing", f"{path} has another SHA-256", "fetch it again")
     return Finding(about, "ok", str(path))
+
+
+def _elsewhere(params: Params, row: str, root: Path) -> Finding:
+    """What a decode opens; if that is gone, a measurement that was made stands."""
+    about, decode = f"decodes.{row}", params.decodes[row]
+    try:
+        files = elsewhere.files(decode, root)
+    except MsddError as error:
+        made = (root / layout.evaluation(*params.source(row), row)).exists()
+        cure = "its measurement stands; another one needs it" if made else "name what is there"
+        return absent(about, not made, str(error), cure)
+    address = decode.checkpoint or decode.tokenizer
+    return Finding(about, "ok", str(files[0]) if files else f"{address} is fetched at first use")
 
 
 def _tokenizer(about: str, encoder: Any) -> Finding:

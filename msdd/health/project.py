@@ -97,7 +97,7 @@ def _store(uri: str) -> Finding:
         return Finding("MLflow", "ok", f"{uri} is made by the first run")
     place = urlsplit(uri)
     if place.scheme not in PORTS:
-        return Finding("MLflow", "ok", f"{uri}", f"`mlflow ui --backend-store-uri {uri}` shows it")
+        return Finding("MLflow", "ok", f"{uri}", "`msdd mlflow` shows it")
     try:
         address = (place.hostname or "", place.port or PORTS[place.scheme])
         socket.create_connection(address, PATIENCE).close()

@@ -172,10 +172,10 @@ def _changes(a: dict, b: dict) -> list[Change]:
     same = all(a[key] == b[key] for key in ("names", "digest"))
     shared = [name for name in a["metrics"] if name in b["metrics"] and _same_rule(a, b, name)]
     changes = [_change(name, a, b, same) for name in _in_order(shared)]
-    speeds = [one["timing"].get("images_per_second") for one in (a, b)]
-    if all(speeds):
-        difference = (speeds[1] - speeds[0], None, None)
-        changes.append(_told(a["decode"], SPEED.name, *speeds, difference, "timed apart"))
+    first, second = (one["timing"].get("images_per_second") for one in (a, b))
+    if first and second:
+        difference = (second - first, None, None)
+        changes.append(_told(a["decode"], SPEED.name, first, second, difference, "timed apart"))
     return changes
 
 
@@ -185,13 +185,14 @@ def _in_order(metrics: list[str]) -> list[str]:
 
 
 def _change(metric: str, a: dict, b: dict, same: bool) -> Change:
-    values = [_figure(one["metrics"][metric]) for one in (a, b)]
+    first, second = (_figure(one["metrics"][metric]) for one in (a, b))
     if same and metric in a["per_image"] and metric in b["per_image"]:
         columns = (one["per_image"][metric] for one in (b, a))
         paired = results.psnr_difference(b, a) if metric == "psnr" else mean_difference(*columns)
-        return _told(a["decode"], metric, *values, paired, PAIRED)
+        return _told(a["decode"], metric, first, second, paired, PAIRED)
     apart = unpaired(a["metrics"][metric], b["metrics"][metric])
-    return _told(a["decode"], metric, *values, apart, "the same images" if same else APART)
+    images = "the same images" if same else APART
+    return _told(a["decode"], metric, first, second, apart, images)
 
 
 def _figure(value: dict | float) -> float:
@@ -216,7 +217,9 @@ def unpaired(a: dict | float, b: dict | float) -> MaybeInterval:
 def _told(
     decode: str, metric: str, a: float, b: float, difference: MaybeInterval, images: str
 ) -> Change:
-    return Change(decode, metric, a, b, *difference, images, verdict(metric, *difference))
+    figure, low, high = difference
+    told = verdict(metric, figure, low, high)
+    return Change(decode, metric, a, b, figure, low, high, images, told)
 
 
 def verdict(metric: str, figure: float, low: float | None, high: float | None) -> str:

@@ -230,7 +230,7 @@ def escape(text: str) -> str:
 def _tex_character(character: str) -> str:
     if character in TEX or character.isascii() and character.isprintable():
         return TEX.get(character, character)
-    letter, *accents = unicodedata.normalize("NFD", character)
+    letter, *accents = list(unicodedata.normalize("NFD", character))
     if letter.isascii() and letter.isalpha() and all(accent in ACCENTS for accent in accents):
         return character
     number = f"U+{ord(character):04X}"

@@ -10,7 +10,7 @@ from test_cli import ROOT
 from msdd import cli
 from msdd.health import machine, networks, project
 from msdd.params.load import parse
-from msdd.pipeline import lock
+from msdd.pipeline import layout, lock
 from msdd.tracking import outbox
 
 
@@ -82,6 +82,22 @@ def test_weights_that_cannot_be_had_are_an_error_only_where_needed(tmp_path, mon
     assert missing.state == "missing" and "pt_inception-2015-12-05" in missing.cure
     assert str(tmp_path) in missing.cure and "MSDD_WEIGHTS" in missing.cure
     assert states[False]["weights inception"].state == "warn"
+
+
+def test_rows_that_were_trained_elsewhere_are_looked_for(raw, tmp_path):
+    raw["decodes"]["mine"] = {"tokenizer": "mine.py:tokenizer"}
+    raw["decodes"]["hub"] = {"tokenizer": "hf://somebody/decoder@v2"}
+    params = parse(raw)
+    mine, far = networks.given(params, tmp_path)
+    assert mine.about == "decodes.mine" and mine.state == "missing"
+    assert f"there is no file {tmp_path / 'mine.py'}" in mine.text
+    assert far.state == "ok" and far.text == "hf://somebody/decoder@v2 is fetched at first use"
+    evaluation = tmp_path / layout.evaluation(*params.source("mine"), "mine")
+    evaluation.parent.mkdir(parents=True)
+    evaluation.write_text("{}")
+    assert next(networks.given(params, tmp_path)).state == "warn"
+    (tmp_path / "mine.py").write_text("")
+    assert next(networks.given(params, tmp_path)).text == str(tmp_path / "mine.py")
 
 
 def test_packages_are_an_error_only_where_needed(raw):

@@ -21,7 +21,16 @@ Mutate = Callable[[Draw, Sequence[bytes]], bytes]
 
 NUMBERS = (0, 1, 2, 127, 128, 255, 256, 32767, 65535, 2**24, 2**31 - 1, 2**31, 2**32 - 1, 2**63)
 TEXTS = ("", "0", "-1", "a\0b", "../../a", "/a", "<b>a</b>", "\ud800", "é" * 200, "a\nb", "{0..9}")
-TEXTS += ("{0..99999999999}", "=1+1", "$HOME", "hf://a/b", "mlflow:/a/b", "1" * 5000, "[", "\x1b[1m")
+TEXTS += (
+    "{0..99999999999}",
+    "=1+1",
+    "$HOME",
+    "hf://a/b",
+    "mlflow:/a/b",
+    "1" * 5000,
+    "[",
+    "\x1b[1m",
+)
 VALUES = (None, True, False, 0, 1, -1, 10**6, 2**31, 10**12, 10**400, 0.5, -0.5, 1e308, [], {})
 VALUES += ([1], [[]], [None], {"": None}, float("nan"), float("inf"), *TEXTS)
 
@@ -142,7 +151,9 @@ def found(value: Any) -> list[Deep]:
     if isinstance(value, Deep):
         return [value]
     children = value.values() if isinstance(value, dict) else value
-    return [deep for one in children for deep in found(one)] if isinstance(value, dict | list) else []
+    return (
+        [deep for one in children for deep in found(one)] if isinstance(value, dict | list) else []
+    )
 
 
 def in_json(draw: Draw, seeds: Sequence[bytes]) -> bytes:
@@ -242,7 +253,17 @@ def in_npy(draw: Draw, seeds: Sequence[bytes]) -> bytes:
 
 SHAPES = ("()", "(0,)", "(8,)", "(8, 8)", "(4, 16)", "(10**6,)", "(100000000000,)", "(-1,)")
 SHAPES += ("(1000000, 1000000)", "(2000000000, 2000000000, 2000000000)", "(8, 8, 1)", "('a',)")
-KINDS = ("'<f8'", "'<f4'", "'|O'", "'<U9'", "'|u1'", "'<c16'", "'<M8[s]'", "[('a', '<f8')]", "'|V8'")
+KINDS = (
+    "'<f8'",
+    "'<f4'",
+    "'|O'",
+    "'<U9'",
+    "'|u1'",
+    "'<c16'",
+    "'<M8[s]'",
+    "[('a', '<f8')]",
+    "'|V8'",
+)
 
 
 def in_safetensors(draw: Draw, seeds: Sequence[bytes]) -> bytes:

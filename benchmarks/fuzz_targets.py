@@ -1,11 +1,11 @@
 """What `fuzz.py` changes and reads: a target for each form of file, with valid seeds made here."""
 
-import hashlib
 import io
 import json
 import os
 import tarfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -25,7 +25,6 @@ from msdd.evaluate import checkpoint as evaluations
 from msdd.evaluate import compare, protocols, reference_statistics
 from msdd.evaluate.accumulator import Accumulator
 from msdd.evaluate.networks import Networks
-from msdd.files import write_json
 from msdd.model.autoencoder import Autoencoder
 from msdd.model.config import ModelConfig
 from msdd.page import comparison, document, history
@@ -115,7 +114,11 @@ def pngs() -> list[bytes]:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     modes = ("RGB", "RGBA", "L", "LA", "P", "1", "I;16")
     made = [saved(picture().convert(mode), "PNG", icc_profile=profile) for mode in modes]
-    return [*made, saved(picture(), "PNG", exif=exif), saved(picture().convert("P"), "PNG", transparency=3)]
+    return [
+        *made,
+        saved(picture(), "PNG", exif=exif),
+        saved(picture().convert("P"), "PNG", transparency=3),
+    ]
 
 
 def read_image(path: Path) -> None:
@@ -127,7 +130,7 @@ def read_image(path: Path) -> None:
 def tars() -> list[bytes]:
     made = []
     for form in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
-        inner = tar({"b.png": pngs()[0], f"{'c' * 120}.png": pngs()[2]}, form)
+        inner = tar({"b.png": pngs()[0], f"{'c' * 60}/{'d' * 80}.png": pngs()[2]}, form)
         made += [tar({"a.png": pngs()[0], "n01440764.tar": inner, "ä.jpg": images()[0]}, form)]
     return made
 
@@ -149,10 +152,8 @@ def read_archive(path: Path) -> None:
 
 
 def read_photograph(one: Photograph) -> None:
-    try:
+    with suppress(image_file.PhotographError):  # one line; the others are read
         image_file.decode(one.read(), one.name)
-    except image_file.PhotographError:
-        pass  # one line; the others are read
 
 
 @cache
@@ -177,12 +178,13 @@ def read_parquet(path: Path) -> None:
 
 @cache
 def params() -> list[bytes]:
-    return [presets.path(name).read_bytes() for name in ("tiny", "ssdd")]
+    return [presets.find(name, Path(".")).read_bytes() for name in ("tiny", "ssdd")]
 
 
 def protocol_files() -> list[bytes]:
-    own = {"mine": {"base": "primary", "crop": "centre"}, "other": protocols.builtin()["primary"]}
-    return [yaml.safe_dump(own).encode(), yaml.safe_dump(protocols.builtin()).encode()]
+    known = protocols.builtin()
+    own = {"mine": {"base": "primary", "crop": "adm"}, "other": known["primary"]}
+    return [yaml.safe_dump(own).encode(), yaml.safe_dump({"one": known["dito"]}).encode()]
 
 
 def read_protocols(path: Path) -> None:
@@ -267,7 +269,7 @@ OPTIMISATION = {"batch": 4, "images": 8, "learning_rate": 1e-3}
 
 def training_state() -> State:
     given = {name: one.default for name, one in Optimisation.model_fields.items()}
-    wanted = load_params(presets.path("tiny")).stage1.model_dump()
+    wanted = load_params(presets.find("tiny", Path("."))).stage1.model_dump()
     chosen = {name: wanted[name] for name in given if name in wanted}
     return State(torch.nn.Linear(2, 2), Optimisation(**chosen))
 
@@ -291,8 +293,8 @@ def read_training_checkpoint(path: Path) -> None:
 @cache
 def accumulator() -> Accumulator:
     wanted = protocols.load(["primary"])["primary"].model_copy(update={"lpips": None})
-    chosen = wanted.with_features("none")
-    return Accumulator([chosen], Networks.of([chosen], torch.device("cpu")), set(), 1)
+    chosen = [wanted.with_features("none")]
+    return Accumulator({"primary": chosen[0]}, Networks(chosen, torch.device("cpu")))
 
 
 @cache
@@ -415,6 +417,8 @@ def read_record(path: Path) -> None:
 
 
 def run_records() -> list[bytes]:
+    import mlflow.entities  # noqa: F401  now, and not in each child
+
     parent = {"name": "a", "key": "k", "params": {"seed": 0}, "tags": {"group": "row"}}
     whole = {
         "name": "a/stage1",
@@ -446,8 +450,13 @@ def event_files() -> list[bytes]:
 class Client:
     """Takes what it is given, as MLflow's server would: what is sent is looked at, not where."""
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        return lambda *given, **named: self
+    run_id = experiment_id = "1"
+
+    def __getattr__(self, name: str) -> Any:
+        return self
+
+    def __call__(self, *_: Any, **__: Any) -> "Client":
+        return self
 
     def search_runs(self, *_: Any) -> list:
         return []
@@ -466,7 +475,7 @@ def read_outbox(path: Path) -> None:
     (folder / "files/a").mkdir(parents=True, exist_ok=True)
     (folder / "files/a/b.png").write_bytes(b"a")
     client = Client()
-    client.files = folder / "files"
+    client.files = folder / "files"  # whatever is sent lies there
     delivery.waiting(root, "sqlite:///mlflow.db")
     to = sending.Destination(client, "1", "uri", [], outbox.by_parent(root))
     sending.Delivery(to, folder).send()
@@ -528,14 +537,21 @@ def settle_machine() -> None:
         "MLFLOW_TRACKING_URI": "http://127.0.0.1:1",
         "MSDD_MAX_PIXELS": "1000000",
         "OMP_NUM_THREADS": "1",
+        "ARROW_DEFAULT_MEMORY_POOL": "system",  # the others reserve a GiB
     }
     torch.set_num_threads(1)
 
 
 settle_machine()
-PICKLE = mutations.zipped({"data.pkl": mutations.raw, "version": mutations.raw, "/0": mutations.raw})
+PICKLE = mutations.zipped(
+    {"data.pkl": mutations.raw, "version": mutations.raw, "/0": mutations.raw}
+)
 NPZ = mutations.zipped({".npy": mutations.in_npy})
-EVAL, RECORD, RUN = "runs/eval/student.json", "provenance/runs/a/stage1.json", ".tracking/outbox/a.1"
+EVAL, RECORD, RUN = (
+    "second/runs/eval/student.json",
+    "provenance/runs/a/stage1.json",
+    ".tracking/outbox/a.1",
+)
 TARGETS = (
     Target("images", "a.png", images, mutations.raw, read_image, 16_000),
     Target("png", "a.png", pngs, mutations.in_png, read_image, 4_000),
@@ -543,18 +559,48 @@ TARGETS = (
     Target("parquet", "a.parquet", parquets, mutations.raw, read_parquet, 2_000),
     Target("params", "params.yaml", params, mutations.in_yaml, load_params, 5_000),
     Target("protocols", "a.yaml", protocol_files, mutations.in_yaml, read_protocols, 2_000),
-    Target("published", "reports/published.yaml", published_files, mutations.in_yaml, read_published, 500),
+    Target(
+        "published",
+        "reports/published.yaml",
+        published_files,
+        mutations.in_yaml,
+        read_published,
+        500,
+    ),
     Target("evaluations", EVAL, reports, mutations.in_json, read_compared, 5_000),
     Target("against", "a.json", reports, mutations.in_json, read_against, 5_000),
     Target("records", RECORD, records, mutations.in_json, read_record, 5_000),
     Target("runs", f"{RUN}/run.json", run_records, mutations.in_json, read_outbox, 2_000),
     Target("events", f"{RUN}/events.jsonl", event_files, mutations.in_lines, read_outbox, 2_000),
-    Target("safetensors", "a.safetensors", lambda: [save(tensors())], mutations.in_safetensors, read_weights, 5_000),
+    Target(
+        "safetensors",
+        "a.safetensors",
+        lambda: [save(tensors())],
+        mutations.in_safetensors,
+        read_weights,
+        5_000,
+    ),
     Target("pickles", "a.pt", pickles, PICKLE, read_weights, 5_000),
-    Target("indices", "a.safetensors.index.json", index_files, mutations.in_json, read_index, 2_000),
+    Target(
+        "indices", "a.safetensors.index.json", index_files, mutations.in_json, read_index, 2_000
+    ),
     Target("models", "config.json", model_configs, mutations.in_json, read_model, 5_000),
-    Target("training-checkpoints", "state.pt", training_checkpoints, mutations.digested(PICKLE), read_training_checkpoint, 5_000),
-    Target("evaluation-checkpoints", "kkkkkkkkkkkk/process0.safetensors", evaluation_checkpoints, mutations.in_safetensors, read_evaluation_checkpoint, 5_000),
+    Target(
+        "training-checkpoints",
+        "state.pt",
+        training_checkpoints,
+        mutations.digested(PICKLE),
+        read_training_checkpoint,
+        5_000,
+    ),
+    Target(
+        "evaluation-checkpoints",
+        "kkkkkkkkkkkk/process0.safetensors",
+        evaluation_checkpoints,
+        mutations.in_safetensors,
+        read_evaluation_checkpoint,
+        5_000,
+    ),
     Target("statistics", "a.npz", statistics, NPZ, read_statistics, 2_000),
     Target("latents", "a.safetensors", latents, mutations.in_safetensors, read_latents, 2_000),
     Target("addresses", "a.txt", address_lines, mutations.raw, read_address, 2_000),

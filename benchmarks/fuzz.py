@@ -199,7 +199,7 @@ def written_outside(given: tuple, folder: Path) -> bool:
 def sweep(target: Target, share: float, results: Path) -> dict[str, Any]:
     """All batches of a target that are not there yet; the sum of all."""
     size = max(1, min(BATCH, round(target.inputs * share)))
-    target.seeds  # made once, not in each child
+    _ = target.seeds  # made once, not in each child
     path, count = results / f"{target.name}.jsonl", max(1, round(target.inputs * share / size))
     path.parent.mkdir(parents=True, exist_ok=True)
     done = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []

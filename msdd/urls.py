@@ -15,7 +15,7 @@ SECRETS = re.compile(
     r"([a-z][a-z0-9+.-]*://)(?:([^\s/?#'\"<>]*)@)?([^\s?#'\"<>@;,)]*)(?:\?[^\s'\"<>;,)]*)?",
     re.IGNORECASE,
 )
-CALLED = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|ACCESS_?KEY|CREDENTIAL", re.IGNORECASE)
+CALLED = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|(API|ACCESS)_?KEY|CREDENTIAL", re.IGNORECASE)
 SHORTEST = 6  # characters of a secret that is looked for in texts
 NAMED = re.compile(r"\$(?:(\w+)|\{(\w+)\})|\$\$")  # a variable of the environment, or a dollar
 

@@ -228,6 +228,12 @@ def warm(_: object) -> None:
     """Hypothesis reads all sources for their constants: once, not in each child."""
 
 
+def home(folder: Path) -> None:
+    """Where hypothesis keeps what it has read; a share of the inputs needs neither."""
+    set_hypothesis_home_dir(folder / "hypothesis")
+    warm()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("targets", nargs="*", metavar="TARGET")
@@ -236,8 +242,7 @@ def main() -> int:
     args = parser.parse_args()
     if unknown := set(args.targets) - {target.name for target in TARGETS}:
         parser.error(f"no target {', '.join(unknown)}; {', '.join(t.name for t in TARGETS)}")
-    set_hypothesis_home_dir(args.results / "hypothesis")
-    warm()
+    home(args.results)
     found = 0
     for target in TARGETS:
         if not args.targets or target.name in args.targets:

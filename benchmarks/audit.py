@@ -39,7 +39,7 @@ def told(found: dict, known: dict[str, str], count: int) -> tuple[list[str], boo
     """Lines to print, and whether an advisory stands without a reason."""
     asked = [one for one in found["dependencies"] if "vulns" in one]
     open_ = [
-        f"{one['name']} {one['version']}: {v['id']}, mended in {', '.join(v['fix_versions']) or '?'}"
+        f"{one['name']} {one['version']}: {v['id']}, mended in {', '.join(v['fix_versions'])}"
         for one in asked
         for v in one["vulns"]
         if not {v["id"], *v.get("aliases", [])} & known.keys()

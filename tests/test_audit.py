@@ -6,7 +6,11 @@ import pytest
 FOUND = {
     "dependencies": [
         {"name": "a", "version": "1", "vulns": []},
-        {"name": "b", "version": "2", "vulns": [{"id": "X-1", "aliases": ["Y-1"], "fix_versions": ["3"]}]},
+        {
+            "name": "b",
+            "version": "2",
+            "vulns": [{"id": "X-1", "aliases": ["Y-1"], "fix_versions": ["3"]}],
+        },
         {"name": "c", "skip_reason": "not found"},
     ]
 }

@@ -14,7 +14,7 @@ import yaml
 
 from msdd.errors import MsddError
 
-LONGEST = 2**21  # bytes of a file, of which PyYAML reads some 100,000 a second
+LONGEST = 2**19  # bytes of a file, of which PyYAML reads some 100,000 a second
 LARGEST = 100_000  # values in a file, aliases written out
 DIGITS = 100  # of a whole number, also in binary
 BREAKS = re.compile("[\x85\u2028\u2029]")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from msdd.health import project
 from msdd.urls import shown, without_secrets
 
 SECRET = "s3cr3t-w0rd"
@@ -19,7 +20,6 @@ with Run(".", "a", "stage1", {}) as run:
 """
 COMMANDS = (
     ("track",),
-    ("doctor",),
     ("mlflow",),
 )
 
@@ -44,6 +44,13 @@ def run(command: list, own: dict[str, str], folder: Path) -> str:
         command, env=os.environ | own, cwd=folder, capture_output=True, text=True, timeout=120
     )
     return done.stdout + done.stderr
+
+
+def test_doctor_shows_the_server_without_its_secret(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", HTTP)
+    (found,) = project.tracking(tmp_path)
+    assert "http://***@127.0.0.1:1/mlflow" in str(found)
+    assert not any(secret in str(found) for secret in SECRETS)
 
 
 def test_a_url_is_shown_without_its_secret():

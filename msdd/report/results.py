@@ -111,6 +111,8 @@ def _finite_or_not(metric: dict | float) -> dict | float:
 def read_one(root: Path, path: Path, document: dict | None, protocol: str | None = None) -> dict:
     """An evaluation below `root` with its `file` and `timing`, as `read` gives it."""
     result = read_evaluation(require(root, path), protocol)
+    if "decode" not in result:
+        raise MsddError(f"{path} is of no decode or baseline of a pipeline; evaluate that again")
     timing = root / layout.timing(path)
     aside = forms.read(timing, forms.Timing, "no timing") if timing.exists() else {}
     in_turns = timings.timing(document, result["decode"]) if document else None

@@ -22,7 +22,7 @@ SYSTEMS ?= student teacher one-scale-teacher teacher-each-scale llamagen-16 tito
 PRECISION ?= fp32
 BATCHES ?= 1
 
-.PHONY: docs demo mlflow ablation ssdd table1-speed cpu-check gpu-check plan repro commit pull push known test test-newest test-slurm lint setup clean
+.PHONY: docs demo mlflow ablation ssdd table1-speed cpu-check gpu-check plan repro commit pull push known test test-newest test-slurm lint fuzz setup clean
 
 demo: setup
 	snakemake --cores all
@@ -129,6 +129,12 @@ lint: setup
 	snakemake --lint
 	mypy
 	lint-imports --no-cache
+	python benchmarks/audit.py
+
+# Changed images, archives, params, checkpoints and records, read as msdd reads them; 75,000 inputs
+# in some hours on one core. A second call goes on. FUZZ="images tars" for some targets.
+fuzz: setup
+	python benchmarks/fuzz.py $(FUZZ)
 
 # Broken links, anchors and references end it. The site loads nothing from the network.
 docs: setup

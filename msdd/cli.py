@@ -15,6 +15,7 @@ from msdd.files import expand_user
 from msdd.pipeline import checkout, launch
 from msdd.pipeline.stop import AGAIN, EXIT, Stopped
 from msdd.terminal import paint
+from msdd.urls import without_secrets
 
 COMMANDS = (  # files of msdd/commands, in the order of `msdd --help`
     "stages",
@@ -74,7 +75,7 @@ def _run(arguments: list[str] | None) -> int:
         if args.debug or not _is_plain(error):
             raise
         launch.yield_to_first()
-        for line in _message(error).splitlines():
+        for line in without_secrets(_message(error)).splitlines():
             print(f"msdd: {paint('error:', 'red', sys.stderr)} {line}", file=sys.stderr)
         return 1
     return 0

@@ -16,6 +16,8 @@ from msdd.errors import MsddError
 
 SURROGATE = re.compile(r"\\udc[89a-f]", re.IGNORECASE)
 CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}  # folders, on some network file systems
+BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
+MOST_FILES, LONGEST = 100_000, 4096  # that a pattern stands for; characters of a path on Linux
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # also what ends a line for Unicode
 
 
@@ -235,7 +237,7 @@ def read_json(path: str | Path) -> dict:
     """What a file of JSON holds. MsddError that names the file if it is damaged."""
     try:
         return json.loads(Path(path).read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MsddError(
             f"{path}: cannot be read as JSON ({error}); make or fetch it again"
         ) from error
@@ -260,15 +262,38 @@ def expanded(path: Path) -> list[Path]:
 
 
 def braces(pattern: str) -> list[str]:
-    """All texts that a pattern stands for: `a{08..10}` for a08, a09, a10, `{a,b}` for a, b."""
-    match = re.search(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}", pattern)
-    if not match:
-        return [pattern]
+    """All texts that a pattern stands for: `a{08..10}` for a08, a09, a10, `{a,b}` for a, b.
+
+    MsddError for more than MOST_FILES.
+    """
+    found, waiting = [], [pattern]
+    while waiting:
+        one = waiting.pop()
+        match = BRACES.search(one) if len(one) <= LONGEST else None
+        if match is None:
+            found.append(one)
+            continue
+        parts = _parts(match, pattern)
+        if len(found) + len(waiting) + len(parts) > MOST_FILES:
+            raise _too_many(pattern)
+        waiting += [one[: match.start()] + part + one[match.end() :] for part in reversed(parts)]
+    return found
+
+
+def _parts(match: re.Match, pattern: str) -> list[str]:
+    """What one pair of braces stands for."""
     first, last, listed = match.groups()
-    numbers = range(int(first or 0), int(last or 0) + 1)
-    parts = listed.split(",") if listed else [f"{k:0{len(first)}d}" for k in numbers]
-    before, after = pattern[: match.start()], pattern[match.end() :]
-    return [whole for part in parts for whole in braces(before + part + after)]
+    if listed:
+        return listed.split(",")
+    if int(last) - int(first) >= MOST_FILES:
+        raise _too_many(pattern)
+    return [f"{k:0{len(first)}d}" for k in range(int(first), int(last) + 1)]
+
+
+def _too_many(pattern: str) -> MsddError:
+    return MsddError(
+        f"{pattern[:200]} stands for more than {MOST_FILES:,} files; name their folder"
+    )
 
 
 def walk(folder: str | Path) -> Iterator[str]:

@@ -5,11 +5,18 @@ A params file is written down in many places: in Git, dvc.lock, the manifest, re
 
 import os
 import re
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from msdd.errors import MsddError
 
 URL = re.compile(r"([a-z0-9+.-]+::)*[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+# Scheme, what stands before an @, host and path; a query and a fragment end it and are not shown.
+SECRETS = re.compile(
+    r"([a-z][a-z0-9+.-]*://)(?:([^\s/?#'\"<>]*)@)?([^\s?#'\"<>@;,)]*)(?:\?[^\s'\"<>;,)]*)?",
+    re.IGNORECASE,
+)
+CALLED = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|(API|ACCESS)_?KEY|CREDENTIAL", re.IGNORECASE)
+SHORTEST = 6  # characters of a secret that is looked for in texts
 NAMED = re.compile(r"\$(?:(\w+)|\{(\w+)\})|\$\$")  # a variable of the environment, or a dollar
 
 
@@ -24,6 +31,29 @@ def has_secret(url: str) -> bool:
     token = user if parts.scheme in ("http", "https") and not colon else ""
     values = (part.partition("=")[2] if "=" in part else part for part in parts.query.split("&"))
     return bool(password or token or any(values))
+
+
+def shown(url: str) -> str:
+    """The URL as it may be written down: without user, password, query and fragment."""
+    return SECRETS.sub(lambda found: f"{found[1]}{'***@' if found[2] else ''}{found[3]}", url)
+
+
+def without_secrets(text: str) -> str:
+    """A text of a library, as it may be printed: its URLs as `shown`, and `***` for what the
+    environment holds in variables that are called like secrets."""
+    text = SECRETS.sub(lambda found: shown(found[0]), text)
+    for secret in sorted(_of_environment(), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
+
+
+def _of_environment() -> set[str]:
+    """Values of variables for secrets, and passwords in URLs of any; as they are, and quoted."""
+    found = {value for name, value in os.environ.items() if CALLED.search(name)}
+    for value in os.environ.values():
+        found |= {one[2].partition(":")[2] for one in SECRETS.finditer(value) if one[2]}
+    plain = {part for one in found for part in (one, unquote(one), quote(one, safe=""))}
+    return {one for one in plain if len(one) >= SHORTEST and not is_url(one)}
 
 
 def variables(url: str) -> list[str]:

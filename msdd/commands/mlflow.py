@@ -12,6 +12,7 @@ from urllib.request import urlopen
 
 from msdd.commands.parser import examples
 from msdd.errors import MsddError
+from msdd.urls import shown
 
 PORT = 5000
 PATIENCE = 300  # seconds; a busy machine takes minutes to import MLflow
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
     uri = store.address(".")
     print(delivery.deliver(".", patient=True), flush=True)
     if uri.startswith("http"):
-        tell(uri, uri)
+        tell(uri, shown(uri))
         return
     port = free_port()
     server = start(uri, port)
@@ -63,10 +64,11 @@ def free_port() -> int:
 
 def start(uri: str, port: int) -> subprocess.Popen:
     """MLflow's server for this machine alone, without workers for jobs that nobody has here."""
-    place = ["--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port)]
+    place = ["--host", "127.0.0.1", "--port", str(port)]
+    address = {"MLFLOW_BACKEND_STORE_URI": uri}  # everybody may see the arguments of a process
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     command = [sys.executable, "-m", "mlflow", "server", *place, "--workers", "1"]
-    return subprocess.Popen(command, env=quiet | os.environ, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(command, env=quiet | os.environ | address, stdout=subprocess.DEVNULL)
 
 
 def wait(server: subprocess.Popen, page: str) -> None:

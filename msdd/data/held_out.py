@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from msdd.arrays import read_npy
 from msdd.errors import MsddError
 
 
@@ -13,7 +14,7 @@ def held_out(folder: Path, ids: Sequence[int]) -> np.ndarray:
 
     Raises MsddError if they are not there.
     """
-    shards = [np.load(file, mmap_mode="r") for file in sorted((folder / "held_out").glob("*.npy"))]
+    shards = [read_npy(file) for file in sorted((folder / "held_out").glob("*.npy"))]
     if sum(map(len, shards)) <= max(ids):
         raise MsddError(f"{folder}/held_out has no crop {max(ids)}: run `msdd prepare` again")
     rows = len(shards[0])

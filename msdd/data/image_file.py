@@ -17,6 +17,9 @@ from msdd.errors import MsddError
 from msdd.files import shown
 
 MAX_PIXELS = 178_956_970  # 0.5 GiB as RGB, and the limit that Pillow has had since its version 5
+# Formats that Pillow opens without decoding them, or by programs that may not be there: a file of
+# PostScript is a program, which it gives to Ghostscript.
+UNREAD = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 HEIC = {b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1")}
 # Pillow warns between its limit and twice that. Here it is one limit, and what is above is refused.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -86,7 +89,8 @@ def above_limit() -> str:
 
 def unidentified(file: bytes) -> str:
     """Why Pillow opens no such file. A format that it knows says so itself, if asked directly."""
-    for kind, (plugin, accept) in list(Image.OPEN.items()):
+    for kind in formats():
+        plugin, accept = Image.OPEN[kind]
         try:
             if file and accept and accept(file[:16]) is True:
                 plugin(io.BytesIO(file), "")
@@ -133,7 +137,7 @@ def to_rgb(file: bytes, srgb: bool, profile: bytes | None = None) -> Image.Image
 def load(file: bytes) -> Image.Image:
     """The first image of a file, as it is stored."""
     try:
-        image = Image.open(io.BytesIO(file))
+        image = Image.open(io.BytesIO(file), formats=formats())
     except UnidentifiedImageError:
         if not tiff.is_tiff(file):
             raise
@@ -143,6 +147,12 @@ def load(file: bytes) -> Image.Image:
         return tiff.load(file, check_pixels)
     image.load()
     return image
+
+
+def formats() -> list[str]:
+    """Formats by what stands in a file, whatever its name ends in, but for UNREAD."""
+    Image.init()
+    return [kind for kind in Image.OPEN if kind not in UNREAD]
 
 
 def flat(image: Image.Image) -> Image.Image:

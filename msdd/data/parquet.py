@@ -23,7 +23,7 @@ def rows(path: Path | Remote) -> int:
     """How many images a file holds. MsddError where it is damaged or of another layout."""
     try:
         metadata = open_file(path).metadata
-    except (OSError, ValueError) as error:  # pyarrow's errors are of these kinds
+    except (OSError, ValueError, MemoryError) as error:  # pyarrow's errors are of these kinds
         reason = " ".join(str(error).split())
         raise MsddError(f"{path} cannot be read as Parquet ({reason}): fetch it again") from error
     names = [metadata.schema.column(k).path for k in range(metadata.num_columns)]
@@ -48,10 +48,13 @@ def read(path: str, row: int, _size: int = 0) -> bytes:
     """The image of a row, encoded. OSError where it cannot be read or the row has none."""
     starts = first_rows(path)
     group = int(np.searchsorted(starts, row, side="right")) - 1
-    with LOCK:
-        column = images(path, group)
-    image = column[row - int(starts[group])].as_py()
-    if image is None:
+    try:
+        with LOCK:
+            column = images(path, group)
+        image = column[row - int(starts[group])].as_py()
+    except (ValueError, IndexError, KeyError, AttributeError, TypeError, MemoryError) as error:
+        raise OSError(" ".join(str(error).split())) from error
+    if not isinstance(image, bytes):
         raise OSError(f"row {row} has no image bytes")
     return image
 
@@ -67,8 +70,5 @@ def first_rows(path: str) -> np.ndarray:
 @lru_cache(maxsize=GROUPS)
 def images(path: str, group: int) -> Any:
     """The encoded images of a row group; a row alone cannot be read, as pages are compressed."""
-    try:
-        column = open_file(path).read_row_group(group, columns=[COLUMN], use_threads=False)
-    except ValueError as error:
-        raise OSError(" ".join(str(error).split())) from error
+    column = open_file(path).read_row_group(group, columns=[COLUMN], use_threads=False)
     return column.column("image").combine_chunks().field("bytes")

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from msdd import files
+from msdd.arrays import read_npy
 from msdd.data.centre_crops import adm_resize
 from msdd.data.crops import check_size
 from msdd.data.image_file import PhotographError, decode
@@ -93,7 +94,7 @@ class PhotographShards:
         indices = sorted(folder.glob("*.npy"))
         allow_open_files(len(indices))
         self.paths = [index.with_suffix(".bin") for index in indices]
-        self.ends = [np.load(index) for index in indices]
+        self.ends = [read_npy(index) for index in indices]
         self.firsts = np.cumsum([0, *(len(ends) - 1 for ends in self.ends)])
         sizes = [path.stat().st_size if path.exists() else -1 for path in self.paths]
         if self.firsts[-1] != count or sizes != [ends[-1] for ends in self.ends]:

@@ -9,6 +9,7 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
+from msdd.arrays import read_npy
 from msdd.data.manifest import read_manifest
 from msdd.errors import MsddError
 
@@ -62,7 +63,7 @@ class Crops:
         check_resolution(folder, manifest, expect_resolution)
         files = sorted(Path(folder, split).glob("*.npy"))
         allow_open_files(len(files))
-        self.shards = [np.asarray(np.load(file, mmap_mode="r")) for file in files]
+        self.shards = [np.asarray(read_npy(file)) for file in files]
         self.length = manifest["crops"][split]
         if sum(map(len, self.shards)) != self.length:
             raise MsddError(

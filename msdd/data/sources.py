@@ -9,15 +9,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from msdd.data import parquet, remote, tars
+from msdd.data import image_file, parquet, remote, tars
 from msdd.data.photograph import Photograph
 from msdd.data.remote import Remote
 from msdd.errors import MsddError
 from msdd.files import expand_user, expanded, walk
 from msdd.urls import is_url
-
-# Formats that Pillow opens without decoding them, or by programs that may not be there.
-UNREAD = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 
 
 @dataclass(frozen=True)
@@ -154,8 +151,7 @@ def is_image(name: str) -> bool:
 @cache
 def endings() -> frozenset[str]:
     """Endings of the formats that this Pillow reads, with their dot."""
-    Image.init()
-    formats = Image.OPEN.keys() - UNREAD | {"MPO"}  # which opens as the JPEG that it begins with
+    formats = {*image_file.formats(), "MPO"}  # which opens as the JPEG that it begins with
     return frozenset(e for e, name in Image.registered_extensions().items() if name in formats)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from msdd.errors import MsddError
-from msdd.urls import variables
+from msdd.urls import variables, without_secrets
 
 QUERY = re.compile(r"\?[^\s'\")]+")
 
@@ -70,4 +70,4 @@ def _reason(error: BaseException, url: str) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]
+    return (without_secrets(" ".join(str(error).split())) or type(error).__name__)[:200]

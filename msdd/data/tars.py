@@ -66,6 +66,8 @@ def plain(file: BinaryIO, start: int, end: int, told: str) -> Iterator[Member]:
         )
         while (member := archive.next()) is not None:
             archive.members.clear()  # it would keep all of them
+            if archive.offset <= at or member.size < 0:  # it would go round in circles
+                raise damage(told, last, at)
             last, at = member.name, archive.offset
             if member.offset_data + member.size > end:
                 raise damage(told, last, at)
@@ -73,7 +75,9 @@ def plain(file: BinaryIO, start: int, end: int, told: str) -> Iterator[Member]:
             if member.type in KINDS and not member.issparse() and not hidden:
                 yield member.name.removeprefix("./"), member.offset_data, member.size
         at = archive.offset
-    except (tarfile.TarError, ValueError) as error:
+    except (MsddError, OSError):
+        raise
+    except Exception as error:  # headers can be wrong in more ways than tarfile has errors for
         raise damage(told, last, at) from error
     if at + BLOCK > end or not is_end(file, at):
         raise damage(told, last, at)

@@ -74,13 +74,22 @@ def load(file: bytes, check_pixels: Callable[[tuple[int, int]], None]) -> Image.
         if not len(tiff.pages):
             raise ValueError("a TIFF without an image")
         page = tiff.pages[0]
-        check_pixels((page.imagewidth, page.imagelength))
+        check_size(page, check_pixels)
         check_form(page)
         check_whole(page, len(file))
         image = as_image(page, levels(page, file))
         image.info["icc_profile"] = page.tags.valueof(34675)
         orientation = first(page.tags.valueof(274, 1))
     return upright(image, orientation)
+
+
+def check_size(page: TiffPage, check_pixels: Callable[[tuple[int, int]], None]) -> None:
+    """Of the image, and of a tile, which a decoder fills as a whole; depth makes it a volume."""
+    check_pixels((page.imagewidth, page.imagelength))
+    if page.is_tiled:
+        check_pixels((page.tilewidth, page.tilelength))
+    if max(page.imagedepth, page.tiledepth or 1) != 1:
+        raise ValueError("a TIFF of a volume: save a slice of it")
 
 
 def check_form(page: TiffPage) -> None:

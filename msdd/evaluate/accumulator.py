@@ -185,6 +185,18 @@ class Accumulator:
             state |= {f"sums/{key}/{name}": x for name, x in sums.state_dict().items()}
         return state
 
+    def takes(self, state: Mapping[str, Tensor]) -> bool:
+        """Whether `load` can add a state: a number for each image, and sums of the right sizes."""
+        try:
+            count = len(state["ids"])
+            columns = [state["ids"], state["pixels"], *(state[f"values/{k}"] for k in self.values)]
+            for wanted in self.features:
+                self.sums_of(wanted, parts_of(wanted, state))
+        except (KeyError, TypeError, IndexError, RuntimeError):
+            return False
+        whole = all(not one.is_floating_point() for one in columns[:2])
+        return whole and all(one.shape == (count,) for one in columns)
+
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Add what a `state` holds."""
         if not state:
@@ -194,18 +206,27 @@ class Accumulator:
         for key, values in self.values.items():
             values += state[f"values/{key}"].tolist()
         for wanted in self.features:
-            prefix = f"sums/{wanted}/"
-            parts = {k.removeprefix(prefix): x for k, x in state.items() if k.startswith(prefix)}
-            if parts:
-                self.load_sums(wanted, parts)
+            if sums := self.sums_of(wanted, parts_of(wanted, state)):
+                self.add_sums(wanted, sums)
 
-    def load_sums(self, wanted: Features, parts: Mapping[str, Tensor]) -> None:
+    def sums_of(self, wanted: Features, parts: Mapping[str, Tensor]) -> Sums | None:
+        if not parts:
+            return None
         sums = self.new_sums(wanted, len(parts["moments.sum"]))
         sums.load_state_dict(parts)
+        return sums
+
+    def add_sums(self, wanted: Features, sums: Sums) -> None:
         if str(wanted) in self.sums:
             self.sums[str(wanted)].merge(sums)
         else:
             self.sums[str(wanted)] = sums
+
+
+def parts_of(wanted: Features, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of the sums of some features, by their names in them."""
+    prefix = f"sums/{wanted}/"
+    return {k.removeprefix(prefix): x for k, x in state.items() if k.startswith(prefix)}
 
 
 def doubles(values: Sequence[float]) -> Tensor:

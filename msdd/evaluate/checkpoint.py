@@ -54,9 +54,9 @@ class Checkpoint:
         """Those that hold all the features of the accumulator; no others are left in the folder."""
         wanted, states = {str(features) for features in accumulator.features}, []
         for path in self.paths():
-            about = metadata(path)
-            if about.get("key") == self.key and wanted <= set(json.loads(about["features"])):
-                states.append(load_file(path))
+            state = read(path, self.key, wanted)
+            if state is not None and accumulator.takes(state):
+                states.append(state)
             else:
                 print(f"{path} is damaged or lacks features: it is made anew", file=sys.stderr)
                 path.unlink()
@@ -92,9 +92,12 @@ class Checkpointer:
         self.saved, self.at = len(self.accumulator.ids), time.monotonic()
 
 
-def metadata(path: Path) -> dict[str, str]:
+def read(path: Path, key: str, features: set[str]) -> dict[str, Tensor] | None:
+    """What is saved of an evaluation with this key, and these features at least; else None."""
     try:
         with safe_open(path, "pt") as file:
-            return unpack(file.metadata())
-    except (SafetensorError, OSError, ValueError):
-        return {}
+            about = unpack(file.metadata())
+        fits = about["key"] == key and features <= set(json.loads(about["features"]))
+        return load_file(path) if fits else None
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None

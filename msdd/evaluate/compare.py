@@ -13,11 +13,9 @@ from msdd.data.image_folder import composed_form
 from msdd.errors import MsddError
 from msdd.evaluate.protocols import Protocol
 from msdd.evaluate.text import INFINITY, NAMES
-from msdd.files import read_json
 from msdd.metrics.intervals import MaybeInterval, mean_difference
 from msdd.metrics.pooling import pooled_psnr_difference
-
-OF_ENTRIES = ("protocol", "preparation", "per_image", "metrics")
+from msdd.pipeline import forms
 
 
 class Other(NamedTuple):
@@ -30,18 +28,18 @@ class Other(NamedTuple):
 def read(path: Path) -> Other:
     """A JSON file of `msdd evaluate`; MsddError if it is none."""
     try:
-        report = read_json(path)
-        report["names"], report["digest"]
-        for entry in report["protocols"].values():
-            [entry[key] for key in OF_ENTRIES]
-    except KeyError as error:
-        raise MsddError(
-            f"--against {path} has no {error}: it is no file of `evaluate --json`, or an old one, "
-            "which that command writes anew"
-        ) from error
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise MsddError(f"--against {path} is no JSON file of `msdd evaluate`: {error}") from error
+        report = forms.read(path, forms.Evaluation, "no file of `evaluate --json`, or an old one")
+    except (OSError, MsddError) as error:
+        raise MsddError(f"--against {error}") from error
+    for entry in report["protocols"].values():
+        check_lengths(path, entry, len(report["names"]))
     return Other(path, report)
+
+
+def check_lengths(path: Path, entry: Mapping, images: int) -> None:
+    for metric, values in entry["per_image"].items():
+        if len(values) != images:
+            raise MsddError(f"--against {path}: {metric} is of {len(values)} images, not {images}")
 
 
 def check(report: Mapping, other: Other) -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from msdd import files
+from msdd.arrays import read_npz
 from msdd.data.image_folder import images_digest
 from msdd.errors import MsddError
 from msdd.evaluate.accumulator import Sums
@@ -136,11 +137,12 @@ def read(path: Path, expected: Identity | None = None) -> Reference:
     """
     check_archive(path)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files if name in NAMES}
+        arrays = read_npz(path, known_members(path))
         about = json.loads(str(arrays.get("about", "{}")))
+        check_sides(arrays)
         arrays |= {name: arrays[name].astype(np.float64) for name in NAMES[:2] if name in arrays}
         known = Identity(**about["identity"]) if about.get("identity") else None
+        count = about.get("count")
     except Exception as error:  # every damage has its own exception
         raise MsddError(f"{path} is not a readable .npz file of statistics: {error}") from error
     check_arrays(arrays, path)
@@ -148,11 +150,26 @@ def read(path: Path, expected: Identity | None = None) -> Reference:
         check_identity(known, expected, path)
     mean, covariance = (torch.from_numpy(arrays[name]) for name in NAMES[:2])
     features = torch.from_numpy(arrays["features"]) if "features" in arrays else None
-    return Reference(mean, covariance, about.get("count"), known, features)
+    return Reference(mean, covariance, count if isinstance(count, int) else None, known, features)
 
 
 NAMES = ("mu", "sigma", "about", "features")
+LARGEST = 8192  # features: four times those of Inception; eigenvalues take the cube of it
 NEGATIVE = 1e-4  # of the largest eigenvalue: what the rounding of sigma to float32 stays far below
+
+
+def known_members(path: Path) -> list[str]:
+    with zipfile.ZipFile(path) as archive:
+        return [name for name in NAMES if f"{name}.npy" in archive.namelist()]
+
+
+def check_sides(arrays: Mapping[str, np.ndarray]) -> None:
+    """ValueError for more features than any network has, and for features that are no numbers."""
+    for name, array in arrays.items():
+        if name != "about" and (array.dtype.kind not in "fiu" or array.shape[-1:] > (LARGEST,)):
+            raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
+    if "features" in arrays and arrays["features"].ndim != 2:
+        raise ValueError(f"features is of shape {arrays['features'].shape}")
 
 
 def check_archive(path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from msdd.arrays import read_npz
 from msdd.data.pixels import from_uint8, to_uint8
 from msdd.data.shards import Crops
 from msdd.device import arithmetic, prepare_device
@@ -261,9 +262,8 @@ def tell(run: Run, job: EvaluationJob, document: dict, root: Path) -> None:
 def tell_scales(run: Run, file: Path) -> None:
     """The estimates of a decoder, coarse to fine: a picture whose steps are sides in pixels."""
     if file.exists():
-        with np.load(file) as pyramid:
-            for estimates in pyramid.values():
-                run.image("coarse-to-fine", estimates, step=estimates.shape[1])
+        for estimates in read_npz(file).values():
+            run.image("coarse-to-fine", estimates, step=estimates.shape[1])
 
 
 def tell_model(run: Run, job: EvaluationJob, folder: Path) -> None:

@@ -12,6 +12,7 @@ from msdd.params.load import load
 from msdd.params.schema import Params
 from msdd.pipeline import engine_lock, jobs, layout, lock
 from msdd.tracking import delivery, outbox, store
+from msdd.urls import shown, without_secrets
 
 PATIENCE = 3  # seconds for a tracking server to answer
 PORTS = {"http": 80, "https": 443}
@@ -94,14 +95,16 @@ def tracking(root: Path) -> Iterator[Finding]:
 
 def _store(uri: str) -> Finding:
     if store.absent(uri):
-        return Finding("MLflow", "ok", f"{uri} is made by the first run")
+        return Finding("MLflow", "ok", f"{shown(uri)} is made by the first run")
     place = urlsplit(uri)
     if place.scheme not in PORTS:
-        return Finding("MLflow", "ok", f"{uri}", "`msdd mlflow` shows it")
+        return Finding("MLflow", "ok", shown(uri), "`msdd mlflow` shows it")
     try:
         address = (place.hostname or "", place.port or PORTS[place.scheme])
         socket.create_connection(address, PATIENCE).close()
     except (OSError, ValueError) as error:
         cure = "start it, or change MLFLOW_TRACKING_URI; until then runs wait in the outbox"
-        return Finding("MLflow", "warn", f"{uri} does not answer ({error})", cure)
-    return Finding("MLflow", "ok", f"{uri} answers")
+        return Finding(
+            "MLflow", "warn", f"{shown(uri)} does not answer ({without_secrets(str(error))})", cure
+        )
+    return Finding("MLflow", "ok", f"{shown(uri)} answers")

@@ -1,7 +1,7 @@
 """The shape of a model, which `config.json` beside its weights contains."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from msdd.errors import MsddError
 
@@ -155,12 +155,33 @@ class ModelConfig:
     def from_json(cls, values: dict, where: str) -> "ModelConfig":
         """From the values of the file `where`. Raises MsddError if a key is missing or unknown."""
         try:
-            return cls.of(values["resolution"], values)
-        except (KeyError, TypeError) as error:
+            config = cls.of(values["resolution"], values)
+            _check_sizes(asdict(config))
+            return config
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise MsddError(
                 f"{where}: not a configuration of this version of msdd ({error}); train the model "
                 "again, or load it with the version that wrote it"
             ) from error
+
+
+def _check_sizes(values: dict, below: str = "") -> None:
+    """TypeError or ValueError for a size that is none, or beyond any network: a file of a stranger
+    may ask for terabytes."""
+    for key, value in values.items():
+        if isinstance(value, dict) and key != "settings":
+            _check_sizes(value, f"{key}.")
+        sizes = value if isinstance(value, tuple | list) else [value]
+        for size in sizes if key not in FREE else ():
+            if size is not None and not isinstance(size, int | dict) or isinstance(size, bool):
+                raise TypeError(f"{below}{key} is {size!r:.40}")
+            if isinstance(size, int) and not 1 <= size <= MOST.get(key, 2**16):
+                raise ValueError(f"{below}{key} is {size}")
+
+
+# Keys that are no sizes, and sizes that are networks' counts.
+FREE = {"positions", "time_scale", "mean", "std", "tokenizer", "settings", "file", "sha256"}
+MOST = {"depth": 512, "scales": 16, "layers": 64, "blocks": 64, "multipliers": 64, "heads": 1024}
 
 
 def _shape(name: str, values: dict) -> KLEncoderConfig | UViTConfig:

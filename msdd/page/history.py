@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from msdd.files import read_json
-from msdd.pipeline import layout
+from msdd.pipeline import layout, provenance
 from msdd.pipeline.progress import duration
 from msdd.report.table import Column, Table
 
@@ -30,7 +29,9 @@ def records(root: Path) -> list[dict]:
     Those of tables and figures, which the page does not read, are left out.
     """
     folder = root / layout.RECORDS
-    found = [read_json(path) | {"artefact": _artefact(path, folder)} for path in _files(folder)]
+    found = [
+        provenance.read(path) | {"artefact": _artefact(path, folder)} for path in _files(folder)
+    ]
     return sorted(found, key=lambda record: (record["started"], record["artefact"]))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from msdd.arrays import read_npy
 from msdd.pipeline import layout
 from msdd.report.results import (
     STUDENTS,
@@ -37,7 +38,7 @@ def pairs(results: list[dict], root: Path) -> tuple[list[dict], int]:
     shown, pixels = [], 0
     kept = [one for one in results if _extremes(one, root).exists()]
     for result in kept[:MOST_DECODES]:
-        images = np.load(_extremes(result, root))
+        images = read_npy(_extremes(result, root))
         pixels += images[..., 0].size
         if shown and pixels > MOST_PIXELS:
             break
@@ -76,7 +77,7 @@ def lines(results: list[dict], root: Path) -> dict | None:
     """The same crops through every decode, each line as one picture; None without samples."""
     files = {id(one): root / layout.samples(Path(one["file"])) for one in results}
     kept = [one for one in results if files[id(one)].exists()][:MOST_DECODES]
-    samples = [np.load(files[id(one)], mmap_mode="r") for one in kept]
+    samples = [read_npy(files[id(one)]) for one in kept]
     if not samples:
         return None
     count = min(min(map(len, samples)), max(2, min(8, LINE // samples[0].shape[1])))

@@ -14,8 +14,11 @@ import yaml
 
 from msdd.errors import MsddError
 
+LONGEST = 2**19  # bytes of a file, of which PyYAML reads some 100,000 a second
 LARGEST = 100_000  # values in a file, aliases written out
+DIGITS = 100  # of a whole number, also in binary
 BREAKS = re.compile("[\x85\u2028\u2029]")
+NO_TEXT = re.compile("[\0\ud800-\udfff]")
 TAG = "tag:yaml.org,2002:"
 PLAIN = {
     "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -88,10 +91,18 @@ class _Loader(yaml.SafeLoader):
             return super().construct_object(node, deep)
         except (ValueError, KeyError, AttributeError):  # `2026-02-30`, `!!int a`
             kind = node.tag.removeprefix(TAG)
-            raise _problem(node, f"'{node.value}' cannot be read as {kind}") from None
+            raise _problem(node, f"'{node.value[:60]}' cannot be read as {kind}") from None
+
+    def text(self, node: yaml.ScalarNode) -> str:
+        """Without what no file name has, and no file of text: it can only be there by escapes."""
+        if bad := NO_TEXT.search(node.value):
+            raise _problem(node, f"take the character U+{ord(bad[0]):04X} out")
+        return self.construct_scalar(node)
 
     def whole_number(self, node: yaml.ScalarNode) -> int:
         text = node.value.replace("_", "")
+        if len(text) > DIGITS:
+            raise ValueError
         return int(text, {"0b": 2, "0o": 8, "0x": 16}.get(text.lstrip("+-")[:2], 10))
 
     def number(self, node: yaml.ScalarNode) -> float:
@@ -101,8 +112,9 @@ class _Loader(yaml.SafeLoader):
 
 for _name, (_pattern, _first) in PLAIN.items():
     _Loader.add_implicit_resolver(f"{TAG}{_name}", re.compile(rf"(?:{_pattern})\Z"), _first)
-for _name in ("null", "bool", "timestamp", "str", "seq", "map"):
+for _name in ("null", "bool", "timestamp", "seq", "map"):
     _Loader.add_constructor(f"{TAG}{_name}", yaml.SafeLoader.yaml_constructors[f"{TAG}{_name}"])
+_Loader.add_constructor(f"{TAG}str", _Loader.text)
 _Loader.add_constructor(f"{TAG}int", _Loader.whole_number)
 _Loader.add_constructor(f"{TAG}float", _Loader.number)
 _Loader.add_constructor(None, yaml.SafeLoader.construct_undefined)
@@ -115,7 +127,7 @@ def read_yaml(path: str | Path) -> Any:
     file and line, for what is not YAML 1.2, not plain, or more than LARGEST values.
     """
     try:
-        return _plain(Path(path).read_bytes().decode("utf-8"))
+        return _plain(_content(path).decode("utf-8"))
     except FileNotFoundError:
         raise MsddError(f"{path} is not there; `msdd params use demo` writes one") from None
     except UnicodeDecodeError as error:
@@ -125,6 +137,14 @@ def read_yaml(path: str | Path) -> Any:
         raise MsddError(f"{path}: lists and tables lie too deep in each other") from None
     except yaml.YAMLError as error:
         raise MsddError(f"{path}: {_problem_of(error)}") from None
+
+
+def _content(path: str | Path) -> bytes:
+    with open(path, "rb") as file:
+        content = file.read(LONGEST + 1)
+    if len(content) > LONGEST:
+        raise MsddError(f"{path} has more than {LONGEST:,} bytes; is it the right file?")
+    return content
 
 
 def _plain(text: str) -> Any:

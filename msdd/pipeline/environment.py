@@ -9,6 +9,7 @@ from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 
+from msdd.urls import without_secrets
 from msdd.version import __version__
 
 
@@ -27,7 +28,7 @@ def context() -> dict:
         "host": socket.gethostname(),
         "threads": threads(),
         "engine": engine(),
-        "command": sys.argv[1:],
+        "command": [without_secrets(one) for one in sys.argv[1:]],
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
 

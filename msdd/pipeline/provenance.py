@@ -13,7 +13,7 @@ from typing import Any
 
 from msdd.errors import MsddError
 from msdd.files import digest, read_json, write_json
-from msdd.pipeline import environment, layout
+from msdd.pipeline import environment, forms, layout
 from msdd.pipeline.task import Task
 
 PIECE = (
@@ -86,11 +86,24 @@ def find(path: Path, root: Path) -> dict:
     Raises MsddError with what is known of the file, if there is no record.
     """
     for place in sorted((root / layout.RECORDS).rglob("*.json")):
-        record = read_json(place)
+        record = read(place)
         own = place.relative_to(root) in (path, layout.provenance(path))
         if str(path) in record["made"] or own and (root / path).is_dir() or place == root / path:
             return record
     raise MsddError(_unknown(path, root))
+
+
+def read(path: Path) -> dict:
+    """A record. MsddError if it is damaged."""
+    record = forms.read(path, forms.Record, "no record of provenance")
+    try:
+        for one in (record, *record.get("pieces", [])):
+            datetime.fromisoformat(one["started"])
+    except ValueError as error:
+        raise MsddError(
+            f"{path} is no record of provenance ({error}); make or fetch it again"
+        ) from error
+    return record
 
 
 def part(path: Path, record: dict) -> dict[str, str]:
@@ -104,11 +117,12 @@ def check(digests: dict[str, str], root: Path) -> dict[str, dict]:
     return {
         name: {"sha256": recorded, "unchanged": _unchanged(root / name, recorded)}
         for name, recorded in digests.items()
+        if "\0" not in name
     }
 
 
 def _unchanged(path: Path, recorded: str) -> bool | None:
-    return digest(path) == recorded if path.exists() else None
+    return digest(path) == recorded if path.is_file() else None
 
 
 def _unknown(path: Path, root: Path) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from msdd.arrays import read_npy
 from msdd.pipeline import layout
 from msdd.report import notes
 from msdd.report.contact_sheet import DPI, Sheet, spread
@@ -24,7 +25,7 @@ def draw(results: list[dict], root: Path) -> int:
 
 def _samples(root: Path, result: dict) -> np.ndarray:
     """Reconstructions of the crops with the smallest ids, uint8 (K, H, W, 3)."""
-    return np.load(require(root, layout.samples(Path(result["file"]))))
+    return read_npy(require(root, layout.samples(Path(result["file"]))))
 
 
 def _cost(result: dict) -> str:

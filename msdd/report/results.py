@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
+from msdd import arrays
 from msdd.data.held_out import held_out
 from msdd.data.manifest import read_manifest
 from msdd.errors import MsddError
-from msdd.files import read_json
 from msdd.metrics.intervals import MaybeInterval, paired_difference
 from msdd.metrics.pooling import pooled_psnr_difference
 from msdd.params.schema import Params
 from msdd.params.sections import BASELINES
-from msdd.pipeline import layout, provenance
+from msdd.pipeline import forms, layout, provenance
 from msdd.pipeline.task import resolve
 from msdd.report import timings
 
@@ -74,11 +74,12 @@ def read_evaluation(path: Path, protocol: str | None = None) -> dict:
     infinity stands where the file, which is JSON, has null.
     MsddError for a file of an earlier version.
     """
-    report = read_json(path)
-    if "protocol" not in report or "protocols" not in report:
-        raise MsddError(f"{path} is no evaluation of this version; evaluate again")
+    report = forms.read(path, forms.Evaluation, "no evaluation of this version")
     name = protocol if protocol in report["protocols"] else report["protocol"]
+    if name not in report["protocols"]:
+        raise MsddError(f"{path} has no figures of its protocol {name}; evaluate again")
     entry = report.pop("protocols")[name]
+    check_entry(path, entry, len(report["names"]))
     return report | {
         "protocol": name,
         "rules": entry["protocol"],
@@ -91,6 +92,17 @@ def read_evaluation(path: Path, protocol: str | None = None) -> dict:
     }
 
 
+def check_entry(path: Path, entry: dict, images: int) -> None:
+    """MsddError for figures of other images than the named ones, or a mean that is no number."""
+    for metric, values in entry["per_image"].items():
+        if len(values) != images:
+            raise MsddError(f"{path}: {metric} is of {len(values)} images, not {images}")
+    for metric, value in entry["metrics"].items():
+        told = value.get("mean") if isinstance(value, dict) else value
+        if told is None and not (isinstance(value, dict) and value.get("infinite")):
+            raise MsddError(f"{path}: {metric} has no figure; evaluate again")
+
+
 def _finite_or_not(metric: dict | float) -> dict | float:
     infinite = isinstance(metric, dict) and metric.get("infinite")
     return {"mean": math.inf, "low": None, "high": None} if infinite else metric
@@ -99,8 +111,10 @@ def _finite_or_not(metric: dict | float) -> dict | float:
 def read_one(root: Path, path: Path, document: dict | None, protocol: str | None = None) -> dict:
     """An evaluation below `root` with its `file` and `timing`, as `read` gives it."""
     result = read_evaluation(require(root, path), protocol)
+    if "decode" not in result:
+        raise MsddError(f"{path} is of no decode or baseline of a pipeline; evaluate that again")
     timing = root / layout.timing(path)
-    aside = read_json(timing) if timing.exists() else {}
+    aside = forms.read(timing, forms.Timing, "no timing") if timing.exists() else {}
     in_turns = timings.timing(document, result["decode"]) if document else None
     return result | {"file": path.as_posix(), "timing": in_turns or aside}
 
@@ -154,8 +168,9 @@ def first_with_pyramid(results: list[dict], kind: str, root: Path) -> list[dict]
 
 def estimates(result: dict, root: Path) -> list[np.ndarray]:
     """Clean estimates of a few crops at each scale, coarsest first, uint8 (K, side, side, 3)."""
-    with np.load(root / layout.pyramid(Path(result["file"]))) as file:
-        return [file[f"scale{k}"] for k in range(len(result["scales"]))]
+    names = [f"scale{k}" for k in range(len(result["scales"]))]
+    found = arrays.read_npz(root / layout.pyramid(Path(result["file"])), names)
+    return [found[name] for name in names]
 
 
 def originals(results: list[dict], root: Path, columns: np.ndarray) -> np.ndarray:

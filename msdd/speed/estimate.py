@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from msdd.ceilings import HERE, Ceilings
-from msdd.files import read_json
 from msdd.params.schema import Params
-from msdd.pipeline import environment, layout, stages
+from msdd.pipeline import environment, layout, provenance, stages
 from msdd.speed import flops
 from msdd.speed.work import Work
 
@@ -76,7 +75,7 @@ def recorded(work: Iterable[Work], params: Params, root: Path, device: str) -> d
     raw, found, same = params.raw(), {}, set()
     for one in work:
         path = root / layout.provenance(one.artefact)
-        record = read_json(path) if path.exists() else None
+        record = provenance.read(path) if path.exists() else None
         if record is None or record["device"] != device or record["stage"] != one.stage:
             continue
         then, now = record["params"], _params(one, params, raw)
@@ -93,7 +92,7 @@ def recorded_ceilings(params: Params, root: Path, device: str) -> Ceilings | Non
     """
     rates: dict[str, float] = {}
     for path in (root / layout.RECORDS / layout.RUNS).rglob("*.json"):
-        record = read_json(path)
+        record = provenance.read(path)
         kept = record["params"]
         if (record["device"], kept.get("cpu_threads")) == (device, params.cpu_threads):
             precision = kept.get("stage1.precision") or kept.get("distil.precision")

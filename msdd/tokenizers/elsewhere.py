@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from msdd.data.digests import of_files
 from msdd.errors import MsddError
-from msdd.files import expand_user, read_json, remove, write_text
+from msdd.files import expand_user, remove, write_text
 from msdd.params.schema import Decode, Params
-from msdd.pipeline import layout
+from msdd.pipeline import layout, provenance
 from msdd.pipeline.task import MANIFEST
 from msdd.tokenizers import catalogue, user_code
 from msdd.tokenizers.systems import SYSTEMS
@@ -132,7 +132,7 @@ def weights_digest(params: Params, decode: str, root: Path = Path(".")) -> str:
 
 def _recorded(params: Params, decode: str, root: Path) -> list[tuple[str, str]]:
     path = root / layout.provenance(layout.evaluation(*params.source(decode), decode))
-    read = read_json(path)["inputs"] if path.exists() else {}
+    read = provenance.read(path)["inputs"] if path.exists() else {}
     return [(Path(name).name, sha256) for name, sha256 in read.items() if name != str(MANIFEST)]
 
 

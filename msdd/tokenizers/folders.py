@@ -204,6 +204,8 @@ class Latents:
         try:
             latents, written = deserialise(path.read_bytes())
             about = unpack(written)
+            weights = set(json.loads(about.get("files", "{}")).values())
+            sides = sides_of(json.loads(about.get("sides", "null")))
         except Exception as error:  # no such key, no such file, damaged
             raise MsddError(f"{path}: cannot be read as latents ({error})") from error
         if not self.fit(latents):
@@ -212,9 +214,8 @@ class Latents:
                 f"which has {list(self.sample.shape)} of {self.sample.dtype} for an image"
                 + self.hint(about)
             )
-        self.compare(path, set(json.loads(about.get("files", "{}")).values()))
-        sides = json.loads(about.get("sides", "null"))
-        return Stored(latents.to(self.sample.dtype), sides and tuple(sides))
+        self.compare(path, weights)
+        return Stored(latents.to(self.sample.dtype), sides)
 
     def hint(self, about: dict[str, str]) -> str:
         native = about.get("cut") == str(Native())
@@ -230,7 +231,8 @@ class Latents:
 
     def fit(self, latents: Tensor) -> bool:
         return (
-            latents.is_floating_point() == self.sample.is_floating_point()
+            latents.numel() > 0
+            and latents.is_floating_point() == self.sample.is_floating_point()
             and latents.ndim == self.sample.ndim
             and all(
                 a == b or axis in self.varies
@@ -238,6 +240,17 @@ class Latents:
             )
             and (not self.codes or (latents.min() >= 0 and latents.max() < self.codes))
         )
+
+
+def sides_of(told: object) -> tuple[int, int] | None:
+    """Height and width as a file tells them. ValueError if it tells anything else."""
+    if told is None:
+        return None
+    if not (isinstance(told, list) and len(told) == 2 and all(isinstance(n, int) for n in told)):
+        raise ValueError(f"its sides are {told!r:.60}")
+    if min(told) < 1:
+        raise ValueError(f"its sides are {told}")
+    return tuple(told)
 
 
 class Stored(NamedTuple):

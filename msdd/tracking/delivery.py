@@ -17,6 +17,7 @@ from msdd.pipeline import lock
 from msdd.tracking import outbox, store, view
 from msdd.tracking.outbox import CLOSED, status
 from msdd.tracking.sending import Delivery, Destination, state
+from msdd.urls import shown, without_secrets
 
 MOST = 1000  # characters of a reason; MLflow's longest have more than 500
 
@@ -39,7 +40,7 @@ def deliver(root: str | Path = ".", patient: bool = False) -> str:
             for name, count in _drain(Path(root), notes):
                 runs.add(name)
                 records += count
-    done = f"{records} records of {len(runs)} runs delivered to {store.address(root)}"
+    done = f"{records} records of {len(runs)} runs delivered to {shown(store.address(root))}"
     return "; ".join([done, *_once(notes, mark.with_name("notes"), patient)])
 
 
@@ -85,16 +86,21 @@ def _waiting(folder: Path, uri: str) -> bool:
     path = folder / "events.jsonl"
     if not path.exists():
         return False
-    return state(folder, uri)["offset"] < path.stat().st_size or status(folder) in CLOSED
+    try:
+        return state(folder, uri)["offset"] < path.stat().st_size or status(folder) in CLOSED
+    except MsddError:
+        return True  # damaged: its delivery says so
 
 
 def _undelivered(
     uri: str, count: int, error: Exception, notes: list[str], where: str = ""
 ) -> MsddError:
-    reason = " ".join(str(error).split())[:MOST].rstrip(".") or type(error).__name__
+    reason = (
+        without_secrets(" ".join(str(error).split()))[:MOST].rstrip(".") or type(error).__name__
+    )
     told = "".join(f"; {note}" for note in dict.fromkeys(notes))
     return MsddError(
-        f"MLflow at {uri}: {reason}; {count} runs wait in .tracking/outbox{where}, "
+        f"MLflow at {shown(uri)}: {reason}; {count} runs wait in .tracking/outbox{where}, "
         f"and `msdd track` tries again{told}"
     )
 

@@ -13,9 +13,11 @@ import json
 import os
 import time
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 
-from msdd.files import read_json
+from msdd.errors import MsddError
+from msdd.pipeline import forms
 from msdd.tracking import parents
 
 CLOSED = ("FINISHED", "KILLED")  # MLflow's words; RUNNING and FAILED runs may continue
@@ -36,9 +38,24 @@ def by_parent(root: str | Path) -> dict[str, list[Path]]:
     found = defaultdict(list)
     for path in folders(root):
         if (path / "run.json").exists():
-            for parent in parents.read(read_json(path / "run.json")):
-                found[parent["key"]].append(path)
+            with suppress(MsddError):  # its own delivery tells what is wrong with it
+                for parent in parents.read(read(path)):
+                    found[parent["key"]].append(path)
     return found
+
+
+def read(folder: Path) -> dict:
+    """The record of a run. MsddError if it is damaged."""
+    return forms.read(folder / "run.json", forms.Run, "no record of a run")
+
+
+def file(folder: Path, name: str) -> Path:
+    """A run's file by the name in its event. MsddError for one outside the folder `files`."""
+    path, inside = folder / "files" / name, folder / "files"
+    plain = "\0" not in name and ".." not in Path(name).parts and name not in ("", ".")
+    if not plain or not path.resolve().is_relative_to(inside.resolve()):
+        raise MsddError(f"{folder / 'events.jsonl'}: refused: {name!r} is no file of that run")
+    return path
 
 
 def append(folder: Path, event: dict) -> None:
@@ -64,7 +81,15 @@ def events(folder: Path, offset: int = 0) -> tuple[list[dict], int]:
         file.seek(offset)
         whole, end, _ = file.read().rpartition(b"\n")
     lines = (whole + end).splitlines()
-    return [json.loads(line) for line in lines], offset + len(whole + end)
+    return [_event(path, line) for line in lines], offset + len(whole + end)
+
+
+def _event(path: Path, line: bytes) -> dict:
+    told = f"{path} has a line that is no event"
+    try:
+        return forms.checked(json.loads(line), forms.Event, told)
+    except (ValueError, RecursionError) as error:
+        raise MsddError(f"{told} ({error}); remove that line") from error
 
 
 def status(folder: Path) -> str:

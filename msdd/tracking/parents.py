@@ -9,6 +9,8 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from msdd.errors import MsddError
+
 if TYPE_CHECKING:
     from msdd.pipeline.task import Task
 
@@ -72,6 +74,10 @@ def read(record: dict) -> list[dict]:
     """The parents in a run's record; one of an earlier version names its row alone."""
     if "parents" in record:
         return record["parents"]
+    if missing := [key for key in ("row", "row_key", "row_params") if key not in record]:
+        raise MsddError(
+            f"the record of the run {record['name']} has no {missing[0]}; delete its folder"
+        )
     tags = {name: record["tags"][name] for name in ("row", "model") if name in record["tags"]}
     row = {"name": record["row"], "key": record["row_key"], "params": record["row_params"]}
     return [row | {"tags": tags}]

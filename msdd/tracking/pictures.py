@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from msdd.arrays import read_npy
+
 TAG = "mlflow.loggedImages"  # by which the page knows that a run has images
 TILE = 256  # the longer side of a tile, in pixels
 
@@ -20,7 +22,7 @@ def write(images: object, name: str, step: int, folder: Path) -> list[str]:
 
     images: uint8 (N, H, W, 3), or the path of a .npy file of them.
     """
-    picture = grid(np.load(images) if isinstance(images, (str, Path)) else np.asarray(images))
+    picture = grid(read_npy(images) if isinstance(images, (str, Path)) else np.asarray(images))
     tile = picture.copy()
     tile.thumbnail((TILE, TILE))
     stem = f"images/{name}+step+{step}+timestamp+0+0"

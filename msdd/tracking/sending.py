@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from msdd.files import read_json, write_json
-from msdd.tracking import models, parents, pictures, store
+from msdd.files import write_json
+from msdd.pipeline import forms
+from msdd.tracking import models, outbox, parents, pictures, store
 from msdd.tracking.batches import Batch, flatten
 from msdd.tracking.datasets import inputs
 from msdd.tracking.outbox import CLOSED, events, status
@@ -37,8 +38,12 @@ class Destination:
 def state(folder: Path, uri: str) -> dict:
     """What has been delivered to this address: the run's id, and the events up to a byte."""
     path = folder / "delivered.json"
-    found = read_json(path) if path.exists() else {}
-    return found if found.get("uri") == uri else {"uri": uri, "run": None, "offset": 0}
+    found = forms.read(path, forms.Delivered, "no note of a delivery") if path.exists() else {}
+    return (
+        found
+        if found.get("uri") == uri and found["offset"] >= 0
+        else {"uri": uri, "run": None, "offset": 0}
+    )
 
 
 class Delivery:
@@ -47,7 +52,7 @@ class Delivery:
     def __init__(self, to: Destination, folder: Path):
         self.to, self.client, self.folder = to, to.client, folder
         self.experiment, self.notes = to.experiment, to.notes
-        self.record = read_json(folder / "run.json")
+        self.record = outbox.read(folder)
         self.state = state(folder, to.uri)
 
     def send(self) -> int:
@@ -194,7 +199,7 @@ class Delivery:
             self.client.set_tag(id_, pictures.TAG, "True")
 
     def _file(self, run: str, name: str) -> None:
-        path = self.folder / "files" / name
+        path = outbox.file(self.folder, name)
         folder = Path(name).parent.as_posix()
         self.client.log_artifact(run, str(path), None if folder == "." else folder)
 

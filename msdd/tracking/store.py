@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from msdd.errors import MsddError
+from msdd.urls import shown
 
 SQLITE = "sqlite:///"
 ARTEFACTS = "mlartifacts"
@@ -54,8 +55,9 @@ def _own(root: str | Path) -> str:
 
 
 def lasting(uri: str, root: Path) -> str:
-    """The address by a name that stays when the checkout moves or another folder is current."""
-    return f"{SQLITE}mlflow.db" if uri == _own(root) else uri
+    """The address by a name that stays when the checkout moves, another folder is current or a
+    password changes; it is written down."""
+    return f"{SQLITE}mlflow.db" if uri == _own(root) else shown(uri)
 
 
 def _database(root: str | Path) -> Path:

@@ -16,6 +16,7 @@ TAG = f"mlflow.sharedViewState.{KEY}"
 KIND = ("mlflow.experimentKind", "custom_model_development")  # no page of chats and prompts
 FIRST = ("psnr", "ssim", "lpips_alex", "lpips_vgg", "fd_efficientnet_lite0")  # stand in this order
 LAST = ("images_per_second", "gflop_per_image", "nfe")
+MOST = 2**24  # bytes of a view: whoever may write tags could make one of any size
 PAGE = 20  # runs in charts, the best ones
 
 
@@ -86,9 +87,11 @@ def packed(state: dict) -> str:
 def shown(tag: str) -> list[str]:
     """The figures of a view that `packed` has written; none of one that it has not."""
     try:
-        state = json.loads(zlib.decompress(base64.b64decode(tag.removeprefix("deflate;"))))
-        return [one["metricKey"] for one in state["compareRunCharts"] if "metricKey" in one]
-    except (ValueError, KeyError, TypeError, zlib.error):
+        stream = base64.b64decode(tag.removeprefix("deflate;"))
+        state = json.loads(zlib.decompressobj().decompress(stream, MOST))
+        names = [one["metricKey"] for one in state["compareRunCharts"] if "metricKey" in one]
+        return [name for name in names if isinstance(name, str)]
+    except (ValueError, KeyError, TypeError, RecursionError, zlib.error):
         return []
 
 

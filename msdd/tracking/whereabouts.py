@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from msdd.tracking import outbox, parents, store
+from msdd.urls import shown, without_secrets
 
 
 def whereabouts(run: dict[str, str], root: Path) -> dict[str, str]:
@@ -14,13 +15,14 @@ def whereabouts(run: dict[str, str], root: Path) -> dict[str, str]:
     try:
         info = None if store.absent(uri) else _search(run["key"], uri)
     except Exception as error:  # MLflow and its clients raise errors of many kinds
-        return {"status": f"MLflow at {uri} does not answer: {str(error).splitlines()[0]}"}
+        reason = without_secrets((str(error).splitlines() or [type(error).__name__])[0])
+        return {"status": f"MLflow at {shown(uri)} does not answer: {reason}"}
     if info is None:
         waits = (outbox.folder(root) / run["key"]).exists()
-        return {"status": "not delivered yet: `msdd track`" if waits else f"not in {uri}"}
+        return {"status": "not delivered yet: `msdd track`" if waits else f"not in {shown(uri)}"}
     place = f"/#/experiments/{info.experiment_id}/runs/{info.run_id}"
-    page = (uri if uri.startswith("http") else "http://127.0.0.1:5000") + place
-    return {"status": info.status.lower(), "id": info.run_id, "page": page, "store": uri}
+    page = (shown(uri) if uri.startswith("http") else "http://127.0.0.1:5000") + place
+    return {"status": info.status.lower(), "id": info.run_id, "page": page, "store": shown(uri)}
 
 
 def _search(key: str, uri: str):

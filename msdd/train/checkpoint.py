@@ -44,12 +44,31 @@ def read(path: Path) -> dict | None:
             if damaged:
                 told = f"{damaged[0]} is damaged; going on from the one before, {one.name}"
                 print(f"msdd: {told}", file=sys.stderr)
-            return torch.load(one, map_location="cpu", weights_only=True)
+            return content(one)
         damaged.append(one)
     if damaged:
         names = " and ".join(map(str, damaged))
         raise MsddError(f"{names} damaged; delete to start this training afresh: {path.parent}")
     return None
+
+
+def content(path: Path) -> dict:
+    """What stands in an intact file; runs no code of it. MsddError for what no training saved."""
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # each form of file has its own
+        raise foreign(path, error) from error
+    if not isinstance(found, dict) or "key" not in found:
+        raise foreign(path, TypeError("it has no key"))
+    return found
+
+
+def foreign(path: Path, error: Exception) -> MsddError:
+    reason = " ".join(str(error).split()).partition("Weights only load")[0][:200]
+    reason = reason or type(error).__name__
+    return MsddError(
+        f"{path} is no checkpoint of this training ({reason}); delete it to start afresh"
+    )
 
 
 def intact(path: Path) -> bool:

@@ -64,11 +64,18 @@ class State:
             return None
         if content["key"] != key:
             return False
+        try:
+            self.load(content)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+            raise checkpoint.foreign(path, error) from error
+        return True
+
+    def load(self, content: dict) -> None:
+        """Take what a checkpoint holds. Raises errors of many types if it is of another form."""
         self.network.load_state_dict(content["network"])
         self.optimiser.load_state_dict(content["optimiser"])
         self.ema.load_state_dict(content["ema"])
         if self.adversary:
             self.adversary.load_state_dict(content["adversary"])
-        self.images, self.curve = content["images"], content["curve"]
-        self.sums = content["sums"]
-        return True
+        self.images, self.curve = int(content["images"]), list(content["curve"])
+        self.sums = dict(content["sums"])

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from msdd.arrays import read_npy
 from msdd.data.random_crops import RandomCrops, training_images
 from msdd.data.shards import Crops
 from msdd.errors import MsddError
@@ -30,7 +31,7 @@ class LatentCrops(Crops):
             raise MsddError(
                 f"{folder} has the latents of other crops than {prepared}: run `msdd latents` again"
             )
-        self.stored = np.load(folder / "latents.npy", mmap_mode="r")
+        self.stored = read_npy(folder / "latents.npy")
         if self.stored.shape != (len(self), *frozen.shape):
             raise MsddError(
                 f"{folder}/latents.npy has {list(self.stored.shape)}, not the latents of "

@@ -6,11 +6,13 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from msdd.errors import MsddError
-from msdd.files import atomic, read_json
+from msdd.files import atomic, read_json, shown
+from msdd.urls import without_secrets
 from msdd.weights import hub
 
 MLFLOW = "mlflow:/"
 FILE = re.compile(r"\.(safetensors|pth?|ckpt|bin|jit)$")  # a checkpoint, not a folder
+PART = re.compile(r"[^\x00-\x1f\\%]{1,200}")  # of an artefact's path
 CONFIG, DIFFUSERS = "config.json", "diffusion_pytorch_model.safetensors"
 
 
@@ -30,9 +32,7 @@ def folder_of(name: str) -> Path:
 
 
 def _of_hub(name: str) -> Path:
-    if not (match := hub.ADDRESS.fullmatch(name)):
-        raise MsddError(f"{name}: not of the form hf://owner/repository or hf://.../folder")
-    repository, revision, folder = match.groups()
+    repository, revision, folder = hub.parse(name, "folder, or without a folder")
     below = f"{folder.strip('/')}/" if folder else ""
     config = hub.fetch(repository, below + CONFIG, revision)
     weights = DIFFUSERS if "_class_name" in read_json(config) else "model.safetensors"
@@ -42,8 +42,9 @@ def _of_hub(name: str) -> Path:
 
 def _of_mlflow(name: str) -> Path:
     run, _, artefact = name.removeprefix(MLFLOW).strip("/").partition("/")
-    if not (re.fullmatch(r"[\w-]+", run) and artefact) or ".." in artefact.split("/"):
-        raise MsddError(f"{name}: not of the form {MLFLOW}RUN/ARTIFACT")
+    parts = artefact.split("/")
+    if not re.fullmatch(r"[\w-]+", run) or not all(map(PART.fullmatch, parts)) or ".." in parts:
+        raise MsddError(f"{shown(name)}: not of the form {MLFLOW}RUN/ARTIFACT")
     kept = user_cache_path("msdd") / "mlflow" / run / artefact
     if not kept.exists():
         _download(name, f"runs:/{run}/{artefact}", kept)
@@ -69,4 +70,5 @@ def _download(name: str, uri: str, kept: Path) -> None:
             download_artifacts(uri, dst_path=str(temporary), tracking_uri=address)
     except Exception as error:  # MLflow and its clients raise errors of many kinds
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise MsddError(f"{name} cannot be fetched from MLflow: {reason}") from error
+        told = f"{name} cannot be fetched from MLflow: {without_secrets(reason)}"
+        raise MsddError(told) from error

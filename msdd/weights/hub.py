@@ -14,13 +14,15 @@ from urllib.parse import urlsplit
 from platformdirs import user_cache_path
 
 from msdd.errors import MsddError
-from msdd.files import expand_user
+from msdd.files import expand_user, shown
+from msdd.urls import without_secrets
 
 PREFIX = "hf://"
 PATIENCE = 5  # seconds for an answer of the Hub
 WAITS = (1, 3)  # seconds before it is asked again, where it is too busy to answer
 # pathlib makes one slash of two.
 ADDRESS = re.compile(r"hf://?([^/@]+/[^/@]+)(?:@([^/]+))?(?:/(.+))?")
+ID = re.compile(r"(?!.*(?:--|\.\.))(?:(?:^|/)\w(?:[\w.-]*\w)?){2}", re.ASCII)  # as the Hub has them
 
 
 def locate(checkpoint: str | Path, files: Sequence[str]) -> list[Path]:
@@ -33,7 +35,7 @@ def locate(checkpoint: str | Path, files: Sequence[str]) -> list[Path]:
     Raises MsddError for an address of another form and for files that cannot be fetched.
     """
     if str(checkpoint).startswith("hf:/"):
-        repository, revision, file = _parse(str(checkpoint))
+        repository, revision, file = parse(str(checkpoint), "file")
         names = files if file is None or file in files else [file]
         if not names:
             raise MsddError(f"{checkpoint}: name the file as well: hf://owner/repository/file")
@@ -47,10 +49,16 @@ def locate(checkpoint: str | Path, files: Sequence[str]) -> list[Path]:
     return [path]
 
 
-def _parse(address: str) -> tuple[str, str | None, str | None]:
-    if not (match := ADDRESS.fullmatch(address)):
-        raise MsddError(f"{address}: not of the form hf://owner/repository/file")
-    return match.groups()
+def parse(address: str, last: str) -> tuple[str, str | None, str | None]:
+    """Repository, revision and path of an address; MsddError for one of another form, and for a
+    path that leaves the repository. `last` is what the path names."""
+    match = ADDRESS.fullmatch(address)
+    repository, revision, path = match.groups() if match else ("", None, None)
+    parts = [revision or "-", *(path or "-").strip("/").split("/")]
+    named = len(repository) <= 96 and ID.fullmatch(repository)
+    if not named or any(not part.isprintable() or part in ("", ".", "..") for part in parts):
+        raise MsddError(f"{shown(address)}: not of the form hf://owner/repository/{last}")
+    return repository, revision, path
 
 
 def fetch(repository: str, file: str, revision: str | None = None) -> Path:
@@ -112,7 +120,7 @@ def is_busy(error: Exception) -> bool:
 
 
 def reason_of(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return without_secrets(" ".join(str(error).split()))[:200] or type(error).__name__
 
 
 def tell(line: str) -> None:

@@ -17,6 +17,12 @@ def pack(about: Mapping[str, str]) -> dict[str, str]:
 
 
 def unpack(metadata: Mapping[str, str] | None) -> dict[str, str]:
-    """Texts by name of a header; earlier versions of msdd wrote an entry for each."""
+    """Texts by name of a header; earlier versions of msdd wrote an entry for each.
+
+    ValueError or RecursionError for what is no table of texts.
+    """
     metadata = dict(metadata or {})
-    return json.loads(metadata[ENTRY]) if ENTRY in metadata else metadata
+    about = json.loads(metadata[ENTRY]) if ENTRY in metadata else metadata
+    if not isinstance(about, dict) or not all(isinstance(one, str) for one in about.values()):
+        raise ValueError(f"its entry {ENTRY} is no table of texts")
+    return about

@@ -1,8 +1,11 @@
 """A model folder: `model.safetensors`, and `config.json` with the kind and shape of the model."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeVar
 
+import torch
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
@@ -11,6 +14,9 @@ from msdd.files import atomic, read_json, write_json
 from msdd.model.autoencoder import Autoencoder, decoder_of
 from msdd.model.config import ModelConfig
 from msdd.weights import official
+from msdd.weights.strict import differences
+
+Module = TypeVar("Module", bound=nn.Module)
 
 ENCODER = "encoder."  # before the names of its tensors
 KINDS = ("teacher", "scale", "student")  # encoder and decoder; one decoder; encoder and S decoders
@@ -52,6 +58,28 @@ def load_into(module: nn.Module, folder: Path) -> None:
     fill(module, read(folder), folder)
 
 
+def decoders_of(config: ModelConfig) -> nn.ModuleDict:
+    return nn.ModuleDict({"decoders": nn.ModuleList(map(decoder_of, [config] * config.scales))})
+
+
+def sized(make: Callable[[], Module], state: dict[str, Tensor], folder: Path) -> Module:
+    """What `make` makes, once its tensors are known to be those of `state`: `config.json` could
+    ask for more memory than there is. MsddError if they are not, or if no network has such sizes.
+    """
+    try:
+        with torch.device("meta"):
+            wanted = make().state_dict()
+    except (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError, AssertionError) as e:
+        reason = " ".join(str(e).split())[:200] or type(e).__name__
+        raise MsddError(
+            f"{Path(folder) / 'config.json'}: no network has such sizes ({reason})"
+        ) from e
+    if mistakes := differences(wanted, state):
+        told = f"{Path(folder) / 'model.safetensors'} is not of the sizes in config.json"
+        raise MsddError(f"{told}: {'; '.join(mistakes)}")
+    return make()
+
+
 def fill(module: nn.Module, state: dict[str, Tensor], folder: Path) -> None:
     """Load the weights `state` of `folder` strictly. Raises MsddError naming what does not fit."""
     try:
@@ -70,9 +98,10 @@ def load_teacher(folder: Path) -> Autoencoder:
     kind, config = read_config(folder)
     if kind != "teacher":
         raise MsddError(f"{folder}: holds a {kind}, not a stage-1 model")
-    model = Autoencoder(config)
     state = read(folder)
-    fill(model, of_decoders(state) if config.frozen else state, folder)
+    state = of_decoders(state) if config.frozen else state
+    model = sized(lambda: Autoencoder(config), state, folder)
+    fill(model, state, folder)
     return model.eval().requires_grad_(False)
 
 
@@ -94,6 +123,7 @@ def load_decoders(folder: Path) -> nn.ModuleList:
     kind, config = read_config(folder)
     if kind != "student":
         raise MsddError(f"{folder}: holds a {kind}, not a student")
-    student = nn.ModuleDict({"decoders": nn.ModuleList(map(decoder_of, [config] * config.scales))})
-    fill(student, of_decoders(read(folder)), folder)
+    state = of_decoders(read(folder))
+    student = sized(lambda: decoders_of(config), state, folder)
+    fill(student, state, folder)
     return student["decoders"].eval().requires_grad_(False)

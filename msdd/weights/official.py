@@ -37,6 +37,7 @@ WRAPPINGS = (
     "params",  # BasicSR
     "module",  # DeepSpeed
 )
+REPEATED = 2**24  # bytes that a tensor may have by repeating fewer, as masks and positions do
 PICKLED = (b"\x80", b"PK\x03\x04")  # alone, or in the archive that torch.save writes
 STARTS = {
     rb"(?i)<(!doctype|html|head|\?xml)": "is a web page, not weights; fetch them again",
@@ -75,18 +76,31 @@ def content(path: Path) -> StateDict:
     check(path)
     loaded = tensors(path) if is_safetensors(path) else unpickle(path)
     if (found := unwrap(loaded)) is not None:
+        check_plain(path, found)
         return found
     has = ", ".join(map(str, loaded)) if isinstance(loaded, Mapping) else type(loaded).__name__
     raise MsddError(f"{path}: holds no state dict, but {has[:200]}")
 
 
-def unwrap(loaded: object) -> StateDict | None:
+def check_plain(path: Path, state: StateDict) -> None:
+    """MsddError for tensors without numbers of their own: a few bytes may stand for terabytes."""
+    for name, value in state.items():
+        plain = value.layout == torch.strided and value.device.type == "cpu"
+        size = value.numel() * value.element_size()
+        if not plain or size > max(REPEATED, value.untyped_storage().nbytes()):
+            raise MsddError(
+                f"{path}: refused: {ascii(name)[:80]} is no plain tensor, or larger than what the "
+                "file has of it; save its state dict as .safetensors"
+            )
+
+
+def unwrap(loaded: object, depth: int = 0) -> StateDict | None:
     """The state dict in what a file holds, below any of WRAPPINGS; None if there is none."""
     if is_state_dict(loaded):
         return loaded
-    if not isinstance(loaded, Mapping):
+    if not isinstance(loaded, Mapping) or depth > len(WRAPPINGS):
         return None
-    inner = (unwrap(loaded[key]) for key in WRAPPINGS if key in loaded)
+    inner = (unwrap(loaded[key], depth + 1) for key in WRAPPINGS if key in loaded)
     return next((state for state in inner if state is not None), None)
 
 
@@ -104,6 +118,17 @@ def check(path: Path) -> None:
             raise MsddError(f"{path} {message}")
     if start.startswith(b"PK\x03\x04") and not zipfile.is_zipfile(path):
         raise MsddError(f"{path} is cut off: its end is missing; fetch it again")
+    if start.startswith(b"PK\x03\x04") and unpacked_size(path) > path.stat().st_size:
+        raise MsddError(f"{path}: refused: it is compressed, and torch.save compresses nothing")
+
+
+def unpacked_size(path: Path) -> int:
+    """Bytes of all members of an archive. MsddError if it has no list of them that can be read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return sum(member.file_size for member in archive.infolist())
+    except Exception as error:  # each way of being damaged has its own
+        raise unreadable(path, error) from error
 
 
 def beginning(path: Path) -> bytes:
@@ -171,5 +196,6 @@ def is_state_dict(candidate: object) -> bool:
     return (
         isinstance(candidate, Mapping)
         and len(candidate) > 0
+        and all(isinstance(name, str) for name in candidate)
         and all(isinstance(value, Tensor) for value in candidate.values())
     )

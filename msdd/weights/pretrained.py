@@ -36,6 +36,7 @@ from torch import Tensor, nn
 from msdd import files
 from msdd.errors import MsddError, known_names
 from msdd.files import expand_user
+from msdd.urls import without_secrets
 from msdd.weights import official, packages
 from msdd.weights.features import RESIZES, EfficientNetLite0, Inception
 from msdd.weights.optional_imports import import_torchvision
@@ -237,7 +238,8 @@ def fetch(name: str) -> StateDict:
 
 def explain(error: Exception) -> str:
     """An error in one line, the last one; of a failed command that of its stderr."""
-    return (str(getattr(error, "stderr", None) or error).strip().splitlines() or [repr(error)])[-1]
+    lines = str(getattr(error, "stderr", None) or error).strip().splitlines() or [repr(error)]
+    return without_secrets(lines[-1])
 
 
 def from_download(name: str) -> StateDict:

@@ -3,11 +3,11 @@
 The index is JSON: its `weight_map` says in which file of the same folder each tensor lies.
 """
 
-import json
 import re
 from pathlib import Path, PurePosixPath
 
 from msdd.errors import MsddError
+from msdd.files import read_json
 
 INDEX = re.compile(r".+\.index(\.[^.]+)?\.json")  # model.safetensors.index.fp16.json
 
@@ -24,10 +24,10 @@ def files_of(path: Path) -> list[Path]:
 def weight_map(index: Path) -> dict[str, Path]:
     """The file of each tensor. MsddError for what is no index, and for files outside its folder."""
     try:
-        names = json.loads(index.read_bytes())["weight_map"]
+        names = read_json(index)["weight_map"]
     except FileNotFoundError as error:
         raise MsddError(f"there is no file {index}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (MsddError, KeyError, TypeError) as error:
         raise MsddError(f"{index}: not an index of shards; fetch it again") from error
     if not isinstance(names, dict) or not names:
         raise MsddError(f"{index}: its weight_map names no tensor; fetch it again")

@@ -128,6 +128,13 @@ def tokens_of(latents: Tensor, config: ModelConfig) -> Tensor:
     return standardise(latents, frozen) if frozen else latents
 
 
+def teacher(config: ModelConfig) -> Autoencoder:
+    """With random weights; its encoder may be another tokenizer's."""
+    module = Autoencoder(config)
+    module.encoder = new_encoder(config) if config.frozen else module.encoder
+    return module
+
+
 def load(
     folder: str | Path,
     steps: int | Sequence[int] | None = None,
@@ -140,17 +147,14 @@ def load(
 
     steps is one a scale if it is not given. Raises MsddError if the folder holds no tokenizer.
     """
-    kind, config = model_folder.read_config(expand_user(folder))
+    place = expand_user(folder)
+    kind, config = model_folder.read_config(place)
     if kind == "scale":
         raise MsddError(f"{folder}: holds one scale of a student, not a tokenizer")
     steps = config.scales if steps is None else steps
-    if kind == "student":
-        module = Student(config)
-        decoders = module.decoders
-    else:
-        module = Autoencoder(config)
-        module.encoder = new_encoder(config) if config.frozen else module.encoder
-        decoders = [module.decoder] * config.scales
-    model_folder.load_into(module, expand_user(folder))
+    make, state = Student if kind == "student" else teacher, model_folder.read(place)
+    module = model_folder.sized(lambda: make(config), state, place)
+    model_folder.fill(module, state, place)
+    decoders = module.decoders if kind == "student" else [module.decoder] * config.scales
     module.to(device).eval().requires_grad_(False)
     return MSDD(module.encoder, decoders, steps, guidance, jump, noise)

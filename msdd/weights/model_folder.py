@@ -53,11 +53,6 @@ def read(folder: Path) -> dict[str, Tensor]:
     return official.read(Path(folder) / "model.safetensors")
 
 
-def load_into(module: nn.Module, folder: Path) -> None:
-    """Load the weights of `folder` strictly. Raises MsddError naming what does not fit."""
-    fill(module, read(folder), folder)
-
-
 def decoders_of(config: ModelConfig) -> nn.ModuleDict:
     return nn.ModuleDict({"decoders": nn.ModuleList(map(decoder_of, [config] * config.scales))})
 

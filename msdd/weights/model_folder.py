@@ -70,7 +70,7 @@ def sized(make: Callable[[], Module], state: dict[str, Tensor], folder: Path) ->
             f"{Path(folder) / 'config.json'}: no network has such sizes ({reason})"
         ) from e
     if mistakes := differences(wanted, state):
-        told = f"{Path(folder) / 'model.safetensors'} is not of the sizes in config.json"
+        told = f"{Path(folder) / 'model.safetensors'}: not of the sizes in config.json"
         raise MsddError(f"{told}: {'; '.join(mistakes)}")
     return make()
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from msdd.files import read_json, write_json
+from msdd.files import read_json, sync, write_json
 from msdd.tracking import models, parents, pictures, store
 from msdd.tracking.batches import Batch, flatten
 from msdd.tracking.datasets import inputs
@@ -85,6 +85,7 @@ class Delivery:
         )
 
     def _save(self, run: str, offset: int) -> None:
+        sync(self.folder / "events.jsonl")  # or a power cut may take back what is delivered
         self.state |= {"run": run, "offset": offset}
         write_json(self.folder / "delivered.json", self.state)
 

@@ -21,8 +21,9 @@ ENGINE ?= snakemake
 SYSTEMS ?= student teacher one-scale-teacher teacher-each-scale llamagen-16 titok-s-128 cosmos-di16x16 sd-vae-ft-mse ssdd-f16c4-m flowmo-lo dito-xl
 PRECISION ?= fp32
 BATCHES ?= 1
+SEED ?= 0
 
-.PHONY: docs demo mlflow ablation ssdd table1-speed cpu-check gpu-check plan repro commit pull push known test test-newest test-slurm lint fuzz setup clean
+.PHONY: chaos power-cuts docs demo mlflow ablation ssdd table1-speed cpu-check gpu-check plan repro commit pull push known test test-newest test-slurm lint fuzz setup clean
 
 demo: setup
 	snakemake --cores all
@@ -100,6 +101,14 @@ known:
 # The files of tests are dealt to a process a core. By hand, `pytest tests/x` runs in one process.
 test: setup
 	pytest --numprocesses auto --maxprocesses 4 --no-loadscope-reorder
+
+# 100 SIGKILLs of real runs, all over the pipeline, into .chaos, where it goes on if it is stopped: an
+# hour on two cores. And power cuts on a real file system, which needs Linux and root.
+chaos: setup
+	python tests/workflow/chaos.py .chaos --seed $(SEED)
+
+power-cuts: setup
+	python tests/workflow/power_cuts.py .chaos --seed $(SEED)
 
 # The suite with the newest versions that pyproject.toml admits, in an environment of its own, made
 # anew each time: what will break when the lock moves. By uv, which finds versions that fit together

@@ -12,7 +12,7 @@ from msdd import output
 from msdd.commands.parser import Parser, leaves
 from msdd.errors import MsddError
 from msdd.files import expand_user
-from msdd.pipeline import checkout, launch
+from msdd.pipeline import checkout, launch, stop
 from msdd.pipeline.stop import AGAIN, EXIT, Stopped
 from msdd.terminal import paint
 from msdd.urls import without_secrets
@@ -58,18 +58,19 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(arguments: list[str] | None) -> int:
     try:
         args = with_homes(parser().parse_args(arguments))
-    except SystemExit as stop:  # after --help, or a wrong option
-        return int(stop.code or 0)
+        stop.allow(args.max_runtime)
+    except SystemExit as ended:  # after --help, or a wrong option
+        return int(ended.code or 0)
     try:
         with _silent() if args.quiet else nullcontext():
             args.call(args)
-    except KeyboardInterrupt as stop:
-        message = str(stop) or AGAIN
+    except KeyboardInterrupt as interrupt:
+        message = str(interrupt) or AGAIN
         if launch.is_first():
             print(f"msdd: interrupted; {message}", file=sys.stderr)
         return 130
-    except Stopped as stop:
-        print(f"msdd: stopped by {stop}; {AGAIN}", file=sys.stderr)
+    except Stopped as stopped:
+        print(f"msdd: stopped by {stopped}; {AGAIN}", file=sys.stderr)
         return EXIT
     except (MsddError, OSError, ModuleNotFoundError) as error:
         if args.debug or not _is_plain(error):
@@ -120,7 +121,7 @@ def parser() -> argparse.ArgumentParser:
         description="Multi-scale diffusion decoders and their one-step students.",
         epilog="`msdd COMMAND --help` has examples; `msdd doctor` says what is missing here.",
     )
-    _add_common(main, params=Path("params.yaml"), quiet=False, debug=False)
+    _add_common(main, params=Path("params.yaml"), limit=None, quiet=False, debug=False)
     commands = main.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in COMMANDS:
         import_module(f"msdd.commands.{name}").add(commands)
@@ -128,14 +129,18 @@ def parser() -> argparse.ArgumentParser:
     for command in leaves(main):
         nothing = argparse.SUPPRESS  # or its default would replace what stands before the command
         group = command.add_argument_group("options of every command")
-        _add_common(group, params=nothing, quiet=nothing, debug=nothing)
+        _add_common(group, params=nothing, limit=nothing, quiet=nothing, debug=nothing)
     return main
 
 
-def _add_common(to: argparse._ActionsContainer, params: object, **off: object) -> None:
+def _add_common(
+    to: argparse._ActionsContainer, params: object, limit: object, **off: object
+) -> None:
     """Options that may stand before and behind the command."""
     told = "default: params.yaml"
     to.add_argument("--params", type=Path, default=params, metavar="FILE", help=told)
+    told = f"90m, 1h30m: then a training or an evaluation saves, and the exit code is {EXIT}"
+    to.add_argument("--max-runtime", type=stop.duration, default=limit, metavar="TIME", help=told)
     for name, told in (
         ("quiet", "show neither progress nor remarks: only results and errors"),
         ("debug", "show tracebacks"),

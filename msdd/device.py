@@ -5,8 +5,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 
 import torch
@@ -86,6 +86,25 @@ def cpu_survives_bf16() -> bool:
     """
     trial = "import torch; a = torch.ones(64, 64).bfloat16(); a @ a"
     return subprocess.run([sys.executable, "-c", trial], stderr=subprocess.DEVNULL).returncode >= 0
+
+
+@contextmanager
+def enough_memory(cure: str) -> Iterator[None]:
+    """A block in which a lack of memory, of the GPU or of the machine, is an MsddError with what
+    to lower."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise MsddError(f"out of memory: {cure} ({reason[:200]})") from error
+
+
+def lacks_memory(error: Exception) -> bool:
+    """torch (2.13) has a class of its own for GPUs; of the machine's memory it tells in words."""
+    by_name = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+    return by_name or "DefaultCPUAllocator: can't allocate memory" in str(error)
 
 
 def clock(device: torch.device) -> float:

@@ -250,6 +250,7 @@ def evaluate_named(
 ) -> tuple[dict, list]:
     """The report and the originals' statistics; complete in the first process, where it is compared
     with `other` beforehand."""
+    from msdd.device import enough_memory
     from msdd.evaluate import compare, reference_statistics, report
 
     evaluation = evaluation_of(args, protocols, device)
@@ -265,7 +266,8 @@ def evaluate_named(
     document = {} if team.rank else report.opening(evaluation, settings) | origin()
     if other and team.rank == 0:
         compare.check(document, other)
-    return document, report.measure_passes(evaluation, document, settings, team)
+    with enough_memory(f"lower --batch, {args.batch} now"):
+        return document, report.measure_passes(evaluation, document, settings, team)
 
 
 def origin() -> dict:

@@ -95,7 +95,7 @@ def _add_decoding(command: argparse.ArgumentParser) -> None:
 def call(args: argparse.Namespace) -> None:
     import torch
 
-    from msdd.device import arithmetic
+    from msdd.device import arithmetic, enough_memory
     from msdd.tokenizers import folders
 
     folders.check(args.action, args.source, args.target)
@@ -104,7 +104,8 @@ def call(args: argparse.Namespace) -> None:
     tokenizer = open_tokenizer(args, device)
     given = (tokenizer, args.source, args.target)
     batch = 1 if args.size == "native" else args.batch or BATCH
-    with arithmetic(args.precision, device):
+    told = f"lower --batch, {batch} now" if batch > 1 else "take smaller images"
+    with enough_memory(told), arithmetic(args.precision, device):
         if args.action == "encode":
             folders.encode(*given, cut_of(args, tokenizer), batch)
         elif args.action == "decode":

@@ -45,6 +45,10 @@ class RandomCrops:
         cut = self.pool.map(self.crop, indices.tolist(), positions.tolist())
         return torch.from_numpy(np.ascontiguousarray(np.stack(list(cut)).transpose(0, 3, 1, 2)))
 
+    def names(self, indices: np.ndarray) -> list[str]:
+        """The photographs at `indices`, integers (B,), for a message."""
+        return [self.photographs.read(index)[0] for index in indices.tolist()]
+
     def latents(self, _indices: np.ndarray) -> None:
         """None: crops that are cut anew have no stored latents."""
 

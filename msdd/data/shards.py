@@ -82,6 +82,10 @@ class Crops:
             crops[shard == k] = self.shards[k][row[shard == k]]
         return torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2)))
 
+    def names(self, indices: np.ndarray) -> list[str]:
+        """What to call the crops at `indices`, integers (B,), in a message."""
+        return [f"crop {index}" for index in indices.tolist()]
+
     def latents(self, _indices: np.ndarray) -> torch.Tensor | None:
         """Latents of the crops at `indices`, float32 (B, latents, latent_dim); None: not stored."""
         return None

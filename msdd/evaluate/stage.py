@@ -12,7 +12,7 @@ import torch
 from msdd.arrays import read_npz
 from msdd.data.pixels import from_uint8, to_uint8
 from msdd.data.shards import Crops
-from msdd.device import arithmetic, prepare_device
+from msdd.device import arithmetic, enough_memory, prepare_device
 from msdd.evaluate import distributed, protocols, report
 from msdd.evaluate.distributed import Team
 from msdd.evaluate.passes import Evaluation, Pass
@@ -60,10 +60,11 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, object] | None:
     work = root / layout.checkpoint(job.path) / "state"
     settings = report.Settings(task.evaluate.batch, device, work, cache=False)
     team = distributed.join()
-    if team.rank:
-        report.measure_passes(evaluation, {}, settings, team)
-        return None
-    return in_first_process(job, evaluation, settings, team, root)
+    with enough_memory(f"evaluate {job.name}: lower evaluate.batch, {settings.batch} now"):
+        if team.rank:
+            report.measure_passes(evaluation, {}, settings, team)
+            return None
+        return in_first_process(job, evaluation, settings, team, root)
 
 
 def job_of(task: Task, root: Path, device: torch.device) -> EvaluationJob:

@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
@@ -17,6 +18,7 @@ from pathlib import Path
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from msdd.errors import MsddError
+from msdd.pipeline import engine
 
 _kept: list[AcquireReturnProxy | None] = []
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}  # of a file system
@@ -26,14 +28,17 @@ NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}  # of a 
 def hold(path: str | Path) -> Iterator[None]:
     """Hold the lock file `path` (`checkpoints/<artefact>/lock`) for the block.
 
-    Whoever holds it may delete the file together with its folder. Raises `MsddError`, naming the
+    Whoever holds it may delete the file together with its folder. Waits, and says so, for a process
+    of this host whose engine is gone: it stops as soon as it can. Raises `MsddError`, naming the
     holder, if another process has it.
     """
     held = _acquire(path, blocking=False)
     if held is None:
-        raise MsddError(
-            f"{Path(path).parent} is being made by {holder(Path(path))}; wait for it or stop it"
-        )
+        told = f"{Path(path).parent} is being made by {holder(Path(path))}"
+        if not (lost := _engine_lost(Path(path))):
+            raise MsddError(f"{told}; wait for it or stop it")
+        print(f"msdd: {told}, whose {lost}; waiting until it has stopped", file=sys.stderr)
+        held = _acquire(path, blocking=True)
     with held:
         yield
 
@@ -89,6 +94,7 @@ def _acquire(path: str | Path, blocking: bool, sign: bool = True) -> AcquireRetu
 def _sign(descriptor: int) -> None:
     now = datetime.now().astimezone().isoformat(" ", "seconds")
     holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
+    holder |= {"engine": engine.above(), "processes": _processes()}
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, json.dumps(holder).encode(), 0)
 
@@ -104,6 +110,24 @@ def holder(path: Path) -> str:
 def host(path: Path) -> str | None:
     """The host of whoever has signed the lock file last; None if nobody has."""
     return _signature(path).get("host")
+
+
+def _engine_lost(path: Path) -> str:
+    """That the engine of the lock's holder is gone, in words; empty if it is not, or nobody knows:
+    processes of another host, or of another container, cannot be seen from here."""
+    match _signature(path):
+        case {"engine": [name, pid, start], "host": host, "processes": processes}:
+            seen = (host, processes) == (socket.gethostname(), _processes())
+            return engine.Engine(name, pid, start).lost if seen else ""
+    return ""
+
+
+def _processes() -> str | None:
+    """The set of processes that this one sees, by the kernel's name of it."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:  # not Linux
+        return None
 
 
 def _signature(path: Path) -> dict:

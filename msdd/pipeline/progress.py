@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from msdd.files import unwritten
+
 TERMINAL_SECONDS, LOG_SECONDS = 2.0, 5.0  # between two lines on a terminal, in a log
 SILENT_SECONDS, TICK_SECONDS = (
     2.0,
@@ -48,8 +50,6 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         self.began = self.shown = time.monotonic()
-        if self.log:
-            self.log.parent.mkdir(parents=True, exist_ok=True)
         return self
 
     def update(self, done: int, **figures: float) -> None:
@@ -92,8 +92,16 @@ class Progress:
             self.stream.write(text + "\n")
         self.stream.flush()
         if self.log:
-            with open(self.log, "a", encoding="utf-8") as file:
+            self._append(text)
+
+    def _append(self, text: str) -> None:
+        """A line of the log, on which no result depends; without a place for it there is no log."""
+        log, self.log = self.log, None
+        with unwritten("no more lines of progress are kept"):
+            log.parent.mkdir(parents=True, exist_ok=True)  # somebody may have deleted it
+            with open(log, "a", encoding="utf-8") as file:
                 file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {text}\n")
+            self.log = log
 
     def _line(self, done: int, figures: dict[str, float], seconds: float) -> str:
         rate = (done - self.start) / seconds if seconds > 0 else 0.0

@@ -1,6 +1,7 @@
 """Jobs that are asked to stop: they save, and end with a code that says "again".
 
-A scheduler that needs a node sends SIGTERM or SIGUSR1 some seconds before it kills.
+A scheduler that needs a node sends SIGTERM or SIGUSR1 some seconds before it kills. A job whose
+engine was killed stops as well: what it would finish the next run would delete and make again.
 """
 
 import os
@@ -8,10 +9,12 @@ import re
 import signal
 import threading
 import time
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from msdd.errors import MsddError
+from msdd.pipeline import engine
 
 EXIT = 75  # EX_TEMPFAIL of sysexits.h; Snakemake's retries and SLURM's requeue start the job again
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
@@ -27,8 +30,8 @@ class Stopped(MsddError):  # noqa: N818 - it is no error
 
 @contextmanager
 def requests() -> Iterator[Callable[[], str]]:
-    """A function that says why the block should save and stop: a signal that has come, or the time
-    that MSDD_MAX_RUNTIME allows; empty if it should go on.
+    """A function that says why the block should save and stop: a signal that has come, the time
+    that MSDD_MAX_RUNTIME allows, or the end of the engine; empty if it should go on.
 
     A second signal ends the process at once, as the first does outside the block. A signal that was
     ignored still is. In a thread that is not the first one only the time counts.
@@ -44,8 +47,9 @@ def requests() -> Iterator[Callable[[], str]]:
     def asked() -> str:
         if came:
             return signal.Signals(came[0]).name
-        late = time.monotonic() - _began > limit
-        return f"{LIMIT} {os.environ[LIMIT]} is over" if late else ""
+        if time.monotonic() - _began > limit:
+            return f"{LIMIT} {os.environ[LIMIT]} is over"
+        return engine.lost()
 
     if threading.current_thread() is threading.main_thread():
         heard = [one for one in SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
@@ -62,6 +66,21 @@ def no_more_requests() -> None:
     for number in SIGNALS:
         if threading.current_thread() is threading.main_thread():
             signal.signal(number, signal.SIG_DFL)
+
+
+def allow(limit: str | None) -> None:
+    """`--max-runtime`, for this process and those that it starts; None leaves MSDD_MAX_RUNTIME."""
+    if limit:
+        os.environ[LIMIT] = limit
+
+
+def duration(text: str) -> str:
+    """A time as `seconds` reads it, for the parser of options: ArgumentTypeError if it is none."""
+    try:
+        seconds(text)
+    except MsddError:
+        raise ArgumentTypeError(f"'{text}' is no time; write 90m, 1h30m or 45s") from None
+    return text
 
 
 def seconds(text: str) -> float:

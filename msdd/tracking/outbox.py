@@ -9,6 +9,7 @@ to MLflow from there (`msdd.tracking.delivery`). A folder contains
     delivered.json what has been delivered so far
 """
 
+import errno
 import json
 import os
 import time
@@ -61,10 +62,14 @@ def file(folder: Path, name: str) -> Path:
 def append(folder: Path, event: dict) -> None:
     """Append an event to a run's folder, in one write of one line, with the time.
 
-    A reader sees it as a whole or not at all.
+    A reader sees it as a whole or not at all. On a full disk OSError, and no part of it stays.
     """
-    with open(folder / "events.jsonl", "a", encoding="utf-8") as file:
-        file.write(json.dumps({"time": now()} | event) + "\n")
+    path, line = folder / "events.jsonl", json.dumps({"time": now()} | event) + "\n"
+    with open(path, "ab", buffering=0) as file:
+        before = file.tell()
+        if file.write(line.encode()) < len(line.encode()):
+            file.truncate(before)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def now() -> int:
@@ -73,21 +78,28 @@ def now() -> int:
 
 
 def events(folder: Path, offset: int = 0) -> tuple[list[dict], int]:
-    """The events in a run's folder from the byte `offset`, and the byte after the last one."""
+    """The events in a run's folder from the byte `offset`, and the byte after the last one.
+
+    Lines that a power cut has damaged are left out: a file system may keep a length without what
+    was written.
+    """
     path = folder / "events.jsonl"
     if not path.exists():
         return [], 0
     with open(path, "rb") as file:
         file.seek(offset)
         whole, end, _ = file.read().rpartition(b"\n")
-    lines = (whole + end).splitlines()
-    return [_event(path, line) for line in lines], offset + len(whole + end)
+    found = filter(None, (_event(path, line) for line in (whole + end).split(b"\n")))
+    return list(found), offset + len(whole + end)
 
 
-def _event(path: Path, line: bytes) -> dict:
+def _event(path: Path, line: bytes) -> dict | None:
+    """None for what a power cut leaves of a line: nothing, or zeros."""
+    if not line.strip(b"\0"):
+        return None
     told = f"{path} has a line that is no event"
     try:
-        return forms.checked(json.loads(line), forms.Event, told)
+        return forms.checked(json.loads(line.lstrip(b"\0")), forms.Event, told)
     except (ValueError, RecursionError) as error:
         raise MsddError(f"{told} ({error}); remove that line") from error
 

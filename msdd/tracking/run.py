@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msdd.files import read_json, write_json
+from msdd.files import read_json, unwritten, write_json
 from msdd.pipeline import checkout, environment
 from msdd.tracking import outbox, parents
 from msdd.tracking.outbox import CLOSED, status
@@ -284,10 +284,17 @@ def _link(source: Path, target: Path) -> None:
 
 
 def flush(root: str | Path, at_once: bool = False) -> None:
-    """Start a delivery in the background, at most one a minute unless `at_once`; never waits."""
+    """Start a delivery in the background, at most one a minute unless `at_once`; never waits.
+
+    Where it cannot start, the runs wait for the next one.
+    """
     stamp = Path(root) / ".tracking" / "flushed"
-    if not enabled() or not (at_once or _age(stamp) > FLUSH_SECONDS):
-        return
+    if enabled() and (at_once or not 0 <= _age(stamp) <= FLUSH_SECONDS):  # the clock may go back
+        with unwritten("what is tracked waits for `msdd track`"):
+            _deliver(root, stamp)
+
+
+def _deliver(root: str | Path, stamp: Path) -> None:
     stamp.touch()
     with open(stamp.with_name("delivery.log"), "a") as log:
         command = [sys.executable, "-m", "msdd.tracking.delivery", str(Path(root).absolute())]

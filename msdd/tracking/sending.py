@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from msdd.files import write_json
+from msdd.files import sync, write_json
 from msdd.pipeline import forms
 from msdd.tracking import models, outbox, parents, pictures, store
 from msdd.tracking.batches import Batch, flatten
@@ -90,6 +90,7 @@ class Delivery:
         )
 
     def _save(self, run: str, offset: int) -> None:
+        sync(self.folder / "events.jsonl")  # or a power cut may take back what is delivered
         self.state |= {"run": run, "offset": offset}
         write_json(self.folder / "delivered.json", self.state)
 

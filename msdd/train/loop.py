@@ -1,6 +1,5 @@
 """The one training loop: stage 1 and every distillation run through it."""
 
-import math
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from msdd.data.pixels import from_uint8
 from msdd.data.random_crops import RandomCrops
 from msdd.data.shards import Crops
 from msdd.device import arithmetic
-from msdd.errors import MsddError
 from msdd.params.sections import Optimisation
 from msdd.pipeline import stop
 from msdd.pipeline.progress import Progress
@@ -23,6 +21,7 @@ from msdd.train.job import TrainingJob
 from msdd.train.optimiser import learning_rate
 from msdd.train.state import State
 from msdd.train.team import Team
+from msdd.train.terms import RecentTerms
 
 
 def train(
@@ -47,21 +46,25 @@ def train(
     state.network.train()
     team.check_same(state.images, state.weights)
     progress = progress_of(job, state, checkpoint, run)
+    recent = RecentTerms(job, crops, checkpoint.parent if run else None)
     with share(job, state, crops, team) as loader, progress as told, stop.requests() as asked:
         for images, _, latents in loader:
             if state.images >= settings.images:
                 break
             pixels = from_uint8(images.to(device, non_blocking=True))
-            terms = gradients(job, pixels, on(device, latents), state.images, team)
+            seen = state.images
+            terms = gradients(job, pixels, on(device, latents), seen, team)
             rate = step(state, settings)
             if state.adversary:
                 with arithmetic(settings.precision, device):
                     terms["discriminator"] = state.adversary.step(rate, team)
+            recent.add(seen, terms)
             for term, value in terms.items():
                 state.sums[term] = state.sums.get(term, 0) + value
 
             if state.images % settings.log_every == 0 or state.images >= settings.images:
-                point, state.sums = averages(state, job), {}
+                recent.check()
+                point, state.sums = averages(state, settings.batch), {}
                 state.curve.append({"images": state.images, **point})
                 if run:
                     run.log(state.images, point)
@@ -69,6 +72,8 @@ def train(
             if due:
                 team.check_same(state.images, state.weights)
             why = asked() if run and state.images < settings.images else ""
+            if due or why:
+                recent.check()  # what is no number is not saved
             if run and (due or why):
                 state.save(checkpoint, job.key)
             if told:
@@ -150,21 +155,14 @@ def step(state: State, settings: Optimisation) -> float:
     return rate / settings.learning_rate
 
 
-def averages(state: State, job: TrainingJob) -> dict[str, float]:
+def averages(state: State, batch: int) -> dict[str, float]:
     """The mean of each term since the last point of the curve.
 
-    Raises MsddError unless all are finite. Only here, at checkpoints and where processes meet does
-    the processor wait for the device.
+    Only here, at checkpoints and where processes meet does the processor wait for the device.
     """
     since = state.curve[-1]["images"] if state.curve else 0
-    steps = (state.images - since) // job.settings.batch
-    point = {term: total.item() / steps for term, total in state.sums.items()}
-    if not all(math.isfinite(value) for value in point.values()):
-        raise MsddError(
-            f"{job.name}: the loss is not a number after {state.images} images; "
-            f"a learning_rate below {job.settings.learning_rate:g} may help"
-        )
-    return point
+    steps = (state.images - since) // batch
+    return {term: total.item() / steps for term, total in state.sums.items()}
 
 
 def latest(state: State) -> dict[str, float]:

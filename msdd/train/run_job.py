@@ -11,10 +11,10 @@ import torch
 from msdd.data.pixels import from_uint8
 from msdd.data.random_crops import RandomCrops
 from msdd.data.shards import Crops
-from msdd.device import chosen
+from msdd.device import chosen, enough_memory
 from msdd.errors import MsddError
 from msdd.fast.compiling import options
-from msdd.files import atomic
+from msdd.files import atomic, check_place
 from msdd.model.kl_encoder import KLEncoder
 from msdd.model.mmdit import Block
 from msdd.model.uvit import UViT
@@ -41,7 +41,8 @@ def carry_out(job: TrainingJob, crops: Crops | RandomCrops, root: Path) -> dict[
     check_shares(job, team)
     compile_networks(job)
     checkpoint = root / layout.checkpoint(job.folder) / "checkpoint.pt"
-    last = (lead if team.first else follow)(job, crops, checkpoint, root, team)
+    with enough_memory(f"{job.name}: lower {smaller_parts(job)}"):
+        last = (lead if team.first else follow)(job, crops, checkpoint, root, team)
     team.leave()
     return last
 
@@ -55,6 +56,7 @@ def lead(
     receipt = layout.receipt("trainings", job.folder)
     with hold(aside / "lock"):
         team.wait()
+        check_place(root / job.folder / "model.safetensors", "the result")
         describe(job, team)
         state = State(job.network, job.settings, job.adversary)
         resumed = resume(state, checkpoint, job)
@@ -99,7 +101,7 @@ def check_shares(job: TrainingJob, team: Team) -> None:
     count = batch // (microbatch or batch)
     if count % team.size == 0:
         return
-    section = "stage1" if job.stage == "stage1" else "distil"
+    section = section_of(job)
     fit = [m for m in range(1, batch + 1) if batch % (m * team.size) == 0]
     fitting = [m for m in fit if m <= (microbatch or batch)]
     advice = f"microbatch to {fitting[-1]}" if fitting else f"batch to a multiple of {team.size}"
@@ -107,6 +109,20 @@ def check_shares(job: TrainingJob, team: Team) -> None:
         f"{job.name}: {section}.microbatch {microbatch or 'null'} divides the batch of {batch} "
         f"into {count}, which {team.size} processes cannot share evenly; set {section}.{advice}"
     )
+
+
+def section_of(job: TrainingJob) -> str:
+    return "stage1" if job.stage == "stage1" else "distil"
+
+
+def smaller_parts(job: TrainingJob) -> str:
+    """The param that a step's memory depends on, with its value. It changes noise, so that the
+    training begins anew."""
+    settings, section = job.settings, section_of(job)
+    size = settings.microbatch or settings.batch
+    if size == 1:
+        return f"model.width or model.depth, as {section}.microbatch is 1 already"
+    return f"{section}.microbatch, {size} images now, to a divisor of batch {settings.batch}"
 
 
 def describe(job: TrainingJob, team: Team) -> None:

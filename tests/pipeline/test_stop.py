@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from msdd import cli
 from msdd.errors import MsddError
 from msdd.pipeline import stop
 
@@ -68,3 +69,15 @@ def test_time_runs_out(monkeypatch):
     with stop.requests() as asked:
         monkeypatch.setattr(stop, "_began", stop._began - 3600)
         assert asked() == f"{stop.LIMIT} 1m is over"
+
+
+@pytest.mark.parametrize("place", [0, 2])
+def test_the_option_is_the_variable(place, monkeypatch, capsys, tmp_path):
+    """Before and behind a command; and what is no time is refused before anything runs."""
+    monkeypatch.setenv(stop.LIMIT, "2h")
+    monkeypatch.chdir(tmp_path)
+    command = ["fingerprint", "train"]
+    assert cli.main([*command[:place], "--max-runtime", "90m", *command[place:]]) == 0
+    assert os.environ[stop.LIMIT] == "90m"
+    assert cli.main([*command[:place], "--max-runtime", "90", *command[place:]]) == 2
+    assert "argument --max-runtime: '90' is no time; write 90m" in capsys.readouterr().err

@@ -13,7 +13,9 @@ from interruption import Interruption, assert_equal_to_the_bit, interrupted
 from torch import nn
 
 from msdd.commands.stages import run_stage
+from msdd.data.loader import batch_indices
 from msdd.errors import MsddError
+from msdd.files import read_json
 from msdd.pipeline import layout
 from msdd.train import distil
 from msdd.train.ema import RAMP, Ema
@@ -150,10 +152,35 @@ def test_a_loss_that_is_no_number_is_one_line(tiny_params, workdir):
     params = with_section(tiny_params, "stage1", learning_rate=1e30)
     with pytest.raises(MsddError) as error:
         run_stage(params, "train", workdir, model="msdd")
-    expected = "stage1 msdd: the loss is not a number after 64 images; a learning_rate below 1e+30"
-    assert str(error.value).startswith(expected) and "\n" not in str(error.value)
+    told = str(error.value)
+    where = "stage1 msdd: the loss is not a number in step 2 (images 32 to 64): "
+    assert told.startswith(where) and "a learning_rate below 1e+30" in told and "\n" not in told
+    found = read_json(workdir / "checkpoints" / FOLDER / "not-a-number.json")
+    assert found["images"] == 32 and set(found["terms"]) <= {"scale0", "scale1"}
+    indices = batch_indices(tiny_params.seed, 256, 32, 32).tolist()
+    assert found["batch"] == [f"crop {index}" for index in indices]
     assert not (workdir / FOLDER).exists()
     assert not list((workdir / "checkpoints").rglob("*.pt"))
+
+
+def test_what_is_no_number_is_not_saved(tiny_params, workdir):
+    """A checkpoint of it would end every later attempt as well."""
+    params = with_section(tiny_params, "stage1", learning_rate=1e30, log_every=384)
+    params = with_section(params, "stage1", checkpoint_every=64)
+    with pytest.raises(MsddError, match=r"in step 2 \(images 32 to 64\)"):
+        run_stage(params, "train", workdir, model="msdd")
+    assert not list((workdir / "checkpoints").rglob("*.pt"))
+
+
+@pytest.mark.parametrize("lack", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
+def test_a_lack_of_memory_says_what_to_lower(tiny_params, workdir, monkeypatch, lack):
+    def losses(*_):
+        raise lack
+
+    monkeypatch.setattr("msdd.train.stage1.losses", losses)
+    told = "out of memory: stage1 msdd: lower stage1.microbatch, 32 images now, to a divisor"
+    with pytest.raises(MsddError, match=told):
+        run_stage(tiny_params, "train", workdir, model="msdd")
 
 
 def test_a_batch_in_parts_has_the_gradient_of_the_whole():

@@ -123,6 +123,12 @@ def kill(engine, artefact):
     os.kill(at_work(engine, artefact, since="checkpoint.pt"), signal.SIGKILL)
 
 
+def kill_engine(engine, artefact):
+    """Kill an engine alone after an artefact's first checkpoint; its jobs live on."""
+    at_work(engine, artefact, since="checkpoint.pt")
+    engine.kill()
+
+
 def cut_power(engine, artefact):
     """Kill an engine and all it has started, after an artefact's first checkpoint."""
     at_work(engine, artefact, since="checkpoint.pt")

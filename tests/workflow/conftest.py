@@ -26,28 +26,33 @@ def runs(tmp_path_factory):
 
 
 def by_snakemake(parent):
-    """Begun with an outdated rows file, which every stage would refuse; all is killed together."""
+    """Begun with an outdated rows file, which every stage would refuse; all is killed together, and
+    later the engine alone."""
     folder = project(parent / "snakemake", PARAMS)
     (folder / layout.rows()).write_text("outdated")
-    told = run_through_a_kill(folder, "runs/msdd/stage1", SNAKEMAKE, checkouts.cut_power)
-    return folder, told
+    kills = {"runs/msdd/stage1": checkouts.cut_power, "runs/msdd/finetuned": checkouts.kill_engine}
+    return folder, run_through_kills(folder, SNAKEMAKE, kills)
 
 
 def by_dvc(parent):
     origin, folder = project(parent / "origin", PARAMS), parent / "dvc"
     commit(origin)
     git(parent, "clone", "--quiet", origin, folder)
-    told = run_through_a_kill(folder, "runs/msdd/msdd-1step/scale0", ("dvc", "repro"))
+    kills = {"runs/msdd/msdd-1step/scale0": checkouts.kill}
+    told = run_through_kills(folder, ("dvc", "repro"), kills)
     commit(folder)
     return folder, told
 
 
-def run_through_a_kill(folder, artefact, command, kill=checkouts.kill):
-    """The command, whose training of an artefact is killed, and then the same command again."""
-    first = start(folder, *command)
-    kill(first, artefact)
-    end(first, succeeds=False)
-    return run(folder, *command)
+def run_through_kills(folder, command, kills):
+    """The command again and again, each time killed at the training of an artefact, and then
+    undisturbed; all that was told."""
+    told = ""
+    for artefact, kill in kills.items():
+        started = start(folder, *command)
+        kill(started, artefact)
+        told += end(started, succeeds=False)
+    return told + run(folder, *command)
 
 
 BY = {"snakemake": by_snakemake, "dvc": by_dvc}

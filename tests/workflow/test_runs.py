@@ -15,7 +15,15 @@ from msdd.pipeline import layout, stages
 def test_a_killed_stage_goes_on_where_it_was(runs):
     for _, told in runs.values():
         assert "resuming after" in told
-    assert "ran Snakemake here and is gone; its lock is removed" in runs["snakemake"][1]
+    told = runs["snakemake"][1]
+    assert told.count("ran Snakemake here and is gone; its lock is removed") == 2
+
+
+def test_a_job_whose_engine_was_killed_saves_and_stops(runs):
+    told = runs["snakemake"][1]
+    assert re.search(
+        r"stopped by finetune .*: snakemake \(process \d+\) is gone; saved after", told
+    )
 
 
 def test_either_engine_makes_the_same_bytes(runs):

@@ -1,0 +1,64 @@
+"""The engine that has started this process, Snakemake or DVC, and whether it is still there.
+
+An engine that is killed alone leaves its jobs at work: orphans, whose results nobody would take.
+"""
+
+import functools
+from pathlib import Path
+from typing import NamedTuple
+
+NAMES = ("snakemake", "dvc")
+PROCESSES = Path("/proc")
+
+
+class Engine(NamedTuple):
+    """A process: its name, its number, and when it began, in ticks since the host's start."""
+
+    name: str
+    pid: int
+    start: str
+
+    @property
+    def lost(self) -> str:
+        """That the process has ended, in words, whoever has its number now; empty if it has not."""
+        ended = _status(self.pid).get("start") != self.start
+        return f"{self.name} (process {self.pid}) is gone" if ended else ""
+
+
+@functools.cache
+def above() -> Engine | None:
+    """The nearest engine among the parents of this process; None without one, and where there is no
+    /proc to tell."""
+    pid = int(_status("self").get("parent", 0))
+    while pid > 1:
+        status = _status(pid)
+        if name := _engine(pid):
+            return Engine(name, pid, status.get("start", ""))
+        pid = int(status.get("parent", 0))
+    return None
+
+
+def lost() -> str:
+    """That this process has lost its engine, in words; empty if it has not, or never had one."""
+    engine = above()
+    return engine.lost if engine else ""
+
+
+def _engine(pid: int) -> str:
+    """The engine's name if the process is one: a script, or a module that Python runs."""
+    try:
+        words = (PROCESSES / str(pid) / "cmdline").read_text(errors="replace").split("\0")
+    except OSError:
+        return ""
+    script = words[2:3] if words[1:2] == ["-m"] else words[:2]
+    return next((name for name in NAMES if name in {Path(word).name for word in script}), "")
+
+
+def _status(pid: int | str) -> dict[str, str]:
+    """`parent` and `start` of a process that runs, from proc(5); {} of one that has ended."""
+    try:
+        text = (PROCESSES / str(pid) / "stat").read_text(errors="replace")
+    except OSError:
+        return {}
+    fields = text.rpartition(")")[2].split()  # behind a name that may contain anything
+    return {} if fields[0] in "ZX" else {"parent": fields[1], "start": fields[19]}

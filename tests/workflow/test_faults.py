@@ -1,0 +1,104 @@
+"""Disks that are full, places that cannot be written, and what is deleted under a training.
+
+On file systems of their own, which root may mount.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from msdd.pipeline import layout
+
+FOLDER = layout.stage1("msdd")
+ASIDE = layout.checkpoint(FOLDER)
+
+
+@pytest.fixture
+def mounted():
+    """Mount an empty tmpfs somewhere for the test: `mounted(place, options)`."""
+    places = []
+
+    def mount(place, options):
+        place.mkdir(parents=True, exist_ok=True)
+        again = f"remount,{options}" if place in places else options
+        command = ["mount", "-t", "tmpfs", "-o", again, "tmpfs", place]
+        if subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("mounting needs root")
+        places.append(place)
+
+    yield mount
+    for place in dict.fromkeys(places):
+        subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def msdd(root, *command, **environment):
+    run = [sys.executable, "-m", "msdd", *command]
+    env = os.environ | environment
+    return subprocess.run(run, cwd=root, env=env, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture
+def often(tiny_params, workdir):
+    """A working directory in which trainings save after every second step."""
+    params = tiny_params.raw()
+    params["stage1"] |= {"checkpoint_every": 64}
+    (workdir / "params.yaml").write_text(yaml.safe_dump(params))
+    return workdir
+
+
+def test_a_full_disk_is_one_line_and_with_space_the_same_command_goes_on(often, mounted):
+    mounted(often / "checkpoints", "size=24k")
+    done = msdd(often, "train", "msdd")
+    assert done.returncode == 1
+    assert f"msdd: error: {ASIDE}/checkpoint.pt: No space left on device\n" in done.stderr
+    assert not [*(often / ASIDE).glob("*.pt"), *(often / ASIDE).glob(".*.tmp")]
+    mounted(often / "checkpoints", "size=64m")
+    assert msdd(often, "train", "msdd").returncode == 0
+    weights = often / FOLDER / "model.safetensors"
+    resumed = weights.read_bytes()
+
+    shutil.rmtree(often / "runs")
+    mounted(often / "runs", "size=16k")
+    done = msdd(often, "train", "msdd")
+    assert f"msdd: error: {FOLDER}/model.safetensors: No space left on device" in done.stderr
+    assert not weights.exists()
+    mounted(often / "runs", "size=64m")
+    done = msdd(often, "train", "msdd")
+    assert done.returncode == 0 and "resuming after" in done.stderr
+    assert weights.read_bytes() == resumed
+
+
+def test_a_folder_that_cannot_be_written_is_named_before_the_training(often, mounted):
+    mounted(often / "runs", "ro")
+    done = msdd(often, "train", "msdd")
+    assert done.returncode == 1 and "images   " not in done.stderr
+    told = f"msdd: error: the result {FOLDER}/model.safetensors cannot be written: Read-only file"
+    assert told in done.stderr
+
+
+@pytest.mark.parametrize("options", ["ro", "size=4k"])
+def test_a_home_that_takes_nothing_ends_nothing(trained, tmp_path, mounted, options):
+    """Nor a cache: what would be kept there is made again by the next run."""
+    root = shutil.copytree(trained, tmp_path / "work")
+    mounted(tmp_path / "home", options)
+    home = {"HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": str(tmp_path / "home/cache")}
+    done = msdd(root, "baseline", "mean-colour", **home)
+    assert done.returncode == 0, done.stderr
+    assert (root / layout.baseline("mean-colour")).is_file()
+
+
+def test_checkpoints_that_are_deleted_under_a_training_end_nothing(often):
+    command = [sys.executable, "-m", "msdd", "train", "msdd"]
+    with subprocess.Popen(command, cwd=often, stderr=subprocess.PIPE, text=True) as training:
+        deadline = time.monotonic() + 60
+        while not (often / ASIDE / "checkpoint.pt").exists() and time.monotonic() < deadline:
+            time.sleep(0.002)
+        shutil.rmtree(often / ASIDE, ignore_errors=True)
+        said = training.communicate(timeout=300)[1]
+    assert training.returncode == 0, said
+    assert (often / FOLDER / "model.safetensors").is_file()

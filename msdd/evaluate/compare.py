@@ -29,7 +29,9 @@ def read(path: Path) -> Other:
     """A JSON file of `msdd evaluate`; MsddError if it is none."""
     try:
         report = forms.read(path, forms.Evaluation, "no file of `evaluate --json`, or an old one")
-    except (OSError, MsddError) as error:
+    except OSError as error:
+        raise MsddError(f"--against {path} is no JSON file: {error.strerror}") from error
+    except MsddError as error:
         raise MsddError(f"--against {error}") from error
     for entry in report["protocols"].values():
         check_lengths(path, entry, len(report["names"]))

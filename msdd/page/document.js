@@ -37,7 +37,11 @@
     tip.textContent = text;
     tip.hidden = false;
     element.setAttribute("aria-describedby", "tip");
-    const box = element.getBoundingClientRect(), own = tip.getBoundingClientRect();
+    place(x, y);
+  }
+
+  function place(x, y) {
+    const box = told.getBoundingClientRect(), own = tip.getBoundingClientRect();
     const left = x ?? box.left, below = y === undefined ? box.bottom + 6 : y + 16;
     tip.style.left = `${Math.max(8, Math.min(left, innerWidth - own.width - 8))}px`;
     const above = (y ?? box.top) - own.height - 8;
@@ -58,7 +62,7 @@
   };
   for (const kind of ["pointerover", "focusin", "click"]) document.addEventListener(kind, showNoted);
   document.addEventListener("keydown", (event) => event.key === "Escape" && hide());
-  addEventListener("scroll", hide, { passive: true });
+  addEventListener("scroll", () => told && place(), { passive: true });
 
   // Tables: sort within groups, filter, and arrow keys from cell to cell.
   const keyOf = (row, column, numbers) => {

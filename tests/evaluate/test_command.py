@@ -132,7 +132,7 @@ def test_paths_are_checked_before_anything_is_measured(folders, tmp_path, capsys
         ("--work", file / "work", "cannot be written: Not a directory"),
         ("--work", file, "is a file; name a folder"),
         ("--work", folders / "o" / "w", "which would measure its pictures"),
-        ("--against", file, "has no 'preparation'"),
+        ("--against", file, "is no file of `evaluate --json`, or an old one (protocol: "),
         ("--against", tmp_path / "no", "is no JSON file"),
         ("--reference", file, "--reference means nothing without a Fréchet distance"),
     ):

@@ -156,7 +156,7 @@ def evaluation(root: Path, path: Path, row: dict, held_out: np.ndarray, noise: f
     of = {"images": IMAGES, "protocol": "primary", "names": list(map(str, range(IMAGES)))}
     of["extremes"] = {"held_out": extremes}
     rules = {"crop": "adm", "psnr": {"quantisation": "round", "pool": 1}}
-    entry = {"protocol": rules, "metrics": metrics, "per_image": per_image}
+    entry = {"protocol": rules, "preparation": "", "metrics": metrics, "per_image": per_image}
     write_json(root / path, row | of | {"digest": "d", "protocols": {"primary": entry}})
     np.save(root / layout.samples(path), made[:KEPT])
     pairs = [images[list(extreme(psnr).values())] for images in (held_out, made)]

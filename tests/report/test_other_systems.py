@@ -20,6 +20,9 @@ def timed(*names: str, random: bool = True) -> dict:
     return document() | {"rows": rows, "systems": systems, "random": random}
 
 
+EMPTY = {"protocol": {}, "preparation": "", "per_image": {}}
+
+
 def evaluated(name: str, **metrics: object) -> dict:
     """What `msdd evaluate --tokenizer NAME --json FILE` writes, in part."""
     return {
@@ -29,10 +32,12 @@ def evaluated(name: str, **metrics: object) -> dict:
         "images": 500,
         "resolution": 256,
         "description": {"nfe": 25},
+        "names": [],
+        "digest": "",
         "protocol": "flowmo",
         "protocols": {
-            "flowmo": {"protocol": {}, "metrics": {"psnr": 1.0}, "per_image": {}},
-            "primary": {"protocol": {}, "metrics": metrics, "per_image": {}},
+            "flowmo": EMPTY | {"metrics": {"psnr": 1.0}},
+            "primary": EMPTY | {"metrics": metrics},
         },
     }
 

@@ -23,6 +23,7 @@ def pages(tmp_path_factory):
     job = {"stage": "train", "wildcards": {"model": "msdd"}, "started": "2026-01-02T03:04:05+00:00"}
     job |= {"seconds": 60.5, "threads": 2, "device": "Some CPU", "host": "node", "engine": "dvc"}
     job |= {"commit": "0123456789abcdef", "dirty": False, "versions": {"torch": "2"}, "made": {}}
+    job |= {"code": "", "params": {}, "inputs": {}, "rule": None, "command": []}
     write_json(root / layout.provenance(layout.stage1("msdd")), job)
     document.run(params, root)
     compared = root / "comparison.html"

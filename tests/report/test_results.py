@@ -12,12 +12,15 @@ from msdd.report.results import psnr_difference, read_evaluation
 
 def report(pool, decibels: list, **more) -> dict:
     entry = {
+        "preparation": "",
         "protocol": {"psnr": {"quantisation": "round", "pool": pool}},
         "metrics": {"psnr": {"mean": None, "low": None, "high": None, "infinite": True}},
         "per_image": {"psnr": decibels},
     }
-    other = {"protocol": {}, "metrics": {"fd_inception": 1.5}, "per_image": {}}
-    return {"protocol": "ssdd", "protocols": {"ssdd": entry, "dito": other}} | more
+    other = {"protocol": {}, "metrics": {"fd_inception": 1.5}, "per_image": {}, "preparation": ""}
+    names = list(map(str, range(len(decibels))))
+    of = {"names": names, "digest": "", "protocol": "ssdd"}
+    return of | {"protocols": {"ssdd": entry, "dito": other}} | more
 
 
 def read(path, *arguments, protocol=None, **more) -> dict:
@@ -49,5 +52,5 @@ def test_a_difference_is_that_of_the_pooled_psnrs(tmp_path, pool):
 
 def test_a_file_of_an_earlier_version_says_what_to_do(tmp_path):
     write_json(tmp_path / "old.json", {"metrics": {}, "per_image": {}, "protocol": "primary"})
-    with pytest.raises(MsddError, match="old.json is no evaluation of this version; evaluate aga"):
+    with pytest.raises(MsddError, match="old.json is no evaluation of this version"):
         read_evaluation(tmp_path / "old.json")

@@ -118,11 +118,15 @@ def finished(tmp_path):
     return record(parse(RAW), tmp_path)
 
 
+WHERE = {"commit": None, "dirty": None, "versions": {}, "host": "here", "threads": 1, "rule": None}
+WHERE |= {"command": [], "started": "2026-01-01 00:00:00+00:00"}
+
+
 def record(params, root):
     for i, work in enumerate(all_work(params)):
         has_task = work.stage not in layout.REPORTS
         task = resolve(params, work.stage, root, () if not has_task else None, **work.wildcards)
-        here = {"device": HERE, "seconds": 10.0 + i, "engine": "dvc", "made": {}}
+        here = {"device": HERE, "seconds": 10.0 + i, "engine": "dvc", "made": {}} | WHERE
         write_json(root / layout.provenance(work.artefact), task.record() | here)
     return root
 

@@ -11,7 +11,7 @@ from msdd.train import checkpoint
 
 def save(path, images):
     buffer = io.BytesIO()
-    torch.save({"images": images, "weights": torch.arange(1000)}, buffer)
+    torch.save({"key": "k", "images": images, "weights": torch.arange(1000)}, buffer)
     checkpoint.write(path, buffer.getbuffer())
 
 

@@ -22,6 +22,7 @@ LIMIT = "MSDD_MAX_RUNTIME"
 UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 AGAIN = "run the same command again to continue from what was saved"
 _began = time.monotonic()
+_came: list[int] = []  # signals inside the block
 
 
 class Stopped(MsddError):  # noqa: N818 - it is no error
@@ -36,8 +37,8 @@ def requests() -> Iterator[Callable[[], str]]:
     A second signal ends the process at once, as the first does outside the block. A signal that was
     ignored still is. In a thread that is not the first one only the time counts.
     """
-    came: list[int] = []
-    before = {}
+    came, before = _came, {}
+    came.clear()
     limit = seconds(os.environ[LIMIT]) if os.environ.get(LIMIT) else float("inf")
 
     def hear(number: int, _) -> None:
@@ -62,10 +63,12 @@ def requests() -> Iterator[Callable[[], str]]:
 
 
 def no_more_requests() -> None:
-    """From here on a signal ends the process, also inside the block."""
-    for number in SIGNALS:
-        if threading.current_thread() is threading.main_thread():
+    """From here on a signal ends the process, also inside the block; so does one that has come."""
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
             signal.signal(number, signal.SIG_DFL)
+        if _came:
+            signal.raise_signal(_came[0])
 
 
 def allow(limit: str | None) -> None:

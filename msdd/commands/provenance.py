@@ -136,7 +136,7 @@ def mlflow(run: dict | None) -> str:
     if "id" in run:
         line += f", run {run['id']}: {run['page']}"
     if not run.get("store", "http").startswith("http"):
-        line += f" (after `mlflow ui --backend-store-uri {run['store']}`)"
+        line += " (after `msdd mlflow`)"
     return line
 
 

@@ -56,7 +56,7 @@ class Networks:
             into[key] = make()
         except MsddError as error:
             if not self.skip:
-                ways = f"{others}--missing skip to measure the rest"
+                ways = f"{others}--missing skip to measure the rest (params: evaluate.missing)"
                 raise MsddError(f"{error}; or give {ways}") from error
             self.missing |= dict.fromkeys(metrics, str(error))
 

@@ -58,7 +58,8 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, object] | None:
     part = Pass("held_out", source, chosen, f"evaluate {job.name}")
     evaluation = Evaluation({"decode": job.name, **job.about}, list(chosen), [part])
     work = root / layout.checkpoint(job.path) / "state"
-    settings = report.Settings(task.evaluate.batch, device, work, cache=False)
+    skip = task.evaluate.missing == "skip"
+    settings = report.Settings(task.evaluate.batch, device, work, cache=False, skip=skip)
     team = distributed.join()
     with enough_memory(f"evaluate {job.name}: lower evaluate.batch, {settings.batch} now"):
         if team.rank:

@@ -346,6 +346,9 @@ class Evaluate(Section):
     features: Literal["efficientnet-lite0", "inception"] = Field(
         description="network on whose features the Fréchet distance is computed"
     )
+    missing: Literal["stop", "skip"] = Field(
+        description="where a network's weights cannot be had: stop, or skip its metrics"
+    )
 
 
 class Throughput(Section):

@@ -57,6 +57,23 @@ def test_mean_colour_is_what_numpy_says(params, workdir):
     assert samples.dtype == np.uint8 and np.abs(samples - flat).max() <= 1
 
 
+def test_weights_that_are_missing_stop_a_stage_or_not_as_the_params_say(
+    params, workdir, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("MSDD_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for missing in ("stop", "skip"):
+        asked = {"features": "inception", "missing": missing}
+        evaluate = params.evaluate.model_copy(update=asked)
+        own = params.model_copy(update={"evaluate": evaluate})
+        if missing == "stop":
+            with pytest.raises(MsddError, match=r"params: evaluate\.missing"):
+                run_stage(own, "baseline", workdir, baseline="mean-colour")
+    metrics = run_stage(own, "baseline", workdir, baseline="mean-colour")
+    found = read_json(workdir / layout.baseline("mean-colour"))
+    assert "fd_inception" in found["not_measured"] and metrics.keys() == {"psnr", "ssim"}
+
+
 def test_an_evaluation_says_what_was_measured_and_repeats_its_bytes(params, trained, tmp_path):
     """Time and circumstances stand apart."""
     root = shutil.copytree(trained, tmp_path / "work")

@@ -81,8 +81,8 @@ def add_how(group: argparse._ArgumentGroup) -> None:
         "--protocol",
         action="append",
         metavar="P",
-        help="primary (default), msdd, llamagen, ssdd, flowmo, dito, titok, all, or a YAML file; "
-        "may be repeated",
+        help="primary (default), extended, msdd, llamagen, ssdd, flowmo, dito, titok, all but "
+        "extended by `all`, or a YAML file; may be repeated",
     )
     group.add_argument(
         "--features",
@@ -228,7 +228,7 @@ def choose_protocols(args: argparse.Namespace) -> dict:
     from msdd.evaluate import protocols
 
     names = args.protocol or ["primary"]
-    alone = ([name] if name != "all" else protocols.builtin() for name in names)
+    alone = ([name] if name != "all" else protocols.of_all() for name in names)
     chosen = protocols.load(list(dict.fromkeys(chain.from_iterable(alone))))
     return with_features(chosen, args.features) if args.features else chosen
 

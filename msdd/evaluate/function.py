@@ -115,7 +115,7 @@ def chosen_protocols(
     names: str | Sequence[str], features: str | None
 ) -> dict[str, protocols.Protocol]:
     listed = [names] if isinstance(names, str) else list(names)
-    chosen = protocols.load(list(protocols.builtin()) if listed == ["all"] else listed)
+    chosen = protocols.load(protocols.of_all() if listed == ["all"] else listed)
     if features:
         chosen = {name: one.with_features(features) for name, one in chosen.items()}
     if not any(one.measures for one in chosen.values()):

@@ -118,6 +118,11 @@ def builtin() -> dict[str, Any]:
         return read_yaml(path)
 
 
+def of_all() -> list[str]:
+    """What `all` stands for: without `extended`, which needs networks that few have."""
+    return [name for name in builtin() if name != "extended"]
+
+
 def load(names: Iterable[str]) -> dict[str, Protocol]:
     """Protocols by name: built-in ones, and all of each YAML file that is named.
 

@@ -9,7 +9,7 @@ from msdd.evaluate.protocols import builtin, load
 from msdd.params import sections
 from msdd.params.checks import WITHOUT_PSNR
 
-NAMES = {"primary", "msdd", "llamagen", "ssdd", "flowmo", "dito", "titok"}
+NAMES = {"primary", "extended", "msdd", "llamagen", "ssdd", "flowmo", "dito", "titok"}
 
 
 def test_every_fact_of_the_built_in_ones_has_its_source():
@@ -17,7 +17,10 @@ def test_every_fact_of_the_built_in_ones_has_its_source():
     assert found.keys() == NAMES
     for name, protocol in found.items():
         facts = protocol.model_dump(exclude_none=True, exclude={"sources", "kid"}).keys()
-        assert name == "primary" or {*facts, "quantisation", "reference"} <= protocol.sources.keys()
+        assert (
+            name in ("primary", "extended")
+            or {*facts, "quantisation", "reference"} <= protocol.sources.keys()
+        )
 
 
 def test_params_name_all_built_in_ones_and_know_which_have_no_psnr():
@@ -73,7 +76,7 @@ def test_mistakes_name_key_and_value(tmp_path, text, message):
 
 def test_unknown_names_are_told():
     with pytest.raises(
-        MsddError, match="--protocol mssd is unknown; did you mean ssdd. known: primary, msdd"
+        MsddError, match="--protocol mssd is unknown; did you mean ssdd. known: primary, extended"
     ):
         load(["mssd"])
     with pytest.raises(MsddError, match="there is no file nothing.yaml"):

@@ -76,7 +76,7 @@ def place(finished, tmp_path, monkeypatch, inception) -> Path:
     for module in ("my_module", "my_package"):
         (root / f"{module}.py").write_text(CALLABLE)
     # Ten seconds for each of 2,048 features; tests/metrics/test_frechet.py holds it.
-    monkeypatch.setattr("msdd.evaluate.summary.frechet_distance", lambda *_: 1.0)
+    monkeypatch.setattr("msdd.evaluate.distances.frechet_distance", lambda *_: 1.0)
     monkeypatch.chdir(root)
     monkeypatch.syspath_prepend(str(root))
     give_folders(root)

@@ -9,6 +9,7 @@ from pathlib import Path
 from msdd.commands.options import GUIDANCE, STANDARD, STEPS, positive, put_json
 from msdd.commands.parser import examples
 from msdd.errors import MsddError
+from msdd.weights.representations import REPRESENTATIONS
 
 DESCRIPTION = """Measure a row of `decodes`; or reconstructions in a folder against originals of
 the same names; or any tokenizer on a folder of images. Metrics follow the protocols of papers:
@@ -86,8 +87,10 @@ def add_how(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--features",
-        choices=("inception", "efficientnet-lite0", "none"),
-        help="take the Fréchet distance on another network's features than the protocol's",
+        choices=(*REPRESENTATIONS, "none"),
+        metavar="NAME",
+        help="take the Fréchet distance on another network's features than the protocol's: "
+        f"{', '.join(REPRESENTATIONS)}, or none",
     )
     group.add_argument(
         "--reference",

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from msdd.data.pixels import from_uint8
-from msdd.evaluate.columns import Features, MetricColumn, columns, features, features_to_sample
+from msdd.evaluate.columns import Features, MetricColumn, all_pairs, columns, features_to_sample
 from msdd.evaluate.networks import Networks
 from msdd.evaluate.protocols import Protocol
 from msdd.metrics.frechet import Moments
@@ -82,7 +82,7 @@ class Accumulator:
             wanted.add(MetricColumn("squared_error", "none"))  # to tell good images from bad ones
         self.columns = sorted(wanted, key=str)
         self.errors = next(str(c) for c in self.columns if c.kind == "squared_error")
-        sides = {side for p in protocols.values() for side in features(p) or ()}
+        sides = {side for p in protocols.values() for pair in all_pairs(p) for side in pair}
         self.features = sorted(sides - set(known), key=str)
         self.sampled = features_to_sample(protocols.values())
         self.ids: list[int] = []

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from msdd.evaluate.protocols import Protocol
+from msdd.evaluate.protocols import EMBEDDING, Protocol
 from msdd.metrics.quantisation import level_table
+from msdd.weights.representations import key_of
 
 
 @dataclass(frozen=True)
@@ -48,20 +49,68 @@ class Features:
         return f"{self.side} {self.network} {self.resize} {self.quantisation} {self.first or 'all'}"
 
 
-def features(protocol: Protocol) -> tuple[Features, Features] | None:
-    """Those of the originals and of the reconstructions.
+Pair = tuple[Features, Features]  # of originals and of reconstructions
 
-    Originals are the same under all rules that keep their levels.
-    """
+
+def features(protocol: Protocol) -> Pair | None:
+    """Those of the originals and of the reconstructions for `fid`."""
     fid = protocol.fid
     if fid is None:
         return None
     resize = fid.resize if fid.features == "inception" else ""
-    made = Features("made", fid.features, resize, fid.quantisation, fid.first)
-    quantisation = "none" if level_table(fid.quantisation) is None else fid.quantisation
+    return both_sides(Features("made", fid.features, resize, fid.quantisation, fid.first))
+
+
+def both_sides(made: Features) -> Pair:
+    """Originals are the same under all rules that keep their levels."""
+    quantisation = "none" if level_table(made.quantisation) is None else made.quantisation
     return replace(made, side="real", quantisation=quantisation), made
 
 
+def of_network(network: str, quantisation: str) -> Pair:
+    """Those of all images by a network, which enlarges in its usual way."""
+    resize = "pytorch_fid" if network == "inception" else ""
+    return both_sides(Features("made", network, resize, quantisation, None))
+
+
+def frechet_pairs(protocol: Protocol) -> dict[str, Pair]:
+    """Originals and reconstructions for every Fréchet distance, by network; first that of `fid`,
+    which goes before another one on the same network."""
+    pairs = {protocol.fid.features: features(protocol)} if protocol.fid else {}
+    if more := protocol.frechet:
+        pairs = {name: of_network(name, more.quantisation) for name in more.networks} | pairs
+    first = [protocol.fid.features] if protocol.fid else []
+    return {name: pairs[name] for name in dict.fromkeys([*first, *pairs])}
+
+
+def cmmd_pair(protocol: Protocol) -> Pair | None:
+    """Those of CMMD's embeddings."""
+    return of_network(EMBEDDING, protocol.cmmd.quantisation) if protocol.cmmd else None
+
+
+def all_pairs(protocol: Protocol) -> list[Pair]:
+    """All that a protocol needs; the same one may be there twice."""
+    pairs = list(frechet_pairs(protocol).values())
+    return [*pairs, cmmd_pair(protocol)] if protocol.cmmd else pairs
+
+
+def of_single_images(protocol: Protocol) -> dict[str, tuple[str, Pair]]:
+    """The kind of each metric that takes features of single images, and which, by its name."""
+    by_name: dict[str, tuple[str, Pair]] = {}
+    if protocol.kid:
+        by_name[protocol.fid.kid_name] = "kid", features(protocol)
+    if protocol.kid_torch_fidelity:
+        name = f"kd_torch_fidelity_{key_of(protocol.fid.features)}"
+        by_name[name] = "kid_torch_fidelity", features(protocol)
+    if protocol.mind:
+        for network, pair in frechet_pairs(protocol).items():
+            by_name[f"mind_{key_of(network)}"] = "mind", pair
+    if protocol.cmmd:
+        by_name["cmmd"] = "cmmd", cmmd_pair(protocol)
+    return by_name
+
+
 def features_to_sample(protocols: Iterable[Protocol]) -> set[Features]:
-    """The features of which KID needs a sample."""
-    return {side for protocol in protocols if protocol.kid for side in features(protocol) or ()}
+    """The features that are needed of single images."""
+    needed = (pair for p in protocols for _, pair in of_single_images(p).values())
+    return {side for pair in needed for side in pair}

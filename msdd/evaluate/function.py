@@ -7,7 +7,7 @@ from typing import Any, Literal, TypedDict, cast
 import torch
 from torch import Tensor
 
-from msdd.errors import MsddError
+from msdd.errors import MsddError, known_names
 from msdd.evaluate import distributed, named, passes, protocols, report
 from msdd.evaluate.passes import Evaluation, Pass
 from msdd.evaluate.sources import Subject
@@ -15,6 +15,7 @@ from msdd.evaluate.tensors import Tensors
 from msdd.tokenizers import tokenizer as base
 from msdd.tokenizers.own import Own
 from msdd.tokenizers.protocol import Tokenizer
+from msdd.weights.representations import REPRESENTATIONS
 
 Place = str | Path
 Measured = Tokenizer | Callable[[Tensor], Tensor] | Place
@@ -60,7 +61,7 @@ def evaluate(
     originals: Place | Tensor | None = None,
     reconstructions: Place | Tensor | None = None,
     protocol: str | Sequence[str] = "primary",
-    features: Literal["inception", "efficientnet-lite0", "none"] | None = None,
+    features: str | None = None,
     missing: Literal["stop", "skip"] = "stop",
     resolution: int | None = None,
     precision: Literal["fp32", "bf16"] = "fp32",
@@ -77,7 +78,8 @@ def evaluate(
     originals, reconstructions: in place of the two above: two folders with images of the same
                 names, or two tensors.
     protocol:   one or several names of docs/protocols.md or YAML files.
-    features:   another network for the Fréchet distance than the protocol's, or `none`.
+    features:   another network for the Fréchet distance than the protocol's, one of
+                `msdd.weights.representations`, or `none`.
     missing:    `skip`: metrics whose weights cannot be had stand in `not_measured`, in place of an
                 error.
     resolution: side of the crops of a folder; None: as published.
@@ -116,6 +118,9 @@ def chosen_protocols(
 ) -> dict[str, protocols.Protocol]:
     listed = [names] if isinstance(names, str) else list(names)
     chosen = protocols.load(protocols.of_all() if listed == ["all"] else listed)
+    if features not in (None, "none", *REPRESENTATIONS):
+        told = known_names(features, [*REPRESENTATIONS, "none"])
+        raise MsddError(f"features '{features}' are unknown; {told}")
     if features:
         chosen = {name: one.with_features(features) for name, one in chosen.items()}
     if not any(one.measures for one in chosen.values()):

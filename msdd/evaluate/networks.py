@@ -8,9 +8,11 @@ import torch
 from torch import nn
 
 from msdd.errors import MsddError
-from msdd.evaluate.protocols import Fid, Protocol
+from msdd.evaluate.columns import Features, all_pairs, frechet_pairs, of_single_images
+from msdd.evaluate.protocols import Protocol
 from msdd.metrics.perceptual import DreamSim, Lpips, without_dreamsim
 from msdd.weights.pretrained import feature_network
+from msdd.weights.representations import REPRESENTATIONS, key_of
 
 
 class Networks:
@@ -26,15 +28,14 @@ class Networks:
         protocols = list(protocols)
         self.device, self.skip = device, skip
         self.missing: dict[str, str] = {}
+        self.unavailable: dict[str, str] = {}  # reasons, by weights of feature networks
         self.lpips: dict[str, Lpips] = {}
         self.features: dict[tuple[str, str], nn.Module] = {}
         for net in sorted(nets(protocols)):
             self.load(self.lpips, net, partial(Lpips, net, device), [f"lpips_{net}"])
-        with_kid = {p.fid.name for p in protocols if p.fid and p.kid}
-        for fid in [p.fid for p in protocols if p.fid]:
-            named = [fid.name, *([fid.kid_name] if fid.name in with_kid else [])]
-            make = partial(feature_network, fid.features, device, network_key(fid)[1] or None)
-            self.load(self.features, network_key(fid), make, named, without(fid))
+        for protocol in protocols:
+            for _, made in all_pairs(protocol):
+                self.add_features(made, protocol, metrics_on(made.network, protocols))
         if any(p.dreamsim for p in protocols):
             self.add_dreamsim()
 
@@ -60,6 +61,17 @@ class Networks:
                 raise MsddError(f"{error}; or give {ways}") from error
             self.missing |= dict.fromkeys(metrics, str(error))
 
+    def add_features(self, made: Features, protocol: Protocol, metrics: list[str]) -> None:
+        """A feature network; without another attempt to get weights that cannot be had."""
+        weights, key = REPRESENTATIONS[made.network].weights, (made.network, made.resize)
+        if reason := self.unavailable.get(weights):
+            self.missing |= dict.fromkeys(metrics, reason)
+            return
+        make = partial(feature_network, made.network, self.device, made.resize or None)
+        self.load(self.features, key, make, metrics, without(made, protocol))
+        if key not in self.features:
+            self.unavailable[weights] = self.missing[metrics[0]]
+
     def add_dreamsim(self) -> None:
         if reason := without_dreamsim():
             self.missing["dreamsim"] = reason
@@ -74,7 +86,12 @@ class Networks:
             lpips = protocol.lpips.model_copy(update={"nets": left})
             here["lpips"] = lpips if left else None
         if protocol.fid and protocol.fid.name in self.missing:
-            here |= {"fid": None, "kid": False}
+            here |= {"fid": None, "kid": False, "kid_torch_fidelity": False}
+        if more := protocol.frechet:
+            left = tuple(n for n in more.networks if f"fd_{key_of(n)}" not in self.missing)
+            here["frechet"] = more.model_copy(update={"networks": left}) if left else None
+        if "cmmd" in self.missing:
+            here["cmmd"] = None
         if "dreamsim" in self.missing:
             here["dreamsim"] = None
         return protocol.model_copy(update=here)
@@ -84,12 +101,18 @@ def nets(protocols: Iterable[Protocol]) -> set[str]:
     return {net for protocol in protocols if protocol.lpips for net in protocol.lpips.nets}
 
 
-def network_key(fid: Fid) -> tuple[str, str]:
-    """Name and resize, which is empty where a network has no choice."""
-    return fid.features, fid.resize if fid.features == "inception" else ""
+def metrics_on(network: str, protocols: Iterable[Protocol]) -> list[str]:
+    """The metrics of some protocols that need a feature network, by name."""
+    names = []
+    for protocol in protocols:
+        names += [f"fd_{key_of(n)}" for n in frechet_pairs(protocol) if n == network]
+        of_single = of_single_images(protocol).items()
+        names += [name for name, (_, pair) in of_single if pair[1].network == network]
+    return list(dict.fromkeys(names))
 
 
-def without(fid: Fid) -> str:
-    """The options that measure another distance, or none."""
-    free = [other for other in ("efficientnet-lite0", "none") if other != fid.features]
-    return "".join(f"--features {other}, or " for other in free)
+def without(made: Features, protocol: Protocol) -> str:
+    """The options that measure another distance in place of that of `fid`, or none."""
+    of_fid = protocol.fid and protocol.fid.features == made.network
+    others = ("efficientnet-lite0", "none") if of_fid else ("none",)
+    return "".join(f"--features {other}, or " for other in others if other != made.network)

@@ -15,10 +15,13 @@ from msdd.files import expand_user
 from msdd.params.plain_yaml import read_yaml
 from msdd.params.sections import Count, Section, Trunk
 from msdd.params.validate import validate
+from msdd.weights.representations import REPRESENTATIONS, key_of
 
-METRICS = ("psnr", "ssim", "lpips", "dreamsim", "fid")  # keys of a protocol
+METRICS = ("psnr", "ssim", "lpips", "dreamsim", "fid", "frechet", "cmmd")  # keys of a protocol
 Quantisation = Literal["round", "truncate", "truncate64", "shift", "none"]
 Crop = Literal["adm", "bilinear", "bicubic", "lanczos"]
+Network = Literal[tuple(REPRESENTATIONS)]
+EMBEDDING = "clip-l14-336"  # that CMMD is taken on
 
 
 def _or_missing(schema: dict[str, Any]) -> None:
@@ -57,7 +60,7 @@ class Fid(Section):
     """A Fréchet distance. Only that of Inception's features is shown as rFID."""
 
     quantisation: Quantisation = Field(description="how both sides become 8 bits")
-    features: Literal["inception", "efficientnet-lite0"] = Field(description="feature network")
+    features: Network = Field(description="feature network")
     resize: Literal["pytorch_fid", "tf1", "antialias"] = Field(
         "pytorch_fid", description="how Inception enlarges; other networks have their own way"
     )
@@ -68,12 +71,25 @@ class Fid(Section):
     @property
     def name(self) -> str:
         """Key of the metric."""
-        return f"fd_{self.features.replace('-', '_')}"
+        return f"fd_{key_of(self.features)}"
 
     @property
     def kid_name(self) -> str:
         """Key of KID on the same features."""
-        return self.name.replace("fd_", "kd_")
+        return f"kd_{key_of(self.features)}"
+
+
+class Frechet(Section):
+    """Fréchet distances beside that of `fid`, each named for its network."""
+
+    quantisation: Quantisation = Field(description="how both sides become 8 bits")
+    networks: tuple[Network, ...] = Field(
+        description="feature networks, as `msdd doctor` lists them", min_length=1
+    )
+
+
+class Cmmd(Section):
+    quantisation: Quantisation = Field(description="how both sides become 8 bits")
 
 
 class Protocol(Section):
@@ -86,6 +102,17 @@ class Protocol(Section):
     dreamsim: DreamSim | None = optional_metric("DreamSim")
     fid: Fid | None = optional_metric("Fréchet distance of features")
     kid: bool = Field(False, description="KID too, on the features of the Fréchet distance")
+    kid_torch_fidelity: bool = Field(
+        False, description="KID as torch-fidelity has it by default, on the same features"
+    )
+    frechet: Frechet | None = optional_metric("further Fréchet distances")
+    fdr: bool = Field(
+        False,
+        description="the mean of those distances that a validation set's own is known for, each "
+        "divided by it",
+    )
+    mind: bool = Field(False, description="MIND on the features of all Fréchet distances")
+    cmmd: Cmmd | None = optional_metric("CMMD, on CLIP's embeddings")
     sources: dict[str, str] = Field({}, description="where each fact is from")
 
     @property
@@ -104,12 +131,16 @@ class Protocol(Section):
 
     def with_features(self, features: str) -> "Protocol":
         """With the Fréchet distance on another network, or on `none`."""
+        if features == "none":
+            return self.model_copy(update=dict.fromkeys(OF_FEATURES, None) | NO_FEATURES)
         if self.fid is None:
             return self
-        if features == "none":
-            return self.model_copy(update={"fid": None, "kid": False})
         fid = self.fid.model_copy(update={"features": features})
         return self.model_copy(update={"fid": fid})
+
+
+OF_FEATURES = ("fid", "frechet", "cmmd")
+NO_FEATURES = dict.fromkeys(("kid", "kid_torch_fidelity", "mind", "fdr"), False)
 
 
 def builtin() -> dict[str, Any]:
@@ -163,8 +194,12 @@ def read_row(row: dict[str, Any], known: dict[str, Any], where: str) -> Protocol
     protocol = validate(Protocol, with_base(row, known, where), where)
     if not protocol.measures:
         raise MsddError(f"{where}: has no metric; it needs one of {', '.join(METRICS)}")
-    if protocol.kid and protocol.fid is None:
-        raise MsddError(f"{where}: kid is true; it needs fid, whose features it takes")
+    for key in ("kid", "kid_torch_fidelity"):
+        if getattr(protocol, key) and protocol.fid is None:
+            raise MsddError(f"{where}: {key} is true; it needs fid, whose features it takes")
+    for key in ("mind", "fdr"):
+        if getattr(protocol, key) and not (protocol.fid or protocol.frechet):
+            raise MsddError(f"{where}: {key} is true; it needs fid or frechet")
     return protocol
 
 

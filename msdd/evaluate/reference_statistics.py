@@ -19,12 +19,14 @@ from msdd.arrays import read_npz
 from msdd.data.image_folder import images_digest
 from msdd.errors import MsddError
 from msdd.evaluate.accumulator import Sums
-from msdd.evaluate.columns import Features, features
+from msdd.evaluate.columns import Features, all_pairs
 from msdd.evaluate.protocols import Protocol
 from msdd.metrics.frechet import Moments
 from msdd.metrics.kid import Sample
 from msdd.pipeline.fingerprint import closure_digest
-from msdd.weights.pretrained import FEATURES, SOURCES, cache_folder
+from msdd.weights import pretrained
+from msdd.weights.pretrained import cache_folder
+from msdd.weights.representations import REPRESENTATIONS
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ def identity(
     images: str | None, preparation: str | None, network: str, resize: str | None = None
 ) -> Identity:
     """Of images seen through `msdd.weights.pretrained.feature_network(network, resize=resize)`."""
-    return Identity(images, preparation, network, SOURCES[network].digest, resize)
+    weights = pretrained.identity(REPRESENTATIONS[network].weights)
+    return Identity(images, preparation, network, weights, resize)
 
 
 def identity_of(real: Features, images: str | None, preparation: str | None) -> Identity:
@@ -97,7 +100,7 @@ def identities(
 
 def features_of_originals(protocols: Iterable[Protocol]) -> set[Features]:
     """The originals' features that some protocols need."""
-    return {pair[0] for pair in map(features, protocols) if pair}
+    return {real for protocol in protocols for real, _ in all_pairs(protocol)}
 
 
 def check_options(
@@ -105,10 +108,16 @@ def check_options(
 ) -> None:
     """MsddError where no protocol needs the statistics that are given or to be written, or where
     protocols need several, of which a file holds one."""
-    needed = {(p.crop, pair[0]) for p in protocols if (pair := features(p))}
+    needed = {(p.crop, real) for p in protocols for real, _ in all_pairs(p)}
     for option, path in (("--reference", reference), ("--export-reference", export)):
         if path and not needed:
             raise MsddError(f"{option} means nothing without a Fréchet distance; leave it out")
+    networks = {real.network for _, real in needed}
+    if reference and len(networks) > 1:
+        raise MsddError(
+            "--reference holds the statistics of one network's features, and these protocols take "
+            f"{', '.join(sorted(networks))}: choose a protocol with one of them"
+        )
     if export and len(needed) > 1:
         raise MsddError(
             "--export-reference writes the statistics of one set of features, and these protocols "
@@ -227,7 +236,7 @@ def read_given(
     """
     by_features = {real: read(path, identity_of(real, None, preparation)) for real in wanted}
     for real, reference in by_features.items():
-        if (size := len(reference.mean)) != (wants := FEATURES[real.network].dimensions):
+        if (size := len(reference.mean)) != (wants := REPRESENTATIONS[real.network].dimensions):
             raise MsddError(f"{path} is of {size} features; {real.network} makes {wants}")
     return by_features
 

@@ -27,13 +27,14 @@ from msdd.evaluate import reference_statistics as statistics
 from msdd.evaluate.accumulator import Accumulator
 from msdd.evaluate.checkpoint import Checkpoint
 from msdd.evaluate.columns import Features, features_to_sample
+from msdd.evaluate.distances import without
 from msdd.evaluate.distributed import Team
 from msdd.evaluate.networks import Networks
 from msdd.evaluate.passes import Evaluation, Pass
 from msdd.evaluate.protocols import Protocol
 from msdd.evaluate.reference_statistics import Reference
 from msdd.evaluate.sources import Source, deal, named_paths
-from msdd.evaluate.summary import is_undefined, jsonable, metrics, per_image, without_kid
+from msdd.evaluate.summary import is_undefined, jsonable, metrics, per_image
 from msdd.pipeline.progress import busy
 
 
@@ -205,10 +206,10 @@ def add(
 ) -> None:
     """To a report what a pass has measured."""
     for name, protocol in part.protocols.items():
-        report["protocols"][name] |= (entry := measured_entry(protocol, accumulator, references))
+        entry = measured_entry(protocol, accumulator, references, part.source.names)
+        report["protocols"][name] |= entry
         report["not_measured"] |= pop_undefined(entry)
-        if reason := without_kid(protocol, accumulator, references):
-            report["not_measured"]["kid"] = reason
+        report["not_measured"] |= without(protocol, accumulator, references)
     report["extremes"][part.name] = extremes.describe(accumulator, part.source.names)
 
 
@@ -222,10 +223,13 @@ def pop_undefined(entry: dict[str, dict]) -> dict[str, str]:
 
 
 def measured_entry(
-    protocol: Protocol, accumulator: Accumulator, references: Mapping[Features, Reference]
+    protocol: Protocol,
+    accumulator: Accumulator,
+    references: Mapping[Features, Reference],
+    names: Sequence[str],
 ) -> dict[str, object]:
     """The metrics of a protocol, and those of each image; its pixels where they are weights."""
-    by_name = metrics(protocol, accumulator, references)
+    by_name = metrics(protocol, accumulator, references, names)
     entry = {
         "metrics": {name: jsonable(metric) for name, metric in by_name.items()},
         "per_image": {

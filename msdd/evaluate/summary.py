@@ -1,21 +1,19 @@
 """From what was measured to a protocol's metrics, each with its interval."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from msdd.evaluate.accumulator import Accumulator
-from msdd.evaluate.columns import Features, columns, features
+from msdd.evaluate.columns import Features, columns
+from msdd.evaluate.distances import distances
 from msdd.evaluate.protocols import Protocol
 from msdd.evaluate.reference_statistics import Reference
-from msdd.metrics.frechet import frechet_distance
 from msdd.metrics.intervals import MaybeInterval, bootstraps, psnr
-from msdd.metrics.kid import kid
 from msdd.metrics.pooling import pool_psnr
 
 Metric = float | dict[str, float | None]
-FEWEST_FOR_KID = 4
 
 
 def per_image(protocol: Protocol, accumulator: Accumulator) -> dict[str, np.ndarray]:
@@ -29,11 +27,14 @@ def per_image(protocol: Protocol, accumulator: Accumulator) -> dict[str, np.ndar
 
 
 def metrics(
-    protocol: Protocol, accumulator: Accumulator, references: Mapping[Features, Reference]
+    protocol: Protocol,
+    accumulator: Accumulator,
+    references: Mapping[Features, Reference],
+    names: Sequence[str] = (),
 ) -> dict[str, Metric]:
     """Means with `low` and `high`, the ends of a 95 % interval over images; distances.
 
-    The ends are None where there is no interval.
+    The ends are None where there is no interval. `names` are those of the images.
     """
     values = per_image(protocol, accumulator)
     means: dict[str, Metric] = {}
@@ -41,7 +42,7 @@ def metrics(
         means = {name: spread(*ends) for name, ends in bootstraps(values).items()}
     if "psnr" in values and protocol.psnr.pool != 1:
         means["psnr"] = spread(*pooled_psnr(protocol, accumulator))
-    return means | distances(protocol, accumulator, references)
+    return means | distances(protocol, accumulator, references, names)
 
 
 def spread(mean: float, low: float | None, high: float | None) -> dict[str, float | None]:
@@ -53,38 +54,6 @@ def pooled_psnr(protocol: Protocol, accumulator: Accumulator) -> MaybeInterval:
     values = accumulator.sorted_values()
     errors = values[str(columns(protocol)["psnr"])].numpy()
     return pool_psnr(protocol.psnr.pool, errors, values["pixels"].double().numpy())
-
-
-def distances(
-    protocol: Protocol, accumulator: Accumulator, references: Mapping[Features, Reference]
-) -> dict[str, Metric]:
-    """The Fréchet distance under its name, and KID where the protocol has it."""
-    if protocol.fid is None:
-        return {}
-    real, made = features(protocol)
-    sums, known = accumulator.sums[str(made)], references.get(real)
-    other = known or accumulator.sums[str(real)].moments.cpu()  # like statistics from a file
-    by_name: dict[str, Metric] = {protocol.fid.name: frechet_distance(other, sums.moments.cpu())}
-    if protocol.kid and not without_kid(protocol, accumulator, references):
-        sample = known.features if known else accumulator.sums[str(real)].sample.features
-        by_name[protocol.fid.kid_name] = kid(sample, sums.sample.features)
-    return by_name
-
-
-def without_kid(
-    protocol: Protocol, accumulator: Accumulator, references: Mapping[Features, Reference]
-) -> str | None:
-    """Why a protocol has no KID that it should have; None if it has it, or should not."""
-    if not protocol.kid:
-        return None
-    real, made = features(protocol)
-    known = references.get(real)
-    if known and known.features is None:
-        return "the reference holds no features of single images; `--export-reference` writes them"
-    count = accumulator.sums[str(made)].moments.count
-    if known:
-        count = min(count, len(known.features))
-    return f"it needs {FEWEST_FOR_KID} images" if count < FEWEST_FOR_KID else None
 
 
 def is_undefined(metric: Metric) -> bool:

@@ -6,6 +6,7 @@ from tabulate import tabulate
 
 from msdd.evaluate.protocols import Protocol
 from msdd.files import shown
+from msdd.weights.representations import REPRESENTATIONS, key_of
 
 NAMES = {
     "psnr": "PSNR ↑",
@@ -13,10 +14,18 @@ NAMES = {
     "lpips_alex": "LPIPS alex ↓",
     "lpips_vgg": "LPIPS vgg ↓",
     "dreamsim": "DreamSim ↓",
+    **{f"fd_{key_of(name)}": f"FD-{one.title} ↓" for name, one in REPRESENTATIONS.items()},
+    **{f"mind_{key_of(name)}": f"MIND-{one.title} ↓" for name, one in REPRESENTATIONS.items()},
+    **{f"kd_{key_of(name)}": f"KD-{one.title} ×1000 ↓" for name, one in REPRESENTATIONS.items()},
+    **{
+        f"kd_torch_fidelity_{key_of(name)}": f"KD-{one.title} by torch-fidelity ×1000 ↓"
+        for name, one in REPRESENTATIONS.items()
+    },
+    "cmmd": "CMMD ↓",
     "fd_inception": "rFID ↓",
+    "mind_inception": "MIND ↓",
     "kd_inception": "KID ×1000 ↓",
-    "fd_efficientnet_lite0": "FD-EffNetLite0 ↓",
-    "kd_efficientnet_lite0": "KD-EffNetLite0 ×1000 ↓",
+    "kd_torch_fidelity_inception": "KID by torch-fidelity ×1000 ↓",
 }
 QUANTISATION = {
     "round": "rounded to 8 bits",
@@ -28,18 +37,28 @@ QUANTISATION = {
 
 
 INFINITY = "∞"
+ACROSS = 10  # metrics
 
 
 def table(report: dict) -> str:
-    """The metrics, aligned: protocols down, metrics across, with their 95 % intervals."""
+    """The metrics, aligned: protocols down, metrics across, with their 95 % intervals; metrics down
+    where they are too many for that."""
     entries = report["protocols"]
     has = shown_names(report) | report["not_measured"].keys()  # a dash, which a note explains
     shown = [name for name in NAMES if name in has]
-    rows = [["protocol", *(NAMES[name] for name in shown)]]
+    shown += sorted(name for name in has if name.startswith("fdr_"))
+    rows = [["protocol", *map(heading, shown)]]
     for name, entry in entries.items():
         cells = [cell(key, entry["metrics"].get(key)) for key in shown]
         rows.append([name, *cells])
+    if len(shown) > ACROSS:
+        rows = list(zip(*rows, strict=True))
     return tabulate(rows, tablefmt="plain", disable_numparse=True)
+
+
+def heading(name: str) -> str:
+    """FDr's says over how many networks it is, and a note over which."""
+    return NAMES.get(name, f"FDr-{name.split('_')[1]} ↓" if name.startswith("fdr_") else name)
 
 
 def cell(name: str, value: dict | float | None) -> str:
@@ -85,7 +104,8 @@ def notes(report: dict) -> list[str]:
         protocol = Protocol.model_validate(entry["protocol"], strict=False)
         preparation = "" if of_files else entry["preparation"]
         lines.append(f"{name}: {describe(protocol, preparation)}")
-    lines += [f"{name} is not measured: {why}" for name, why in report["not_measured"].items()]
+    lines += not_measured(report["not_measured"])
+    lines += of_fdr(report)
     if any(name.startswith("fd_") for name in shown_names(report)):
         lines.append(f"Distances of features are to {report['reference']}.")
     return (
@@ -93,6 +113,31 @@ def notes(report: dict) -> list[str]:
         + exact_images(report)
         + [describe_extremes(*one) for one in report["extremes"].items()]
     )
+
+
+def not_measured(reasons: dict[str, str]) -> list[str]:
+    """A line for each reason, with all that it stands against."""
+    by_reason: dict[str, list[str]] = {}
+    for name, why in reasons.items():
+        by_reason.setdefault(why, []).append(name)
+    return [
+        f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not measured: {why}"
+        for why, names in by_reason.items()
+    ]
+
+
+def of_fdr(report: dict) -> list[str]:
+    """Which networks a mean over networks holds, with the ratio in each."""
+    lines = []
+    for name, entry in report["protocols"].items():
+        for metric, value in entry["metrics"].items():
+            if metric.startswith("fdr_"):
+                ratios = [f"{network} {number(x)}" for network, x in value["ratios"].items()]
+                lines.append(
+                    f"{name}: {heading(metric)[:-2]} is the mean of Fréchet distances, each over "
+                    f"that of ImageNet's validation set to its training set: {', '.join(ratios)}"
+                )
+    return lines
 
 
 def shown_names(report: dict) -> set[str]:
@@ -134,6 +179,10 @@ def describe(protocol: Protocol, preparation: str) -> str:
         resize = f", resize {fid.resize}" if fid.features == "inception" else ""
         first = f", first {fid.first} images" if fid.first else ""
         parts.append(f"features of {fid.features}{resize}{first}{rule(fid, of_files)}")
+    if more := protocol.frechet:
+        parts.append(f"features of {', '.join(more.networks)}{rule(more, of_files)}")
+    if protocol.cmmd:
+        parts.append(f"CMMD{rule(protocol.cmmd, of_files)}")
     return "; ".join(parts) or "no metric is left"
 
 

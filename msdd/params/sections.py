@@ -343,7 +343,7 @@ class Evaluate(Section):
     lpips: tuple[Trunk, ...] = Field(
         description="trunks to report LPIPS with, of those that a protocol has"
     )
-    features: Literal["efficientnet-lite0", "inception"] = Field(
+    features: Literal["efficientnet-lite0", "efficientnet-lite2", "inception"] = Field(
         description="network on whose features the Fréchet distance is computed"
     )
     missing: Literal["stop", "skip"] = Field(

@@ -29,9 +29,13 @@ TRUNKS = {
 PATCH = [(32, 4, 2, 1), (64, 4, 2, 1), (1, 3, 1, 1)]  # the small discriminator on pixels
 SMALLEST = 64  # pixels a side for the trunks: smaller images are enlarged
 KERNEL = 9  # of a discriminator's heads
-# At the one size that each takes, 224, 224 and 299 px: counted once, by torch 2.13.
+# At the one size that each takes, 224, 224, 260 and 299 px: counted once, by torch 2.13.
 DINO = 9_196_996_608
-FEATURES = {"efficientnet-lite0": 767_815_104, "inception": 11_422_336_192}
+FEATURES = {
+    "efficientnet-lite0": 767_815_104,
+    "efficientnet-lite2": 1_716_912_544,
+    "inception": 11_422_336_192,
+}
 DINO_MAPS = (5, 384, 196)  # how many, channels, positions
 # A judgement is a forward pass and two gradients with respect to the image, because the adaptive
 # weight takes one of its own. Learning passes forward twice, for a real and a made image, and

@@ -1,4 +1,4 @@
-"""LPIPS distance, and the feature networks Inception and EfficientNet-Lite0."""
+"""LPIPS distance, and the feature networks Inception and EfficientNet-Lite."""
 
 import torch
 import torch.nn.functional as F
@@ -29,29 +29,31 @@ def enlarge(images: Tensor) -> Tensor:
     return images if size == list(images.shape[-2:]) else F.interpolate(images, size)
 
 
-class EfficientNetLite0(nn.Module):
-    """EfficientNet-Lite0 up to its pooling: images (B, 3, H, W) in [-1, 1] to (B, 1280).
+class EfficientNetLite(nn.Module):
+    """EfficientNet-Lite up to its pooling: images (B, 3, H, W) in [-1, 1] to (B, 1280).
 
-    Images are resized to 224 px, bilinear and antialiased, and normalised by ImageNet's mean and
-    deviation. state: tensors by the names of efficientnet-lite-pytorch.
+    Images are resized to `side`, bilinear and antialiased, and normalised by ImageNet's mean and
+    deviation. state: tensors by the names of efficientnet-lite-pytorch, of the network of that
+    name; its published sides are 224 px (Lite0) and 260 px (Lite2).
     """
 
     dimensions = 1280
 
-    def __init__(self, state: dict[str, Tensor]) -> None:
+    def __init__(
+        self, state: dict[str, Tensor], name: str = "efficientnet-lite0", side: int = 224
+    ) -> None:
         from efficientnet_lite_pytorch import EfficientNet
 
         super().__init__()
         with torch.device("meta"):
-            self.network = EfficientNet.from_name("efficientnet-lite0")
+            self.network = EfficientNet.from_name(name)
         self.network.load_state_dict(state, assign=True)
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None])
-        self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225])[:, None, None])
+        self.side = side
 
     def forward(self, images: Tensor) -> Tensor:
-        images = F.interpolate(images, (224, 224), mode="bilinear", antialias=True)
-        images = ((images + 1) / 2 - self.mean) / self.deviation
-        return self.network.extract_features(images).mean((2, 3))
+        size = (self.side, self.side)
+        images = F.interpolate(images, size, mode="bilinear", antialias=True)
+        return self.network.extract_features(standardise(images)).mean((2, 3))
 
 
 class Inception(nn.Module):
@@ -108,10 +110,16 @@ def resize_antialias(images: Tensor) -> Tensor:
     return (bilinear(levels(images), antialias=True) - 128) / 128
 
 
+def resize_unrounded(images: Tensor) -> Tensor:
+    """As TensorFlow 1 does, on floats scaled as 2 x - 1: of FD-loss, and so of its FDr."""
+    return 2 * stretch(stretch((images + 1) / 2, 3), 2) - 1
+
+
 RESIZES = {
     "pytorch_fid": resize_pytorch_fid,
     "tf1": resize_tf1,
     "antialias": resize_antialias,
+    "unrounded": resize_unrounded,
 }
 
 

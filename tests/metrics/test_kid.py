@@ -9,7 +9,7 @@ import torch
 
 from msdd.errors import MsddError
 from msdd.metrics import kid as module
-from msdd.metrics.kid import Sample, kid, subset_estimates, subsets
+from msdd.metrics.kid import Sample, in_order, kid, kid_torch_fidelity, subset_estimates, subsets
 from msdd.weights.optional_imports import import_torchvision
 
 
@@ -36,6 +36,30 @@ def test_subset_estimates_are_those_of_double_loops(monkeypatch):
     rows = subsets(24, 9, seed=0)[:3]
     expected = [slow(x[row].numpy(), y[row].numpy()) for row in rows]
     assert subset_estimates(x, y, rows).tolist() == pytest.approx(expected, rel=1e-10)
+
+
+def test_kid_by_torch_fidelity_is_its_number():
+    """Of sets in the same order; ours takes the kernel in float64, theirs in float32."""
+    import_torchvision()
+    from torch_fidelity.metric_kid import kid_features_to_metric
+
+    x = features(1200, 0, 64).abs()
+    for y in (x + 0.1 * features(1200, 1, 64), features(1100, 2, 64, shift=0.3)):
+        theirs = kid_features_to_metric(x, y, rng_seed=2020, verbose=False)
+        ours = kid_torch_fidelity(x, y)
+        wanted = (theirs[f"kernel_inception_distance_{name}"] for name in ("mean", "std"))
+        assert (ours["mean"], ours["std"]) == pytest.approx(tuple(wanted), rel=1e-4, abs=1e-6)
+    with pytest.raises(MsddError, match="subsets of 1000 images, not 999"):
+        kid_torch_fidelity(x, x[:999])
+
+
+def test_a_sample_returns_to_the_order_of_its_ids():
+    names = [f"{k}.png" for k in range(50)]
+    sample = Sample(16, capacity=60)
+    rows = features(50, 0)
+    sample.update(names, rows)
+    assert not torch.equal(sample.features, rows)
+    assert torch.equal(in_order(sample.features, names), rows)
 
 
 def test_equals_torch_fidelity_on_the_same_subsets():

@@ -15,7 +15,7 @@ from msdd.train.discriminator import (
     LpipsFeatures,
     PatchDiscriminator,
 )
-from msdd.weights.features import EfficientNetLite0, Inception, lpips_distance
+from msdd.weights.features import EfficientNetLite, Inception, lpips_distance
 from msdd.weights.optional_imports import import_timm, import_torchvision
 
 import_torchvision()
@@ -81,7 +81,7 @@ def test_a_step_of_an_adversary(name, side):
 def test_networks_of_one_size():
     from efficientnet_lite_pytorch import EfficientNet
 
-    lite = EfficientNetLite0(EfficientNet.from_name("efficientnet-lite0").state_dict())
+    lite = EfficientNetLite(EfficientNet.from_name("efficientnet-lite0").state_dict())
     lite.requires_grad_(False).eval()
     assert count_flops(lambda: lite(images(32))) == judges.FEATURES["efficientnet-lite0"]
     vit = DinoFeatures(dino())

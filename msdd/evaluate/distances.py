@@ -1,0 +1,115 @@
+"""From the features of both sides to a protocol's distances, each named for its network."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from torch import Tensor
+
+from msdd.evaluate.accumulator import Accumulator
+from msdd.evaluate.columns import Features, Pair, frechet_pairs, of_single_images
+from msdd.evaluate.protocols import Protocol
+from msdd.evaluate.reference_statistics import Reference
+from msdd.metrics.cmmd import cmmd
+from msdd.metrics.frechet import frechet_distance
+from msdd.metrics.kid import SIZE, in_order, kid, kid_torch_fidelity
+from msdd.metrics.mind import DIRECTIONS, mind
+from msdd.weights.representations import FDR, REPRESENTATIONS, key_of
+
+Distance = float | dict[str, object]
+References = Mapping[Features, Reference]
+FEWEST = {"kid": 4, "kid_torch_fidelity": SIZE, "mind": 2, "cmmd": 2}  # images
+
+
+def distances(
+    protocol: Protocol,
+    accumulator: Accumulator,
+    references: References,
+    names: Sequence[str] = (),
+) -> dict[str, Distance]:
+    """By name: Fréchet distances, their mean FDr, and what features of single images give, as far
+    as `without` has no reason against it. `names` are those of all images, in their order."""
+    frechet = frechet_distances(protocol, accumulator, references)
+    by_name: dict[str, Distance] = {f"fd_{key_of(n)}": value for n, value in frechet.items()}
+    if protocol.fdr:
+        by_name |= fdr(frechet)
+    missing = without(protocol, accumulator, references)
+    for name, (kind, pair) in of_single_images(protocol).items():
+        if name not in missing:
+            by_name[name] = MEASURES[kind](*rows(pair, accumulator, references), names)
+    return by_name
+
+
+def frechet_distances(
+    protocol: Protocol, accumulator: Accumulator, references: References
+) -> dict[str, float]:
+    """By network. What stands in `references` goes before what was accumulated."""
+    sums = accumulator.sums
+    return {
+        network: frechet_distance(
+            references.get(real) or sums[str(real)].moments.cpu(),  # like statistics from a file
+            sums[str(made)].moments.cpu(),
+        )
+        for network, (real, made) in frechet_pairs(protocol).items()
+    }
+
+
+def fdr(frechet: Mapping[str, float]) -> dict[str, Distance]:
+    """The mean of distances over those of ImageNet's validation set (FD-loss, arXiv 2604.28190),
+    under a name that says which networks it holds; nothing where none of them has that figure."""
+    known = [network for network in FDR if network in frechet]
+    if not known:
+        return {}
+    ratios = {network: frechet[network] / REPRESENTATIONS[network].validation for network in known}
+    mean = sum(ratios.values()) / len(ratios)
+    return {fdr_name(known): {"mean": mean, "low": None, "high": None, "ratios": ratios}}
+
+
+def fdr_name(networks: Sequence[str]) -> str:
+    """`fdr_6` of all six, else with the networks behind the number."""
+    short = [key_of(network.removeprefix("fdr-")) for network in networks]
+    return "_".join([f"fdr_{len(short)}", *(short if len(short) < len(FDR) else [])])
+
+
+def without(protocol: Protocol, accumulator: Accumulator, references: References) -> dict[str, str]:
+    """Why distances cannot be had that a protocol has, by name."""
+    reasons = {}
+    for name, (kind, (real, made)) in of_single_images(protocol).items():
+        known, count = references.get(real), accumulator.sums[str(made)].moments.count
+        if known and known.features is None:
+            reasons[name] = (
+                "the reference holds no features of single images; `--export-reference` writes them"
+            )
+        elif (min(count, len(known.features)) if known else count) < FEWEST[kind]:
+            reasons[name] = f"it needs {FEWEST[kind]} images"
+    if protocol.fdr and not set(FDR) & frechet_pairs(protocol).keys():
+        reasons["fdr"] = f"it needs one of the networks {', '.join(FDR)}"
+    return reasons
+
+
+def rows(pair: Pair, accumulator: Accumulator, references: References) -> tuple[Tensor, Tensor]:
+    """Features (n, D) of single originals and reconstructions, in the order of hashes."""
+    known, made = references.get(pair[0]), accumulator.sums[str(pair[1])].sample
+    real = known.features if known else accumulator.sums[str(pair[0])].sample.features
+    return real, made.features
+
+
+def kid_in_order(x: Tensor, y: Tensor, names: Sequence[str]) -> Distance:
+    """Of sets with an image for each name in their order, which decides torch-fidelity's draws."""
+    sides = (in_order(side, names) if len(side) == len(names) else side for side in (x, y))
+    return kid_torch_fidelity(*sides)
+
+
+def mind_with_size(x: Tensor, y: Tensor, _names: Sequence[str]) -> Distance:
+    about = {"directions": DIRECTIONS, "images": min(len(x), len(y))}
+    return {"mean": mind(x, y), "low": None, "high": None, **about}
+
+
+def cmmd_with_size(x: Tensor, y: Tensor, _names: Sequence[str]) -> Distance:
+    return {"mean": cmmd(x, y), "low": None, "high": None, "images": min(len(x), len(y))}
+
+
+MEASURES: dict[str, Callable[[Tensor, Tensor, Sequence[str]], Distance]] = {
+    "kid": lambda x, y, _names: kid(x, y),
+    "kid_torch_fidelity": kid_in_order,
+    "mind": mind_with_size,
+    "cmmd": cmmd_with_size,
+}

@@ -1,0 +1,117 @@
+"""Features of networks that timm builds, from official files, behind the preprocessing of the
+program whose distance is meant (`msdd.weights.representations`)."""
+
+import importlib
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from msdd.data.pixels import to_uint8
+from msdd.weights.optional_imports import import_timm
+from msdd.weights.representations import Timm
+from msdd.weights.strict import load_strict
+
+StateDict = dict[str, Tensor]
+
+
+class TimmFeatures(nn.Module):
+    """Images (B, 3, H, W) in [-1, 1] to features (B, D), in float32.
+
+    state: tensors of the official file, by its names. MsddError where timm is not installed and
+    for tensors of another network.
+    """
+
+    def __init__(self, state: StateDict, about: Timm) -> None:
+        super().__init__()
+        self.about, self.network = about, load(state, about)
+        for name, values in zip(("mean", "deviation"), about.colour, strict=True):
+            self.register_buffer(name, torch.tensor(values)[:, None, None])
+
+    def forward(self, images: Tensor) -> Tensor:
+        images = RESIZES[self.about.resize](images, self.about.side)
+        tokens = self.network.forward_features((images - self.mean) / self.deviation)
+        return self.pool(tokens)
+
+    def pool(self, tokens: Tensor) -> Tensor:
+        if self.about.pool == "class":
+            return tokens[:, 0]
+        if self.about.pool == "mean":
+            return tokens.mean((2, 3))
+        if self.about.pool == "attention":
+            return self.network.attn_pool(tokens)
+        return F.normalize(self.network.forward_head(tokens))
+
+
+def resize_pil(images: Tensor, side: int) -> Tensor:
+    """By Pillow on 8 bits, bicubic, as torchvision does to the images of a folder; in [0, 1]."""
+    arrays = to_uint8(images).permute(0, 2, 3, 1).cpu().numpy()
+    resized = [Image.fromarray(a).resize((side, side), Image.Resampling.BICUBIC) for a in arrays]
+    stacked = torch.from_numpy(np.stack([np.asarray(image) for image in resized]))
+    return stacked.permute(0, 3, 1, 2).to(images.device) / 255
+
+
+def resize_torch(images: Tensor, side: int) -> Tensor:
+    """Bicubic and antialiased on floats, unless the images are of that side; about [0, 1]."""
+    images = (images + 1) / 2
+    if images.shape[-2:] == (side, side):
+        return images
+    return F.interpolate(images, (side, side), mode="bicubic", antialias=True)
+
+
+RESIZES = {"pil": resize_pil, "torch": resize_torch}
+
+
+def load(state: StateDict, about: Timm) -> nn.Module:
+    """timm's network with these weights, for images of any size where it is a transformer."""
+    timm = import_timm(f"the network {about.model}")
+    is_transformer = about.model.startswith("vit_")
+    more = {"dynamic_img_size": True, "dynamic_img_pad": True} if is_transformer else {}
+    if about.pool != "head":
+        more["num_classes"] = 0
+    with torch.device("meta"):
+        network = timm.create_model(about.model, pretrained=False, **more)
+    module = importlib.import_module(type(network).__module__)
+    state = from_clip(state) if "visual_projection.weight" in state else state
+    state = module.checkpoint_filter_fn(state, network)
+    wanted = network.state_dict()
+    used = {k: v for k, v in state.items() if k in wanted or not k.startswith("head.")}
+    return load_strict(network, used)
+
+
+def from_clip(state: StateDict) -> StateDict:
+    """timm's names for the image half of a CLIP of the Hugging Face Hub."""
+    prefix = "vision_model.encoder.layers."
+    renamed = {new: state[old] for old, new in NAMES.items()}
+    renamed["cls_token"] = renamed["cls_token"].reshape(1, 1, -1)
+    renamed["pos_embed"] = renamed["pos_embed"][None]
+    renamed["head.bias"] = torch.zeros(len(renamed["head.weight"]))
+    depth = len({name.split(".")[3] for name in state if name.startswith(prefix)})
+    for i in range(depth):
+        for kind in ("weight", "bias"):
+            for old, new in BLOCK.items():
+                renamed[f"blocks.{i}.{new}.{kind}"] = state[f"{prefix}{i}.{old}.{kind}"]
+            three = [state[f"{prefix}{i}.self_attn.{x}_proj.{kind}"] for x in "qkv"]
+            renamed[f"blocks.{i}.attn.qkv.{kind}"] = torch.cat(three)
+    return renamed
+
+
+NAMES = {
+    "vision_model.embeddings.class_embedding": "cls_token",
+    "vision_model.embeddings.patch_embedding.weight": "patch_embed.proj.weight",
+    "vision_model.embeddings.position_embedding.weight": "pos_embed",
+    "vision_model.pre_layrnorm.weight": "norm_pre.weight",
+    "vision_model.pre_layrnorm.bias": "norm_pre.bias",
+    "vision_model.post_layernorm.weight": "norm.weight",
+    "vision_model.post_layernorm.bias": "norm.bias",
+    "visual_projection.weight": "head.weight",
+}
+BLOCK = {
+    "self_attn.out_proj": "attn.proj",
+    "layer_norm1": "norm1",
+    "layer_norm2": "norm2",
+    "mlp.fc1": "mlp.fc1",
+    "mlp.fc2": "mlp.fc2",
+}

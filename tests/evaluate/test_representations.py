@@ -1,0 +1,151 @@
+"""Distances on several networks beside one another, each under its name."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from two_folders import COUNT
+
+from msdd.cli import main
+from msdd.data.pixels import from_uint8
+from msdd.errors import MsddError
+from msdd.evaluate.distances import fdr
+from msdd.evaluate.function import evaluate
+from msdd.evaluate.protocols import load
+from msdd.metrics.frechet import Moments, frechet_distance
+from msdd.metrics.mind import mind
+from msdd.weights import pretrained
+from msdd.weights.pretrained import feature_network
+from msdd.weights.representations import FDR, REPRESENTATIONS
+
+MINE = """
+mine:
+  crop: adm
+  psnr: { quantisation: round, pool: 1 }
+  fid: { quantisation: round, features: efficientnet-lite0 }
+  frechet: { quantisation: round, networks: [efficientnet-lite0, efficientnet-lite2, MORE] }
+  mind: true
+  fdr: FDR
+  cmmd: { quantisation: round }
+"""
+
+
+def run(folders, tmp_path, *more: str, networks: str = "", fdr: str = "false", cmmd=False) -> dict:
+    """The report of two folders by MINE."""
+    text = MINE.replace(", MORE", networks).replace("FDR", fdr)
+    lines = text.splitlines()
+    (tmp_path / "mine.yaml").write_text("\n".join(lines if cmmd else lines[:-1]))
+    sides = ["--originals", str(folders / "o"), "--reconstructions", str(folders / "r")]
+    more = ["--protocol", str(tmp_path / "mine.yaml"), "--json", str(tmp_path / "m.json"), *more]
+    assert main(["evaluate", *sides, *more]) == 0
+    return json.loads((tmp_path / "m.json").read_text())
+
+
+def sides(folders) -> list[torch.Tensor]:
+    """Both as floats in [-1, 1]."""
+    paths = [sorted(p for p in (folders / k).rglob("*.*")) for k in "or"]
+    arrays = ([np.array(Image.open(path)) for path in side] for side in paths)
+    return [from_uint8(torch.from_numpy(np.stack(side)).permute(0, 3, 1, 2)) for side in arrays]
+
+
+def test_each_distance_is_named_for_its_network(folders, tmp_path, capsys):
+    metrics = run(folders, tmp_path)["protocols"]["mine"]["metrics"]
+    for name in ("efficientnet-lite0", "efficientnet-lite2"):
+        rows = [torch.cat([feature_network(name)(x[None]) for x in s]) for s in sides(folders)]
+        moments = [Moments(1280) for _ in rows]
+        for one, features in zip(moments, rows, strict=True):
+            one.update(features)
+        key = name.replace("-", "_")
+        assert metrics[f"fd_{key}"] == pytest.approx(frechet_distance(*moments), rel=1e-3)
+        found = metrics[f"mind_{key}"]
+        assert found["mean"] == pytest.approx(mind(*rows), rel=1e-3)
+        assert found["directions"] == 1000 and found["images"] == COUNT
+    head = capsys.readouterr().out.splitlines()[0]
+    assert "FD-EffNetLite0 ↓" in head and "MIND-EffNetLite2 ↓" in head and "FID" not in head
+
+
+def test_a_network_takes_the_place_of_the_protocol_s(folders, tmp_path):
+    """The distance on it is then not measured twice; `none` leaves all of them out."""
+    metrics = run(folders, tmp_path, "--features", "efficientnet-lite2")["protocols"]["mine"]
+    assert metrics["protocol"]["fid"]["features"] == "efficientnet-lite2"
+    assert "fd_efficientnet_lite0" in metrics["metrics"]
+    none = run(folders, tmp_path, "--features", "none")["protocols"]["mine"]["metrics"]
+    assert none.keys() == {"psnr"}
+
+
+def test_missing_networks_are_named_with_their_files(folders, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(pretrained, "cache_folder", lambda: tmp_path / "none")
+    networks = ", dinov2-l14, fdr-dinov2"
+    more = {"networks": networks, "fdr": "true", "cmmd": True}
+    report = run(folders, tmp_path, "--missing", "skip", **more)
+    missing = report["not_measured"]
+    assert missing.keys() == {
+        "fd_dinov2_l14", "mind_dinov2_l14", "fd_fdr_dinov2", "mind_fdr_dinov2", "cmmd", "fdr",
+    }  # fmt: skip
+    assert missing["fd_dinov2_l14"] == missing["mind_fdr_dinov2"]
+    assert "get dinov2_vitl14_pretrain.pth, of SHA-256 d5383ea8" in missing["fd_dinov2_l14"]
+    assert "needs one of the networks fdr-inception" in missing["fdr"]
+    said = capsys.readouterr().out
+    assert "fd_dinov2_l14, mind_dinov2_l14, fd_fdr_dinov2, mind_fdr_dinov2 are not measured" in said
+    sides = ["--originals", str(folders / "o"), "--reconstructions", str(folders / "r")]
+    assert main(["evaluate", *sides, "--protocol", str(tmp_path / "mine.yaml")]) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "no weights for 'dinov2-l14'" in error and "--missing skip" in error
+
+
+def test_fdr_is_named_for_the_networks_it_holds(inception, folders, tmp_path, capsys):
+    """With Inception of random weights as FD-loss feeds it: one network of six."""
+    report = run(folders, tmp_path, networks=", fdr-inception", fdr="true")
+    metrics = report["protocols"]["mine"]["metrics"]
+    assert metrics["fdr_1_inception"]["mean"] == pytest.approx(metrics["fd_fdr_inception"] / 1.68)
+    said = capsys.readouterr().out
+    assert "FDr-1 ↓" in said and "mine: FDr-1 is the mean of Fréchet distances" in said
+
+
+def test_fdr_of_validation_sets_is_1():
+    distances = {name: REPRESENTATIONS[name].validation for name in FDR} | {"dinov2-l14": 99.0}
+    assert fdr(distances)["fdr_6"]["mean"] == pytest.approx(1)
+    two = {"fdr-clip": 11.2, "fdr-inception": 0.0}
+    assert fdr(two)["fdr_2_inception_clip"]["mean"] == pytest.approx(1)
+    assert fdr({"inception": 3.0}) == {}
+
+
+def test_a_reference_is_of_one_network(folders, tmp_path, capsys):
+    """Statistics that one run has written are those of no other network's features."""
+    base = ["--originals", str(folders / "o"), "--reconstructions", str(folders / "r")]
+    base += ["--protocol", "ssdd", "--missing", "skip"]
+    file = str(tmp_path / "lite0.npz")
+    assert (
+        main(["evaluate", *base, "--features", "efficientnet-lite0", "--export-reference", file])
+        == 0
+    )
+    assert main(["evaluate", *base, "--features", "efficientnet-lite2", "--reference", file]) == 1
+    said = capsys.readouterr().err
+    assert "statistics of features 'efficientnet-lite0' where this evaluation has" in said
+    np.savez(tmp_path / "theirs.npz", mu=np.zeros(1024), sigma=np.eye(1024))
+    theirs = ["--reference", str(tmp_path / "theirs.npz")]
+    assert main(["evaluate", *base, "--features", "efficientnet-lite2", *theirs]) == 1
+    assert "is of 1024 features; efficientnet-lite2 makes 1280" in capsys.readouterr().err
+    with pytest.raises(AssertionError):
+        run(folders, tmp_path, *theirs)
+    assert "one network's features, and these protocols take" in capsys.readouterr().err
+
+
+def test_the_function_knows_the_same_names(folders):
+    where = {"originals": folders / "o", "reconstructions": folders / "r", "protocol": "ssdd"}
+    report = evaluate(**where, features="efficientnet-lite2", missing="skip")
+    assert "fd_efficientnet_lite2" in report["protocols"]["ssdd"]["metrics"]
+    with pytest.raises(MsddError, match="features 'dinov2' are unknown; did you mean"):
+        evaluate(**where, features="dinov2")
+
+
+def test_the_page_s_protocol(tmp_path):
+    """The block of docs/representations.md."""
+    page = (Path(__file__).parents[2] / "docs/representations.md").read_text()
+    block = page.partition("```yaml\n")[2].partition("```")[0]
+    (tmp_path / "mine.yaml").write_text(block)
+    mine = load([str(tmp_path / "mine.yaml")])["mine"]
+    assert mine.fdr and mine.mind and mine.cmmd and len(mine.frechet.networks) == 4

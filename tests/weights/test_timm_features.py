@@ -1,0 +1,250 @@
+"""Networks that timm builds, from files in the official forms with random weights: read by the
+whole road, and against plain restatements of the original programs."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors.torch import save_file
+from skimage import data
+
+from msdd.data.pixels import from_uint8
+from msdd.errors import MsddError
+from msdd.weights import pretrained
+from msdd.weights.optional_imports import import_timm
+from msdd.weights.representations import CLIP, FDR, IMAGENET, REPRESENTATIONS, Representation, Timm
+from msdd.weights.timm_features import TimmFeatures
+from msdd.weights.weight_sources import by_hand
+
+timm = import_timm("these tests")
+
+
+@pytest.fixture(scope="module")
+def photographs() -> torch.Tensor:
+    """uint8 (2, 3, 128, 128)."""
+    parts = [data.astronaut()[:128, 200:328], data.coffee()[100:228, 200:328]]
+    return torch.from_numpy(np.stack(parts)).permute(0, 3, 1, 2)
+
+
+def random_state(shapes: dict[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
+    """Matrices of deviation 0.05; what multiplies channels is near 1."""
+    generator = torch.Generator().manual_seed(0)
+    state = {name: 0.05 * torch.randn(*size, generator=generator) for name, size in shapes.items()}
+    scales = {n for n, x in state.items() if x.ndim == 1 and n.endswith((".weight", "gamma"))}
+    return {name: x + 1 if name in scales else x for name, x in state.items()}
+
+
+def dinov2_file(width: int = 384, depth: int = 12) -> dict[str, torch.Tensor]:
+    """Names and shapes of `dinov2_vits14_pretrain.pth`."""
+    shapes = {
+        "cls_token": (1, 1, width),
+        "pos_embed": (1, 1370, width),
+        "mask_token": (1, width),
+        "patch_embed.proj.weight": (width, 3, 14, 14),
+        "patch_embed.proj.bias": (width,),
+        "norm.weight": (width,),
+        "norm.bias": (width,),
+    }
+    for i in range(depth):
+        inner = {"norm1": (width,), "norm2": (width,), "attn.qkv": (3 * width, width)}
+        inner |= {"attn.proj": (width, width), "mlp.fc1": (4 * width, width)}
+        inner |= {"mlp.fc2": (width, 4 * width)}
+        for name, size in inner.items():
+            shapes[f"blocks.{i}.{name}.weight"] = size
+            shapes[f"blocks.{i}.{name}.bias"] = size[:1]
+        shapes |= {f"blocks.{i}.ls{k}.gamma": (width,) for k in (1, 2)}
+    return random_state(shapes)
+
+
+def block(x, state, prefix: str, heads: int, gelu, names: dict[str, str], scales=("", "")):
+    """A transformer block word for word: x (B, N, C)."""
+
+    def linear(x, name):
+        return F.linear(x, state[f"{prefix}{name}.weight"], state[f"{prefix}{name}.bias"])
+
+    def norm(x, name, eps):
+        size = x.shape[-1:]
+        return F.layer_norm(
+            x, size, state[f"{prefix}{name}.weight"], state[f"{prefix}{name}.bias"], eps
+        )
+
+    eps = 1e-6 if names["eps"] == "6" else 1e-5
+    h = norm(x, names["norm1"], eps)
+    q, k, v = names["qkv"](linear, h)
+    q, k, v = (y.unflatten(-1, (heads, -1)).transpose(1, 2) for y in (q, k, v))
+    weights = (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).softmax(-1)
+    attended = linear((weights @ v).transpose(1, 2).flatten(2), names["proj"])
+    x = x + attended * (state[prefix + scales[0]] if scales[0] else 1)
+    h = linear(gelu(linear(norm(x, names["norm2"], eps), "mlp.fc1")), "mlp.fc2")
+    return x + h * (state[prefix + scales[1]] if scales[1] else 1)
+
+
+def dinov2(state, images):
+    """The class token of DINOv2 of images (B, 3, 224, 224), normalised."""
+    patches = F.conv2d(
+        images, state["patch_embed.proj.weight"], state["patch_embed.proj.bias"], stride=14
+    )
+    grid = state["pos_embed"][:, 1:].reshape(1, 37, 37, -1).permute(0, 3, 1, 2)
+    side = patches.shape[-1]
+    grid = F.interpolate(grid, (side, side), mode="bicubic", antialias=True)
+    x = patches.flatten(2).transpose(1, 2) + grid.flatten(2).transpose(1, 2)
+    first = (state["cls_token"] + state["pos_embed"][:, :1]).expand(len(x), -1, -1)
+    x = torch.cat([first, x], 1)
+    names = {"norm1": "norm1", "norm2": "norm2", "proj": "attn.proj", "eps": "6"}
+    names["qkv"] = lambda linear, h: linear(h, "attn.qkv").chunk(3, -1)
+    for i in range(12):
+        x = block(x, state, f"blocks.{i}.", 6, F.gelu, names, ("ls1.gamma", "ls2.gamma"))
+    return F.layer_norm(x, x.shape[-1:], state["norm.weight"], state["norm.bias"], 1e-6)[:, 0]
+
+
+def by_pillow(images, side: int, colour) -> torch.Tensor:
+    """As torchvision's Resize, ToTensor and Normalize do to files."""
+    arrays = images.permute(0, 2, 3, 1).numpy()
+    resized = [Image.fromarray(a).resize((side, side), Image.Resampling.BICUBIC) for a in arrays]
+    mean, deviation = (torch.tensor(values)[:, None, None] for values in colour)
+    stacked = torch.from_numpy(np.stack([np.array(image) for image in resized]))
+    return (stacked.permute(0, 3, 1, 2) / 255 - mean) / deviation
+
+
+def test_dinov2_from_a_file_in_meta_s_form(photographs, tmp_path, monkeypatch):
+    """By name through MSDD_WEIGHTS, with dgm-eval's preprocessing of real photographs."""
+    state = dinov2_file()
+    torch.save(state, tmp_path / "dinov2_vits14_pretrain.pth")
+    monkeypatch.setenv("MSDD_WEIGHTS", str(tmp_path))
+    with pytest.raises(MsddError, match="is not the published 'dinov2-s14'"):
+        pretrained.feature_network("dinov2-s14")
+    source = by_hand("dinov2_vits14_pretrain.pth", None, "https://example.org")
+    monkeypatch.setitem(pretrained.SOURCES, "dinov2-s14", source)
+    network = pretrained.feature_network("dinov2-s14")
+    with torch.no_grad():
+        found = network(from_uint8(photographs))
+        expected = dinov2(state, by_pillow(photographs, 224, IMAGENET))
+    assert found.shape == (2, REPRESENTATIONS["dinov2-s14"].dimensions)
+    assert (found[0] - found[1]).abs().mean() > 1e-2  # the photographs differ
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+    identity = pretrained.identity("dinov2-s14")
+    torch.save(state | {"norm.bias": state["norm.bias"] + 1}, tmp_path / source.file)
+    assert len(identity) == 64 and pretrained.identity("dinov2-s14") != identity
+
+
+def test_fdr_s_dinov2_pads_to_whole_patches(photographs):
+    """FD-loss resizes to 256 px, floats and antialiased, and timm pads these to 266."""
+    state = dinov2_file()
+    about = REPRESENTATIONS["fdr-dinov2"].timm._replace(model="vit_small_patch14_dinov2.lvd142m")
+    images = from_uint8(photographs)
+    resized = F.interpolate((images + 1) / 2, (256, 256), mode="bicubic", antialias=True)
+    mean, deviation = (torch.tensor(values)[:, None, None] for values in IMAGENET)
+    padded = F.pad((resized - mean) / deviation, (0, 10, 0, 10))
+    with torch.no_grad():
+        found = TimmFeatures(state, about)(images)
+        torch.testing.assert_close(found, dinov2(state, padded), rtol=1e-3, atol=1e-4)
+
+
+CLIP_BASE = "vit_base_patch32_clip_quickgelu_224.openai"  # small enough for a test
+
+
+def clip_file(width: int = 768, depth: int = 12, out: int = 512) -> dict[str, torch.Tensor]:
+    """Names and shapes of a CLIP B/32 of the Hub, with a part of its text half."""
+    vision = {
+        "embeddings.class_embedding": (width,),
+        "embeddings.patch_embedding.weight": (width, 3, 32, 32),
+        "embeddings.position_embedding.weight": (50, width),
+    }
+    for name in ("pre_layrnorm", "post_layernorm"):
+        vision |= {f"{name}.weight": (width,), f"{name}.bias": (width,)}
+    for i in range(depth):
+        inner = {f"self_attn.{x}_proj": (width, width) for x in ("q", "k", "v", "out")}
+        inner |= {"layer_norm1": (width,), "layer_norm2": (width,)}
+        inner |= {"mlp.fc1": (4 * width, width), "mlp.fc2": (width, 4 * width)}
+        for name, size in inner.items():
+            vision[f"encoder.layers.{i}.{name}.weight"] = size
+            vision[f"encoder.layers.{i}.{name}.bias"] = size[:1]
+    shapes = {f"vision_model.{name}": size for name, size in vision.items()}
+    shapes |= {"visual_projection.weight": (out, width), "text_projection.weight": (8, 8)}
+    return random_state(shapes) | {"logit_scale": torch.tensor(1.0)}
+
+
+def clip(state, images, gelu, embed: bool):
+    """The embedding of length 1, or the class token behind the last norm."""
+    vision = {k.removeprefix("vision_model."): v for k, v in state.items()}
+    x = F.conv2d(images, vision["embeddings.patch_embedding.weight"], stride=32)
+    first = vision["embeddings.class_embedding"].expand(len(x), 1, -1)
+    x = torch.cat([first, x.flatten(2).transpose(1, 2)], 1)
+    x = x + vision["embeddings.position_embedding.weight"]
+
+    def norm(x, name):
+        return F.layer_norm(x, x.shape[-1:], vision[f"{name}.weight"], vision[f"{name}.bias"], 1e-5)
+
+    x = norm(x, "pre_layrnorm")
+    names = {"norm1": "layer_norm1", "norm2": "layer_norm2", "proj": "self_attn.out_proj"}
+    names |= {"eps": "5", "qkv": lambda f, h: [f(h, f"self_attn.{y}_proj") for y in "qkv"]}
+    for i in range(12):
+        x = block(x, vision, f"encoder.layers.{i}.", 12, gelu, names)
+    token = norm(x, "post_layernorm")[:, 0]
+    return F.normalize(token @ state["visual_projection.weight"].T) if embed else token
+
+
+@pytest.mark.parametrize("pool", ["head", "class"])
+def test_clip_from_a_file_in_the_hub_s_form(pool, photographs, tmp_path, monkeypatch):
+    """CMMD's embedding is by QuickGELU, as trained; FDr's token by GELU, as FD-loss takes it."""
+    quick = pool == "head"
+    model = CLIP_BASE if quick else CLIP_BASE.replace("_quickgelu", "")
+    row = Representation("CLIP", 512, "clip-test", Timm(model, 224, "pil", CLIP, pool))
+    monkeypatch.setitem(REPRESENTATIONS, "clip-test", row)
+    source = by_hand("clip/model.safetensors", None, "https://example.org")
+    monkeypatch.setitem(pretrained.SOURCES, "clip-test", source)
+    monkeypatch.setenv("MSDD_WEIGHTS", str(tmp_path))
+    with pytest.raises(MsddError, match="get model.safetensors from https://example.org and put"):
+        pretrained.feature_network("clip-test")
+    (tmp_path / "clip").mkdir()
+    save_file(state := clip_file(), tmp_path / source.file)
+    with torch.no_grad():
+        found = pretrained.feature_network("clip-test")(from_uint8(photographs))
+        gelu = (lambda x: x * torch.sigmoid(1.702 * x)) if quick else F.gelu
+        expected = clip(state, by_pillow(photographs, 224, CLIP), gelu, embed=quick)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+    assert not quick or torch.allclose(found.norm(dim=1), torch.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("model", "pool"),
+    [("convnextv2_atto.fcmae", "mean"), ("vit_base_patch16_siglip_256.v2_webli", "attention")],
+)
+def test_other_networks_pool_as_fd_loss_does(model, pool, photographs):
+    """Its `TimmReprModel`: the mean of the last map; SigLIP's own pooling. Also a file of timm's,
+    with a classifier that is not used."""
+    torch.manual_seed(0)
+    original = (
+        timm.create_model(model, num_classes=0, dynamic_img_size=True)
+        if (pool == "attention")
+        else timm.create_model(model, num_classes=0)
+    )
+    state = original.state_dict() | {"head.fc.weight": torch.ones(3, 3)}
+    images = from_uint8(photographs)
+    found = TimmFeatures(state, Timm(model, 224, "torch", IMAGENET, pool))(images)
+    resized = F.interpolate((images + 1) / 2, (224, 224), mode="bicubic", antialias=True)
+    mean, deviation = (torch.tensor(values)[:, None, None] for values in IMAGENET)
+    with torch.no_grad():
+        last = original.eval().forward_features((resized - mean) / deviation)
+        expected = last.mean((2, 3)) if pool == "mean" else original.pool(last)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_of_another_network_are_refused():
+    state = dinov2_file(depth=11)
+    with pytest.raises(MsddError, match="missing: blocks.11"):
+        TimmFeatures(state, REPRESENTATIONS["dinov2-s14"].timm)
+
+
+@pytest.mark.parametrize("name", [n for n, one in REPRESENTATIONS.items() if one.timm])
+def test_every_row_of_the_table_is_of_its_network(name):
+    """Dimensions and side as timm knows them; no weights are made."""
+    row = REPRESENTATIONS[name]
+    with torch.device("meta"):
+        more = {} if row.timm.pool == "head" else {"num_classes": 0}
+        network = timm.create_model(row.timm.model, **more)
+    assert row.dimensions == (768 if row.timm.pool == "head" else network.num_features)
+    assert network.pretrained_cfg["mean"] == row.timm.colour[0]
+    assert network.pretrained_cfg["std"] == row.timm.colour[1]
+    assert row.weights in pretrained.SOURCES and (name in FDR) == name.startswith("fdr-")

@@ -6,19 +6,16 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from msdd.arrays import read_npz
-from msdd.data.pixels import from_uint8, to_uint8
 from msdd.data.shards import Crops
-from msdd.device import arithmetic, enough_memory, prepare_device
-from msdd.evaluate import distributed, protocols, report
+from msdd.device import enough_memory, prepare_device
+from msdd.evaluate import distributed, pictures, protocols, report
 from msdd.evaluate.distributed import Team
 from msdd.evaluate.passes import Evaluation, Pass
-from msdd.evaluate.sources import SAMPLES, PipelineTokenizer, Prepared
-from msdd.evaluate.trace import trace
-from msdd.files import atomic, read_json, remove, write_json
+from msdd.evaluate.sources import PipelineTokenizer, Prepared
+from msdd.files import read_json, remove, write_json
 from msdd.flow.steps import nfe
 from msdd.params.sections import Evaluate
 from msdd.pipeline import layout, receipts
@@ -146,7 +143,7 @@ def in_first_process(
         write(job, document, source, origin, root)
         receipts.write("evaluations", job.path, made, root)
         remove(settings.work)
-        tell(run, job, document, root)
+        tell(run, job, document, source, root)
     return document["protocols"][document["protocol"]]["metrics"]
 
 
@@ -170,16 +167,12 @@ def write(
     path = root / job.path
     samples = source.first_samples(job.task.evaluate.batch)
     write_json(layout.timing(path), timing(source, job.task, origin))
-    save(layout.samples(path), samples)
-    save(layout.extremes(path), pictures_of(document["extremes"]["held_out"], source))
+    pictures.save(layout.samples(path), samples)
+    extremes = pictures.of_extremes(document["extremes"]["held_out"], source)
+    pictures.save(layout.extremes(path), extremes)
     if job.task.model:
-        document["jump_noise"] = follow(job, source, path)
+        document["jump_noise"] = pictures.follow(source, job.task, path)
     write_json(path, document)
-
-
-def save(path: Path, pictures: np.ndarray) -> None:
-    with atomic(path) as temporary, open(temporary, "wb") as file:
-        np.save(file, pictures)
 
 
 def source_of(job: EvaluationJob, device: torch.device, root: Path) -> Prepared:
@@ -212,21 +205,6 @@ def restrict(protocol: protocols.Protocol, settings: Evaluate) -> protocols.Prot
     return protocol.model_copy(update={"lpips": lpips, "kid": kid})
 
 
-def follow(job: EvaluationJob, source: Prepared, path: Path) -> list[dict[str, float]]:
-    """Save the clean estimates of a few images scale by scale; what their jumps added to them."""
-    tokenizer, task = job.tokenizer, job.task
-    ids = list(range(min(SAMPLES, len(source.names))))
-    images = from_uint8(source.crops.batch(np.array(ids))).to(tokenizer.device)
-    with arithmetic(task.evaluate.precision, images.device):
-        estimates, jumps = trace(tokenizer, images, ids, task.seed)
-    pictures = {
-        f"scale{k}": to_uint8(x).permute(0, 2, 3, 1).cpu().numpy() for k, x in enumerate(estimates)
-    }
-    with atomic(layout.pyramid(path)) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **pictures)
-    return jumps
-
-
 def timing(source: Prepared, task: Task, origin: dict[str, object]) -> dict[str, object]:
     """Time of decoding alone: the median batch of those that this process has decoded.
 
@@ -245,14 +223,18 @@ def timing(source: Prepared, task: Task, origin: dict[str, object]) -> dict[str,
     }
 
 
-def tell(run: Run, job: EvaluationJob, document: dict, root: Path) -> None:
-    """Give the tracker the metrics and their like, images, the model, and the metrics file."""
+def tell(run: Run, job: EvaluationJob, document: dict, source: Prepared, root: Path) -> None:
+    """Give the tracker the metrics and their like, images, the model, and the metrics file.
+
+    Baselines have no speed there: next to theirs, those of decoders are all zero on a chart.
+    """
     path = root / job.path
-    speed = read_json(layout.timing(path))["images_per_second"]
-    figures = flat(document) | {"nfe": job.about["nfe"], "images_per_second": speed}
+    figures = flat(document) | {"nfe": job.about["nfe"]}
+    if job.task.stage == "evaluate":
+        figures["images_per_second"] = read_json(layout.timing(path))["images_per_second"]
     run.log(0, figures)
     run.figures(figures)
-    run.image("reconstructions", layout.samples(path))
+    run.image("reconstructions", pictures.beside_originals(source, layout.samples(path)))
     run.image("worst-median-best", layout.extremes(path))
     if run.on:
         tell_scales(run, layout.pyramid(path))
@@ -273,17 +255,6 @@ def tell_model(run: Run, job: EvaluationJob, folder: Path) -> None:
     settings = {name: job.about[name] for name in ("steps", "guidance", "jump", "noise")}
     files = [folder / file for file in layout.MODEL_FILES]
     run.model(job.name, files, settings, job.tokenizer.resolution)
-
-
-def pictures_of(extremes: dict[str, dict], source: Prepared) -> np.ndarray:
-    """The worst, the median and the best image, uint8 (6, R, R, 3): first the originals.
-
-    Decoded once more, by themselves, which may change a level.
-    """
-    ids = [int(image["name"]) for image in extremes.values()]
-    originals = source.crops.batch(np.array(ids)).to(source.device)
-    both = torch.cat([originals, to_uint8(source.reconstruct(originals, ids))])
-    return both.permute(0, 2, 3, 1).cpu().numpy()
 
 
 def flat(document: dict) -> dict[str, float]:

@@ -6,6 +6,7 @@ at each call, so that a delivery that is repeated would double the picture. Here
 nothing but name and step.
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +34,9 @@ def write(images: object, name: str, step: int, folder: Path) -> list[str]:
 
 
 def grid(images: np.ndarray) -> Image.Image:
-    """A grid of images (N, H, W, 3), at most 8 in a row, small ones enlarged by nearest."""
+    """Images (N, H, W, 3) as nearly a square, small ones enlarged by nearest."""
     count, height, width, channels = images.shape
-    columns = min(count, 8)
+    columns = math.ceil(math.sqrt(count))
     rows = -(-count // columns)
     canvas = np.full((rows * columns, height, width, channels), 255, images.dtype)
     canvas[:count] = images

@@ -3,6 +3,7 @@
 The page keeps a view that somebody shares as a tag of the experiment, `mlflow.sharedViewState.KEY`,
 and opens it by `viewStateShareKey=KEY`; the tag holds JSON, or `deflate;` and its zlib stream in
 base64 (MLflow 3.17.2, the page's own script). The view is written again when a figure is new.
+All parameters under each picture would push the next one off the screen (`showRunParams`).
 """
 
 import base64
@@ -42,7 +43,7 @@ def comparison(figures: list[str]) -> dict:
     bars = [chart("BAR", "figures", name, metricKey=name) for name in figures]
     speed = [chart("SCATTER", "figures", "speed", xaxis=axis(LAST[0]), yaxis=axis(main))]
     pictures = [
-        chart("IMAGE", "pictures", name, imageKeys=[name], step=0)
+        chart("IMAGE", "pictures", name, imageKeys=[name], step=0, showRunParams=False)
         for name in ("reconstructions", "worst-median-best", "coarse-to-fine")
     ]
     return {

@@ -100,7 +100,7 @@ def test_pictures_and_files_become_artefacts_as_they_were_when_told(root, client
 
     stem = folder / "images" / "reconstructions+step+0+timestamp+0+0"
     with Image.open(f"{stem}.png") as picture:
-        assert picture.size == (8 * 128, 2 * 128)
+        assert picture.size == (4 * 128, 3 * 128)
     assert "batch: 64" in (folder / "params.yaml").read_text()
 
 

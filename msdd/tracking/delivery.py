@@ -14,7 +14,7 @@ from pathlib import Path
 from msdd.errors import MsddError
 from msdd.files import write_text
 from msdd.pipeline import lock
-from msdd.tracking import outbox, store, view
+from msdd.tracking import outbox, restored, store, view
 from msdd.tracking.outbox import CLOSED, status
 from msdd.tracking.sending import Delivery, Destination, state
 from msdd.urls import shown, without_secrets
@@ -37,7 +37,7 @@ def deliver(root: str | Path = ".", patient: bool = False) -> str:
             if free is False:
                 return "another process is delivering"
             mark.unlink(missing_ok=True)
-            for name, count in _drain(Path(root), notes):
+            for name, count in _drain(Path(root), notes, patient):
                 runs.add(name)
                 records += count
     done = f"{records} records of {len(runs)} runs delivered to {shown(store.address(root))}"
@@ -55,25 +55,50 @@ def _once(notes: list[str], path: Path, patient: bool) -> list[str]:
     return told
 
 
-def _drain(root: Path, notes: list[str]) -> Iterator[tuple[str, int]]:
-    """Deliver every run's folder; yields its name and the number of records that were new."""
+def _drain(root: Path, notes: list[str], patient: bool) -> Iterator[tuple[str, int]]:
+    """Deliver every run's folder; yields its name and the number of records that were new.
+
+    If `patient`, also look whether a server has lost something while nothing waits for it.
+    """
     uri = store.address(root)
     notes += store.mend_places(root, uri)
     lasting = store.lasting(uri, root)
-    folders = waiting(root, lasting)
-    if not folders:
+    restored.clear(root)
+    if (to := _destination(root, lasting, notes, patient)) is None:
         return
-    to = _connect(root, lasting, len(folders), notes)
     failed = {}
-    for folder in folders:
+    for folder in waiting(root, lasting):
         try:
             yield folder.name, Delivery(to, folder).send()
         except Exception as error:  # one bad record must not keep the others
             failed[folder] = error
+    restored.mark(to.client, to.experiment, root, lasting)
     if failed:
         folder, error = next(iter(failed.items()))
         raise _undelivered(uri, len(failed), error, notes, f" (first {folder})")
     view.keep(to.client, to.experiment, to.figures)
+
+
+def _destination(root: Path, lasting: str, notes: list[str], patient: bool) -> Destination | None:
+    """Where to deliver; None if nothing is to be delivered.
+
+    What a server has lost is put back into the outbox.
+    """
+    count = len(waiting(root, lasting))
+    if not count and not (patient and restored.marked(root, lasting)):
+        return None
+    try:
+        to = _connect(root, lasting, count, notes)
+    except MsddError:
+        if count:
+            raise
+        return None  # nothing waits for that server
+    if restored.lost(to.client, root, lasting):
+        lost = restored.again(root, lasting)
+        notes.append(f"the last delivery is not there any more: {lost} runs are delivered again")
+        to.under = outbox.by_parent(root)
+    restored.mark(to.client, to.experiment, root, lasting)  # before what it stands for
+    return to
 
 
 def waiting(root: Path, uri: str) -> list[Path]:

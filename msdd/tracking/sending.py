@@ -1,13 +1,12 @@
 """The delivery of one run's folder to MLflow. Sending the same twice changes nothing."""
 
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from msdd.files import sync, write_json
 from msdd.pipeline import forms
-from msdd.tracking import models, outbox, parents, pictures, store
+from msdd.tracking import models, outbox, parents, pictures, restored, store
 from msdd.tracking.batches import Batch, flatten
 from msdd.tracking.datasets import inputs
 from msdd.tracking.outbox import CLOSED, events, status
@@ -70,7 +69,7 @@ class Delivery:
         self._statuses(run, new, above)
         self._save(run, end)
         if status(self.folder) in CLOSED and end == (self.folder / "events.jsonl").stat().st_size:
-            shutil.rmtree(self.folder)
+            restored.keep(self.folder)
         return len(new)
 
     def _statuses(self, run: str, new: list[dict], above: dict[str, str]) -> None:

@@ -85,7 +85,7 @@ def test_a_run_is_there_again_after_its_database_was_deleted(root, client, migra
 
 
 @pytest.mark.parametrize("how", [shutil.move, shutil.copytree])
-def test_a_moved_checkout_has_its_artefacts_beside_it(root, migrated, how):
+def test_a_moved_checkout_has_its_artefacts_beside_it(root, migrated, how, monkeypatch):
     """In a folder whose name a URI would take for a query, and percent for an escape."""
     old, new = root / "old 1", root / "what? #1 is 50%41"
     old.mkdir()
@@ -95,8 +95,9 @@ def test_a_moved_checkout_has_its_artefacts_beside_it(root, migrated, how):
     how(old, new)
     with_file(new, "after")
     assert f"artefacts are looked for in {new / 'mlartifacts'}" in deliver_apart(new)
-    assert "artefacts" in deliver(new, patient=True)  # `msdd track` repeats what nobody saw, once
-    assert "artefacts" not in deliver(new, patient=True)
+    monkeypatch.chdir(new)
+    assert "artefacts" in deliver(".", patient=True)  # `msdd track` repeats what nobody saw, once
+    assert "artefacts" not in deliver(".", patient=True)
     with closing(sqlite3.connect(new / "mlflow.db")) as database:
         stored = dict(database.execute("SELECT name, artifact_uri FROM runs"))
     for part in ("before", "after"):

@@ -1,21 +1,17 @@
 """MLflow's own programs on what was delivered: its page in a browser, its server of models."""
 
 import json
-import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
 import torch
+from servers import free_port, running
 
 from msdd.data.pixels import from_uint8, to_uint8
 from msdd.model.config import ModelConfig
@@ -65,37 +61,6 @@ def delivered(root, client, folder):
                 run.model(name, files, {"steps": [1, 1], "guidance": 1.0}, 16)
     deliver(root)
     return root
-
-
-@contextmanager
-def running(command, root, health, **environment):
-    """A server in a process group of its own, from the time when it answers."""
-    # In a session of its own: its children are ended with it.
-    server = subprocess.Popen(
-        command, cwd=root, env=os.environ | environment, start_new_session=True
-    )
-    try:
-        patience = time.monotonic() + 300
-        while server.poll() is None and time.monotonic() < patience and not answers(health):
-            time.sleep(0.2)
-        yield
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(60)
-
-
-def answers(url) -> bool:
-    try:
-        with urlopen(url, timeout=5):
-            return True
-    except OSError:
-        return False
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def test_the_page_shows_decodes_side_by_side(delivered, client):

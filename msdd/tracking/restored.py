@@ -1,0 +1,100 @@
+"""Servers that come back from an older dump: what they have lost is delivered again.
+
+Each delivery leaves a mark, as a tag of the experiment and on disk. Where the two differ, the
+server has never heard of the last delivery. For that, runs that were delivered in full stay on disk
+for a week, in `.tracking/sent`.
+"""
+
+import os
+import shutil
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from msdd.files import write_json
+from msdd.pipeline import forms
+from msdd.tracking import outbox
+
+KEPT_SECONDS = 7 * 24 * 3600
+
+
+def keep(folder: Path) -> None:
+    """Put a run that was delivered in full among those that are kept."""
+    target = _sent(folder.parents[2]) / folder.name
+    target.parent.mkdir(exist_ok=True)
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(folder, target)
+    os.utime(target)
+
+
+def clear(root: Path) -> None:
+    """Delete what was delivered more than a week ago."""
+    for folder in _sent(root).glob("*"):
+        if not 0 <= time.time() - folder.stat().st_mtime <= KEPT_SECONDS:
+            shutil.rmtree(folder)
+
+
+def marked(root: Path, uri: str) -> bool:
+    """Whether anything was delivered to an address."""
+    return uri in _marks(root)
+
+
+def mark(client: Any, experiment: str, root: Path, uri: str) -> None:
+    """Leave a new mark at an address, first there and then on disk.
+
+    Interrupted in between, the next delivery sends again what is there already.
+    """
+    marks, new = _marks(root), uuid.uuid4().hex
+    marks.setdefault("outbox", uuid.uuid4().hex)
+    client.set_experiment_tag(experiment, _tag(marks), new)
+    write_json(_file(root), marks | {uri: new})
+
+
+def lost(client: Any, root: Path, uri: str) -> bool:
+    """Whether the server at an address does not know of the last delivery to it, under whatever
+    name its experiment has now."""
+    from mlflow.entities import ViewType
+
+    marks = _marks(root)
+    if uri not in marks:
+        return False
+    query = f"tags.`{_tag(marks)}` = '{marks[uri]}'"
+    return not client.search_experiments(ViewType.ALL, filter_string=query)
+
+
+def again(root: Path, uri: str) -> int:
+    """Let all that was delivered to an address wait again; returns how many runs."""
+    for folder in _sent(root).glob("*"):
+        if _delivered(folder, uri):
+            os.replace(folder, outbox.folder(root) / folder.name)
+    known = [(folder, _delivered(folder, uri)) for folder in outbox.folders(root)]
+    for folder, note in known:
+        if note:
+            write_json(folder / "delivered.json", note | {"offset": 0})
+    return sum(bool(note) for _, note in known)
+
+
+def _delivered(folder: Path, uri: str) -> dict[str, Any]:
+    """The note of what was delivered to an address; empty if nothing was."""
+    path = folder / "delivered.json"
+    note = forms.read(path, forms.Delivered, "no note of a delivery") if path.exists() else {}
+    return note if note.get("uri") == uri else {}
+
+
+def _tag(marks: dict[str, str]) -> str:
+    return f"msdd.outbox.{marks['outbox']}"
+
+
+def _marks(root: Path) -> dict[str, str]:
+    """The mark at each address, and under `outbox` a name for this outbox among others."""
+    path = _file(root)
+    return forms.read(path, dict[str, str], "no record of deliveries") if path.exists() else {}
+
+
+def _file(root: Path) -> Path:
+    return root / ".tracking" / "marks.json"
+
+
+def _sent(root: Path) -> Path:
+    return root / ".tracking" / "sent"

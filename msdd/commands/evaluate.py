@@ -1,4 +1,4 @@
-"""`msdd evaluate`: a row of `decodes`, two folders of images, or a tokenizer."""
+"""`msdd evaluate`: a row of `decodes`, two folders of images, a tokenizer, or samples."""
 
 import argparse
 import sys
@@ -12,19 +12,22 @@ from msdd.errors import MsddError
 from msdd.weights.representations import REPRESENTATIONS
 
 DESCRIPTION = """Measure a row of `decodes`; or reconstructions in a folder against originals of
-the same names; or any tokenizer on a folder of images. Metrics follow the protocols of papers:
-docs/protocols.md. Under torchrun the images are split over processes, with the same result."""
+the same names; or any tokenizer on a folder of images; or generated samples against a reference
+(docs/samples.md). Metrics follow the protocols of papers: docs/protocols.md. Under torchrun the
+images are split over processes, with the same result."""
 EXAMPLES = examples(
     "msdd evaluate student",
     "msdd evaluate --originals crops --reconstructions theirs --protocol primary --missing skip",
     "msdd evaluate --tokenizer mine.py:tokenizer --images photos --protocol all --json mine.json",
+    "msdd evaluate --samples samples.npz --reference VIRTUAL_imagenet256_labeled.npz",
 )
 
 
 # Options of those that are named: of `msdd tokenizers` or a folder; of any tokenizer; of all.
 OF_SYSTEMS = ("checkpoint", "run_code", "steps", "guidance")
 OF_TOKENIZERS = ("resolution", "seed", "precision")
-READ = ("originals", "reconstructions", "images", "reference", "against", "checkpoint")
+SETS = ("originals", "reconstructions", "images", "samples", "reference")
+READ = (*SETS, "against", "checkpoint")
 PROVENANCE = ("commit", "dirty", "versions", "device")
 OUTPUTS = ("export_reference", "json", "work")
 HOW = ("protocol", "features", "missing", "reference", "against", "batch", *OUTPUTS)
@@ -36,7 +39,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "evaluate", help=described, description=DESCRIPTION, epilog=EXAMPLES
     )
     command.add_argument("decode", metavar="DECODE", nargs="?", help="row of `decodes`")
-    add_what(command.add_argument_group("two folders, or a tokenizer on one"))
+    add_what(command.add_argument_group("two folders, a tokenizer on one, or samples"))
     add_how(command.add_argument_group("how"))
     command.set_defaults(call=call, parser=command)
 
@@ -59,6 +62,13 @@ def add_what(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--images", type=Path, metavar="DIR", help="photographs of any size, which are cropped"
+    )
+    group.add_argument(
+        "--samples",
+        type=Path,
+        metavar="PATH",
+        help="generated images of one size, without partners: a folder, or .npz with arr_0; "
+        "--reference is theirs (docs/samples.md)",
     )
     group.add_argument(
         "--checkpoint", metavar="FILE", help="of a tokenizer by name; or hf://owner/repository/file"
@@ -95,8 +105,9 @@ def add_how(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--reference",
         type=Path,
-        metavar="FILE",
-        help="statistics to compare with instead of the originals', .npz as of pytorch-fid",
+        metavar="PATH",
+        help="statistics to compare with instead of the originals', .npz as of pytorch-fid; of "
+        "samples a folder of images, or .npz with statistics, images or both",
     )
     group.add_argument(
         "--export-reference", type=Path, metavar="FILE", help="write those of the originals"
@@ -134,11 +145,12 @@ def add_how(group: argparse._ArgumentGroup) -> None:
 
 
 def call(args: argparse.Namespace) -> None:
-    """One of the three; MsddError where the options fit none or several."""
+    """One of the four; MsddError where the options fit none or several."""
     kinds = {
         "DECODE": (args.decode,),
         "--originals with --reconstructions": (args.originals, args.reconstructions),
         "--tokenizer with --images": (args.tokenizer, args.images),
+        "--samples with --reference": (args.samples, args.samples and args.reference),
     }
     asked = {kind for kind, values in kinds.items() if any(values)}
     if len(asked) != 1 or not all(kinds[next(iter(asked))]):
@@ -148,6 +160,10 @@ def call(args: argparse.Namespace) -> None:
         from msdd.commands import stages
 
         stages.gpu_command("evaluate")(args)
+    elif args.samples:
+        from msdd.commands import evaluate_samples
+
+        evaluate_samples.evaluate(args)
     else:
         evaluate(args)
 
@@ -158,6 +174,7 @@ def check_options(args: argparse.Namespace, kind: str) -> None:
 
     unheard = {"DECODE": (*OF_SYSTEMS, *OF_TOKENIZERS, *HOW), "--originals": OF_TOKENIZERS}
     unheard["--originals"] += OF_SYSTEMS
+    unheard["--samples"] = unheard["--originals"]
     if args.tokenizer and is_object(args.tokenizer):
         unheard["--tokenizer"] = OF_SYSTEMS
     for name in unheard.get(kind.split()[0], ()):
@@ -220,7 +237,7 @@ def inputs_of(args: argparse.Namespace) -> list[tuple[str, Path]]:
 
 def check_work_apart(args: argparse.Namespace) -> None:
     """Pictures that are kept among the images would be measured by the next run."""
-    for option in ("images", "originals", "reconstructions"):
+    for option in SETS:
         folder = getattr(args, option)
         if folder and args.work.resolve().is_relative_to(folder.resolve()):
             lies = f"--work {args.work} lies in --{option} {folder}"

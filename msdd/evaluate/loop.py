@@ -95,7 +95,7 @@ def deferred_interrupt() -> Iterator[None]:
 def measure_batch(accumulator: Accumulator, names: list[str], batch: Batch) -> Measurement:
     """What a batch adds, computed on the device of the networks."""
     ids, *images = batch
-    height, width = batch.originals.shape[-2:]
+    height, width = images[0].shape[-2:]
     if min(height, width) < WINDOW and any(column.kind == "ssim" for column in accumulator.columns):
         raise MsddError(
             f"{names[ids[0]]} has {width} x {height} pixels: SSIM needs {WINDOW} a side"

@@ -1,0 +1,64 @@
+"""`msdd evaluate --samples`: generated images against a reference, without partners."""
+
+import argparse
+import sys
+from contextlib import ExitStack
+
+from msdd.commands.options import STANDARD, put_json
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Measure, and print and write the report in the first process."""
+    from msdd.commands.evaluate import check_paths
+    from msdd.device import enough_memory
+    from msdd.evaluate import distributed, report, samples_compare, samples_report
+
+    check_paths(args)
+    comparison = comparison_of(args)
+    samples_report.check_export(comparison, args.export_reference)
+    other = samples_compare.read(args.against) if args.against else None
+    device = distributed.device(args.device)
+    team = distributed.join()
+    settings = report.Settings(args.batch, device, args.work, skip=args.missing == "skip")
+    document = {} if team.rank else opening(comparison, settings)
+    if other and team.rank == 0:
+        samples_compare.check(document, other)
+    with enough_memory(f"lower --batch, {args.batch} now"):
+        sums = samples_report.measure(comparison, document, settings, team)
+    if team.rank == 0:
+        publish(args, comparison, document, sums, other)
+
+
+def comparison_of(args: argparse.Namespace):
+    """What is compared, by the rules that are asked for."""
+    from msdd.evaluate import samples_report, samples_rules
+    from msdd.evaluate.samples_reference import opened
+    from msdd.evaluate.samples_sets import image_set
+
+    rules = samples_rules.chosen(args.protocol or samples_rules.DEFAULT, args.features)
+    samples = image_set(args.samples, "--samples")
+    return samples_report.Comparison(str(args.samples), samples, opened(args.reference), rules)
+
+
+def opening(comparison, settings) -> dict:
+    from msdd.commands.evaluate import origin
+    from msdd.evaluate import samples_report
+
+    return samples_report.opening(comparison, settings) | origin()
+
+
+def publish(args: argparse.Namespace, comparison, document: dict, sums, other) -> None:
+    """Write the files that were asked for, then show the metrics, also where a file failed."""
+    from msdd.evaluate import samples_compare, samples_report, samples_text
+
+    try:
+        with ExitStack() as files:  # each is tried, whatever becomes of the others
+            if args.export_reference:
+                files.callback(samples_report.export, args.export_reference, comparison, sums)
+            if args.json:
+                files.callback(put_json, document, args.json)
+    finally:
+        out = sys.stderr if args.json == STANDARD else sys.stdout
+        print(samples_text.table(document), *samples_text.notes(document), sep="\n", file=out)
+        if other:
+            print(samples_compare.comparison(document, other), file=out)

@@ -1,0 +1,52 @@
+"""Two reports of samples against the same reference, side by side."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from msdd.errors import MsddError
+from msdd.evaluate import compare
+from msdd.evaluate.compare import Other, shared_protocols, signed
+from msdd.evaluate.samples_text import heading
+
+
+def read(path: Path) -> Other:
+    """A JSON file of `msdd evaluate --samples`; MsddError if it is none."""
+    other = compare.read(path)
+    if "samples" not in other.report:
+        raise MsddError(f"--against {path} is of no samples, but of pairs of images")
+    return other
+
+
+def check(report: Mapping[str, Any], other: Other) -> None:
+    """MsddError unless both are against the same reference and share a protocol."""
+    if other.report["of_reference"] != report["of_reference"]:
+        theirs = other.report["reference"]
+        raise MsddError(
+            f"--against {other.path} was compared with {theirs}, which is another reference than "
+            f"{report['reference']}"
+        )
+    if not shared_protocols(report, other.report):
+        raise MsddError(
+            f"--against {other.path} has no protocol of {', '.join(report['protocols'])} with the "
+            "same rules"
+        )
+
+
+def comparison(report: Mapping[str, Any], other: Other) -> str:
+    """Metrics of `report` less those of `other`, a line each."""
+    rows = []
+    for name in shared_protocols(report, other.report):
+        here, there = (side["protocols"][name]["metrics"] for side in (report, other.report))
+        for metric in (metric for metric in here if metric in there):
+            difference = figure(here[metric]) - figure(there[metric])
+            rows.append([name, heading(metric), signed(difference)])
+    table = tabulate(rows, tablefmt="plain", disable_numparse=True)
+    unpaired = "The samples have no partners, so differences have no paired interval."
+    return "\n".join([f"less {other.path}:", table, unpaired])
+
+
+def figure(metric: dict | float) -> float:
+    return metric["mean"] if isinstance(metric, dict) else metric

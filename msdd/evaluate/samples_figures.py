@@ -1,0 +1,88 @@
+"""From what was measured of both sets to a protocol's metrics."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from msdd.evaluate.reference_statistics import Reference
+from msdd.evaluate.samples_rules import Rules
+from msdd.evaluate.samples_sums import Key, SetSums
+from msdd.evaluate.summary import Metric, spread
+from msdd.metrics.frechet import Gaussian, frechet_distance
+from msdd.metrics.intervals import bootstrap
+from msdd.metrics.manifold import DISTANCES, density_coverage, precision_recall
+
+WITHOUT_IMAGES = "the reference holds statistics, and no images to compare with one by one"
+WITHOUT_SPATIAL = "the statistics of the reference lack mu_s and sigma_s"
+
+
+class Sides(NamedTuple):
+    """Samples, images of the reference, and its statistics from a file, which go before those of
+    the images; `spatial` is None where a file has none."""
+
+    made: SetSums
+    real: SetSums | None
+    pooled: dict[Key, Reference]
+    spatial: Reference | None
+
+
+class Figures(NamedTuple):
+    """Metrics by name, those of each sample, and the reasons for those that are missing."""
+
+    metrics: dict[str, Metric]
+    per_image: dict[str, list[float | None]]
+    missing: dict[str, str]
+
+
+def figures(rules: Rules, sides: Sides) -> Figures:
+    """All that the rules ask for."""
+    found = Figures({}, {}, {})
+    add_distances(rules, sides, found)
+    if rules.inception_score:
+        found.metrics["inception_score"] = inception_score(rules, sides.made)
+    if rules.rows:
+        add_manifolds(rules, sides, found)
+    return found
+
+
+def add_distances(rules: Rules, sides: Sides, found: Figures) -> None:
+    key = rules.network
+    made = sides.made.sums[key]
+    if rules.frechet:
+        real = sides.pooled.get(key) or moments(sides.real, key, "moments")
+        found.metrics[rules.distance] = frechet_distance(real, made.moments.cpu())
+    if rules.spatial and sides.pooled and sides.spatial is None:
+        found.missing["sfd_inception"] = WITHOUT_SPATIAL
+    elif rules.spatial:
+        real = sides.spatial or moments(sides.real, key, "spatial")
+        found.metrics["sfd_inception"] = frechet_distance(real, made.spatial.cpu())
+
+
+def moments(sums: SetSums, key: Key, name: str) -> Gaussian:
+    return getattr(sums.sums[key], name).cpu()
+
+
+def inception_score(rules: Rules, made: SetSums) -> Metric:
+    """`std` is the deviation over the splits, as papers print it."""
+    place = made.wanted[rules.network].scores.index(rules.inception_score)
+    mean, std = made.sums[rules.network].scores[place].score()
+    return spread(mean, None, None) | {"std": std}
+
+
+def add_manifolds(rules: Rules, sides: Sides, found: Figures) -> None:
+    names = ("precision", "recall") if rules.precision_recall else ()
+    names += ("density", "coverage") if rules.density_coverage else ()
+    if sides.real is None:
+        found.missing.update(dict.fromkeys(names, WITHOUT_IMAGES))
+        return
+    made, real = (side.rows(rules.network) for side in (sides.made, sides.real))
+    values: list[Tensor] = []
+    if wanted := rules.precision_recall:
+        values += precision_recall(made, real, wanted.neighbours, DISTANCES[wanted.distances])
+    if rules.density_coverage:
+        values += density_coverage(made, real, rules.density_coverage.neighbours)
+    for name, value in zip(names, values, strict=True):
+        numbers = value.double().cpu().numpy()
+        found.metrics[name] = spread(*bootstrap(numbers))
+        if name in ("precision", "density"):
+            found.per_image[name] = numbers.tolist()

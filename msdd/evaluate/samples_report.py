@@ -1,0 +1,220 @@
+"""The report of samples against a reference: both measured, and the metrics of every protocol.
+
+Its form is that of `msdd.evaluate.report`, with what is of pairs left out:
+
+    samples, reference      what is compared
+    of_reference            what it holds: images, statistics
+    images, names, digest   of the samples; size, and classes where names carry them
+    warnings                usual mix-ups that can be recognised
+    not_measured            metrics that could not be, each with the reason
+    protocols.NAME          protocol (its rules), metrics, per_image
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from msdd.errors import MsddError
+from msdd.evaluate import loop
+from msdd.evaluate import samples_reference as references
+from msdd.evaluate.checkpoint import Checkpoint
+from msdd.evaluate.distributed import Team
+from msdd.evaluate.report import Settings
+from msdd.evaluate.samples_figures import Figures, Sides, figures
+from msdd.evaluate.samples_reference import Given, read_all
+from msdd.evaluate.samples_rules import Rules
+from msdd.evaluate.samples_sets import ImageSet
+from msdd.evaluate.samples_sums import (
+    Key,
+    SetSums,
+    Wanted,
+    wanted_of_reference,
+    wanted_of_samples,
+)
+from msdd.evaluate.samples_warnings import class_balance, warnings
+from msdd.evaluate.sources import deal
+from msdd.files import digest
+from msdd.pipeline.progress import busy
+from msdd.weights.inception_parts import InceptionParts, PooledOnly
+from msdd.weights.pretrained import SOURCES, feature_network, freeze, tensors
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Samples, what they are compared with, and by which rules."""
+
+    place: str
+    samples: ImageSet
+    reference: Given
+    protocols: Mapping[str, Rules]
+
+
+class Part(NamedTuple):
+    """A set of images, and what is taken of it."""
+
+    name: str
+    images: ImageSet
+    wanted: dict[Key, Wanted]
+
+
+def opening(comparison: Comparison, settings: Settings) -> dict[str, object]:
+    """What a report says before anything is measured."""
+    samples, given = comparison.samples, comparison.reference
+    rules = {name: rules_of(one) for name, one in comparison.protocols.items()}
+    return {
+        "samples": comparison.place,
+        "reference": given.place,
+        "of_reference": about_reference(given),
+        "batch": settings.batch or max(map(len, deal(samples, None))),
+        **about_images(samples),
+        "names": samples.names,
+        "protocol": next(iter(rules)),
+        "protocols": {name: {"protocol": one, "preparation": AS_IS} for name, one in rules.items()},
+        "not_measured": {},
+        "warnings": warnings(samples, given, comparison.protocols.values()),
+        "extremes": {},
+    }
+
+
+AS_IS = "images as they are"
+
+
+def rules_of(protocol: Rules) -> dict[str, object]:
+    return protocol.model_dump(mode="json", exclude_none=True, exclude={"sources"})
+
+
+def about_images(images: ImageSet) -> dict[str, object]:
+    with busy(f"reading {len(images.names):,} images, for their digest"):
+        about = {"images": len(images.names), "digest": images.digest(), "size": [*images.size]}
+    return about | ({"classes": class_balance(images.classes)} if images.classes else {})
+
+
+def about_reference(given: Given) -> dict[str, object]:
+    """Its images, and its statistics as far as their file tells."""
+    about = about_images(given.images) if given.images else {}
+    if given.statistics is None:
+        return about
+    told = {name: given.told.get(name) for name in ("count", "identity")}
+    return about | {"statistics": {"digest": digest(given.statistics), **told}}
+
+
+def measure(
+    comparison: Comparison, report: dict[str, Any], settings: Settings, team: Team
+) -> SetSums | None:
+    """Measure both sides; in the first process, complete the `report` that `opening` began.
+
+    Returns what was taken of the reference's images, if anything.
+    """
+    networks, missing = loaded(comparison.protocols.values(), settings)
+    chosen = {name: p for name, p in comparison.protocols.items() if p.network in networks}
+    pooled, spatial = ({}, None) if team.rank else read_all(comparison.reference, chosen.values())
+    made = measured(of_samples(comparison, chosen), networks, settings, team)
+    of_images = of_reference(comparison, chosen)
+    real = measured(of_images, networks, settings, team) if of_images else None
+    if team.rank == 0:
+        report["not_measured"] |= missing
+        with busy("distances between the two sets"):
+            complete(report, chosen, Sides(made, real, pooled, spatial))
+    return real
+
+
+def complete(report: dict[str, Any], chosen: Mapping[str, Rules], sides: Sides) -> None:
+    """Add the metrics of the protocols that were measured."""
+    for name, entry in report["protocols"].items():
+        found = figures(chosen[name], sides) if name in chosen else Figures({}, {}, {})
+        entry |= {"metrics": found.metrics, "per_image": found.per_image}
+        report["not_measured"] |= {f"{m} of {name}": why for m, why in found.missing.items()}
+
+
+def loaded(
+    protocols: Iterable[Rules], settings: Settings
+) -> tuple[dict[Key, nn.Module], dict[str, str]]:
+    """The networks, and what is not measured for want of the others' weights.
+
+    MsddError where one is missing and nothing is to be skipped, or none is left.
+    """
+    networks: dict[Key, nn.Module] = {}
+    missing: dict[str, str] = {}
+    with busy("reading the weights of the networks that measure"):
+        for key in sorted({rules.network for rules in protocols}):
+            try:
+                networks[key] = network(key, settings)
+            except MsddError as error:
+                if not settings.skip:
+                    others = "--features efficientnet-lite0, or --missing skip for the rest"
+                    raise MsddError(f"{error}; or give {others}") from error
+                missing[f"all of {' '.join(key)}"] = str(error)
+    if not networks:
+        raise MsddError(f"without the weights, no metric is left: {'; '.join(missing.values())}")
+    return networks, missing
+
+
+def network(key: Key, settings: Settings) -> nn.Module:
+    """What makes `Parts` of images."""
+    name, resize = key
+    if name == "inception":
+        return freeze(InceptionParts(tensors(name), resize), settings.device)
+    return PooledOnly(feature_network(name, settings.device))
+
+
+def of_samples(comparison: Comparison, chosen: Mapping[str, Rules]) -> Part:
+    return Part("samples", comparison.samples, wanted_of_samples(chosen.values()))
+
+
+def of_reference(comparison: Comparison, chosen: Mapping[str, Rules]) -> Part | None:
+    """None where nothing is wanted of its images, or it has none."""
+    given = comparison.reference
+    wanted = wanted_of_reference(chosen.values())
+    if given.statistics:  # which go before those of the images
+        only = {key: Wanted(rows=one.rows) for key, one in wanted.items()}
+        wanted = {key: one for key, one in only.items() if any(one)}
+    return Part("reference", given.images, wanted) if given.images and wanted else None
+
+
+def measured(
+    part: Part, networks: Mapping[Key, nn.Module], settings: Settings, team: Team
+) -> SetSums:
+    """The sums of a set, whole in the first process."""
+    sums = SetSums(part.wanted, networks, len(part.images.names), settings.device)
+    checkpoint = None
+    if settings.work:
+        checkpoint = Checkpoint(settings.work / part.name, key_of(part, settings))
+    loop.measure_source(part.images, sums, settings.batch, part.name, team, checkpoint)
+    return sums
+
+
+def key_of(part: Part, settings: Settings) -> str:
+    """A digest of everything that decides what is taken of a set."""
+    parts = {
+        "wanted": [f"{key} {one}" for key, one in part.wanted.items()],
+        "weights": {name: SOURCES[name].digest for name, _ in part.wanted},
+        "batch": settings.batch,
+        "device": str(settings.device.type),
+        "images": part.images.identity(),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def check_export(comparison: Comparison, path: Path | None) -> None:
+    """MsddError where --export-reference has no one set of statistics to write."""
+    if path is None:
+        return
+    if comparison.reference.statistics or not comparison.reference.images:
+        raise MsddError("--export-reference: --reference holds statistics already; leave it out")
+    wanted = wanted_of_reference(comparison.protocols.values())
+    if (several := sum(one.frechet for one in wanted.values())) != 1:
+        raise MsddError(
+            "--export-reference writes the statistics of one set of features, and these protocols "
+            f"need {several}: choose one protocol with a Fréchet distance"
+        )
+
+
+def export(path: Path, comparison: Comparison, sums: SetSums) -> None:
+    """Write the statistics of the reference's images, as `samples_reference.write` does."""
+    key = next(key for key, one in sums.wanted.items() if one.frechet)
+    references.write(path, comparison.reference.images, sums, key)

@@ -1,0 +1,137 @@
+"""Rules by which programs measure samples against a reference, as data in `samples.yaml`."""
+
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from msdd.errors import MsddError, known_names
+from msdd.evaluate.protocols import Fid, check_new, optional_metric
+from msdd.files import expand_user
+from msdd.params.plain_yaml import read_yaml
+from msdd.params.sections import Amount, Count, Section
+from msdd.params.validate import validate
+
+METRICS = ("frechet", "spatial", "inception_score", "precision_recall", "density_coverage")
+DEFAULT = ("adm", "torch-fidelity", "prdc")
+OF_INCEPTION = ("spatial", "inception_score")  # which other networks have not
+
+
+class InceptionScore(Section):
+    images: Count | None = Field(None, description="images of a split, consecutive ones")
+    splits: Count | None = Field(None, description="splits of the shuffled images")
+    seed: Amount = Field(2020, description="of the shuffling")
+
+    @model_validator(mode="after")
+    def one_of_both(self) -> "InceptionScore":
+        if (self.images is None) == (self.splits is None):
+            raise ValueError("give images or splits, one of them")
+        return self
+
+
+class PrecisionRecall(Section):
+    neighbours: Count = Field(description="a ball reaches to the nearest so many others")
+    distances: Literal["float16", "float64"] = Field("float64", description="their type")
+
+
+class DensityCoverage(Section):
+    neighbours: Count = Field(description="a ball reaches to the nearest so many others")
+
+
+class Rules(Section):
+    """One program's rules."""
+
+    features: Literal["inception", "efficientnet-lite0"] = Field(description="feature network")
+    resize: Literal["pytorch_fid", "tf1", "antialias"] = Field(
+        "tf1", description="how Inception enlarges; other networks have their own way"
+    )
+    frechet: bool = Field(False, description="Fréchet distance of pooled features")
+    spatial: bool = Field(False, description="Fréchet distance of Inception's spatial features")
+    inception_score: InceptionScore | None = optional_metric("Inception score")
+    precision_recall: PrecisionRecall | None = optional_metric("precision and recall")
+    density_coverage: DensityCoverage | None = optional_metric("density and coverage")
+    sources: dict[str, str] = Field({}, description="where each fact is from")
+
+    @property
+    def measures(self) -> bool:
+        return any(getattr(self, metric) for metric in METRICS)
+
+    @property
+    def rows(self) -> bool:
+        """Whether features of single images are compared, and so kept."""
+        return bool(self.precision_recall or self.density_coverage)
+
+    @property
+    def network(self) -> tuple[str, str]:
+        """Name and resize, which is empty where a network has no choice."""
+        return self.features, self.resize if self.features == "inception" else ""
+
+    @property
+    def distance(self) -> str:
+        """Key of the Fréchet distance."""
+        as_fid = Fid(quantisation="none", features=self.features, resize=self.resize)
+        return as_fid.name
+
+    def with_features(self, features: str) -> "Rules":
+        """On another network, which has no spatial features and no classes of Inception's."""
+        changed: dict[str, Any] = {"features": features}
+        if features != "inception":
+            changed |= {"spatial": False, "inception_score": None}
+        return self.model_copy(update=changed)
+
+
+def chosen(names: Iterable[str], features: str | None) -> dict[str, Rules]:
+    """`load`, on another network if one is named. MsddError if nothing is left to measure."""
+    if features == "none":
+        raise MsddError("--features none leaves nothing to measure of samples; leave it out")
+    found = load(names)
+    if features:
+        found = {name: rules.with_features(features) for name, rules in found.items()}
+    return {name: rules for name, rules in found.items() if rules.measures}
+
+
+def builtin() -> dict[str, Any]:
+    """The plain values of `samples.yaml`, by name."""
+    with resources.as_file(resources.files("msdd.evaluate") / "samples.yaml") as path:
+        return read_yaml(path)
+
+
+def load(names: Iterable[str]) -> dict[str, Rules]:
+    """Rules by name: built-in ones, `all`, and all of each YAML file that is named.
+
+    Raises MsddError: an unknown name, or a line for every mistake of a file with key and value.
+    """
+    known: dict[str, Any] = builtin()
+    chosen: dict[str, Rules] = {}
+    for name in names:
+        if Path(name).suffix in (".yaml", ".yml"):
+            own = read_file(name)
+            check_new(own, name, known.keys() | chosen.keys())
+            chosen |= own
+        elif name in known or name == "all":
+            listed = known if name == "all" else [name]
+            chosen |= {one: validate(Rules, known[one], one) for one in listed}
+        else:
+            told = known_names(name, [*known, "all"])
+            raise MsddError(f"--protocol {name} is none for samples; {told}, or a .yaml file")
+    return chosen
+
+
+def read_file(path: str) -> dict[str, Rules]:
+    if not expand_user(path).is_file():
+        raise MsddError(f"--protocol: there is no file {path}")
+    raw = read_yaml(expand_user(path))
+    if not isinstance(raw, dict) or not all(isinstance(row, dict) for row in raw.values()):
+        raise MsddError(f"{path}: must be a table of protocols by name, each a table of keys")
+    return {str(name): read_row(row, f"{path}: {name}") for name, row in raw.items()}
+
+
+def read_row(row: dict[str, Any], where: str) -> Rules:
+    rules = validate(Rules, row, where)
+    if not rules.measures:
+        raise MsddError(f"{where}: has no metric; it needs one of {', '.join(METRICS)}")
+    if rules.features != "inception" and any(getattr(rules, name) for name in OF_INCEPTION):
+        raise MsddError(f"{where}: {' and '.join(OF_INCEPTION)} are of inception's features alone")
+    return rules

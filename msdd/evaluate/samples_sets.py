@@ -1,0 +1,245 @@
+"""Sets of images without partners: a folder, the array of a `.npz` file, or a tensor."""
+
+import math
+import re
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from msdd.arrays import HEADERS, read_npz
+from msdd.data.image_folder import READERS, at_least_two, images_digest, read_ahead, stack
+from msdd.data.photographs import read_photograph
+from msdd.errors import MsddError
+from msdd.evaluate.reference_statistics import check_archive
+from msdd.evaluate.sources import stamp
+from msdd.evaluate.tensors import Tensors
+from msdd.files import digest
+from msdd.pipeline.fingerprint import closure_digest
+
+ARRAY, LABELS = "arr_0", "arr_1"  # of guided-diffusion's files
+WNID = re.compile(r"(?<![a-z0-9])n\d{8}(?!\d)")  # a class of ImageNet in a name
+
+
+class Images(NamedTuple):
+    """Places in the set, and images (B, 3, H, W) as uint8."""
+
+    ids: list[int]
+    images: Tensor
+
+
+class ImageSet(Protocol):
+    """Images of one size, in batches.
+
+    size:    width and height
+    classes: of each image, where names or labels carry them
+    """
+
+    names: list[str]
+    size: tuple[int, int]
+    classes: list[str] | None
+
+    def pixels(self) -> list[int]: ...
+    def digest(self) -> str: ...
+    def identity(self) -> object: ...
+    def batches(self, ranges: Iterable[range]) -> Iterator[list[Images]]: ...
+
+
+def image_set(place: Path | Tensor, option: str) -> ImageSet:
+    """A folder, a `.npz` file with `arr_0`, or a tensor (N, 3, H, W).
+
+    MsddError naming the option: for what is none of them, fewer than 2 images, or several sizes.
+    """
+    if isinstance(place, Tensor):
+        return TensorSet(place)
+    if place.is_dir():
+        return FolderSet(place, option)
+    if not place.exists():
+        raise MsddError(f"{option}: there is no folder or .npz file {place}")
+    return ArraySet(place, option)
+
+
+class FolderSet:
+    """A folder of images of one size."""
+
+    def __init__(self, folder: Path, option: str) -> None:
+        by_name = at_least_two(folder, option)
+        self.option, self.names = option, sorted(by_name)
+        self.paths = [by_name[name] for name in self.names]
+        self.size = self.one_size(folder)
+        self.classes = classes_of(self.names)
+
+    def one_size(self, folder: Path) -> tuple[int, int]:
+        """As the files' headers say."""
+        with ThreadPoolExecutor(READERS) as pool:
+            sizes = Counter(size for size in pool.map(size_of, self.paths) if size)
+        if len(sizes) > 1:
+            most = ", ".join(f"{w} x {h}" for (w, h), _ in sizes.most_common(3))
+            raise MsddError(
+                f"{self.option} {folder} has images of {len(sizes)} sizes ({most} px, ...): these "
+                "look like uncropped originals; crop them as the samples were, to one size"
+            )
+        return next(iter(sizes), (0, 0))
+
+    def pixels(self) -> list[int]:
+        return [self.size[0] * self.size[1]] * len(self.names)
+
+    def digest(self) -> str:
+        return images_digest(tuple(zip(self.names, self.paths, strict=True)))
+
+    def identity(self) -> list:
+        return [closure_digest("msdd.evaluate.samples_report"), *map(stamp, self.paths)]
+
+    def batches(self, ranges: Iterable[range]) -> Iterator[list[Images]]:
+        for ids, images in read_ahead(self.read, ranges):
+            yield [Images(ids, stack(images))]
+
+    def read(self, i: int) -> np.ndarray:
+        image = read_photograph(self.paths[i])
+        if image.shape[1::-1] != self.size:
+            sizes = f"{image.shape[1]} x {image.shape[0]} px, not {self.size[0]} x {self.size[1]}"
+            raise MsddError(f"{self.paths[i]} has {sizes}, as the others of {self.option} have")
+        return image
+
+
+def size_of(path: Path) -> tuple[int, int] | None:
+    """Width and height of an upright image; None for damage, told when it is read."""
+    try:
+        with Image.open(path) as image:
+            turned = image.getexif().get(0x0112, 1) >= 5  # the orientation
+            return image.size[::-1] if turned else image.size
+    except Exception:  # of a dozen types, by format
+        return None
+
+
+class ArraySet:
+    """The images `arr_0`, uint8 (N, H, W, 3), of a `.npz` file, read when they are due.
+
+    Labels (N,) may stand in `arr_1`.
+    """
+
+    def __init__(self, path: Path, option: str) -> None:
+        self.path, self.option = path, option
+        check_archive(path)
+        (count, height, width, _), self.start = header(path, option)
+        self.size, self.bytes = (width, height), height * width * 3
+        self.names = [str(i) for i in range(count)]
+        self.classes = labels(path, count)
+
+    def pixels(self) -> list[int]:
+        return [self.size[0] * self.size[1]] * len(self.names)
+
+    def digest(self) -> str:
+        return digest(self.path)
+
+    def identity(self) -> list:
+        return [closure_digest("msdd.evaluate.samples_report"), stamp(self.path)]
+
+    def batches(self, ranges: Iterable[range]) -> Iterator[list[Images]]:
+        """Ranges ascend, so that the file is read once, compressed or not."""
+        try:
+            with zipfile.ZipFile(self.path) as archive, archive.open(f"{ARRAY}.npy") as file:
+                for part in ranges:
+                    file.seek(self.start + part[0] * self.bytes)
+                    yield [Images(list(part), self.images(file.read(len(part) * self.bytes)))]
+        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+            raise damaged(self.path, error) from error
+
+    def images(self, read: bytes) -> Tensor:
+        width, height = self.size
+        levels = np.frombuffer(read, np.uint8).reshape(-1, height, width, 3)
+        return torch.from_numpy(levels.copy()).permute(0, 3, 1, 2).contiguous()
+
+
+class TensorSet:
+    """Images in memory, (N, 3, H, W): uint8, or floats in [-1, 1], which are rounded."""
+
+    classes = None
+
+    def __init__(self, images: Tensor) -> None:
+        self.all = Tensors(images, images, torch.device("cpu"))
+        self.names, self.size = self.all.names, (images.shape[3], images.shape[2])
+        self.pixels, self.digest, self.identity = (
+            self.all.pixels,
+            self.all.digest,
+            self.all.identity,
+        )
+
+    def batches(self, ranges: Iterable[range]) -> Iterator[list[Images]]:
+        for part in ranges:
+            yield [Images(list(part), self.all.originals[list(part)])]
+
+
+def header(path: Path, option: str) -> tuple[tuple[int, ...], int]:
+    """Shape of `arr_0` and where its pixels start; MsddError unless they are images."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+            if ARRAY not in names:
+                raise MsddError(without_images(path, option, names))
+            place = archive.getinfo(f"{ARRAY}.npy")
+            with archive.open(place) as file:
+                shape, fortran, kind = HEADERS[np.lib.format.read_magic(file)](file)
+                start = file.tell()
+    except MsddError:
+        raise
+    except Exception as error:  # every damage has its own exception
+        raise damaged(path, error) from error
+    check_images(path, option, shape, str(kind), fortran)
+    if start + math.prod(shape) != place.file_size:
+        raise damaged(path, f"{ARRAY} is not as large as its header says")
+    return shape, start
+
+
+def damaged(path: Path, reason: object) -> MsddError:
+    told = " ".join(str(reason).split())[:200] or type(reason).__name__
+    return MsddError(f"{path} cannot be read as images ({told}); make or fetch it again")
+
+
+def without_images(path: Path, option: str, names: list[str]) -> str:
+    if "mu" in names:
+        return (
+            f"{option} {path} holds statistics (mu), no images: the array {ARRAY} is missing; "
+            "statistics serve as --reference"
+        )
+    return f"{option} {path} has no array {ARRAY} with images, but {', '.join(names[:5])}"
+
+
+def check_images(path: Path, option: str, shape: tuple[int, ...], kind: str, fortran: bool) -> None:
+    """MsddError unless they are at least 2 images as 8-bit levels, in the order of guided-diffusion
+    (N, H, W, 3)."""
+    wrong = f"{option} {path}: {ARRAY} is {kind} of shape {shape}; it must be"
+    if kind != "uint8" or fortran:
+        raise MsddError(f"{wrong} levels 0 to 255 as uint8, (N, H, W, 3) in C order")
+    if len(shape) != 4 or shape[3] != 3 or min(shape) < 1:
+        hint = ", which a transposition gives" if shape[1:2] == (3,) else ""
+        raise MsddError(f"{wrong} images (N, H, W, 3){hint}")
+    if shape[0] < 2:
+        raise MsddError(f"{wrong} of at least 2 images")
+
+
+def labels(path: Path, count: int) -> list[str] | None:
+    """Of whole numbers (N,) in `arr_1`, if there are such."""
+    with zipfile.ZipFile(path) as archive:
+        if f"{LABELS}.npy" not in archive.namelist():
+            return None
+    found = read_npz(path, [LABELS])[LABELS]
+    return list(map(str, found)) if found.shape == (count,) and found.dtype.kind in "iu" else None
+
+
+def classes_of(names: list[str]) -> list[str] | None:
+    """Of each image: the ImageNet class in its name or folder, or else its folder; None where not
+    all have one, or the same."""
+    classes = [match[0] if (match := WNID.search(name)) else None for name in names]
+    if None in classes:
+        classes = [PurePosixPath(name).parent.name or None for name in names]
+    found = [one for one in classes if one is not None]
+    return found if len(found) == len(names) and len(set(found)) > 1 else None

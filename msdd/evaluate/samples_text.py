@@ -1,0 +1,90 @@
+"""A report of samples as text for people: one line a protocol, and what it says of the sets."""
+
+from tabulate import tabulate
+
+from msdd.evaluate.samples_rules import Rules
+from msdd.evaluate.text import number
+
+NAMES = {
+    "fd_inception": "gFID ↓",
+    "sfd_inception": "sFID ↓",
+    "inception_score": "IS ↑",
+    "precision": "precision ↑",
+    "recall": "recall ↑",
+    "density": "density ↑",
+    "coverage": "coverage ↑",
+}
+
+
+def heading(metric: str) -> str:
+    """Of a distance on another network, its name."""
+    return NAMES.get(metric) or f"FD {metric.removeprefix('fd_').replace('_', '-')} ↓"
+
+
+def table(report: dict) -> str:
+    """The metrics, aligned: protocols down, metrics across."""
+    entries = report["protocols"]
+    has = {metric for entry in entries.values() for metric in entry["metrics"]}
+    distances = sorted(name for name in has if name.startswith("fd_"))
+    shown = [*distances, *(name for name in NAMES if name in has and name not in distances)]
+    rows = [["protocol", *map(heading, shown)]]
+    for name, entry in entries.items():
+        rows.append([name, *(cell(entry["metrics"].get(metric)) for metric in shown)])
+    return tabulate(rows, tablefmt="plain", disable_numparse=True)
+
+
+def cell(value: dict | float | None) -> str:
+    """A distance; a share with its interval; a score with its deviation over splits."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return number(value)
+    if "std" in value:
+        return f"{value['mean']:.2f} ± {value['std']:.2f}"
+    return f"{value['mean']:.4f} [{value['low']:.4f}, {value['high']:.4f}]"
+
+
+def notes(report: dict) -> list[str]:
+    """What was compared, by which rules, and what to mind."""
+    lines = [described("samples", report["samples"], report)]
+    lines += of_reference(report["reference"], report["of_reference"])
+    for name, entry in report["protocols"].items():
+        lines.append(f"{name}: {describe(Rules.model_validate(entry['protocol'], strict=False))}")
+    lines += [f"{name} is not measured: {why}" for name, why in report["not_measured"].items()]
+    return lines + [f"warning: {one}" for one in report["warnings"]]
+
+
+def of_reference(place: str, about: dict) -> list[str]:
+    """Which images, and which statistics."""
+    lines = [described("reference", place, about)] if "images" in about else []
+    if statistics := about.get("statistics"):
+        count = statistics["count"]
+        of = f"of {count:,} images" if count else "of images that it does not count"
+        lines.append(f"reference: the statistics in {place}, {of}, for Fréchet distances")
+    return lines
+
+
+def described(what: str, place: str, about: dict) -> str:
+    """Count, size and classes of a set of images."""
+    width, height = about["size"]
+    line = f"{what}: {about['images']:,} images of {width} x {height} px in {place}"
+    if classes := about.get("classes"):
+        few, many = classes["fewest"], classes["most"]
+        each = f"{few:,}" if few == many else f"{few:,} to {many:,}"
+        line += f"; {classes['classes']:,} classes with {each} images each"
+    return line
+
+
+def describe(rules: Rules) -> str:
+    resize = f", resize {rules.resize}" if rules.features == "inception" else ""
+    parts = [f"features of {rules.features}{resize}"]
+    if score := rules.inception_score:
+        splits = f"{score.images:,} images in order" if score.images else f"1/{score.splits}"
+        parts.append(f"IS over splits of {splits}, ± their deviation")
+    if pair := rules.precision_recall:
+        parts.append(f"precision and recall, {pair.neighbours} neighbours, {pair.distances}")
+    if pair := rules.density_coverage:
+        parts.append(f"density and coverage, {pair.neighbours} neighbours")
+    if rules.rows:
+        parts.append("intervals are 95 % bootstrap intervals over images, balls held")
+    return "; ".join(parts)

@@ -8,8 +8,18 @@ import torch
 from torch import Tensor
 
 from msdd.errors import MsddError, known_names
-from msdd.evaluate import distributed, named, passes, protocols, report
+from msdd.evaluate import (
+    distributed,
+    named,
+    passes,
+    protocols,
+    report,
+    samples_reference,
+    samples_report,
+    samples_rules,
+)
 from msdd.evaluate.passes import Evaluation, Pass
+from msdd.evaluate.samples_sets import image_set
 from msdd.evaluate.sources import Subject
 from msdd.evaluate.tensors import Tensors
 from msdd.tokenizers import tokenizer as base
@@ -60,7 +70,9 @@ def evaluate(
     *,
     originals: Place | Tensor | None = None,
     reconstructions: Place | Tensor | None = None,
-    protocol: str | Sequence[str] = "primary",
+    samples: Place | Tensor | None = None,
+    reference: Place | Tensor | None = None,
+    protocol: str | Sequence[str] | None = None,
     features: str | None = None,
     missing: Literal["stop", "skip"] = "stop",
     resolution: int | None = None,
@@ -69,7 +81,7 @@ def evaluate(
     batch: int | None = None,
     device: str | torch.device | None = None,
 ) -> Report:
-    """Measure a tokenizer on images, or reconstructions against originals.
+    """Measure a tokenizer on images, reconstructions against originals, or generated samples.
 
     tokenizer:  what `msdd.load` gives; an object with `encode` and `decode`; a function from images
                 to images (B, 3, H, W) in [-1, 1]; or a name of `--tokenizer`.
@@ -77,7 +89,10 @@ def evaluate(
                 taken as it is: uint8, or floats in [-1, 1].
     originals, reconstructions: in place of the two above: two folders with images of the same
                 names, or two tensors.
-    protocol:   one or several names of docs/protocols.md or YAML files.
+    samples, reference: in their place: folders, `.npz` files or tensors without partners
+                (docs/samples.md).
+    protocol:   one or several names of docs/protocols.md or YAML files, by default `primary`; of
+                samples those of docs/samples.md.
     features:   another network for the Fréchet distance than the protocol's, one of
                 `msdd.weights.representations`, or `none`.
     missing:    `skip`: metrics whose weights cannot be had stand in `not_measured`, in place of an
@@ -88,11 +103,14 @@ def evaluate(
 
     Raises MsddError for arguments that do not fit together, and for images that cannot be measured.
     """
-    check_arguments(tokenizer, images, originals, reconstructions)
+    check_arguments((tokenizer, images), (originals, reconstructions), (samples, reference))
     if device is None and isinstance(tokenizer, base.Tokenizer):
         device = tokenizer.device
     where = distributed.device(None if device is None else str(device))
-    chosen = chosen_protocols(protocol, features)
+    if samples is not None and reference is not None:
+        settings = report.Settings(batch, where, skip=missing == "skip")
+        return of_samples(samples, reference, protocol, features, settings)
+    chosen = chosen_protocols(protocol or "primary", features)
     if tokenizer is None:
         evaluation = of_pairs(originals, reconstructions, chosen, where)
     else:
@@ -106,11 +124,33 @@ def evaluate(
     return cast(Report, document)
 
 
-def check_arguments(tokenizer: object, images: object, *pair: object) -> None:
-    """MsddError unless one of both pairs is complete and the other is not given."""
-    given = [thing is not None for thing in (tokenizer, images, *pair)]
-    if given not in ([True, True, False, False], [False, False, True, True]):
-        raise MsddError("evaluate takes a tokenizer with images, or originals with reconstructions")
+def check_arguments(*pairs: tuple[object, object]) -> None:
+    """MsddError unless one of the pairs is complete and the others are not given."""
+    given = sorted(sum(thing is not None for thing in pair) for pair in pairs)
+    if given != [0, 0, 2]:
+        raise MsddError(
+            "evaluate takes a tokenizer with images, originals with reconstructions, or samples "
+            "with a reference"
+        )
+
+
+def of_samples(
+    samples: Place | Tensor,
+    reference: Place | Tensor,
+    protocol: str | Sequence[str] | None,
+    features: str | None,
+    settings: report.Settings,
+) -> Report:
+    """`msdd evaluate --samples`."""
+    listed = [protocol] if isinstance(protocol, str) else list(protocol or samples_rules.DEFAULT)
+    rules = samples_rules.chosen(listed, features)
+    made, real = (x if isinstance(x, Tensor) else Path(x) for x in (samples, reference))
+    place = "samples in memory" if isinstance(made, Tensor) else str(made)
+    images, given = image_set(made, "samples"), samples_reference.opened(real)
+    comparison = samples_report.Comparison(place, images, given, rules)
+    document = samples_report.opening(comparison, settings)
+    samples_report.measure(comparison, document, settings, distributed.Team())
+    return cast(Report, document)
 
 
 def chosen_protocols(

@@ -79,10 +79,15 @@ def read_pooled(path: Path, key: Key) -> Reference:
     """The statistics `mu` and `sigma` of a file. MsddError if they are of another network, as far
     as the file tells, or of other dimensions."""
     reference = statistics.read(path, identity_of(key))
-    wants = FEATURES[key[0]].dimensions
-    if len(reference.mean) != wants:
+    if len(reference.mean) != (wants := width(key[0])):
         raise MsddError(f"{path} is of {len(reference.mean)} features; {key[0]} makes {wants}")
     return reference
+
+
+def width(network: str) -> int:
+    """How many features it makes."""
+    made: Any = FEATURES[network]
+    return made.dimensions
 
 
 def read_spatial(path: Path) -> Reference:

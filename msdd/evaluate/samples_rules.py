@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from msdd.errors import MsddError, known_names
-from msdd.evaluate.protocols import Fid, check_new, optional_metric
+from msdd.evaluate.protocols import check_new, optional_metric
 from msdd.files import expand_user
 from msdd.params.plain_yaml import read_yaml
 from msdd.params.sections import Amount, Count, Section
@@ -71,8 +71,7 @@ class Rules(Section):
     @property
     def distance(self) -> str:
         """Key of the Fréchet distance."""
-        as_fid = Fid(quantisation="none", features=self.features, resize=self.resize)
-        return as_fid.name
+        return f"fd_{self.features.replace('-', '_')}"
 
     def with_features(self, features: str) -> "Rules":
         """On another network, which has no spatial features and no classes of Inception's."""

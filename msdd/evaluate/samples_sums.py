@@ -26,11 +26,8 @@ class Wanted(NamedTuple):
 
     def __or__(self, other: "Wanted") -> "Wanted":
         scores = (*self.scores, *(one for one in other.scores if one not in self.scores))
-        pairs = zip(self[:3], other[:3], strict=True)
-        return Wanted(*(a or b for a, b in pairs), scores)
-
-    def __bool__(self) -> bool:
-        return any(self)
+        frechet, spatial = self.frechet or other.frechet, self.spatial or other.spatial
+        return Wanted(frechet, spatial, self.rows or other.rows, scores)
 
 
 def wanted_of_samples(protocols: Iterable[Rules]) -> dict[Key, Wanted]:
@@ -46,7 +43,7 @@ def wanted_of_samples(protocols: Iterable[Rules]) -> dict[Key, Wanted]:
 def wanted_of_reference(protocols: Iterable[Rules]) -> dict[Key, Wanted]:
     """Likewise, of the reference, of which no Inception score is taken."""
     found = {key: one._replace(scores=()) for key, one in wanted_of_samples(protocols).items()}
-    return {key: one for key, one in found.items() if one}
+    return {key: one for key, one in found.items() if any(one)}
 
 
 class NetworkSums(nn.Module):

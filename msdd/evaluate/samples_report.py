@@ -63,7 +63,8 @@ class Part(NamedTuple):
 
 
 def opening(comparison: Comparison, settings: Settings) -> dict[str, object]:
-    """What a report says before anything is measured."""
+    """What a report says before anything is measured; MsddError for too few images."""
+    check_counts(comparison)
     samples, given = comparison.samples, comparison.reference
     rules = {name: rules_of(one) for name, one in comparison.protocols.items()}
     return {
@@ -82,6 +83,17 @@ def opening(comparison: Comparison, settings: Settings) -> dict[str, object]:
 
 
 AS_IS = "images as they are"
+
+
+def check_counts(comparison: Comparison) -> None:
+    sides = {"--samples": comparison.samples, "--reference": comparison.reference.images}
+    for name, rules in comparison.protocols.items():
+        pairs = (rules.precision_recall, rules.density_coverage)
+        most = max((pair.neighbours for pair in pairs if pair), default=0)
+        for option, images in sides.items():
+            if images and (count := len(images.names)) <= most:
+                needs = f"{name} needs at least {most + 1} images for {most} neighbours"
+                raise MsddError(f"{needs}; {option} has {count}")
 
 
 def rules_of(protocol: Rules) -> dict[str, object]:

@@ -77,7 +77,7 @@ def test_what_load_gives_is_a_tokenizer_and_is_measured(trained, folders):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({"tokenizer": Faded()}, "evaluate takes a tokenizer with images, or originals with"),
+        ({"tokenizer": Faded()}, "evaluate takes a tokenizer with images, originals with"),
         ({"tokenizer": Faded(), "images": torch.zeros(1, 3, 8, 8)}, r"\(N, 3, H, W\), N >= 2"),
         ({"tokenizer": Faded(), "images": "nowhere"}, "there is no folder nowhere"),
         (

@@ -1,0 +1,99 @@
+"""Samples against a reference: closed forms, files of both sides, processes, interruptions."""
+
+import numpy as np
+import pytest
+import torch
+from forked import of_first
+from generated import COUNT, SIDE, compared, folder, pixels, rules
+
+import msdd
+from msdd.evaluate import distributed, loop
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    """Two folders, and the first of them also as files of guided-diffusion's form."""
+    root = tmp_path_factory.mktemp("sets")
+    folder(root / "made", pixels(0))
+    folder(root / "real", pixels(5))
+    np.savez(root / "made.npz", pixels(0), np.arange(COUNT) % 3)
+    np.savez_compressed(root / "packed.npz", arr_0=pixels(0))
+    return root
+
+
+def measured(found: dict) -> dict:
+    return {name: entry["metrics"] for name, entry in found["protocols"].items()}
+
+
+@pytest.fixture(scope="module")
+def lite(sets, tmp_path_factory) -> dict:
+    return compared(sets / "made", sets / "real", rules(sets, "lite", "dense"))
+
+
+@pytest.mark.parametrize("file", ["made.npz", "packed.npz"])
+def test_a_file_of_images_gives_what_a_folder_gives(sets, lite, file):
+    found = compared(sets / file, sets / "real", rules(sets, "lite", "dense"))
+    assert measured(found) == measured(lite) and found["size"] == [SIDE, SIDE]
+    assert found.get("classes") == (lite["classes"] if file == "made.npz" else None)
+    assert lite["classes"] == {"classes": 3, "fewest": 4, "most": 4}
+
+
+def test_python_takes_tensors(sets, lite):
+    rules(sets)
+    made, real = (torch.from_numpy(pixels(first)).permute(0, 3, 1, 2) for first in (0, 5))
+    found = msdd.evaluate(
+        samples=made,
+        reference=real,
+        protocol=str(sets / "rules.yaml"),
+        batch=3,
+        features="efficientnet-lite0",
+    )
+    assert measured(found)["dense"] == measured(lite)["dense"]
+    assert found["reference"] == "images in memory"
+
+
+def test_memorised_samples_and_a_constant_image(sets, tmp_path):
+    chosen = rules(tmp_path, "lite", "dense")
+    found = compared(sets / "made", sets / "made.npz", chosen)
+    assert measured(found)["lite"]["fd_efficientnet_lite0"] < 1e-6
+    whole = {"mean": 1, "low": 1, "high": 1}
+    assert measured(found)["lite"]["recall"] == measured(found)["dense"]["coverage"] == whole
+    grey = folder(tmp_path / "grey", np.full((COUNT, SIDE, SIDE, 3), 128, np.uint8))
+    found = compared(grey, sets / "real", chosen)
+    assert measured(found)["lite"]["recall"]["mean"] == 0
+    assert measured(found)["lite"]["fd_efficientnet_lite0"] > 100
+
+
+def of_team(sets, chosen):
+    """In one process of several."""
+    return compared(sets / "made", sets / "real", chosen, distributed.join())
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_any_number_of_processes_gives_the_same_report(sets, lite, size):
+    """Four batches a set; none for one of four processes, where a set has three."""
+    assert of_first(size, of_team, sets, rules(sets, "lite", "dense")) == lite
+
+
+def test_a_stopped_run_goes_on_to_the_same_report(tmp_path, inception, monkeypatch):
+    """Also with the sums of the Inception score, and features in float16."""
+    sides = [folder(tmp_path / name, pixels(first, 5)) for first, name in ((0, "a"), (5, "b"))]
+    chosen, seen = rules(tmp_path, "classes"), []
+
+    def counted(*given):
+        seen.append(given)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return measure(*given)
+
+    whole = compared(*sides, chosen)
+    measure = loop.measure_batch
+    monkeypatch.setattr(loop, "measure_batch", counted)
+    with pytest.raises(KeyboardInterrupt):
+        compared(*sides, chosen, work=tmp_path / "work")
+    assert compared(*sides, chosen, work=tmp_path / "work") == whole
+    assert len(seen) == 5  # one kept, one stopped, three after it
+    score = measured(whole)["classes"]["inception_score"]
+    assert 1 < score["mean"] < 1008 and score["std"] > 0

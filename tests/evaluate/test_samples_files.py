@@ -1,0 +1,219 @@
+"""Files and folders of samples and references by the command line, and what is refused."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from generated import folder, pixels, rules
+
+from msdd.cli import main
+from msdd.errors import MsddError
+from msdd.evaluate import samples_reference, samples_rules
+from msdd.weights.optional_imports import import_torchvision
+
+WIDE = 1280  # features of EfficientNet-Lite0
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    found = tmp_path_factory.mktemp("samples")
+    folder(found / "made", pixels(0))
+    folder(found / "real", pixels(5))
+    rules(found)
+    return found
+
+
+def run(root, *more: object, samples="made", reference="real") -> int:
+    sides = ["--samples", root / samples, "--reference", root / reference, "--batch", 3]
+    if "--protocol" not in more:
+        more = ("--protocol", root / "rules.yaml", "--features", "efficientnet-lite0", *more)
+    return main(["evaluate", *map(str, (*sides, *more))])
+
+
+@pytest.fixture(scope="module")
+def kept(root) -> dict:
+    """A run that has written what it can."""
+    assert run(root, "--json", root / "a.json", "--export-reference", root / "real.npz") == 0
+    return json.loads((root / "a.json").read_text())
+
+
+def test_a_table_says_what_was_compared(root, kept, capsys):
+    assert run(root, "--against", root / "a.json") == 0
+    told = capsys.readouterr().out
+    assert "FD efficientnet-lite0 ↓" in told and "gFID" not in told
+    assert f"samples: 12 images of 32 x 32 px in {root / 'made'}; 3 classes with 4 images" in told
+    assert f"reference: 12 images of 32 x 32 px in {root / 'real'}" in told
+    assert "warning: 12 samples: published figures are of 50,000" in told
+    assert "their covariance is singular" in told
+    assert f"less {root / 'a.json'}:" in told and "+0.0000" in told
+
+
+def test_statistics_that_were_written_serve_again(root, kept, capsys):
+    """Also those of pytorch_fid and guided-diffusion: that program wants arr_0 in every file."""
+    assert run(root, "--json", root / "b.json", reference="real.npz") == 0
+    entries, before = (x["protocols"] for x in (json.loads((root / "b.json").read_text()), kept))
+    for name in ("lite", "dense"):
+        for metric, value in before[name]["metrics"].items():
+            assert entries[name]["metrics"][metric] == pytest.approx(value, rel=1e-9)
+    assert "the statistics in" in capsys.readouterr().out
+    import_torchvision()
+    from pytorch_fid.fid_score import compute_statistics_of_path
+
+    mean, covariance = compute_statistics_of_path(str(root / "real.npz"), None, 1, WIDE, "cpu")
+    arrays = np.load(root / "real.npz")
+    assert (arrays["arr_0"] == pixels(5)).all() and arrays["mu"].shape == mean.shape
+    assert covariance.shape == (WIDE, WIDE)
+
+
+def test_statistics_alone_leave_out_what_needs_images(root, kept, capsys):
+    arrays = dict(np.load(root / "real.npz"))
+    np.savez(root / "alone.npz", mu=arrays["mu"], sigma=arrays["sigma"])
+    assert run(root, reference="alone.npz") == 0
+    told = capsys.readouterr().out
+    assert "precision of lite is not measured: the reference holds statistics" in told
+    assert "coverage of dense is not measured" in told
+    assert "of images that it does not count" in told
+
+
+def test_what_is_of_inception_alone(root, tmp_path, inception, capsys, monkeypatch):
+    """sFID by guided-diffusion's form of a file, or a word where a file lacks it."""
+    (tmp_path / "r.yaml").write_text("two: { features: inception, frechet: true, spatial: true }\n")
+    chosen = ["--protocol", tmp_path / "r.yaml"]
+    sides = [folder(tmp_path / name, pixels(first, 2)) for first, name in ((0, "a"), (5, "b"))]
+    # ten seconds for each distance of 2,048 features; tests/metrics/test_frechet.py holds it
+    seen = []
+    monkeypatch.setattr(
+        "msdd.evaluate.samples_figures.frechet_distance", lambda *given: seen.append(given) or 1.0
+    )
+    monkeypatch.setattr(samples_reference.statistics, "check_covariance", lambda *_: None)
+    export = ["--export-reference", tmp_path / "s.npz", "--json", tmp_path / "a.json"]
+    assert run(root, *chosen, *export, samples=sides[0], reference=sides[1]) == 0
+    arrays = dict(np.load(tmp_path / "s.npz"))
+    assert arrays["mu_s"].shape == (2023,) and arrays["sigma_s"].shape == (2023, 2023)
+    np.savez(tmp_path / "t.npz", **{k: arrays[k] for k in ("mu", "sigma", "mu_s", "sigma_s")})
+    assert run(root, *chosen, samples=sides[0], reference=tmp_path / "t.npz") == 0
+    moments = [[side.mean for side in pair] for pair in seen]
+    for before, after in zip(moments[:2], moments[2:], strict=True):
+        assert all(np.allclose(a, b) for a, b in zip(before, after, strict=True))
+    np.savez(tmp_path / "u.npz", mu=arrays["mu"], sigma=arrays["sigma"])
+    capsys.readouterr()
+    assert run(root, *chosen, samples=sides[0], reference=tmp_path / "u.npz") == 0
+    told = capsys.readouterr().out
+    assert "sfd_inception of two is not measured: the statistics of the reference lack mu_s" in told
+
+
+def bad(root, name: str, **arrays: np.ndarray):
+    np.savez(root / name, **arrays)
+    return name
+
+
+LEVELS = pixels(0, 3)
+FILES = {  # arrays of a file of samples, and what is said of it
+    "another key": ({"images": LEVELS}, "has no array arr_0 with images, but images"),
+    "floats": ({"arr_0": LEVELS / 255}, "arr_0 is float64 of shape"),
+    "channels first": ({"arr_0": LEVELS.transpose(0, 3, 1, 2)}, "which a transposition gives"),
+    "another order": ({"arr_0": np.asfortranarray(LEVELS)}, "(N, H, W, 3) in C order"),
+    "one image": ({"arr_0": LEVELS[:1]}, "of at least 2 images"),
+    "grey": ({"arr_0": LEVELS[..., 0]}, "it must be images (N, H, W, 3)"),
+    "statistics": ({"mu": np.zeros(8), "sigma": np.eye(8)}, "holds statistics (mu), no images"),
+    "objects": ({"arr_0": np.array([None, 1])}, "arr_0 is object of shape"),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_other_files_are_refused_in_a_line(root, capsys, case):
+    arrays, said = FILES[case]
+    refused(root, capsys, said, samples=bad(root, "bad.npz", **arrays))
+
+
+def refused(root, capsys, said: str, *more, **sides) -> None:
+    capsys.readouterr()
+    assert run(root, *more, **sides) == 1
+    told = capsys.readouterr().err
+    assert said in told and told.strip().count("\n") == 0, told
+
+
+def test_damage_is_told_in_a_line(root, capsys):
+    whole = (root / bad(root, "whole.npz", arr_0=pixels(0))).read_bytes()
+    (root / "cut.npz").write_bytes(whole[: len(whole) // 2])
+    refused(root, capsys, "is no .npz file, or only a part of one", samples="cut.npz")
+    (root / "text.npz").write_text("no archive")
+    refused(root, capsys, "is no .npz file", samples="text.npz")
+    refused(root, capsys, "there is no folder or .npz file", samples="none.npz")
+    declared = np.lib.format.header_data_from_array_1_0(pixels(0)) | {"shape": (2**40, 9, 9, 3)}
+    with zipfile.ZipFile(root / "huge.npz", "w") as archive, archive.open("arr_0.npy", "w") as f:
+        np.lib.format.write_array_header_1_0(f, declared)
+    refused(root, capsys, "arr_0 is not as large as its header says", samples="huge.npz")
+
+
+def test_sets_that_do_not_fit_are_refused(root, tmp_path, capsys):
+    mixed = folder(tmp_path / "mixed", pixels(0))
+    folder(mixed / "more", pixels(0)[:, :20])
+    refused(root, capsys, "images of 2 sizes (32 x 32, 32 x 20 px, ...)", reference=mixed)
+    refused(root, capsys, "look like uncropped originals", samples=mixed)
+    other = bad(root, "other.npz", mu=np.zeros(768), sigma=np.eye(768))
+    refused(root, capsys, "is of 768 features; efficientnet-lite0 makes 1280", reference=other)
+    few = folder(tmp_path / "few", pixels(0, 2))
+    refused(
+        root, capsys, "lite needs at least 3 images for 2 neighbours; --samples has 2", samples=few
+    )
+    refused(root, capsys, "--protocol ssdd is none for samples", "--protocol", "ssdd")
+    refused(root, capsys, "--steps means nothing to `evaluate --samples", "--steps", "2")
+    refused(root, capsys, "holds statistics already", *exporting(tmp_path), reference=other)
+    assert main(["evaluate", "--samples", str(root / "made")]) == 1
+    assert "--samples with --reference" in capsys.readouterr().err
+
+
+def exporting(folder) -> list:
+    return ["--export-reference", folder / "x.npz"]
+
+
+def test_classes_and_sizes_that_differ_are_warned_of(root, tmp_path, capsys):
+    wide = folder(tmp_path / "wide", pixels(0)[:, :30])
+    for path in wide.glob("*n00000002.png"):
+        path.unlink()
+    assert (
+        run(
+            root,
+            "--protocol",
+            root / "rules.yaml",
+            "--features",
+            "efficientnet-lite0",
+            samples=wide,
+        )
+        == 0
+    )
+    told = capsys.readouterr().out
+    assert "different sizes, 32 x 30 and 32 x 32 px" in told
+    assert "1 of 3 classes of the reference have no sample" in told
+
+
+def test_rules_of_ones_own(tmp_path):
+    """The form that docs/samples.md shows, and mistakes in it."""
+    page = (Path(__file__).parents[2] / "docs/samples.md").read_text()
+    (tmp_path / "mine.yaml").write_text(page.split("```yaml\n")[1].split("```")[0])
+    found = samples_rules.load([str(tmp_path / "mine.yaml"), "all"])
+    assert list(found)[:2] == ["ten-neighbours", "lite"] and len(found) == 6
+    for text, said in (
+        ("a: { features: inception }", "has no metric"),
+        ("a: { features: efficientnet-lite0, spatial: true }", "are of inception's features alone"),
+        ("a: { features: inception, inception_score: {} }", "give images or splits"),
+        ("adm: { features: inception, frechet: true }", "the name adm is taken"),
+    ):
+        (tmp_path / "bad.yaml").write_text(text)
+        with pytest.raises(MsddError, match=said):
+            samples_rules.load([str(tmp_path / "bad.yaml")])
+
+
+def test_every_fact_has_a_source():
+    for name, row in samples_rules.builtin().items():
+        facts = set(row) & set(samples_rules.METRICS) - {"frechet"}
+        assert "features" in row["sources"] and facts <= set(row["sources"]), name
+
+
+def test_at_most_so_many_images_stand_in_a_file(root, monkeypatch):
+    monkeypatch.setattr(samples_reference, "IMAGES", 5)
+    images = samples_reference.opened(root / "made").images
+    assert (samples_reference.chosen_images(images) == pixels(0)[[0, 2, 4, 7, 9]]).all()

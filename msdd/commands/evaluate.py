@@ -93,7 +93,8 @@ def add_how(group: argparse._ArgumentGroup) -> None:
         action="append",
         metavar="P",
         help="primary (default), extended, msdd, llamagen, ssdd, flowmo, dito, titok, all but "
-        "extended by `all`, or a YAML file; may be repeated",
+        "extended by `all`, or a YAML file; of samples adm, torch-fidelity, prdc (all three by "
+        "default), pytorch-fid; may be repeated",
     )
     group.add_argument(
         "--features",

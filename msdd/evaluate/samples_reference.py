@@ -19,7 +19,7 @@ from msdd.evaluate.reference_statistics import Identity, Reference
 from msdd.evaluate.samples_rules import Rules
 from msdd.evaluate.samples_sets import ARRAY, ImageSet, image_set
 from msdd.evaluate.samples_sums import Key, SetSums
-from msdd.weights.pretrained import FEATURES, SOURCES
+from msdd.weights.representations import REPRESENTATIONS
 
 SPATIAL = ("mu_s", "sigma_s")
 IMAGES = 10_000  # that stand in a file beside the statistics, as in guided-diffusion's
@@ -72,22 +72,16 @@ def members(path: Path) -> list[str]:
 
 
 def identity_of(key: Key, images: str | None = None, preparation: str | None = None) -> Identity:
-    return Identity(images, preparation, key[0], SOURCES[key[0]].digest, key[1] or None)
+    return statistics.identity(images, preparation, key[0], key[1] or None)
 
 
 def read_pooled(path: Path, key: Key) -> Reference:
     """The statistics `mu` and `sigma` of a file. MsddError if they are of another network, as far
     as the file tells, or of other dimensions."""
     reference = statistics.read(path, identity_of(key))
-    if len(reference.mean) != (wants := width(key[0])):
+    if len(reference.mean) != (wants := REPRESENTATIONS[key[0]].dimensions):
         raise MsddError(f"{path} is of {len(reference.mean)} features; {key[0]} makes {wants}")
     return reference
-
-
-def width(network: str) -> int:
-    """How many features it makes."""
-    made: Any = FEATURES[network]
-    return made.dimensions
 
 
 def read_spatial(path: Path) -> Reference:

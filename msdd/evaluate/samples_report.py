@@ -41,7 +41,8 @@ from msdd.evaluate.sources import deal
 from msdd.files import digest
 from msdd.pipeline.progress import busy
 from msdd.weights.inception_parts import InceptionParts, PooledOnly
-from msdd.weights.pretrained import SOURCES, feature_network, freeze, tensors
+from msdd.weights.pretrained import feature_network, freeze, identity, tensors
+from msdd.weights.representations import REPRESENTATIONS
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,7 @@ def key_of(part: Part, settings: Settings) -> str:
     """A digest of everything that decides what is taken of a set."""
     parts = {
         "wanted": [f"{key} {one}" for key, one in part.wanted.items()],
-        "weights": {name: SOURCES[name].digest for name, _ in part.wanted},
+        "weights": {n: identity(REPRESENTATIONS[n].weights) for n, _ in part.wanted},
         "batch": settings.batch,
         "device": str(settings.device.type),
         "images": part.images.identity(),

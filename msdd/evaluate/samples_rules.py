@@ -8,11 +8,12 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from msdd.errors import MsddError, known_names
-from msdd.evaluate.protocols import check_new, optional_metric
+from msdd.evaluate.protocols import Network, check_new, optional_metric
 from msdd.files import expand_user
 from msdd.params.plain_yaml import read_yaml
 from msdd.params.sections import Amount, Count, Section
 from msdd.params.validate import validate
+from msdd.weights.representations import REPRESENTATIONS, key_of
 
 METRICS = ("frechet", "spatial", "inception_score", "precision_recall", "density_coverage")
 DEFAULT = ("adm", "torch-fidelity", "prdc")
@@ -43,7 +44,7 @@ class DensityCoverage(Section):
 class Rules(Section):
     """One program's rules."""
 
-    features: Literal["inception", "efficientnet-lite0"] = Field(description="feature network")
+    features: Network = Field(description="feature network")
     resize: Literal["pytorch_fid", "tf1", "antialias"] = Field(
         "tf1", description="how Inception enlarges; other networks have their own way"
     )
@@ -71,7 +72,7 @@ class Rules(Section):
     @property
     def distance(self) -> str:
         """Key of the Fréchet distance."""
-        return f"fd_{self.features.replace('-', '_')}"
+        return f"fd_{key_of(self.features)}"
 
     def with_features(self, features: str) -> "Rules":
         """On another network, which has no spatial features and no classes of Inception's."""
@@ -85,6 +86,10 @@ def chosen(names: Iterable[str], features: str | None) -> dict[str, Rules]:
     """`load`, on another network if one is named. MsddError if nothing is left to measure."""
     if features == "none":
         raise MsddError("--features none leaves nothing to measure of samples; leave it out")
+    if features not in (None, *REPRESENTATIONS):
+        raise MsddError(
+            f"features '{features}' are unknown; {known_names(features, REPRESENTATIONS)}"
+        )
     found = load(names)
     if features:
         found = {name: rules.with_features(features) for name, rules in found.items()}

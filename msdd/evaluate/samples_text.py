@@ -2,8 +2,8 @@
 
 from tabulate import tabulate
 
+from msdd.evaluate import text
 from msdd.evaluate.samples_rules import Rules
-from msdd.evaluate.text import number
 
 NAMES = {
     "fd_inception": "gFID ↓",
@@ -18,7 +18,7 @@ NAMES = {
 
 def heading(metric: str) -> str:
     """Of a distance on another network, its name."""
-    return NAMES.get(metric) or f"FD {metric.removeprefix('fd_').replace('_', '-')} ↓"
+    return NAMES.get(metric) or text.heading(metric)
 
 
 def table(report: dict) -> str:
@@ -38,7 +38,7 @@ def cell(value: dict | float | None) -> str:
     if value is None:
         return "–"
     if isinstance(value, float):
-        return number(value)
+        return text.number(value)
     if "std" in value:
         return f"{value['mean']:.2f} ± {value['std']:.2f}"
     return f"{value['mean']:.4f} [{value['low']:.4f}, {value['high']:.4f}]"

@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from msdd.evaluate.samples_reference import Given, width
+from msdd.evaluate.samples_reference import Given
 from msdd.evaluate.samples_rules import Rules
 from msdd.evaluate.samples_sets import ImageSet
+from msdd.weights.representations import REPRESENTATIONS
 
 USUAL = (50_000, 10_000)  # samples of published figures
 VALIDATION = "ILSVRC2012_val"  # in the names of ImageNet's validation images
@@ -34,7 +35,7 @@ def of_count(samples: ImageSet, given: Given, protocols: list[Rules]) -> Iterato
         )
     counts = {"samples": count, "images of the reference": images_behind(given)}
     for network in sorted({rules.features for rules in protocols if rules.frechet}):
-        wide = width(network)
+        wide = REPRESENTATIONS[network].dimensions
         for what, number in counts.items():
             if number is not None and number <= wide:
                 yield (

@@ -42,7 +42,7 @@ def kept(root) -> dict:
 def test_a_table_says_what_was_compared(root, kept, capsys):
     assert run(root, "--against", root / "a.json") == 0
     told = capsys.readouterr().out
-    assert "FD efficientnet-lite0 ↓" in told and "gFID" not in told
+    assert "FD-EffNetLite0 ↓" in told and "gFID" not in told
     assert f"samples: 12 images of 32 x 32 px in {root / 'made'}; 3 classes with 4 images" in told
     assert f"reference: 12 images of 32 x 32 px in {root / 'real'}" in told
     assert "warning: 12 samples: published figures are of 50,000" in told

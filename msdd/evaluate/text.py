@@ -84,7 +84,9 @@ def number(value: float) -> str:
 def notes(report: dict) -> list[str]:
     """What the metrics are of."""
     of_files = "originals" in report
-    of_kid = any(name.startswith("kd_") for name in shown_names(report))
+    of_kid = any(
+        name.startswith("kd_") and "torch_fidelity" not in name for name in shown_names(report)
+    )
     lines = [
         f"{report['images']} images; intervals are 95 % bootstrap intervals over images"
         + (", KID's from the jackknife." if of_kid else ".")
@@ -95,6 +97,8 @@ def notes(report: dict) -> list[str]:
             "default and torchmetrics keep it, which lowers KID, often below 0: figures of theirs "
             "do not compare (docs/protocols.md)."
         )
+    if any(name.startswith("kd_torch_fidelity_") for name in shown_names(report)):
+        lines.append("KID by torch-fidelity is its default: it keeps them, and has no interval.")
     if of_files:
         lines.append(
             "Both sides are files: only the metric half of each protocol applies. Its crop and its "

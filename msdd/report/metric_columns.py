@@ -3,8 +3,9 @@
 import pandas as pd
 
 from msdd.report.table import Column
+from msdd.weights.representations import REPRESENTATIONS, key_of
 
-FEATURES = {"efficientnet_lite0": "EffNetLite0", "inception": "Inception"}
+FEATURES = {key_of(name): one.title for name, one in REPRESENTATIONS.items()}
 # Heading and digits of every kind of metric, in the order of tables; {} is the network behind it.
 # Only Inception features under their own protocol may be called rFID.
 HEADINGS = {
@@ -14,6 +15,9 @@ HEADINGS = {
     "dreamsim": ("DreamSim ↓", 3),
     "fd": ("FD-\n{} ↓", 1),
     "kd": ("KD-\n{} ↓", 4),
+    "mind": ("MIND-\n{} ↓", 1),
+    "cmmd": ("CMMD ↓", 3),
+    "fdr": ("FDr-\n{} ↓", 2),
 }
 
 

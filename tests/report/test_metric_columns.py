@@ -1,0 +1,24 @@
+"""Columns of distances, each headed by its network."""
+
+import pytest
+
+from msdd.report.metric_columns import metric_column, metrics
+
+
+@pytest.mark.parametrize(
+    ("name", "heading"),
+    [
+        ("fd_efficientnet_lite0", "FD-\nEffNetLite0 ↓"),
+        ("fd_dinov2_l14", "FD-\nDINOv2-L14 ↓"),
+        ("mind_efficientnet_lite2", "MIND-\nEffNetLite2 ↓"),
+        ("cmmd", "CMMD ↓"),
+        ("fdr_6", "FDr-\n6 ↓"),
+    ],
+)
+def test_headings_name_the_network(name, heading):
+    assert metric_column(name).title == heading
+
+
+def test_a_distance_without_an_interval_is_a_number():
+    cells = metrics({"metrics": {"mind_inception": {"mean": 2.0, "low": None, "high": None}}})
+    assert cells["mind_inception"] == 2.0

@@ -12,12 +12,15 @@ from two_folders import COUNT
 from msdd.cli import main
 from msdd.data.pixels import from_uint8
 from msdd.errors import MsddError
+from msdd.evaluate import distances
 from msdd.evaluate.distances import fdr
 from msdd.evaluate.function import evaluate
 from msdd.evaluate.protocols import load
+from msdd.metrics import kid
 from msdd.metrics.frechet import Moments, frechet_distance
 from msdd.metrics.mind import mind
 from msdd.weights import pretrained
+from msdd.weights.optional_imports import import_torchvision
 from msdd.weights.pretrained import feature_network
 from msdd.weights.representations import FDR, REPRESENTATIONS
 
@@ -65,6 +68,27 @@ def test_each_distance_is_named_for_its_network(folders, tmp_path, capsys):
         assert found["directions"] == 1000 and found["images"] == COUNT
     head = capsys.readouterr().out.splitlines()[0]
     assert "FD-EffNetLite0 ↓" in head and "MIND-EffNetLite2 ↓" in head and "FID" not in head
+
+
+def test_kid_by_torch_fidelity_draws_in_the_order_of_the_files(folders, tmp_path, monkeypatch):
+    """Equal to torch-fidelity 0.4.0 on the same features; its subsets of 1000 are 4 here."""
+    import_torchvision()
+    from torch_fidelity.metric_kid import kid_features_to_metric
+
+    monkeypatch.setattr(kid, "SIZE", 4)
+    monkeypatch.setitem(distances.FEWEST, "kid_torch_fidelity", 4)
+    text = "mine: { crop: adm, kid_torch_fidelity: true, fid: { quantisation: round, "
+    (tmp_path / "kid.yaml").write_text(text + "features: efficientnet-lite0 } }")
+    report = evaluate(
+        originals=folders / "o", reconstructions=folders / "r", protocol=str(tmp_path / "kid.yaml")
+    )
+    found = report["protocols"]["mine"]["metrics"]["kd_torch_fidelity_efficientnet_lite0"]
+    network = feature_network("efficientnet-lite0")
+    rows = [torch.cat([network(x[None]) for x in side]) for side in sides(folders)]
+    theirs = kid_features_to_metric(*rows, kid_subset_size=4, rng_seed=2020, verbose=False)
+    assert found["mean"] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-3)
+    assert found["std"] == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-3)
+    assert found["estimate"] == "unbiased" and found["low"] is None
 
 
 def test_a_network_takes_the_place_of_the_protocol_s(folders, tmp_path):

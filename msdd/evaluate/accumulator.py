@@ -17,6 +17,7 @@ from msdd.evaluate.columns import Features, MetricColumn, all_pairs, columns, fe
 from msdd.evaluate.networks import Networks
 from msdd.evaluate.protocols import Protocol
 from msdd.metrics.frechet import Moments
+from msdd.metrics.gaussian_ssim import gaussian_ssim, ms_ssim
 from msdd.metrics.kid import Sample
 from msdd.metrics.pixel import squared_error, ssim
 from msdd.metrics.pooling import mean_psnr
@@ -136,8 +137,13 @@ class Accumulator:
                 numbers[column] = squared_error(*views.unit(column.quantisation))
             elif column.kind == "ssim":
                 numbers[column] = ssim(*views.unit(column.quantisation), float(column.variant))
-            elif column.kind == "dreamsim":
-                numbers[column] = self.networks.dreamsim.distance(*views.pair(column.quantisation))
+            elif column.kind == "gaussian_ssim":
+                numbers[column] = gaussian_ssim(*views.unit(column.quantisation), column.variant)
+            elif column.kind == "ms_ssim":
+                numbers[column] = ms_ssim(*views.unit(column.quantisation))
+            elif column.kind in ("dists", "dreamsim"):
+                network = getattr(self.networks, column.kind)
+                numbers[column] = network.distance(*views.pair(column.quantisation))
             else:
                 by_net.setdefault(column.variant, []).append(column)
         for net, same in by_net.items():

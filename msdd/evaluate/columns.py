@@ -14,7 +14,7 @@ class MetricColumn:
 
     kind: str
     quantisation: str
-    variant: str = ""  # LPIPS's trunk, SSIM's range
+    variant: str = ""  # LPIPS's trunk, SSIM's range or zero
 
     def __str__(self) -> str:
         return f"{self.kind} {self.quantisation} {self.variant}".rstrip()
@@ -27,9 +27,16 @@ def columns(protocol: Protocol) -> dict[str, MetricColumn]:
         by_name["psnr"] = MetricColumn("squared_error", protocol.psnr.quantisation)
     if protocol.ssim:
         by_name["ssim"] = MetricColumn("ssim", protocol.ssim.quantisation, str(protocol.ssim.range))
+    if protocol.gaussian_ssim:
+        quantisation, zero = protocol.gaussian_ssim.quantisation, protocol.gaussian_ssim.zero
+        by_name["gaussian_ssim"] = MetricColumn("gaussian_ssim", quantisation, zero)
+    if protocol.ms_ssim:
+        by_name["ms_ssim"] = MetricColumn("ms_ssim", protocol.ms_ssim.quantisation)
     if protocol.lpips:
         for net in protocol.lpips.nets:
             by_name[f"lpips_{net}"] = MetricColumn("lpips", protocol.lpips.quantisation, net)
+    if protocol.dists:
+        by_name["dists"] = MetricColumn("dists", protocol.dists.quantisation)
     if protocol.dreamsim:
         by_name["dreamsim"] = MetricColumn("dreamsim", protocol.dreamsim.quantisation)
     return by_name

@@ -15,6 +15,8 @@ from msdd.metrics.pixel import WINDOW
 from msdd.pipeline import stop
 from msdd.pipeline.progress import Progress
 
+SSIMS = ("ssim", "gaussian_ssim")
+
 
 def measure_source(
     source: Source,
@@ -96,7 +98,7 @@ def measure_batch(accumulator: Accumulator, names: list[str], batch: Batch) -> M
     """What a batch adds, computed on the device of the networks."""
     ids, *images = batch
     height, width = images[0].shape[-2:]
-    if min(height, width) < WINDOW and any(column.kind == "ssim" for column in accumulator.columns):
+    if min(height, width) < WINDOW and any(c.kind in SSIMS for c in accumulator.columns):
         raise MsddError(
             f"{names[ids[0]]} has {width} x {height} pixels: SSIM needs {WINDOW} a side"
         )

@@ -10,6 +10,7 @@ from torch import nn
 from msdd.errors import MsddError
 from msdd.evaluate.columns import Features, all_pairs, frechet_pairs, of_single_images
 from msdd.evaluate.protocols import Protocol
+from msdd.metrics.dists import Dists
 from msdd.metrics.perceptual import DreamSim, Lpips, without_dreamsim
 from msdd.weights.pretrained import feature_network
 from msdd.weights.representations import REPRESENTATIONS, key_of
@@ -33,6 +34,10 @@ class Networks:
         self.features: dict[tuple[str, str], nn.Module] = {}
         for net in sorted(nets(protocols)):
             self.load(self.lpips, net, partial(Lpips, net, device), [f"lpips_{net}"])
+        alone: dict[str, Dists] = {}
+        if any(p.dists for p in protocols):
+            self.load(alone, "dists", partial(Dists, device), ["dists"])
+        self.dists = alone.get("dists")
         for protocol in protocols:
             for _, made in all_pairs(protocol):
                 self.add_features(made, protocol, metrics_on(made.network, protocols))
@@ -90,10 +95,8 @@ class Networks:
         if more := protocol.frechet:
             left = tuple(n for n in more.networks if f"fd_{key_of(n)}" not in self.missing)
             here["frechet"] = more.model_copy(update={"networks": left}) if left else None
-        if "cmmd" in self.missing:
-            here["cmmd"] = None
-        if "dreamsim" in self.missing:
-            here["dreamsim"] = None
+        alone = ("cmmd", "dists", "dreamsim")
+        here |= {name: None for name in alone if name in self.missing}
         return protocol.model_copy(update=here)
 
 

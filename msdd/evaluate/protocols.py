@@ -17,8 +17,19 @@ from msdd.params.sections import Count, Section, Trunk
 from msdd.params.validate import validate
 from msdd.weights.representations import REPRESENTATIONS, key_of
 
-METRICS = ("psnr", "ssim", "lpips", "dreamsim", "fid", "frechet", "cmmd")  # keys of a protocol
-Quantisation = Literal["round", "truncate", "truncate64", "shift", "none"]
+METRICS = (  # keys of a protocol
+    "psnr",
+    "ssim",
+    "gaussian_ssim",
+    "ms_ssim",
+    "lpips",
+    "dists",
+    "dreamsim",
+    "fid",
+    "frechet",
+    "cmmd",
+)
+Quantisation = Literal["round", "truncate", "truncate64", "truncate_made", "shift", "none"]
 Crop = Literal["adm", "bilinear", "bicubic", "lanczos"]
 Network = Literal[tuple(REPRESENTATIONS)]
 EMBEDDING = "clip-l14-336"  # that CMMD is taken on
@@ -47,9 +58,24 @@ class Ssim(Section):
     )
 
 
+class GaussianSsim(Section):
+    quantisation: Quantisation = Field(description="how both sides become 8 bits")
+    zero: Literal["black", "grey"] = Field(
+        "black", description="what is 0: black of images in [0, 1], mid-grey of those in [-1, 1]"
+    )
+
+
+class MsSsim(Section):
+    quantisation: Quantisation = Field(description="how both sides become 8 bits")
+
+
 class Lpips(Section):
     quantisation: Quantisation = Field(description="how both sides become 8 bits")
     nets: tuple[Trunk, ...] = Field(description="trunks", min_length=1)
+
+
+class Dists(Section):
+    quantisation: Quantisation = Field(description="how both sides become 8 bits")
 
 
 class DreamSim(Section):
@@ -97,8 +123,11 @@ class Protocol(Section):
 
     crop: Crop = Field(description="how the tokenizer's input is cut from a photograph")
     psnr: Psnr | None = optional_metric("peak signal-to-noise ratio")
-    ssim: Ssim | None = optional_metric("structural similarity")
+    ssim: Ssim | None = optional_metric("structural similarity, uniform window")
+    gaussian_ssim: GaussianSsim | None = optional_metric("structural similarity, Gaussian window")
+    ms_ssim: MsSsim | None = optional_metric("structural similarity at five scales")
     lpips: Lpips | None = optional_metric("LPIPS v0.1")
+    dists: Dists | None = optional_metric("DISTS")
     dreamsim: DreamSim | None = optional_metric("DreamSim")
     fid: Fid | None = optional_metric("Fréchet distance of features")
     kid: bool = Field(False, description="KID too, on the features of the Fréchet distance")

@@ -35,7 +35,13 @@ from msdd.evaluate.protocols import Protocol
 from msdd.evaluate.reference_statistics import Reference
 from msdd.evaluate.sources import Source, deal, named_paths
 from msdd.evaluate.summary import is_undefined, jsonable, metrics, per_image
+from msdd.metrics.gaussian_ssim import SMALLEST
 from msdd.pipeline.progress import busy
+
+UNDEFINED = {
+    None: "it is not a number (NaN) on these images",
+    "ms_ssim": f"an image has a side under {SMALLEST} px, which its five scales need",
+}
 
 
 @dataclass(frozen=True)
@@ -219,7 +225,7 @@ def pop_undefined(entry: dict[str, dict]) -> dict[str, str]:
     for name in undefined:
         del entry["metrics"][name]
         entry["per_image"].pop(name, None)
-    return dict.fromkeys(undefined, "it is not a number (NaN) on these images")
+    return {name: UNDEFINED.get(name, UNDEFINED[None]) for name in undefined}
 
 
 def measured_entry(

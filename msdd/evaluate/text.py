@@ -11,8 +11,11 @@ from msdd.weights.representations import REPRESENTATIONS, key_of
 NAMES = {
     "psnr": "PSNR ↑",
     "ssim": "SSIM ↑",
+    "gaussian_ssim": "SSIM Gaussian ↑",
+    "ms_ssim": "MS-SSIM ↑",
     "lpips_alex": "LPIPS alex ↓",
     "lpips_vgg": "LPIPS vgg ↓",
+    "dists": "DISTS ↓",
     "dreamsim": "DreamSim ↓",
     **{f"fd_{key_of(name)}": f"FD-{one.title} ↓" for name, one in REPRESENTATIONS.items()},
     **{f"mind_{key_of(name)}": f"MIND-{one.title} ↓" for name, one in REPRESENTATIONS.items()},
@@ -31,6 +34,7 @@ QUANTISATION = {
     "round": "rounded to 8 bits",
     "truncate": "truncated to 8 bits",
     "truncate64": "truncated to 8 bits (originals normalised in float64)",
+    "truncate_made": "reconstructions truncated to 8 bits",
     "shift": "8 bits by 127.5 x + 128",
     "none": "as they are",
 }
@@ -177,8 +181,15 @@ def describe(protocol: Protocol, preparation: str) -> str:
         parts.append(f"PSNR {pool(protocol.psnr.pool)}{rule(protocol.psnr, of_files)}")
     if protocol.ssim:
         parts.append(f"SSIM range {protocol.ssim.range}{rule(protocol.ssim, of_files)}")
+    if protocol.gaussian_ssim:
+        zero = "" if protocol.gaussian_ssim.zero == "black" else ", means from mid-grey"
+        parts.append(f"SSIM Gaussian 11 x 11{zero}{rule(protocol.gaussian_ssim, of_files)}")
+    if protocol.ms_ssim:
+        parts.append(f"MS-SSIM of 5 scales{rule(protocol.ms_ssim, of_files)}")
     if protocol.lpips:
         parts.append(f"LPIPS{rule(protocol.lpips, of_files)}")
+    if protocol.dists:
+        parts.append(f"DISTS{rule(protocol.dists, of_files)}")
     if fid := protocol.fid:
         resize = f", resize {fid.resize}" if fid.features == "inception" else ""
         first = f", first {fid.first} images" if fid.first else ""

@@ -24,6 +24,7 @@ PATIENCE = 3  # seconds for an answer to whether a download would work
 USES = {
     "alexnet": "LPIPS alex; discriminator alex",
     "vgg16": "LPIPS vgg; discriminator vgg",
+    "dists": "DISTS, with vgg16",
     "dino-vit-s16": "discriminator dino",
     "inception": "rFID",
     "clip-l14-336": "CMMD",

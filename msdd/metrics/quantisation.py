@@ -24,7 +24,13 @@ def shift(images: Tensor) -> Tensor:
     return (127.5 * images.float() + 128).clamp(0, 255).to(torch.uint8)
 
 
-RULES = {"round": to_uint8, "truncate": truncate, "truncate64": truncate, "shift": shift}
+RULES = {
+    "round": to_uint8,
+    "truncate": truncate,
+    "truncate64": truncate,
+    "truncate_made": truncate,
+    "shift": shift,
+}
 
 
 def quantise_reconstructions(images: Tensor, rule: str) -> Tensor:
@@ -45,9 +51,10 @@ def quantise_originals(images: Tensor, rule: str) -> Tensor:
 def level_table(rule: str) -> Tensor | None:
     """What the rule makes of each of the 256 levels; None if it keeps them all.
 
-    The originals of `truncate64` are brought to [-1, 1] by NumPy in float64, the others in float32.
+    Originals of `truncate_made` are read as 8 bits. Those of `truncate64` are brought to [-1, 1] by
+    NumPy in float64, the others in float32.
     """
-    if rule == "none":
+    if rule in ("none", "truncate_made"):
         return None
     levels = torch.arange(256, dtype=torch.uint8)
     floats = from_uint8(levels)

@@ -23,7 +23,19 @@ RowName = Annotated[str, Field(pattern=rf"^(?!({NO_TEXT})$)[a-z0-9][a-z0-9-]*$")
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Levels = Annotated[tuple[Count, ...], Field(min_length=1)]
 Trunk = Literal["alex", "vgg"]
-ProtocolName = Literal["primary", "extended", "msdd", "llamagen", "ssdd", "flowmo", "dito", "titok"]
+ProtocolName = Literal[
+    "primary",
+    "extended",
+    "msdd",
+    "llamagen",
+    "ssdd",
+    "flowmo",
+    "dito",
+    "titok",
+    "vavae",
+    "rae",
+    "dc-ae",
+]
 Runtime = Literal["onnxruntime", "onnxruntime-int8", "openvino", "openvino-bf16", "openvino-int8"]
 Variant = Literal["plain", "fast", "compiled", Runtime]
 

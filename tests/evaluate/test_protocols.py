@@ -9,7 +9,19 @@ from msdd.evaluate.protocols import builtin, load
 from msdd.params import sections
 from msdd.params.checks import WITHOUT_PSNR
 
-NAMES = {"primary", "extended", "msdd", "llamagen", "ssdd", "flowmo", "dito", "titok"}
+NAMES = {
+    "primary",
+    "extended",
+    "msdd",
+    "llamagen",
+    "ssdd",
+    "flowmo",
+    "dito",
+    "titok",
+    "vavae",
+    "rae",
+    "dc-ae",
+}
 
 
 def test_every_fact_of_the_built_in_ones_has_its_source():

@@ -29,6 +29,9 @@ def test_reconstructions_and_originals_as_the_papers_code_has_them(rule):
     floats = np.random.default_rng(0).normal(0, 0.7, (2, 3, 40, 40)).astype(np.float32)
     found = quantise_reconstructions(torch.from_numpy(floats), rule)
     assert found.dtype == torch.uint8
+    if rule == "truncate":  # `truncate_made` is the same for reconstructions
+        made = quantise_reconstructions(torch.from_numpy(floats), "truncate_made")
+        assert torch.equal(found, made)
     np.testing.assert_array_equal(found, THEIRS[rule](floats))
     originals = torch.from_numpy(LEVELS.reshape(1, 1, 16, 16))
     np.testing.assert_array_equal(
@@ -43,7 +46,7 @@ def test_truncation_lowers_levels_of_the_originals_and_the_other_rules_keep_all(
         "truncate": 63,
         "truncate64": 95,
     }
-    assert [level_table(rule) for rule in ("round", "shift", "none")] == [None] * 3
+    assert [level_table(rule) for rule in ("round", "shift", "truncate_made", "none")] == [None] * 4
 
 
 def test_titoks_cast_after_rounding_loses_no_level():

@@ -15,6 +15,7 @@ from msdd.errors import MsddError
 from msdd.files import read_json
 
 MORE = ConfigDict(extra="allow", strict=True)
+Detail = float | bool | str | dict[str, float] | None  # of a metric: its mean, estimate, ratios
 
 
 class Entry(TypedDict):
@@ -23,7 +24,7 @@ class Entry(TypedDict):
     __pydantic_config__ = MORE
     protocol: dict[str, Any]
     preparation: str
-    metrics: dict[str, dict[str, float | bool | None] | float | None]
+    metrics: dict[str, dict[str, Detail] | float | None]
     per_image: dict[str, list[float | None]]
 
 

@@ -29,6 +29,7 @@ mine:
   crop: adm
   psnr: { quantisation: round, pool: 1 }
   fid: { quantisation: round, features: efficientnet-lite0 }
+  kid: true
   frechet: { quantisation: round, networks: [efficientnet-lite0, efficientnet-lite2, MORE] }
   mind: true
   fdr: FDR
@@ -45,6 +46,11 @@ def run(folders, tmp_path, *more: str, networks: str = "", fdr: str = "false", c
     more = ["--protocol", str(tmp_path / "mine.yaml"), "--json", str(tmp_path / "m.json"), *more]
     assert main(["evaluate", *sides, *more]) == 0
     return json.loads((tmp_path / "m.json").read_text())
+
+
+def again(tmp_path) -> str:
+    """The report that `run` has written, under another name."""
+    return str((tmp_path / "m.json").rename(tmp_path / "before.json"))
 
 
 def sides(folders) -> list[torch.Tensor]:
@@ -126,6 +132,8 @@ def test_fdr_is_named_for_the_networks_it_holds(inception, folders, tmp_path, ca
     metrics = report["protocols"]["mine"]["metrics"]
     assert metrics["fdr_1_inception"]["mean"] == pytest.approx(metrics["fd_fdr_inception"] / 1.68)
     said = capsys.readouterr().out
+    run(folders, tmp_path, "--against", again(tmp_path), networks=", fdr-inception", fdr="true")
+    assert "less " in capsys.readouterr().out
     assert "FDr-1 ↓" in said and "mine: FDr-1 is the mean of Fréchet distances" in said
 
 

@@ -29,7 +29,7 @@ OF_TOKENIZERS = ("resolution", "seed", "precision")
 SETS = ("originals", "reconstructions", "images", "samples", "reference")
 READ = (*SETS, "against", "checkpoint")
 PROVENANCE = ("commit", "dirty", "versions", "device")
-OUTPUTS = ("export_reference", "json", "work")
+OUTPUTS = ("export_reference", "export_latents", "json", "work")
 HOW = ("protocol", "features", "missing", "reference", "against", "batch", *OUTPUTS)
 
 
@@ -114,6 +114,13 @@ def add_how(group: argparse._ArgumentGroup) -> None:
         "--export-reference", type=Path, metavar="FILE", help="write those of the originals"
     )
     group.add_argument(
+        "--export-latents",
+        type=Path,
+        metavar="FILE",
+        help="write mean and deviation of each channel of continuous latents, .npz or .json; by a "
+        "protocol with latents, such as extended",
+    )
+    group.add_argument(
         "--json",
         type=Path,
         metavar="FILE",
@@ -191,6 +198,7 @@ def evaluate(args: argparse.Namespace) -> None:
 
     protocols = choose_protocols(args)
     check_paths(args)
+    check_latents(args, protocols)
     other = compare.read(args.against) if args.against else None
     device = distributed.device(args.device)
     team = distributed.join()
@@ -208,7 +216,11 @@ def check_paths(args: argparse.Namespace) -> None:
     """MsddError for what could be told only after the measurement."""
     from msdd.files import check_no_input, check_place
 
-    outputs = {"--json": args.json, "--export-reference": args.export_reference}
+    outputs = {
+        "--json": args.json,
+        "--export-reference": args.export_reference,
+        "--export-latents": args.export_latents,
+    }
     outputs = {option: path for option, path in outputs.items() if path != STANDARD}
     inputs = inputs_of(args)
     for option, path in outputs.items():
@@ -221,6 +233,16 @@ def check_paths(args: argparse.Namespace) -> None:
     if args.work:
         check_place(args.work / "state", "--work")
         check_work_apart(args)
+
+
+def check_latents(args: argparse.Namespace, protocols: dict) -> None:
+    if args.export_latents and not any(one.latents for one in protocols.values()):
+        raise MsddError(
+            "--export-latents needs a protocol that measures latents; give --protocol extended, or "
+            "latents: true in one of your own"
+        )
+    if args.export_latents and args.export_latents.suffix not in (".npz", ".json"):
+        raise MsddError(f"--export-latents {args.export_latents} must end with .npz or .json")
 
 
 def inputs_of(args: argparse.Namespace) -> list[tuple[str, Path]]:
@@ -317,12 +339,14 @@ def evaluation_of(args: argparse.Namespace, protocols: dict, device):
 
 def publish(report: dict, references: list, args: argparse.Namespace, other) -> None:
     """Write the files that were asked for, then show the metrics, also where a file failed."""
-    from msdd.evaluate import compare, reference_statistics, text
+    from msdd.evaluate import compare, latent_sums, reference_statistics, text
 
     try:
         with ExitStack() as files:  # each is tried, whatever becomes of the others
             if args.export_reference:
                 files.callback(reference_statistics.write, args.export_reference, *references)
+            if args.export_latents:
+                files.callback(latent_sums.write, args.export_latents, report)
             if args.json:
                 files.callback(put_json, report, args.json)
     finally:

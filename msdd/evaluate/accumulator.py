@@ -13,8 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from msdd.data.pixels import from_uint8
+from msdd.evaluate.class_columns import best_classes, class_numbers
 from msdd.evaluate.columns import Features, MetricColumn, all_pairs, columns, features_to_sample
+from msdd.evaluate.latent_sums import Encoded, LatentSums, check_encoded, new_sums, sums_from
 from msdd.evaluate.networks import Networks
+from msdd.evaluate.ocr import numbers_of
 from msdd.evaluate.protocols import Protocol
 from msdd.metrics.frechet import Moments
 from msdd.metrics.gaussian_ssim import gaussian_ssim, ms_ssim
@@ -23,6 +26,7 @@ from msdd.metrics.pixel import squared_error, ssim
 from msdd.metrics.pooling import mean_psnr
 from msdd.metrics.quantisation import Views
 
+LATENTS = "latents/"  # what their sums' names begin with in a state
 FEATURE_BATCH = 8  # on a CPU larger batches of the feature network are slower
 
 
@@ -48,13 +52,14 @@ class Sums(nn.Module):
 
 class Measurement(NamedTuple):
     """Of images of one size: their places in the set and names, numbers of each by column, features
-    of the first of them, and pixels of an image, in all channels."""
+    of the first of them, pixels of an image, in all channels, and latents if they are measured."""
 
     ids: Sequence[int]
     names: Sequence[str]
     values: dict[str, list[float]]
     features: list[tuple[Features, Tensor]]
     pixels: int
+    encoded: Encoded | None = None
 
 
 def exact_convolutions() -> AbstractContextManager:
@@ -86,6 +91,8 @@ class Accumulator:
         sides = {side for p in protocols.values() for pair in all_pairs(p) for side in pair}
         self.features = sorted(sides - set(known), key=str)
         self.sampled = features_to_sample(protocols.values())
+        self.of_latents = any(p.codes or p.latents for p in protocols.values())
+        self.latent_sums: LatentSums | None = None
         self.ids: list[int] = []
         self.pixels: list[int] = []
         # Python's numbers: small tensors that live on would hold the heap of large ones apart
@@ -103,21 +110,25 @@ class Accumulator:
         names: Sequence[str],
         originals: Tensor,
         reconstructions: Tensor,
+        encoded: Encoded | None = None,
     ) -> Measurement:
         """Of a batch of images (B, 3, H, W): originals uint8, reconstructions too, or floats in
         [-1, 1]. `ids`, ascending, are the places of the images in the whole set.
 
         Nothing is added yet, so that whatever stops this leaves the accumulator whole.
         """
+        measured = encoded if self.of_latents and encoded and encoded.told else None
+        if measured:
+            check_encoded(measured, names)
         views = Views(originals, reconstructions)
         with exact_convolutions():
-            values = {str(c): value.tolist() for c, value in self.numbers(views).items()}
+            values = {str(c): value.tolist() for c, value in self.numbers(views, names).items()}
             features = [
                 (wanted, self.features_of(wanted, images))
                 for wanted in self.features
                 if len(images := self.first_of(wanted, ids, views))
             ]
-        return Measurement(ids, names, values, features, originals[0].numel())
+        return Measurement(ids, names, values, features, originals[0].numel(), measured)
 
     @torch.inference_mode()
     def add(self, measurement: Measurement) -> None:
@@ -127,11 +138,19 @@ class Accumulator:
             if str(wanted) not in self.sums:
                 self.sums[str(wanted)] = self.new_sums(wanted, rows.shape[1])
             self.sums[str(wanted)].update(measurement.names[: len(rows)], rows)
+        if measurement.encoded:
+            self.add_latents(measurement.encoded)
         self.ids += measurement.ids
         self.pixels += [measurement.pixels] * len(measurement.ids)
 
-    def numbers(self, views: Views) -> dict[MetricColumn, Tensor]:
+    def add_latents(self, encoded: Encoded) -> None:
+        if self.latent_sums is None:
+            self.latent_sums = new_sums(encoded)
+        self.latent_sums.update(encoded.values)
+
+    def numbers(self, views: Views, names: Sequence[str]) -> dict[MetricColumn, Tensor]:
         numbers, by_net = {}, {}
+        judged: dict[tuple[str, str, str], list[MetricColumn]] = {}
         for column in self.columns:
             if column.kind == "squared_error":
                 numbers[column] = squared_error(*views.unit(column.quantisation))
@@ -144,12 +163,28 @@ class Accumulator:
             elif column.kind in ("dists", "dreamsim"):
                 network = getattr(self.networks, column.kind)
                 numbers[column] = network.distance(*views.pair(column.quantisation))
+            elif column.kind in ("classes", "text"):
+                key = (column.kind, column.quantisation, column.table)
+                judged.setdefault(key, []).append(column)
             else:
                 by_net.setdefault(column.variant, []).append(column)
         for net, same in by_net.items():
             pairs = [views.pair(column.quantisation) for column in same]
             numbers |= zip(same, self.networks.lpips[net].distances(pairs), strict=True)
+        for (kind, rule, table), same in judged.items():
+            found = self.judge(kind, views.pair(rule), names, table or None)
+            numbers |= {column: doubles(found[column.variant]) for column in same}
         return numbers
+
+    def judge(
+        self, kind: str, pair: tuple[Tensor, Tensor], names: Sequence[str], table: str | None
+    ) -> dict[str, list[float]]:
+        """Lists of numbers by name: of recognised classes, or of text."""
+        if kind == "text":
+            return numbers_of(self.networks.judges[kind], names, *pair, table)
+        network = self.networks.judges[kind]
+        real, made = (best_classes(network, side, FEATURE_BATCH) for side in pair)
+        return class_numbers(real, made, names, table)
 
     def first_of(self, wanted: Features, ids: Sequence[int], views: Views) -> Tensor:
         """The images of a side that are among the first so many of the set."""
@@ -189,6 +224,9 @@ class Accumulator:
         state |= {f"values/{key}": doubles(values) for key, values in self.values.items()}
         for key, sums in self.sums.items():
             state |= {f"sums/{key}/{name}": x for name, x in sums.state_dict().items()}
+        if self.latent_sums is not None:
+            sums = self.latent_sums.state_dict()
+            state |= {f"{LATENTS}{name}": x for name, x in sums.items()}
         return state
 
     def takes(self, state: Mapping[str, Tensor]) -> bool:
@@ -198,6 +236,7 @@ class Accumulator:
             columns = [state["ids"], state["pixels"], *(state[f"values/{k}"] for k in self.values)]
             for wanted in self.features:
                 self.sums_of(wanted, parts_of(wanted, state))
+            sums_from(parts_below(LATENTS, state))
         except (KeyError, TypeError, IndexError, RuntimeError):
             return False
         whole = all(not one.is_floating_point() for one in columns[:2])
@@ -214,6 +253,14 @@ class Accumulator:
         for wanted in self.features:
             if sums := self.sums_of(wanted, parts_of(wanted, state)):
                 self.add_sums(wanted, sums)
+        if sums := sums_from(parts_below(LATENTS, state)):
+            self.merge_latents(sums)
+
+    def merge_latents(self, sums: LatentSums) -> None:
+        if self.latent_sums is None:
+            self.latent_sums = sums
+        else:
+            self.latent_sums.merge(sums)
 
     def sums_of(self, wanted: Features, parts: Mapping[str, Tensor]) -> Sums | None:
         if not parts:
@@ -231,7 +278,10 @@ class Accumulator:
 
 def parts_of(wanted: Features, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of the sums of some features, by their names in them."""
-    prefix = f"sums/{wanted}/"
+    return parts_below(f"sums/{wanted}/", state)
+
+
+def parts_below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): x for k, x in state.items() if k.startswith(prefix)}
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from msdd.evaluate.ocr import SIZES
 from msdd.evaluate.protocols import EMBEDDING, Protocol
 from msdd.metrics.quantisation import level_table
 from msdd.weights.representations import key_of
@@ -14,10 +15,11 @@ class MetricColumn:
 
     kind: str
     quantisation: str
-    variant: str = ""  # LPIPS's trunk, SSIM's range or zero
+    variant: str = ""  # LPIPS's trunk, SSIM's range or zero, which of several numbers
+    table: str = ""  # of what is known of the images
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.quantisation} {self.variant}".rstrip()
+        return f"{self.kind} {self.quantisation} {self.variant} {self.table}".rstrip()
 
 
 def columns(protocol: Protocol) -> dict[str, MetricColumn]:
@@ -39,7 +41,21 @@ def columns(protocol: Protocol) -> dict[str, MetricColumn]:
         by_name["dists"] = MetricColumn("dists", protocol.dists.quantisation)
     if protocol.dreamsim:
         by_name["dreamsim"] = MetricColumn("dreamsim", protocol.dreamsim.quantisation)
+    if protocol.classes:
+        rule, table = protocol.classes.quantisation, protocol.classes.labels or ""
+        by_name |= {name: MetricColumn("classes", rule, name, table) for name in CLASSES}
+    if protocol.text:
+        names = TEXTS if protocol.text.transcripts else TEXTS[:-2]
+        rule, table = protocol.text.quantisation, protocol.text.transcripts or ""
+        by_name |= {f"text_{name}": MetricColumn("text", rule, name, table) for name in names}
     return by_name
+
+
+# Names of numbers that some images have not, where the mean is that of the others.
+CLASSES = ("class_agreement", "top1", "top5", "top1_original", "top5_original")
+SIZED = [f"{name}_{size}" for size in SIZES for name in ("accuracy", "ned")]
+TEXTS = ("accuracy", "cer", "ned", *SIZED, "cer_truth", "cer_truth_original")
+PARTIAL = {*CLASSES, *(f"text_{name}" for name in TEXTS)}
 
 
 @dataclass(frozen=True)

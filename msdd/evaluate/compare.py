@@ -11,7 +11,9 @@ from tabulate import tabulate
 
 from msdd.data.image_folder import composed_form
 from msdd.errors import MsddError
+from msdd.evaluate.columns import PARTIAL
 from msdd.evaluate.protocols import Protocol
+from msdd.evaluate.rows import ROWS
 from msdd.evaluate.text import INFINITY, NAMES
 from msdd.metrics.intervals import MaybeInterval, mean_difference
 from msdd.metrics.pooling import pooled_psnr_difference
@@ -93,7 +95,8 @@ def comparison(report: dict, other: Other) -> str:
     for name in shared_protocols(report, other.report):
         sides = (side["protocols"][name] for side in (report, other.report))
         for metric, difference in differences(*sides).items():
-            rows.append([name, NAMES[metric], *cells(*difference)])
+            heading = NAMES[metric] if metric in NAMES else ROWS[metric][0]
+            rows.append([name, heading, *cells(*difference)])
     return "\n".join(
         [
             f"less {other.path}, image by image:",
@@ -122,9 +125,9 @@ def differences(entry: dict, other: dict) -> dict[str, MaybeInterval]:
     protocol = Protocol.model_validate(entry["protocol"], strict=False)
     sides = (entry["per_image"], other["per_image"])
     by_name = {
-        name: mean_difference(*(column(side[name]) for side in sides))
+        name: mean_difference(*ends)
         for name in entry["per_image"]
-        if name in other["per_image"]
+        if name in other["per_image"] and len((ends := columns_of(name, *sides))[0])
     }
     if protocol.psnr and protocol.psnr.pool != 1:
         ends = (errors(side["psnr"]) for side in sides)
@@ -132,6 +135,14 @@ def differences(entry: dict, other: dict) -> dict[str, MaybeInterval]:
             protocol.psnr.pool, *ends, np.array(entry.get("pixels"))
         )
     return by_name
+
+
+def columns_of(name: str, *sides: Mapping[str, list]) -> tuple[np.ndarray, ...]:
+    """A metric's values of both sides; of the images that both have, where some have none."""
+    pairs = list(zip(*(side[name] for side in sides), strict=True))
+    if name in PARTIAL:
+        pairs = [pair for pair in pairs if None not in pair]
+    return tuple(column([pair[k] for pair in pairs]) for k in (0, 1))
 
 
 def column(values: list) -> np.ndarray:

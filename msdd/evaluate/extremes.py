@@ -70,5 +70,5 @@ def reconstruct_again(
 
 
 def images_at(batch: Batch, wanted: Sequence[int]) -> Iterator[tuple[int, Tensor, Tensor]]:
-    rows = zip(*batch, strict=True)
+    rows = zip(batch.ids, batch.originals, batch.reconstructions, strict=True)
     yield from ((i, original, made) for i, original, made in rows if i in wanted)

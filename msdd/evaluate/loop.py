@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from torch import Tensor
+
 from msdd.errors import MsddError
 from msdd.evaluate.accumulator import Accumulator, Measurement
 from msdd.evaluate.checkpoint import Checkpoint, Checkpointer
@@ -96,11 +98,12 @@ def deferred_interrupt() -> Iterator[None]:
 
 def measure_batch(accumulator: Accumulator, names: list[str], batch: Batch) -> Measurement:
     """What a batch adds, computed on the device of the networks."""
-    ids, *images = batch
-    height, width = images[0].shape[-2:]
+    ids, *parts = batch
+    height, width = parts[0].shape[-2:]
     if min(height, width) < WINDOW and any(c.kind in SSIMS for c in accumulator.columns):
         raise MsddError(
             f"{names[ids[0]]} has {width} x {height} pixels: SSIM needs {WINDOW} a side"
         )
-    sides = (side.to(accumulator.networks.device) for side in images)
-    return accumulator.compute(ids, [names[i] for i in ids], *sides)
+    device = accumulator.networks.device
+    here = (part.to(device) if isinstance(part, Tensor) else part for part in parts)
+    return accumulator.compute(ids, [names[i] for i in ids], *here)

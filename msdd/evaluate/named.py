@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from msdd.device import arithmetic
-from msdd.evaluate.sources import Reconstruct, Subject
+from msdd.evaluate.latent_sums import Made
+from msdd.evaluate.sources import Reconstruct, Subject, encoded_by
 from msdd.files import digest
 from msdd.pipeline.fingerprint import closure_digest
 from msdd.seeds import seed_of
@@ -78,9 +79,14 @@ def loaded_digest() -> str:
 def through_tokenizer(system: Tokenizer, device: torch.device, decoding: Decoding) -> Reconstruct:
     """The noise of an image depends on its name, as in `msdd reconstruct`."""
 
-    def reconstruct(images: Tensor, names: Sequence[str]) -> Tensor:
+    def reconstruct(images: Tensor, names: Sequence[str]) -> Tensor | Made:
+        ids = noise_ids(names)
         with arithmetic(decoding.precision, device):
-            return system.reconstruct(images, noise_ids(names), decoding.seed).float()
+            if type(system).reconstruct is not Tokenizer.reconstruct:  # as of any size
+                return system.reconstruct(images, ids, decoding.seed).float()
+            latents = system.encode(images)
+            decoded = system.decode(latents, ids, decoding.seed).float()
+        return Made(decoded, encoded_by(system, latents))
 
     return reconstruct
 
@@ -88,10 +94,11 @@ def through_tokenizer(system: Tokenizer, device: torch.device, decoding: Decodin
 def through_own(own: Own, device: torch.device, decoding: Decoding) -> Reconstruct:
     """Torch's random numbers depend on the seed and on the batch, which its first image names."""
 
-    def reconstruct(images: Tensor, names: Sequence[str]) -> Tensor:
+    def reconstruct(images: Tensor, names: Sequence[str]) -> Tensor | Made:
         seed = seed_of("reconstruct", decoding.seed, names[0])
         with seed_torch(seed, device), arithmetic(decoding.precision, device):
-            return own.remake(images)
+            latents, made = own.code(images)
+        return made if latents is None else Made(made, encoded_by(own, latents))
 
     return reconstruct
 

@@ -9,9 +9,11 @@ from torch import nn
 
 from msdd.errors import MsddError
 from msdd.evaluate.columns import Features, all_pairs, frechet_pairs, of_single_images
+from msdd.evaluate.ocr import Reader
 from msdd.evaluate.protocols import Protocol
 from msdd.metrics.dists import Dists
 from msdd.metrics.perceptual import DreamSim, Lpips, without_dreamsim
+from msdd.weights.classifier import classifier
 from msdd.weights.pretrained import feature_network
 from msdd.weights.representations import REPRESENTATIONS, key_of
 
@@ -32,6 +34,7 @@ class Networks:
         self.unavailable: dict[str, str] = {}  # reasons, by weights of feature networks
         self.lpips: dict[str, Lpips] = {}
         self.features: dict[tuple[str, str], nn.Module] = {}
+        self.judges: dict[str, Any] = {}  # a classifier and a reader of text, by a protocol's key
         for net in sorted(nets(protocols)):
             self.load(self.lpips, net, partial(Lpips, net, device), [f"lpips_{net}"])
         alone: dict[str, Dists] = {}
@@ -41,6 +44,10 @@ class Networks:
         for protocol in protocols:
             for _, made in all_pairs(protocol):
                 self.add_features(made, protocol, metrics_on(made.network, protocols))
+        if any(p.classes for p in protocols):
+            self.load(self.judges, "classes", partial(classifier, device), ["classes"])
+        if any(p.text for p in protocols):
+            self.load(self.judges, "text", Reader, ["text"])
         if any(p.dreamsim for p in protocols):
             self.add_dreamsim()
 
@@ -95,7 +102,7 @@ class Networks:
         if more := protocol.frechet:
             left = tuple(n for n in more.networks if f"fd_{key_of(n)}" not in self.missing)
             here["frechet"] = more.model_copy(update={"networks": left}) if left else None
-        alone = ("cmmd", "dists", "dreamsim")
+        alone = ("cmmd", "dists", "dreamsim", "classes", "text")
         here |= {name: None for name in alone if name in self.missing}
         return protocol.model_copy(update=here)
 

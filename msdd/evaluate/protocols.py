@@ -28,7 +28,10 @@ METRICS = (  # keys of a protocol
     "fid",
     "frechet",
     "cmmd",
+    "classes",
+    "text",
 )
+OF_LATENTS = ("codes", "latents")  # keys of what is measured between
 Quantisation = Literal["round", "truncate", "truncate64", "truncate_made", "shift", "none"]
 Crop = Literal["adm", "bilinear", "bicubic", "lanczos"]
 Network = Literal[tuple(REPRESENTATIONS)]
@@ -118,6 +121,26 @@ class Cmmd(Section):
     quantisation: Quantisation = Field(description="how both sides become 8 bits")
 
 
+class Classes(Section):
+    """What an ImageNet classifier recognises in originals and in reconstructions."""
+
+    quantisation: Quantisation = Field(description="how both sides become 8 bits")
+    network: Literal["efficientnet-lite0"] = Field(description="classifier")
+    labels: str | None = Field(
+        None, description="table of classes by image; null: WordNet ids in names and folders"
+    )
+
+
+class Text(Section):
+    """What an OCR reads in reconstructions of what it reads in originals."""
+
+    quantisation: Quantisation = Field(description="how both sides become 8 bits")
+    ocr: Literal["rapidocr"] = Field(description="what reads")
+    transcripts: str | None = Field(
+        None, description="table of what is written in each image; null: not known"
+    )
+
+
 class Protocol(Section):
     """One protocol. The Fréchet distance is always to the crops that the tokenizer was given."""
 
@@ -142,12 +165,22 @@ class Protocol(Section):
     )
     mind: bool = Field(False, description="MIND on the features of all Fréchet distances")
     cmmd: Cmmd | None = optional_metric("CMMD, on CLIP's embeddings")
+    codes: bool | None = optional_metric("use of a discrete tokenizer's codebook")
+    latents: bool | None = optional_metric("moments of a continuous tokenizer's latents")
+    classes: Classes | None = optional_metric("classes that a network recognises")
+    text: Text | None = optional_metric("text that an OCR reads")
     sources: dict[str, str] = Field({}, description="where each fact is from")
 
     @property
     def measures(self) -> bool:
         """Whether there is any metric in it."""
-        return any(getattr(self, metric) for metric in METRICS)
+        return any(getattr(self, metric) for metric in (*METRICS, *OF_LATENTS))
+
+    @property
+    def tables(self) -> list[str]:
+        """The files that it names, whose contents decide what is measured."""
+        named = (self.classes and self.classes.labels, self.text and self.text.transcripts)
+        return [path for path in named if path]
 
     def for_files(self) -> "Protocol":
         """The metric half, for images that are 8 bits already: no rule makes them so."""
@@ -222,7 +255,8 @@ def read_file(path: str, known: dict[str, Any]) -> dict[str, Protocol]:
 def read_row(row: dict[str, Any], known: dict[str, Any], where: str) -> Protocol:
     protocol = validate(Protocol, with_base(row, known, where), where)
     if not protocol.measures:
-        raise MsddError(f"{where}: has no metric; it needs one of {', '.join(METRICS)}")
+        known = ", ".join((*METRICS, *OF_LATENTS))
+        raise MsddError(f"{where}: has no metric; it needs one of {known}")
     for key in ("kid", "kid_torch_fidelity"):
         if getattr(protocol, key) and protocol.fid is None:
             raise MsddError(f"{where}: {key} is true; it needs fid, whose features it takes")

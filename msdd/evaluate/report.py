@@ -7,7 +7,8 @@ A report is reproducible: it holds no times. Its form is the same whatever was e
     batch, reference
     not_measured            metrics that could not be, each with the reason
     protocol                the one that tables show
-    protocols.NAME          protocol (its rules), preparation, metrics, per_image
+    protocols.NAME          protocol (its rules), preparation, metrics, per_image; images_with (how
+                            many have a class, or text), codes, latents where they are measured
     extremes.PASS           the worst, the median and the best image
 """
 
@@ -29,12 +30,22 @@ from msdd.evaluate.checkpoint import Checkpoint
 from msdd.evaluate.columns import Features, features_to_sample
 from msdd.evaluate.distances import without
 from msdd.evaluate.distributed import Team
+from msdd.evaluate.name_tables import read_table
 from msdd.evaluate.networks import Networks
 from msdd.evaluate.passes import Evaluation, Pass
 from msdd.evaluate.protocols import Protocol
 from msdd.evaluate.reference_statistics import Reference
 from msdd.evaluate.sources import Source, deal, named_paths
-from msdd.evaluate.summary import is_undefined, jsonable, metrics, per_image
+from msdd.evaluate.summary import (
+    about_latents,
+    images_with,
+    is_undefined,
+    jsonable,
+    metrics,
+    per_image,
+    without_images,
+    without_latents,
+)
 from msdd.metrics.gaussian_ssim import SMALLEST
 from msdd.pipeline.progress import busy
 
@@ -200,6 +211,7 @@ def key(part: Pass, evaluation: Evaluation, settings: Settings) -> str:
         "batch": settings.batch,
         "device": str(settings.device.type),
         "source": part.source.identity(),
+        "tables": [read_table(path) for p in part.protocols.values() for path in p.tables],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -216,6 +228,8 @@ def add(
         report["protocols"][name] |= entry
         report["not_measured"] |= pop_undefined(entry)
         report["not_measured"] |= without(protocol, accumulator, references)
+        report["not_measured"] |= without_latents(protocol, accumulator)
+        report["not_measured"] |= without_images(protocol, accumulator)
     report["extremes"][part.name] = extremes.describe(accumulator, part.source.names)
 
 
@@ -241,8 +255,11 @@ def measured_entry(
         "per_image": {
             name: [value if np.isfinite(value) else None for value in values.tolist()]
             for name, values in per_image(protocol, accumulator).items()
+            if name in by_name
         },
     }
     if protocol.psnr and protocol.psnr.pool == "all":
         entry["pixels"] = (accumulator.sorted_values()["pixels"] // 3).tolist()
-    return entry
+    if counted := images_with(protocol, accumulator):
+        entry["images_with"] = counted
+    return entry | about_latents(protocol, accumulator)

@@ -25,9 +25,10 @@ from msdd.data.pixels import check_finite, from_uint8, to_uint8
 from msdd.data.shards import Crops
 from msdd.device import arithmetic, clock
 from msdd.errors import MsddError
+from msdd.evaluate.latent_sums import Encoded, Made
 from msdd.pipeline.fingerprint import closure_digest
 
-Reconstruct = Callable[[Tensor, Sequence[str]], Tensor]
+Reconstruct = Callable[[Tensor, Sequence[str]], Tensor | Made]
 BATCH, BATCH_PIXELS = 64, 64 * 256**2  # at most at once, unless a number is given
 SAMPLES = 16  # reconstructions of the pipeline that are kept to look at
 
@@ -53,12 +54,13 @@ class Subject:
 
 
 class Batch(NamedTuple):
-    """Images of one size: their places in the set, originals (B, 3, H, W) as uint8, and
-    reconstructions as uint8 or as floats in [-1, 1]."""
+    """Images of one size: their places in the set, originals (B, 3, H, W) as uint8,
+    reconstructions as uint8 or as floats in [-1, 1], and the latents between, if they are known."""
 
     ids: list[int]
     originals: Tensor
     reconstructions: Tensor
+    encoded: Encoded | None = None
 
 
 class Source(Protocol):
@@ -143,9 +145,12 @@ class Prepared:
     def batches(self, ranges: Iterable[range]) -> Iterator[list[Batch]]:
         for ids in map(list, ranges):
             originals = self.crops.batch(np.array(ids)).to(self.device)
-            yield [Batch(ids, originals, self.reconstruct(originals, ids))]
+            yield [Batch(ids, originals, *self.code(originals, ids))]
 
     def reconstruct(self, originals: Tensor, ids: list[int]) -> Tensor:
+        return self.code(originals, ids).images
+
+    def code(self, originals: Tensor, ids: list[int]) -> Made:
         """Of uint8 crops (B, 3, R, R), floats; MsddError naming a crop that has become NaN."""
         with arithmetic(self.precision, self.device):
             latents = self.tokenizer.encode(from_uint8(originals))
@@ -154,7 +159,7 @@ class Prepared:
             self.seconds.append(clock(self.device) - started)
         check_finite(decoded, ids)
         self.keep_samples(ids, decoded)
-        return decoded
+        return Made(decoded, encoded_by(self.tokenizer, latents))
 
     def keep_samples(self, ids: list[int], decoded: Tensor) -> None:
         rows = [row for row, i in enumerate(ids) if i < SAMPLES]
@@ -249,14 +254,16 @@ class Cropped:
     def batches(self, ranges: Iterable[range]) -> Iterator[list[Batch]]:
         for ids, crops in read_ahead(self.read, ranges):
             originals = stack(crops).to(self.device)
-            yield [Batch(ids, originals, self.reconstructions(originals, ids))]
+            yield [Batch(ids, originals, *self.reconstructions(originals, ids))]
 
     def read(self, i: int) -> np.ndarray:
         return np.asarray(self.crop(Image.fromarray(read_photograph(self.paths[i])), self.side))
 
     @torch.inference_mode()
-    def reconstructions(self, originals: Tensor, ids: list[int]) -> Tensor:
-        made = self.reconstruct(from_uint8(originals), [self.names[i] for i in ids])
+    def reconstructions(self, originals: Tensor, ids: list[int]) -> tuple[Tensor, Encoded | None]:
+        made, encoded = with_latents(
+            self.reconstruct(from_uint8(originals), [self.names[i] for i in ids])
+        )
         if not isinstance(made, Tensor) or made.shape != originals.shape:
             given = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
             raise MsddError(f"the tokenizer made {given} of images {tuple(originals.shape)}")
@@ -266,7 +273,16 @@ class Cropped:
                 "255 as torch.uint8"
             )
         check_finite(made, [self.paths[i] for i in ids])
-        return made
+        return made, encoded
+
+
+def encoded_by(tokenizer: object, latents: Tensor) -> Encoded:
+    """Latents with what their tokenizer says of them."""
+    return Encoded(latents, getattr(tokenizer, "codes", None), getattr(tokenizer, "books", 1))
+
+
+def with_latents(made: Tensor | Made) -> tuple[Tensor, Encoded | None]:
+    return made if isinstance(made, Made) else (made, None)
 
 
 def named_paths(source: "Folders | Cropped") -> tuple[tuple[str, Path], ...]:

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from msdd.evaluate.accumulator import Accumulator
-from msdd.evaluate.columns import Features, columns
+from msdd.evaluate.columns import PARTIAL, Features, columns
 from msdd.evaluate.distances import distances
-from msdd.evaluate.protocols import Protocol
+from msdd.evaluate.latent_sums import LatentSums, sums_for
+from msdd.evaluate.protocols import OF_LATENTS, Protocol
 from msdd.evaluate.reference_statistics import Reference
 from msdd.metrics.intervals import MaybeInterval, bootstraps, psnr
 from msdd.metrics.pooling import pool_psnr
@@ -38,11 +39,76 @@ def metrics(
     """
     values = per_image(protocol, accumulator)
     means: dict[str, Metric] = {}
-    if values:
-        means = {name: spread(*ends) for name, ends in bootstraps(values).items()}
+    whole = {name: column for name, column in values.items() if name not in PARTIAL}
+    if whole:
+        means = {name: spread(*ends) for name, ends in bootstraps(whole).items()}
+    means |= partial_means(values)
     if "psnr" in values and protocol.psnr.pool != 1:
         means["psnr"] = spread(*pooled_psnr(protocol, accumulator))
-    return means | distances(protocol, accumulator, references, names)
+    of_latents = {
+        name: value
+        for key in OF_LATENTS
+        if getattr(protocol, key) and not isinstance(sums := latent_sums(key, accumulator), str)
+        for name, value in sums.metrics().items()
+    }
+    return means | distances(protocol, accumulator, references, names) | of_latents
+
+
+def partial_means(values: Mapping[str, np.ndarray]) -> dict[str, Metric]:
+    """Means of what some images have not, over those that have it; none where no image has."""
+    means: dict[str, Metric] = {}
+    for here, some in by_images(values).items():
+        mask = np.frombuffer(here, bool)
+        ends = bootstraps({name: column[mask] for name, column in some.items()})
+        few = mask.sum() < 2
+        means |= {n: spread(x[0], None, None) if few else spread(*x) for n, x in ends.items()}
+    return {name: means[name] for name in values if name in means}
+
+
+def by_images(values: Mapping[str, np.ndarray]) -> dict[bytes, dict[str, np.ndarray]]:
+    """Columns by the mask of the images that have them, as those resample together."""
+    groups: dict[bytes, dict[str, np.ndarray]] = {}
+    for name in (name for name in values if name in PARTIAL):
+        mask = ~np.isnan(values[name])
+        if mask.any():
+            groups.setdefault(mask.tobytes(), {})[name] = values[name]
+    return groups
+
+
+def images_with(protocol: Protocol, accumulator: Accumulator) -> dict[str, int]:
+    """How many images have each of the metrics that some have not."""
+    values = per_image(protocol, accumulator)
+    return {
+        name: int((~np.isnan(column)).sum()) for name, column in values.items() if name in PARTIAL
+    }
+
+
+def without_images(protocol: Protocol, accumulator: Accumulator) -> dict[str, str]:
+    """Why metrics that some images may have are of none."""
+    counted = images_with(protocol, accumulator)
+    reasons = {
+        "top1": "no image has a class: a WordNet id of ImageNet-1K in its name or its folders, or "
+        "a row in the table that the protocol's `classes.labels` names",
+        "text_accuracy": "no text was found in any original",
+        "text_cer_truth": "no image is in the table that the protocol's `text.transcripts` names",
+    }
+    return {name: reason for name, reason in reasons.items() if counted.get(name) == 0}
+
+
+def latent_sums(key: str, accumulator: Accumulator) -> LatentSums | str:
+    return sums_for(key, accumulator.latent_sums)
+
+
+def without_latents(protocol: Protocol, accumulator: Accumulator) -> dict[str, str]:
+    """Why a protocol's `codes` or `latents` are not measured."""
+    reasons = {key: latent_sums(key, accumulator) for key in OF_LATENTS if getattr(protocol, key)}
+    return {key: reason for key, reason in reasons.items() if isinstance(reason, str)}
+
+
+def about_latents(protocol: Protocol, accumulator: Accumulator) -> dict[str, dict]:
+    """For JSON: what is known of codes and of latents beside their metrics."""
+    known = {key: latent_sums(key, accumulator) for key in OF_LATENTS if getattr(protocol, key)}
+    return {key: sums.about() for key, sums in known.items() if not isinstance(sums, str)}
 
 
 def spread(mean: float, low: float | None, high: float | None) -> dict[str, float | None]:

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from msdd.data.pixels import check_finite, from_uint8, to_uint8
 from msdd.errors import MsddError
-from msdd.evaluate.sources import Batch, Reconstruct
+from msdd.evaluate.latent_sums import Made
+from msdd.evaluate.sources import Batch, Reconstruct, with_latents
 
 
 class Tensors:
@@ -46,11 +47,11 @@ class Tensors:
     def batches(self, ranges: Iterable[range]) -> Iterator[list[Batch]]:
         for ids in map(list, ranges):
             originals = self.originals[ids].to(self.device)
-            made = self.reconstructions(originals, ids)
+            made, encoded = with_latents(self.reconstructions(originals, ids))
             check_finite(made, ids)
-            yield [Batch(ids, originals, made)]
+            yield [Batch(ids, originals, made, encoded)]
 
-    def reconstructions(self, originals: Tensor, ids: list[int]) -> Tensor:
+    def reconstructions(self, originals: Tensor, ids: list[int]) -> Tensor | Made:
         if isinstance(self.made, Tensor):
             return self.made[ids].to(self.device)
         return self.made(from_uint8(originals), [self.names[i] for i in ids])

@@ -5,6 +5,7 @@ import math
 from tabulate import tabulate
 
 from msdd.evaluate.protocols import Protocol
+from msdd.evaluate.rows import judged, more_rows
 from msdd.files import shown
 from msdd.weights.representations import REPRESENTATIONS, key_of
 
@@ -57,7 +58,10 @@ def table(report: dict) -> str:
         rows.append([name, *cells])
     if len(shown) > ACROSS:
         rows = list(zip(*rows, strict=True))
-    return tabulate(rows, tablefmt="plain", disable_numparse=True)
+    tables = [rows] if shown else []
+    if more := more_rows(entries):
+        tables.append([["", *entries], *more])
+    return "\n\n".join(tabulate(rows, tablefmt="plain", disable_numparse=True) for rows in tables)
 
 
 def heading(name: str) -> str:
@@ -114,6 +118,7 @@ def notes(report: dict) -> list[str]:
         lines.append(f"{name}: {describe(protocol, preparation)}")
     lines += not_measured(report["not_measured"])
     lines += of_fdr(report)
+    lines += [line for named in report["protocols"].items() for line in judged(*named)]
     if any(name.startswith("fd_") for name in shown_names(report)):
         lines.append(f"Distances of features are to {report['reference']}.")
     return (
@@ -198,6 +203,10 @@ def describe(protocol: Protocol, preparation: str) -> str:
         parts.append(f"features of {', '.join(more.networks)}{rule(more, of_files)}")
     if protocol.cmmd:
         parts.append(f"CMMD{rule(protocol.cmmd, of_files)}")
+    if protocol.classes:
+        parts.append(f"classes by {protocol.classes.network}{rule(protocol.classes, of_files)}")
+    if protocol.text:
+        parts.append(f"text read by {protocol.text.ocr}{rule(protocol.text, of_files)}")
     return "; ".join(parts) or "no metric is left"
 
 

@@ -65,7 +65,7 @@ class FlowMo(Tokenizer):
         super().__init__()
         self.config, self.resolution = config, config.resolution
         self.sampling = sampling or Sampling()
-        self.codes = 2**config.group
+        self.codes, self.books = 2**config.group, config.bits // config.group
         self.encoder = Encoder(config, config.encoder, config.bits)
         self.decoder = Decoder(config, config.decoder, config.bits + 1)
 

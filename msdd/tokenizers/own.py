@@ -37,6 +37,8 @@ class Own(Tokenizer):
         self.name, self.on, self.thing = name, device, thing
         side = getattr(thing, "resolution", None)
         self.resolution = side if isinstance(side, int) and side > 0 else RESOLUTION
+        codes = getattr(thing, "codes", None)
+        self.codes = codes if isinstance(codes, int) and codes > 0 else None
 
     @property
     def device(self) -> torch.device:
@@ -66,13 +68,19 @@ class Own(Tokenizer):
 
     def remake(self, images: Tensor) -> Tensor:
         """Reconstructions of images as float32, or as levels 0 to 255 in uint8."""
+        return self.code(images)[1]
+
+    def code(self, images: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Latents of images, if they are one tensor, and the reconstructions as above."""
+        latents = None
         if is_called(self.thing):
             made = self.run(self.thing, images)
         else:
-            made = self.run(self.half("decode"), self.run(self.half("encode"), images))
+            latents = self.run(self.half("encode"), images)
+            made = self.run(self.half("decode"), latents)
         made = self.images_in(made, tuple(images.shape))
         warn_of_range(self.name, images, made)
-        return made
+        return (latents.detach() if is_latent(latents, len(images)) else None), made
 
     def half(self, which: str) -> Callable[[object], object]:
         if not callable(getattr(self.thing, which, None)):
@@ -165,6 +173,11 @@ def is_called(thing: object) -> bool:
     """A torch module without a `forward` of its own cannot be."""
     forward = getattr_static(type(thing), "forward", None)
     return callable(thing) and not (isinstance(thing, nn.Module) and forward is NO_FORWARD)
+
+
+def is_latent(made: object, images: int) -> bool:
+    """Whether it is one tensor with numbers for each image."""
+    return isinstance(made, Tensor) and made.ndim > 1 and len(made) == images and made.numel() > 0
 
 
 def is_array(made: object) -> bool:

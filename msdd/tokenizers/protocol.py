@@ -14,7 +14,8 @@ class Tokenizer(Protocol):
     `msdd.evaluate` and every `--tokenizer module:object` take. `isinstance` looks for the methods
     alone, as Python can see no shapes.
 
-    An attribute `resolution` (pixels a side) says which crops it is given; 256 without it.
+    An attribute `resolution` (pixels a side) says which crops it is given; 256 without it. Where
+    latents are discrete, an attribute `codes` says how many values an index can have.
     """
 
     def encode(self, images: "Tensor", /) -> "Tensor":

@@ -35,6 +35,7 @@ class Tokenizer(nn.Module):
     multiple:   what H and W must be multiples of; None if they must be `resolution`.
     least:      the smallest side that it takes.
     codes:      of a discrete latent, how many values an index can have; None for a continuous one.
+    books:      codebooks of which a token has an index each, along the last axis of the latents.
     files:      SHA-256 of the files that its weights are from, by name; none for random weights.
     """
 
@@ -42,6 +43,7 @@ class Tokenizer(nn.Module):
     multiple: int | None = None
     least: int = 1
     codes: int | None = None
+    books: int = 1
     files: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod

@@ -1,0 +1,212 @@
+"""Sums of what a tokenizer has encoded images to: counts of codes, or moments of latents."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from msdd.errors import MsddError
+from msdd.files import atomic, shown, write_json
+from msdd.metrics.codes import code_use
+from msdd.metrics.frechet import Moments
+from msdd.metrics.latents import latent_spread
+
+
+class Encoded(NamedTuple):
+    """Latents of a batch of images (B, ...), as `encode` made them.
+
+    codes: how many values an index can have; None for a tokenizer that does not say
+    books: codebooks of which each token has an index, along the last axis; most have one
+    """
+
+    values: Tensor
+    codes: int | None = None
+    books: int = 1
+
+    @property
+    def discrete(self) -> bool:
+        return not self.values.is_floating_point()
+
+    @property
+    def told(self) -> bool:
+        """Whether they can be measured: of indices the size of the codebook must be known."""
+        return not self.discrete or self.codes is not None
+
+
+class Made(NamedTuple):
+    """Reconstructions of a batch, and the latents that they were made from."""
+
+    images: Tensor
+    encoded: Encoded
+
+
+class CodeCounts(nn.Module):
+    """How often each index came, (codebooks, codes), and of how many images."""
+
+    @torch.inference_mode(False)  # what is made in that mode could only be changed in it
+    def __init__(self, books: int, codes: int) -> None:
+        super().__init__()
+        self.register_buffer("counts", torch.zeros(books, codes, dtype=torch.int64))
+        self.register_buffer("images", torch.zeros((), dtype=torch.int64))
+
+    def update(self, indices: Tensor) -> None:
+        """Add indices (B, ..., codebooks), or (B, ...) of one codebook."""
+        books, codes = self.counts.shape
+        for book, rows in enumerate(indices.reshape(-1, books).long().T):
+            self.counts[book] += torch.bincount(rows.cpu(), minlength=codes)
+        self.images += len(indices)
+
+    def merge(self, other: "CodeCounts") -> None:
+        self.counts += other.counts
+        self.images += other.images
+
+    def metrics(self) -> dict[str, float]:
+        use = code_use(self.counts)
+        return {
+            "codebook_usage": use.used / use.size,
+            "codebook_perplexity": use.perplexity,
+            "code_entropy": use.entropy,
+            "code_bits": use.entropy * self.tokens() * len(self.counts),
+        }
+
+    def tokens(self) -> float:
+        """Of an image."""
+        return self.counts.sum().item() / len(self.counts) / self.images.item()
+
+    def about(self) -> dict[str, object]:
+        """For JSON: what the metrics are of."""
+        use, (books, codes) = code_use(self.counts), self.counts.shape
+        return {
+            "codebooks": books,
+            "codes": codes,
+            "tokens": self.tokens(),
+            "nominal_bits": self.tokens() * books * torch.tensor(codes).double().log2().item(),
+            "seen": int(self.counts.sum()),
+            "dead": use.size - use.used,
+            "dead_codes": use.dead[0] if books == 1 else use.dead,
+        }
+
+
+class LatentMoments(nn.Module):
+    """Moments of the channels over all positions, and of the images' means."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.positions, self.means = Moments(channels), Moments(channels)
+
+    def update(self, latents: Tensor) -> None:
+        """Add latents (B, C, ...) of images or (B, tokens, C)."""
+        rows = by_position(latents).cpu().double()
+        self.means.update(rows.mean(1))
+        self.positions.update(rows.flatten(0, 1))
+
+    def merge(self, other: "LatentMoments") -> None:
+        self.positions.merge(other.positions)
+        self.means.merge(other.means)
+
+    def spread(self):
+        """`LatentSpread` of what was added; at least 2 images."""
+        positions, means = self.positions, self.means
+        between = means.covariance.diagonal()
+        return latent_spread(
+            positions.mean, positions.covariance, positions.count, between, means.count
+        )
+
+    def metrics(self) -> dict[str, float]:
+        spread = self.spread()
+        return {
+            "latent_effective_dimension": spread.effective_dimension,
+            "latent_std": spread.std.square().mean().sqrt().item(),
+        }
+
+    def about(self) -> dict[str, object]:
+        """For JSON: `LatentSpread`, and how many channels and positions it is of."""
+        spread = {
+            name: value.tolist() if isinstance(value, Tensor) else value
+            for name, value in self.spread()._asdict().items()
+        }
+        images = self.means.count
+        return {
+            "channels": len(self.positions.mean),
+            "positions": self.positions.count / images,
+            **spread,
+        }
+
+
+def by_position(latents: Tensor) -> Tensor:
+    """(B, positions, C) of (B, C), (B, tokens, C) or (B, C, height, width, ...)."""
+    if latents.ndim == 2:
+        return latents[:, None]
+    return latents if latents.ndim == 3 else latents.flatten(2).transpose(1, 2)
+
+
+LatentSums = CodeCounts | LatentMoments
+
+
+def sums_for(key: str, sums: LatentSums | None) -> LatentSums | str:
+    """The sums that a protocol's key `codes` or `latents` is of, or why there are none."""
+    if sums is None:
+        return (
+            "no latents were seen: the reconstructions are files, or a function's, or `encode` "
+            "gives integers and no attribute `codes` tells the size of the codebook"
+        )
+    if key == "codes" and isinstance(sums, LatentMoments):
+        return "the latents are continuous: there is no codebook"
+    if key == "latents" and isinstance(sums, CodeCounts):
+        return "the latents are indices of a codebook"
+    return sums
+
+
+def new_sums(encoded: Encoded) -> LatentSums:
+    if encoded.discrete:
+        return CodeCounts(encoded.books, encoded.codes)
+    return LatentMoments(by_position(encoded.values).shape[-1])
+
+
+def sums_from(parts: Mapping[str, Tensor]) -> LatentSums | None:
+    """The sums of a `state_dict`; None where there is none."""
+    if not parts:
+        return None
+    counts = parts.get("counts")
+    made = LatentMoments(len(parts["means.sum"])) if counts is None else CodeCounts(*counts.shape)
+    made.load_state_dict(parts)
+    return made
+
+
+def write(path: Path, report: Mapping) -> None:
+    """Write the `LatentSpread` of a report to a .npz or .json file: arrays (C,) by name.
+
+    MsddError where no latents were measured.
+    """
+    measured = (entry["latents"] for entry in report["protocols"].values() if "latents" in entry)
+    spread = next(measured, None)
+    if spread is None:
+        reason = report["not_measured"].get("latents", "no protocol measures them")
+        raise MsddError(f"{path} is not written: {reason}")
+    if path.suffix == ".json":
+        write_json(path, spread)
+        return
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **{name: np.array(value) for name, value in spread.items()})
+
+
+def check_encoded(encoded: Encoded, names: list[str]) -> None:
+    """MsddError for an index outside the codebook, and for latents that are NaN or infinite."""
+    values = encoded.values
+    if not encoded.discrete:
+        bad = ~values.flatten(1).isfinite().all(1)
+        if bad.any():
+            name = names[int(bad.nonzero()[0])]
+            raise MsddError(f"the latents of {shown(name)} contain NaN or infinity")
+        return
+    outside = (values < 0) | (values >= encoded.codes)
+    if outside.any():
+        place = outside.nonzero()[0]
+        raise MsddError(
+            f"the tokenizer encoded {shown(names[int(place[0])])} to the index "
+            f"{values[tuple(place)].item()}: its codebook has {encoded.codes} codes, 0 to "
+            f"{encoded.codes - 1}"
+        )

@@ -1,0 +1,101 @@
+"""What is known of images by their names: ImageNet classes, and tables that a protocol names."""
+
+import csv
+import json
+import re
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path, PurePosixPath
+
+from msdd.data.sources import is_image
+from msdd.errors import MsddError
+from msdd.files import expand_user
+from msdd.params.plain_yaml import read_yaml
+
+WORDNET_ID = re.compile(r"(?<![A-Za-z0-9])n\d{8}(?![0-9])")
+
+
+@cache
+def class_ids() -> dict[str, int]:
+    """The numbers 0 to 999 of ImageNet-1K's classes by WordNet id."""
+    with resources.as_file(resources.files("msdd.evaluate") / "imagenet_classes.yaml") as path:
+        return {name: number for number, name in enumerate(read_yaml(path))}
+
+
+def labels(names: Sequence[str], table: str | None) -> list[int | None]:
+    """The class of each image by its name: by the table, or by the first WordNet id of ImageNet-1K
+    in its folders and its name (`n01440764/17`, `n01440764_tench`); None where there is none."""
+    if table is not None:
+        known = read_classes(table)
+        return [known.get(name) for name in names]
+    return [class_in(name) for name in names]
+
+
+def class_in(name: str) -> int | None:
+    found = (class_ids().get(match) for match in WORDNET_ID.findall(name))
+    return next((number for number in found if number is not None), None)
+
+
+@cache
+def read_classes(path: str) -> dict[str, int]:
+    return {name: class_of(value, path, name) for name, value in read_table(path).items()}
+
+
+def class_of(value: str, path: str, name: str) -> int:
+    if value in class_ids():
+        return class_ids()[value]
+    if value.isdecimal() and int(value) < len(class_ids()):
+        return int(value)
+    raise MsddError(
+        f"{path}: the class of {name} is {ascii(value)[:60]}; write a WordNet id of ImageNet-1K, "
+        "such as n01440764, or its number, 0 to 999"
+    )
+
+
+@cache
+def read_table(path: str) -> dict[str, str]:
+    """Texts by name, of a .json file with one object, or of a .csv file with two columns and no
+    heading. Endings of images' names are left out, as they are in a set's names.
+
+    MsddError for another form, and for a name that comes twice.
+    """
+    file = expand_user(path)
+    try:
+        rows = read_json_rows(file) if file.suffix == ".json" else read_csv_rows(file)
+    except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise MsddError(f"{path} cannot be read as a table of names ({reason})") from error
+    return by_name(rows, path)
+
+
+def read_json_rows(file: Path) -> list[tuple[str, str]]:
+    value = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(value, dict) or not all(isinstance(x, str | int) for x in value.values()):
+        raise ValueError("it must be one object of texts by name")
+    return [(name, str(text)) for name, text in value.items()]
+
+
+def read_csv_rows(file: Path) -> list[tuple[str, str]]:
+    with open(file, encoding="utf-8", newline="") as lines:
+        rows = [row for row in csv.reader(lines, strict=True) if row]
+    for number, row in enumerate(rows, start=1):
+        if len(row) != 2:
+            raise ValueError(f"row {number} has {len(row)} columns; it must be: name,value")
+    return [(name, text) for name, text in rows]
+
+
+def by_name(rows: Sequence[tuple[str, str]], path: str) -> dict[str, str]:
+    table: dict[str, str] = {}
+    for written, text in rows:
+        name = stem(written.strip())
+        if name in table:
+            raise MsddError(f"{path}: {written} comes twice, apart from its ending")
+        table[name] = text.strip()
+    return table
+
+
+def stem(name: str) -> str:
+    """Without the ending of an image's file."""
+    path = PurePosixPath(name)
+    return path.with_suffix("").as_posix() if is_image(name) else name

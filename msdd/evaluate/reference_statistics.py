@@ -5,6 +5,7 @@ A run computes them, caches them for later runs, or exchanges them with pytorch_
 
 import hashlib
 import json
+import sys
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -239,6 +240,22 @@ def read_given(
         if (size := len(reference.mean)) != (wants := REPRESENTATIONS[real.network].dimensions):
             raise MsddError(f"{path} is of {size} features; {real.network} makes {wants}")
     return by_features
+
+
+def tell_mix_up(path: Path, references: Mapping[Features, Reference], images: int) -> None:
+    """Say where statistics are visibly of another set than the originals: of another count, or of
+    the form in which guided-diffusion publishes those of training sets."""
+    whose = "rFID is to the originals themselves, not to a training set"
+    for real, reference in references.items():
+        count = real.first or images
+        if reference.count not in (None, count):
+            of = f"{reference.count:,} images, the originals are {count:,}"
+            print(f"msdd: --reference {path} is of {of}: {whose}", file=sys.stderr)
+    with zipfile.ZipFile(path) as archive:
+        like_theirs = {"mu_s.npy", "about.npy"} & set(archive.namelist()) == {"mu_s.npy"}
+    if references and like_theirs:
+        of = "statistics as guided-diffusion publishes them, of a whole training set"
+        print(f"msdd: --reference {path} holds {of}: {whose}", file=sys.stderr)
 
 
 def cache_path(wanted: Identity) -> Path:

@@ -157,7 +157,7 @@ def read_references(
     """By pass: the statistics of the file, if one is given."""
     if path is None:
         return {}
-    return {
+    given = {
         part.name: statistics.read_given(
             path,
             statistics.features_of_originals(part.protocols.values()),
@@ -165,6 +165,9 @@ def read_references(
         )
         for part in evaluation.passes
     }
+    for part in evaluation.passes:
+        statistics.tell_mix_up(path, given[part.name], len(part.source.names))
+    return given
 
 
 def measure_pass(

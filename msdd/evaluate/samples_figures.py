@@ -75,7 +75,8 @@ def add_manifolds(rules: Rules, sides: Sides, found: Figures) -> None:
     if sides.real is None:
         found.missing.update(dict.fromkeys(names, WITHOUT_IMAGES))
         return
-    made, real = (side.rows(rules.network) for side in (sides.made, sides.real))
+    device = sides.made.device
+    made, real = (side.rows(rules.network).to(device) for side in (sides.made, sides.real))
     values: list[Tensor] = []
     if wanted := rules.precision_recall:
         values += precision_recall(made, real, wanted.neighbours, DISTANCES[wanted.distances])

@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -19,9 +19,11 @@ from msdd.evaluate.reference_statistics import Identity, Reference
 from msdd.evaluate.samples_rules import Rules
 from msdd.evaluate.samples_sets import ARRAY, ImageSet, image_set
 from msdd.evaluate.samples_sums import Key, SetSums
+from msdd.evaluate.sources import Folders
 from msdd.weights.representations import REPRESENTATIONS
 
 SPATIAL = ("mu_s", "sigma_s")
+AS_IS = f"{Folders.preparation}, quantisation none"  # as of two folders, which may take them
 IMAGES = 10_000  # that stand in a file beside the statistics, as in guided-diffusion's
 
 
@@ -103,26 +105,32 @@ def write(path: Path, images: ImageSet, sums: SetSums, key: Key) -> None:
     `arr_0` has at most 10,000 images, evenly spaced in the set.
     """
     found = sums.sums[key]
-    about = {"count": len(images.names), "identity": asdict(identity_of(key, images.digest()))}
+    identity = identity_of(key, images.digest(), AS_IS)
+    about = {"count": len(images.names), "identity": asdict(identity)}
     arrays: dict[str, np.ndarray] = {}
     for names, moments in ((("mu", "sigma"), found.moments), (SPATIAL, found.spatial)):
         if moments is not None:
             values = (moments.mean.cpu().numpy(), moments.covariance.cpu().numpy())
             arrays |= zip(names, values, strict=True)
-    with files.atomic(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays, about=json.dumps(about), **{ARRAY: chosen_images(images)})
+    arrays["about"] = np.array(json.dumps(about))
+    with files.atomic(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array)
+        with archive.open(f"{ARRAY}.npy", "w", force_zip64=True) as file:
+            write_images(file, images)
 
 
-def chosen_images(images: ImageSet) -> np.ndarray:
-    """uint8 (N, H, W, 3) of at most IMAGES images."""
+def write_images(file: IO[bytes], images: ImageSet) -> None:
+    """Of at most IMAGES images the array, uint8 (N, H, W, 3), one image at a time."""
     count = len(images.names)
     kept = min(count, IMAGES)
-    places = [i * count // kept for i in range(kept)]
-    pixels = np.empty((kept, images.size[1], images.size[0], 3), np.uint8)
-    singly = (range(place, place + 1) for place in places)
-    for row, (batch,) in enumerate(images.batches(singly)):
-        pixels[row] = batch.images[0].permute(1, 2, 0).numpy()
-    return pixels
+    shape = (kept, images.size[1], images.size[0], 3)
+    about = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, about)
+    places = (i * count // kept for i in range(kept))
+    for (batch,) in images.batches(range(place, place + 1) for place in places):
+        file.write(batch.images[0].permute(1, 2, 0).contiguous().numpy().tobytes())
 
 
 def read_all(

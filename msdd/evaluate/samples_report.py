@@ -159,8 +159,8 @@ def loaded(
                 networks[key] = network(key, settings)
             except MsddError as error:
                 if not settings.skip:
-                    others = "--features efficientnet-lite0, or --missing skip for the rest"
-                    raise MsddError(f"{error}; or give {others}") from error
+                    others = "give --features efficientnet-lite0, or --missing skip for the rest"
+                    raise MsddError(f"{error}; or {others}") from error
                 missing[f"all of {' '.join(key)}"] = str(error)
     if not networks:
         raise MsddError(f"without the weights, no metric is left: {'; '.join(missing.values())}")

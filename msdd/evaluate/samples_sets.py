@@ -83,9 +83,10 @@ class FolderSet:
             sizes = Counter(size for size in pool.map(size_of, self.paths) if size)
         if len(sizes) > 1:
             most = ", ".join(f"{w} x {h}" for (w, h), _ in sizes.most_common(3))
+            more = ", ..." if len(sizes) > 3 else ""
             raise MsddError(
-                f"{self.option} {folder} has images of {len(sizes)} sizes ({most} px, ...): these "
-                "look like uncropped originals; crop them as the samples were, to one size"
+                f"{self.option} {folder} has images of {len(sizes)} sizes ({most} px{more}), and "
+                "must have one: uncropped originals are cropped first, as the samples were"
             )
         return next(iter(sizes), (0, 0))
 

@@ -16,6 +16,9 @@ NAMES = {
 }
 
 
+INTERVALS = "Intervals are 95 % bootstrap intervals over images, with the balls around them held."
+
+
 def heading(metric: str) -> str:
     """Of a distance on another network, its name."""
     return NAMES.get(metric) or text.heading(metric)
@@ -48,8 +51,11 @@ def notes(report: dict) -> list[str]:
     """What was compared, by which rules, and what to mind."""
     lines = [described("samples", report["samples"], report)]
     lines += of_reference(report["reference"], report["of_reference"])
-    for name, entry in report["protocols"].items():
+    entries = report["protocols"]
+    for name, entry in entries.items():
         lines.append(f"{name}: {describe(Rules.model_validate(entry['protocol'], strict=False))}")
+    if any(set(entry["metrics"]) & {"precision", "density"} for entry in entries.values()):
+        lines.append(INTERVALS)
     lines += [f"{name} is not measured: {why}" for name, why in report["not_measured"].items()]
     return lines + [f"warning: {one}" for one in report["warnings"]]
 
@@ -79,12 +85,11 @@ def describe(rules: Rules) -> str:
     resize = f", resize {rules.resize}" if rules.features == "inception" else ""
     parts = [f"features of {rules.features}{resize}"]
     if score := rules.inception_score:
-        splits = f"{score.images:,} images in order" if score.images else f"1/{score.splits}"
-        parts.append(f"IS over splits of {splits}, ± their deviation")
+        consecutive = f"splits of {score.images or 0:,} images in order"
+        splits = consecutive if score.images else f"{score.splits} splits of shuffled images"
+        parts.append(f"IS over {splits}, ± their deviation")
     if pair := rules.precision_recall:
         parts.append(f"precision and recall, {pair.neighbours} neighbours, {pair.distances}")
     if pair := rules.density_coverage:
         parts.append(f"density and coverage, {pair.neighbours} neighbours")
-    if rules.rows:
-        parts.append("intervals are 95 % bootstrap intervals over images, balls held")
     return "; ".join(parts)

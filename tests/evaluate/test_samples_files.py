@@ -67,6 +67,27 @@ def test_statistics_that_were_written_serve_again(root, kept, capsys):
     assert covariance.shape == (WIDE, WIDE)
 
 
+def test_what_was_written_serves_pairs_and_a_mix_up_is_told(root, kept, tmp_path, capsys):
+    """rFID is to the originals: other counts, and the form of a training set's file, are named."""
+    folder(tmp_path / "some", pixels(5, 4))
+    arrays = dict(np.load(root / "real.npz"))
+    np.savez(tmp_path / "adm.npz", mu=arrays["mu"], sigma=arrays["sigma"], mu_s=np.zeros(3))
+    (tmp_path / "p.yaml").write_text(
+        "p: { crop: adm, fid: { quantisation: none, features: efficientnet-lite0 } }\n"
+    )
+    for originals, reference, said in (
+        (root / "real", root / "real.npz", None),
+        (tmp_path / "some", root / "real.npz", "is of 12 images, the originals are 4: rFID"),
+        (root / "real", tmp_path / "adm.npz", "of a whole training set: rFID is to the originals"),
+    ):
+        capsys.readouterr()
+        sides = ["--originals", originals, "--reconstructions", originals]
+        options = ["--protocol", tmp_path / "p.yaml", "--reference", reference]
+        assert main(["evaluate", *map(str, (*sides, *options))]) == 0
+        told = capsys.readouterr().err
+        assert said in told if said else "rFID" not in told
+
+
 def test_statistics_alone_leave_out_what_needs_images(root, kept, capsys):
     arrays = dict(np.load(root / "real.npz"))
     np.savez(root / "alone.npz", mu=arrays["mu"], sigma=arrays["sigma"])
@@ -151,8 +172,10 @@ def test_damage_is_told_in_a_line(root, capsys):
 def test_sets_that_do_not_fit_are_refused(root, tmp_path, capsys):
     mixed = folder(tmp_path / "mixed", pixels(0))
     folder(mixed / "more", pixels(0)[:, :20])
-    refused(root, capsys, "images of 2 sizes (32 x 32, 32 x 20 px, ...)", reference=mixed)
-    refused(root, capsys, "look like uncropped originals", samples=mixed)
+    refused(
+        root, capsys, "images of 2 sizes (32 x 32, 32 x 20 px), and must have one", reference=mixed
+    )
+    refused(root, capsys, "uncropped originals are cropped first", samples=mixed)
     other = bad(root, "other.npz", mu=np.zeros(768), sigma=np.eye(768))
     refused(root, capsys, "is of 768 features; efficientnet-lite0 makes 1280", reference=other)
     few = folder(tmp_path / "few", pixels(0, 2))
@@ -215,5 +238,5 @@ def test_every_fact_has_a_source():
 
 def test_at_most_so_many_images_stand_in_a_file(root, monkeypatch):
     monkeypatch.setattr(samples_reference, "IMAGES", 5)
-    images = samples_reference.opened(root / "made").images
-    assert (samples_reference.chosen_images(images) == pixels(0)[[0, 2, 4, 7, 9]]).all()
+    assert run(root, "--export-reference", root / "few.npz") == 0
+    assert (np.load(root / "few.npz")["arr_0"] == pixels(5)[[0, 2, 4, 7, 9]]).all()

@@ -45,6 +45,23 @@ def test_half_precision_is_the_formula_of_guided_diffusion():
         assert found.item() == pytest.approx(float(expected), abs=0.07)  # one unit of float16
 
 
+def test_the_whole_of_guided_diffusion_by_loops():
+    """Its radii: the entry 3 of each sorted row, itself being 0; inside: not above a radius."""
+    made, real = (scale * features(40, seed) for scale, seed in ((0.8, 21), (1, 22)))
+    rows = {}
+    for name, (a, b) in {"mm": (made, made), "rr": (real, real), "mr": (made, real)}.items():
+        x, y = (v.numpy().astype(np.float16) for v in (a, b))
+        norms = [(v * v).astype(np.float32).sum(1).astype(np.float16) for v in (x, y)]
+        products = (x.astype(np.float32) @ y.astype(np.float32).T).astype(np.float16)
+        rows[name] = np.maximum(norms[0][:, None] - 2 * products + norms[1], 0)
+    inside = rows["mr"] <= np.sort(rows["rr"], 1)[:, 3]
+    around = np.sort(rows["mm"], 1)[:, 3] >= rows["mr"].T
+    expected = inside.any(1).mean(), around.any(1).mean()
+    found = means(precision_recall(made, real, 3, squared_half))
+    assert found == pytest.approx(expected, abs=1.5 / 40)  # one unit of float16 may decide one
+    assert 0.1 < min(found) < max(found) <= 1
+
+
 def test_half_precision_gives_way_where_it_overflows():
     large = 300 * features(6, 5)
     assert torch.allclose(squared_half(large, large), squared(large, large).float(), atol=64)

@@ -22,6 +22,9 @@ second:
   crop: lanczos
   psnr: { quantisation: none, pool: 1 }
   ssim: { quantisation: round, range: 2 }
+  gaussian_ssim: { quantisation: none, zero: grey }
+  ms_ssim: { quantisation: round }
+  dists: { quantisation: round }
 """
 
 

@@ -167,3 +167,8 @@ def test_a_protocol_is_what_the_papers_code_does(photographs, of_all, name):
 def test_dreamsim_is_told_to_be_missing(of_all):
     assert "dreamsim" not in of_all["protocols"]["ssdd"]["metrics"]
     assert of_all["not_measured"]["dreamsim"].startswith(("the package", "its weights"))
+
+
+def test_ms_ssim_of_small_images_is_told_to_be_missing(of_all):
+    assert "ms_ssim" not in of_all["protocols"]["extended"]["metrics"]
+    assert of_all["not_measured"]["ms_ssim"].startswith("an image has a side under 161 px")

@@ -13,6 +13,7 @@ from torch import Tensor
 from msdd.errors import MsddError
 
 ROWS, COLUMNS = 256, 10_000  # of a block of distances
+TIE = 1e-9  # of a squared radius: what lies so near a surface lies on it, whatever was rounded
 SAME = 1e-12  # of the squared norms: what two features of the same numbers differ by at most
 
 Distances = Callable[[Tensor, Tensor], Tensor]
@@ -68,7 +69,8 @@ def rows(a: Tensor, b: Tensor, distances: Distances) -> Iterator[Tensor]:
 
 def within(features: Tensor, manifold: Tensor, radius: Tensor, distances: Distances) -> Tensor:
     """Whether each of the features (n, D) lies in a ball of the manifold (m, D): (n,)."""
-    return torch.cat([(d <= radius).any(1) for d in rows(features, manifold, distances)])
+    closed = radius * (1 + TIE)
+    return torch.cat([(d <= closed).any(1) for d in rows(features, manifold, distances)])
 
 
 def precision_recall(
@@ -91,7 +93,7 @@ def density_coverage(made: Tensor, real: Tensor, k: int = 5) -> tuple[Tensor, Te
     radius = radii(real, k)
     covered, counts = torch.zeros_like(radius, dtype=torch.bool), []
     for distances in rows(made, real, squared):
-        inside = distances < radius
+        inside = distances < radius * (1 - TIE)
         counts.append(inside.sum(1))
         covered |= inside.any(0)
     return torch.cat(counts).double() / k, covered

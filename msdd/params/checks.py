@@ -238,6 +238,8 @@ def _student(params: Params, row: str) -> Iterator[str]:
     distil, scales = params.distil_of(row), params.model_of(model).scales
     for key in ("guidance", "lpips", "gan"):
         yield from _per_scale(f"students.{row}: {key}", getattr(distil, key), scales)
+    if distil.frechet:
+        yield from _per_scale(f"students.{row}: frechet.weight", distil.frechet.weight, scales)
     yield from _start(params, row, distil.mode)
     yield from _weights(f"students.{row}", distil)
     if distil.mse_teacher or distil.lpips_to == "teacher":
@@ -265,6 +267,8 @@ def _is_per_scale(params: Params, row: str | None, model: str) -> bool:
 
 def _weights(name: str, distil: Any) -> Iterator[str]:
     """Something must be learned from an image at every scale, before an adversary is balanced."""
+    if distil.mode == "joint_paper_code" and distil.frechet:
+        yield f"{name}: frechet is set; joint_paper_code, which follows the authors' code, has none"
     if distil.mode == "joint_paper_code" and distil.lpips_to != "real":
         yield f"{name}: lpips_to is {distil.lpips_to}; joint_paper_code compares to real images"
     if distil.mode == "joint_paper_code" and (distil.mse_real or not distil.mse_teacher):

@@ -253,6 +253,23 @@ class Given(Section):
     )
 
 
+class Frechet(Section):
+    """A Fréchet distance from the real images as a loss (FD-loss, arXiv 2604.28190)."""
+
+    weight: PerScale = Field(
+        description="weight of the distance relative to its last value; a number or a list as for "
+        "`lpips`"
+    )
+    networks: Annotated[
+        tuple[Literal["efficientnet-lite0", "efficientnet-lite2", "inception"], ...],
+        Field(min_length=1),
+    ] = Field(description="on whose features it is taken; of several the mean")
+    half_life: Count = Field(
+        description="images after which the moments of the populations have lost half their "
+        "weight; as many are collected before the loss begins"
+    )
+
+
 class Repa(Section):
     """REPA (Yu et al. 2024): aligns the U-ViT's middle with DINOv2's features of the image."""
 
@@ -339,6 +356,9 @@ class Distil(Optimisation):
     )
     discriminator_learning_rate: Positive = Field(
         description="peak learning rate of the discriminator"
+    )
+    frechet: Frechet | None = Field(
+        description="a Fréchet distance from the real images as a loss; null: none"
     )
 
 

@@ -5,6 +5,7 @@ forward passes here equal those of `torch.utils.flop_counter.FlopCounterMode`
 (tests/speed/test_judges.py). All FLOPs are those of one image.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 # The convolutions before each of the maps that LPIPS compares, of torchvision's AlexNet and VGG16:
@@ -81,6 +82,12 @@ def adversary(name: str, side: int) -> int:
     one."""
     frozen, trained = discriminator(name, side)
     return (JUDGING + LEARNING) * frozen + (JUDGING + TRAINED) * trained
+
+
+def frechet(names: Sequence[str], again: int = 0) -> int:
+    """FLOPs of Fréchet distances on these networks for an image of a step: features of the made and
+    the real one, and the gradient with respect to the made one, which may be taken `again`."""
+    return (3 + again) * sum(FEATURES[name] for name in names)
 
 
 def discriminator(name: str, side: int) -> tuple[int, int]:

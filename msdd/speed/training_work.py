@@ -122,14 +122,16 @@ def _taught(config: ModelConfig, settings: Distil) -> list[int]:
 
 
 def _judged(config: ModelConfig, settings: Distil, k: int) -> int:
-    """LPIPS and the discriminator at the scale whose images they see.
+    """LPIPS, Fréchet distance and discriminator at the scale whose images they see.
 
-    The adversary's adaptive weight takes the gradient of LPIPS once more.
+    The adversary's adaptive weight takes the gradients of the others once more.
     """
     side, judged = config.sides[k], bool(weight_at(settings.gan, config.sides, k))
     flops = judges.adversary(settings.discriminator, side) if judged else 0
     if weight_at(settings.lpips, config.sides, k):
         flops += judges.lpips(settings.lpips_net, side, gradients=1 + judged)
+    if settings.frechet and weight_at(settings.frechet.weight, config.sides, k):
+        flops += judges.frechet(settings.frechet.networks, again=judged)
     return flops
 
 

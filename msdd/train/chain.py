@@ -56,6 +56,7 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
         export=lambda folder, state: export(folder, state, len(network), encoder, teacher),
         teacher=teacher,
         adversary=objective.adversary,
+        frechet=objective.frechet,
     )
     return carry_out(job, crops, root)
 

@@ -53,6 +53,7 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
         export=lambda folder, state: model_folder.save(folder, "scale", teacher.config, state),
         teacher=teacher,
         adversary=objective.adversary,
+        frechet=objective.frechet,
     )
     return carry_out(job, crops, root)
 

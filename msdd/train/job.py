@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from msdd.params.sections import Optimisation
 from msdd.pipeline.task import Task
 from msdd.train.adversary import Adversary
+from msdd.train.frechet import FrechetLoss
 
 # Images (B, 3, R, R), and their latents (B, latents, latent_dim) if these were computed before, to
 # the terms of the loss as scalars; `loss`, their weighted sum, is minimised.
@@ -27,6 +28,7 @@ class TrainingJob:
     settings:  of the training, as they hold for the row.
     teacher:   a network that the losses also call; it is not trained.
     adversary: the discriminator that the losses call; it learns after each step of the network.
+    frechet:   the Fréchet distance that the losses call; its moments grow after each step.
     """
 
     task: Task
@@ -39,6 +41,7 @@ class TrainingJob:
     export: Callable[[Path, dict[str, Tensor]], None]
     teacher: nn.Module | None = None
     adversary: Adversary | None = None
+    frechet: FrechetLoss | None = None
 
     @property
     def key(self) -> str:

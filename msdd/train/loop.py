@@ -58,13 +58,17 @@ def train(
             if state.adversary:
                 with arithmetic(settings.precision, device):
                     terms["discriminator"] = state.adversary.step(rate, team)
+            if state.frechet:
+                state.frechet.step(team)
             recent.add(seen, terms)
             for term, value in terms.items():
                 state.sums[term] = state.sums.get(term, 0) + value
+                state.counts[term] = state.counts.get(term, 0) + 1
 
             if state.images % settings.log_every == 0 or state.images >= settings.images:
                 recent.check()
-                point, state.sums = averages(state, settings.batch), {}
+                point = averages(state)
+                state.sums, state.counts = {}, {}
                 state.curve.append({"images": state.images, **point})
                 if run:
                     run.log(state.images, point)
@@ -155,14 +159,12 @@ def step(state: State, settings: Optimisation) -> float:
     return rate / settings.learning_rate
 
 
-def averages(state: State, batch: int) -> dict[str, float]:
-    """The mean of each term since the last point of the curve.
+def averages(state: State) -> dict[str, float]:
+    """The mean of each term since the last point of the curve, over the steps that had it.
 
     Only here, at checkpoints and where processes meet does the processor wait for the device.
     """
-    since = state.curve[-1]["images"] if state.curve else 0
-    steps = (state.images - since) // batch
-    return {term: total.item() / steps for term, total in state.sums.items()}
+    return {term: total.item() / state.counts[term] for term, total in state.sums.items()}
 
 
 def latest(state: State) -> dict[str, float]:

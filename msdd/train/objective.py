@@ -1,4 +1,4 @@
-"""The losses that all students share: squared errors, LPIPS and the adversary."""
+"""The losses that all students share: squared errors, LPIPS, Fréchet distance, the adversary."""
 
 from collections.abc import Sequence
 
@@ -9,6 +9,7 @@ from msdd.params.sections import Distil
 from msdd.seeds import seed_of
 from msdd.train.adversary import Adversary, adaptive_weight
 from msdd.train.discriminator import discriminator
+from msdd.train.frechet import FrechetLoss
 from msdd.train.weight import weight_at
 from msdd.weights.features import lpips_distance
 from msdd.weights.pretrained import lpips_network
@@ -19,7 +20,7 @@ class Objective:
 
     settings: of the distillation; they hold the weights.
     sides:    of the images at every scale, in pixels, coarsest first.
-    scale:    the index of the scale whose images LPIPS and the adversary see.
+    scale:    the index of the scale whose images these see.
     layer:    weight of the student's last layer, at which the adversary's gradient is balanced.
     seed:     of the discriminator's weights.
     """
@@ -33,6 +34,9 @@ class Objective:
         device = layer.device
         self.lpips = lpips_network(settings.lpips_net, device) if self.lpips_weight else None
         self.adversary = self._adversary(seed, device) if self.gan_weight else None
+        wanted = settings.frechet
+        self.frechet_weight = weight_at(wanted.weight, sides, scale) if wanted else 0.0
+        self.frechet = FrechetLoss(wanted, device) if self.frechet_weight else None
 
     def _adversary(self, seed: int, device: torch.device) -> Adversary:
         torch.manual_seed(seed_of("discriminator", seed))
@@ -58,6 +62,9 @@ class Objective:
         terms = errors | self.perceptual(images, real if self.settings.lpips_to == "real" else made)
         loss = sum(getattr(self.settings, name) * error for name, error in errors.items())
         loss = loss + self.lpips_weight * terms.get("lpips", 0.0)
+        if self.frechet is not None:
+            terms |= self.frechet.judge(images, real)
+            loss = loss + self.frechet_weight * terms.get("frechet", 0.0)
         if self.adversary is not None:
             terms["gan"] = self.adversary.judge(images, real)
             balance = adaptive_weight(loss, terms["gan"], self.layer)

@@ -3,6 +3,7 @@
 import csv
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ def lead(
         team.wait()
         check_place(root / job.folder / "model.safetensors", "the result")
         describe(job, team)
-        state = State(job.network, job.settings, job.adversary)
+        state = State(job.network, job.settings, job.adversary, job.frechet)
         resumed = resume(state, checkpoint, job)
         kept = checkpoint if checkpoint.exists() else previous(checkpoint)
         earlier = pieces(aside / "pieces.json", kept, resumed, state.images)
@@ -89,7 +90,7 @@ def follow(
 ) -> dict[str, float]:
     """What the other processes do: they compute, and write and say nothing."""
     team.wait()  # for the first one, which has the lock now
-    state = State(job.network, job.settings, job.adversary)
+    state = State(job.network, job.settings, job.adversary, job.frechet)
     state.resume(checkpoint, job.key)
     train(job, state, crops, checkpoint, None, team)
     return state.curve[-1]
@@ -138,7 +139,8 @@ def write_result(job: TrainingJob, state: State, folder: Path) -> None:
     """Write the averaged weights and `curves.csv`, each file as a whole."""
     job.export(folder, state.ema.average)
     with atomic(folder / "curves.csv") as temporary, open(temporary, "w", newline="") as file:
-        table = csv.DictWriter(file, state.curve[0], lineterminator="\n")
+        columns = dict.fromkeys(chain.from_iterable(state.curve))  # some terms begin later
+        table = csv.DictWriter(file, list(columns), restval="", lineterminator="\n")
         table.writeheader()
         table.writerows(state.curve)
 

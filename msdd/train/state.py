@@ -10,27 +10,34 @@ from msdd.params.sections import Optimisation
 from msdd.train import checkpoint
 from msdd.train.adversary import Adversary
 from msdd.train.ema import Ema
+from msdd.train.frechet import FrechetLoss
 from msdd.train.optimiser import optimiser
 
 
 class State:
-    """Weights, their average, the optimiser, the adversary, the images seen and the curve so far.
+    """Weights, their average, the optimiser, what judges, the images seen and the curve so far.
 
     curve: a point every `log_every` images: `images` and the mean of each term since the last.
     sums:  of each term since the last point, because a checkpoint may lie between two points.
+    counts: of the steps that had the term.
 
     Random numbers are no part of it: each step seeds them anew from the images seen.
     """
 
     def __init__(
-        self, network: nn.Module, settings: Optimisation, adversary: Adversary | None = None
+        self,
+        network: nn.Module,
+        settings: Optimisation,
+        adversary: Adversary | None = None,
+        frechet: FrechetLoss | None = None,
     ) -> None:
-        self.network, self.adversary = network, adversary
+        self.network, self.adversary, self.frechet = network, adversary, frechet
         self.optimiser = optimiser(network, settings)
         self.ema = Ema(network, settings.ema_half_life)
         self.images = 0
         self.curve: list[dict[str, float]] = []
         self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
 
     @property
     def weights(self) -> list[Tensor]:
@@ -46,9 +53,11 @@ class State:
             "optimiser": self.optimiser.state_dict(),
             "ema": self.ema.state_dict(),
             "adversary": self.adversary.state_dict() if self.adversary else None,
+            "frechet": self.frechet.state_dict() if self.frechet else None,
             "images": self.images,
             "curve": self.curve,
             "sums": self.sums,
+            "counts": self.counts,
         }
         buffer = io.BytesIO()  # torch.save into a file does not say when the disk is full
         torch.save(content, buffer)
@@ -77,5 +86,7 @@ class State:
         self.ema.load_state_dict(content["ema"])
         if self.adversary:
             self.adversary.load_state_dict(content["adversary"])
+        if self.frechet:
+            self.frechet.load_state_dict(content["frechet"])
         self.images, self.curve = int(content["images"]), list(content["curve"])
-        self.sums = dict(content["sums"])
+        self.sums, self.counts = dict(content["sums"]), dict(content["counts"])

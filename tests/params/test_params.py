@@ -242,6 +242,16 @@ def test_a_mistake_names_key_value_and_what_is_allowed(changes, line):
             {"students__x": {"model": "msdd", "mode": "joint_paper_code", "mse_real": 1}},
             "students.x: mode joint_paper_code needs mse_teacher",
         ),
+        (
+            {
+                "students__x": {
+                    "model": "msdd",
+                    "mode": "joint_paper_code",
+                    "frechet": {"weight": 1, "networks": ["inception"], "half_life": 1},
+                }
+            },
+            "students.x: frechet is set; joint_paper_code, which follows",
+        ),
         ({"stage1__batch": 2}, "models.msdd: batch 2 is less than scales 3"),
         ({"ablations__steps__of": "y"}, "ablations.steps.of is 'y'; known: teacher, "),
         (

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from efficientnet_lite_pytorch import EfficientNet
 from random_inception import random_inception
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -15,6 +16,8 @@ from msdd.train.discriminator import (
     LpipsFeatures,
     PatchDiscriminator,
 )
+from msdd.train.frechet import Space
+from msdd.train.team import ALONE
 from msdd.weights.features import EfficientNetLite, Inception, lpips_distance
 from msdd.weights.optional_imports import import_timm, import_torchvision
 
@@ -78,9 +81,22 @@ def test_a_step_of_an_adversary(name, side):
     assert counter.get_total_flops() == pytest.approx(judges.adversary(name, side), rel=0.1)
 
 
-def test_networks_of_one_size():
-    from efficientnet_lite_pytorch import EfficientNet
+def test_a_frechet_distance_as_a_loss():
+    """Within a twentieth: the first layer needs no gradient of what lies before it."""
+    lite = EfficientNetLite(EfficientNet.from_name("efficientnet-lite0").state_dict())
+    space = Space(lite.requires_grad_(False).eval(), half_life=2)
+    for _ in range(2):
+        with FlopCounterMode(display=False) as counter:
+            loss = space.distance(images(32).requires_grad_(), images(32))
+            if loss is not None:
+                loss.backward()
+        space.kept = [(torch.randn(2, 1280), torch.randn(2, 1280))]
+        space.step(ALONE)
+    expected = judges.frechet(["efficientnet-lite0"])
+    assert counter.get_total_flops() == pytest.approx(expected, rel=0.05)
 
+
+def test_networks_of_one_size():
     lite = EfficientNetLite(EfficientNet.from_name("efficientnet-lite0").state_dict())
     lite.requires_grad_(False).eval()
     assert count_flops(lambda: lite(images(32))) == judges.FEATURES["efficientnet-lite0"]

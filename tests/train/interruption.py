@@ -34,12 +34,18 @@ def assert_equal_to_the_bit(a, b) -> None:
 
 def content(state) -> dict:
     judge = state.adversary.state_dict() if state.adversary else {}
+    frechet = state.frechet.state_dict() if state.frechet else {}
     parts = {"network": state.network, "optimiser": state.optimiser, "ema": state.ema}
-    return {name: part.state_dict() for name, part in parts.items()} | {"adversary": judge}
+    return {name: part.state_dict() for name, part in parts.items()} | {
+        "adversary": judge,
+        "frechet": frechet,
+    }
 
 
 def assert_same(a, b, name: str = "") -> None:
-    """Nested dictionaries of tensors and plain values."""
+    """Nested dictionaries and tuples of tensors and plain values."""
+    if isinstance(a, tuple):
+        a, b = dict(enumerate(a)), dict(enumerate(b))
     if isinstance(a, dict):
         assert a.keys() == b.keys(), name
         for key in a:

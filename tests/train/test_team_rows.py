@@ -18,6 +18,7 @@ JUDGED = {
     "lpips": [0, 0.1],
     "lpips_net": "alex",
     "gan": [0, 0.1],
+    "frechet": {"weight": [0, 0.01], "networks": ["efficientnet-lite0"], "half_life": 32},
     "discriminator": "alex",  # its heads have the buffers of batch norms
 }
 JOBS = {

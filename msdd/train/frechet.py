@@ -1,0 +1,162 @@
+"""A Fréchet distance of features as a loss, without a teacher and without a discriminator.
+
+As in FD-loss (arXiv 2604.28190) the distance is one of populations: of the moments of many images,
+to which those of a step add a little. The gradient of the distance with respect to a feature f of a
+made image is 2 (f - T(f)), where T(f) = mean_real + M (f - mean_made) is the optimal transport of
+one Gaussian to the other and M = A^(-1/2) (A^(1/2) B A^(1/2))^(1/2) A^(-1/2) for the covariances A
+of made and B of real images (Dowson and Landau 1982). So the loss draws every feature to where the
+transport puts it; its expectation is the distance itself.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from msdd.params.sections import Frechet
+from msdd.train.team import ALONE, Team
+from msdd.weights.pretrained import feature_network
+
+REFRESHES = 4  # of the transport in a half-life: it is an eigenproblem of the features
+SMALLEST = 1e-5  # of the largest variance: what varies less is not transported
+
+
+class FrechetLoss:
+    """The distances of a student's images from the real ones in one or more representations.
+
+    Moments of both are averages over all images so far, weighted by 2^(-age / half_life), where
+    the age is the number of images since. Real and made images are the same photographs, so that
+    the luck of the draw is in both. The first half-life only collects.
+
+    settings: networks and half-life, in images.
+    """
+
+    def __init__(self, settings: Frechet, device: str | torch.device = "cpu") -> None:
+        self.spaces = {
+            name: Space(feature_network(name, device), settings.half_life)
+            for name in settings.networks
+        }
+
+    def judge(self, images: Tensor, real: Tensor) -> dict[str, Tensor]:
+        """`frechet`, the mean over representations of the distance relative to its last value, so
+        about 1; and each distance by name, without gradient. {} while moments are collected.
+
+        images: the student's (B, 3, H, W) in [-1, 1]; real: the same photographs. The features are
+        kept for `step`.
+        """
+        terms, ratios = {}, []
+        for name, space in self.spaces.items():
+            distance = space.distance(images, real)
+            if distance is not None:
+                terms[f"fd_{name.replace('-', '_')}"] = distance.detach()
+                ratios.append(distance / space.transport.distance)
+        return terms | ({"frechet": sum(ratios) / len(ratios)} if ratios else {})
+
+    def step(self, team: Team = ALONE) -> None:
+        """Add what was judged since the last step, by all processes, to the moments."""
+        for space in self.spaces.values():
+            space.step(team)
+
+    def state_dict(self) -> dict[str, dict]:
+        return {name: space.state_dict() for name, space in self.spaces.items()}
+
+    def load_state_dict(self, state: dict[str, dict]) -> None:
+        for name, space in self.spaces.items():
+            space.load_state_dict(state[name])
+
+
+class Transport(NamedTuple):
+    """T(f) = target + matrix (f - source) for features f (B, D), and the distance it covers."""
+
+    source: Tensor
+    target: Tensor
+    matrix: Tensor
+    distance: Tensor
+
+    def __call__(self, features: Tensor) -> Tensor:
+        return self.target + (features - self.source) @ self.matrix
+
+
+class Space:
+    """One representation: its network, the moments of both populations, and the transport."""
+
+    def __init__(self, network: nn.Module, half_life: int) -> None:
+        self.network, self.half_life = network, half_life
+        self.made: Tensor | None = None
+        self.real: Tensor | None = None
+        self.seen = self.fresh = 0
+        self.transport: Transport | None = None
+        self.kept: list[tuple[Tensor, Tensor]] = []
+
+    def distance(self, images: Tensor, real: Tensor) -> Tensor | None:
+        """The mean squared way of the images' features to their transport; None without one."""
+        with torch.autocast(images.device.type, enabled=False):
+            made = self.network(images.float())
+            with torch.no_grad():
+                of_real = self.network(real.float())
+        self.kept.append((made.detach(), of_real))
+        if self.transport is None:
+            return None
+        return (made - self.transport(made.detach())).square().sum(1).mean()
+
+    def step(self, team: Team) -> None:
+        """Add the kept features, and solve for the transport where that is due."""
+        made, real = (torch.cat(features) for features in zip(*self.kept, strict=True))
+        self.kept.clear()
+        sums = [sums_of(made), sums_of(real)]
+        team.add_up(sums)
+        count = len(made) * team.size
+        decay = 0.5 ** (count / self.half_life)
+        self.made, self.real = (
+            new if old is None else decay * old + new
+            for old, new in zip((self.made, self.real), sums, strict=True)
+        )
+        self.seen, self.fresh = self.seen + count, self.fresh + count
+        if self.seen >= self.half_life and self.fresh >= self.half_life // REFRESHES:
+            self.transport, self.fresh = transport(moments(self.made), moments(self.real)), 0
+
+    def state_dict(self) -> dict:
+        return {
+            "made": self.made,
+            "real": self.real,
+            "seen": self.seen,
+            "fresh": self.fresh,
+            "transport": None if self.transport is None else tuple(self.transport),
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        self.made, self.real = state["made"], state["real"]
+        self.seen, self.fresh = state["seen"], state["fresh"]
+        known = state["transport"]
+        self.transport = None if known is None else Transport(*known)
+
+
+def sums_of(features: Tensor) -> Tensor:
+    """Of features (B, D) and a column of ones: their outer products, summed, (D + 1, D + 1)."""
+    with_one = torch.cat([features, torch.ones_like(features[:, :1])], 1).double()
+    return with_one.T @ with_one
+
+
+def moments(sums: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (D,) and covariance (D, D) of features with these (weighted) sums."""
+    total = sums[-1, -1]
+    mean = sums[-1, :-1] / total
+    return mean, sums[:-1, :-1] / total - torch.outer(mean, mean)
+
+
+def transport(made: tuple[Tensor, Tensor], real: tuple[Tensor, Tensor]) -> Transport:
+    """The optimal transport between Gaussians of these means and covariances, in float64.
+
+    Directions in which made images hardly vary are sent to the mean. The result is in float32.
+    """
+    (source, A), (target, B) = made, real
+    values, vectors = torch.linalg.eigh(A)
+    mask = values > SMALLEST * values[-1]
+    values, vectors = values[mask], vectors[:, mask]
+    root = vectors * values.sqrt()
+    middle, rotation = torch.linalg.eigh(root.T @ B @ root)
+    middle = middle.clamp(min=0).sqrt()
+    half = (vectors / values.sqrt()) @ rotation
+    distance = (source - target).square().sum() + A.trace() + B.trace() - 2 * middle.sum()
+    parts = (source, target, (half * middle) @ half.T, distance)
+    return Transport(*(part.float() for part in parts))

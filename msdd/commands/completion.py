@@ -75,7 +75,7 @@ def complete(action: argparse.Action) -> None:
 
     if action.dest in KINDS:
         kind = KINDS[action.dest]
-        words = f"({words_of(kind).removeprefix('$')})" if "$" in words_of(kind) else ""
+        words = words_of(kind).removeprefix("$")  # fish asks commands in plain parentheses
         given = {"bash": f"_msdd_{kind}", "zsh": f"_msdd_{kind}", "fish": words}
         action.complete = given  # type: ignore[attr-defined]
     elif action.type in (Path, json_file) or action.dest == "checkpoint":

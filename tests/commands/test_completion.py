@@ -1,13 +1,12 @@
-"""`msdd completion` in a real shell."""
+"""`msdd completion` in real shells."""
 
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 from test_cli import ROOT
-
-from msdd import cli
 
 # As bash asks a function of completion for the last word.
 ASK = """
@@ -15,6 +14,16 @@ source script
 COMP_WORDS=(msdd "$@"); COMP_CWORD=$#
 _shtab_msdd msdd "${@: -1}" "${@: -2:1}"
 echo "${COMPREPLY[@]}"
+"""
+
+# A zsh in a terminal that another one reads: it is ready when it says so.
+ASK_ZSH = """
+zmodload zsh/zpty
+zpty inner zsh -f -i
+zpty -w inner 'PS1=; autoload -U compinit; compinit -u -D; eval "$(msdd completion zsh)"'
+zpty -w inner 'echo REA""DY'
+zpty -r -m inner said '*READY*' && zpty -w -n inner $'msdd evaluate --tokenizer titok-s\\t'
+zpty -r -m inner said '*titok-s-128*' && print -r -- "$said"
 """
 
 
@@ -32,18 +41,18 @@ def shell(tmp_path_factory):
     return folder, env
 
 
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (["evalu"], {"evaluate"}),
-        (["evaluate", "--recon"], {"--reconstructions"}),
-        (["evaluate", "--tokenizer", "titok-s"], {"titok-s-128"}),
-        (["evaluate", "--protocol", "flo"], {"flowmo"}),
-        (["train", ""], {"msdd"}),
-        (["params", "use", "imag"], {"imagenet256"}),
-        (["compare", "par"], {"params.yaml"}),
-    ],
-)
+CASES = [
+    (["evalu"], {"evaluate"}),
+    (["evaluate", "--recon"], {"--reconstructions"}),
+    (["evaluate", "--tokenizer", "titok-s"], {"titok-s-128"}),
+    (["evaluate", "--protocol", "flo"], {"flowmo"}),
+    (["train", ""], {"msdd"}),
+    (["params", "use", "imag"], {"imagenet256"}),
+    (["compare", "par"], {"params.yaml"}),
+]
+
+
+@pytest.mark.parametrize(("words", "expected"), CASES)
 def test_bash_completes_commands_options_and_names(shell, words, expected):
     folder, env = shell
     found = subprocess.run(
@@ -52,8 +61,28 @@ def test_bash_completes_commands_options_and_names(shell, words, expected):
     assert set(found.stdout.split()) == expected, found.stderr
 
 
-@pytest.mark.parametrize("name", ["zsh", "fish"])
-def test_other_shells_get_a_script_of_all_commands(capsys, name):
-    assert cli.main(["completion", name]) == 0
-    said = capsys.readouterr().out
-    assert "provenance" in said and "completion names students" in said
+@pytest.mark.skipif(not shutil.which("fish"), reason="needs fish")
+@pytest.mark.parametrize(("words", "expected"), CASES)
+def test_fish_does_too(shell, words, expected):
+    folder, env = shell
+    asked = f"msdd completion fish | source; complete -C '{' '.join(['msdd', *words])}'"
+    found = subprocess.run(
+        ["fish", "-c", asked], cwd=folder, env=env, capture_output=True, text=True
+    )
+    assert not found.stderr
+    assert {line.partition("\t")[0] for line in found.stdout.splitlines()} == expected
+
+
+@pytest.mark.skipif(not shutil.which("zsh"), reason="needs zsh")
+def test_zsh_does_too(shell):
+    """In a terminal of its own, after Tab: the only name that begins so is written out."""
+    folder, env = shell
+    found = subprocess.run(
+        ["zsh", "-f", "-c", ASK_ZSH],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert "--tokenizer titok-s-128" in found.stdout, found.stdout + found.stderr

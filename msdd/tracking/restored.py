@@ -46,7 +46,7 @@ def mark(client: Any, experiment: str, root: Path, uri: str) -> None:
     Interrupted in between, the next delivery sends again what is there already.
     """
     marks, new = _marks(root), uuid.uuid4().hex
-    marks.setdefault("outbox", uuid.uuid4().hex)
+    marks = {"folder": _folder(root), "outbox": uuid.uuid4().hex} | marks
     client.set_experiment_tag(experiment, _tag(marks), new)
     write_json(_file(root), marks | {uri: new})
 
@@ -87,9 +87,18 @@ def _tag(marks: dict[str, str]) -> str:
 
 
 def _marks(root: Path) -> dict[str, str]:
-    """The mark at each address, and under `outbox` a name for this outbox among others."""
+    """The mark at each address, and under `outbox` a name for this outbox among others.
+
+    Nothing in a copy of a checkout, which the original would outdate with each delivery.
+    """
     path = _file(root)
-    return forms.read(path, dict[str, str], "no record of deliveries") if path.exists() else {}
+    marks = forms.read(path, dict[str, str], "no record of deliveries") if path.exists() else {}
+    return marks if marks.get("folder") == _folder(root) else {}
+
+
+def _folder(root: Path) -> str:
+    """What a folder keeps when it moves, on every host that reaches it, and a copy has not."""
+    return str((root / ".tracking").stat().st_ino)
 
 
 def _file(root: Path) -> Path:

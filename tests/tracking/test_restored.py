@@ -45,6 +45,16 @@ def test_msdd_track_looks_also_where_nothing_waits(root, client):
     assert len(runs(client, stage="stage1")) == 1
 
 
+def test_a_copy_of_a_checkout_outdates_no_delivery(root, client, monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
+    train(root, range(3))
+    deliver(root)
+    copy = shutil.copytree(root, tmp_path_factory.mktemp("copy") / "copy")
+    for place in (copy, root, copy):
+        train(place, range(3), part=place.name)
+        assert "again" not in deliver(place)
+
+
 def test_delivered_runs_are_kept_for_a_week(root, client):
     train(root, range(3))
     deliver(root)

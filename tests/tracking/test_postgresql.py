@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,11 +37,9 @@ def sql(*command: object, **options: object) -> str:
 
 
 @pytest.fixture
-def database(tmp_path_factory):
+def database():
     """The address of an empty database, and what connects a program to it."""
-    folder = tmp_path_factory.mktemp("postgresql")
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)
+    folder = Path(tempfile.mkdtemp())  # pytest's own folders are closed to other users
     shutil.chown(folder, "postgres", "postgres")
     port, data = free_port(), folder / "data"
     sql("initdb", "--pgdata", data, "--auth", "trust", "--no-sync", stdout=subprocess.DEVNULL)
@@ -51,6 +50,7 @@ def database(tmp_path_factory):
     sql("createdb", *at, "mlflow")
     yield f"postgresql://postgres@127.0.0.1:{port}/mlflow", at
     sql("pg_ctl", "--pgdata", data, "--mode", "immediate", "stop", **quiet)
+    shutil.rmtree(folder)
 
 
 @contextmanager

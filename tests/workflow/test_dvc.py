@@ -144,7 +144,19 @@ def changed(path):
 
 
 WORDS = ["alex", "vgg", "bf16", "line", "authors", "dino", "joint", "msdd-1step", "student"]
-WORDS += ["finetuned", "worse", "inception", "teacher", "a/folder", "both", "plain", "ssdd", "adm"]
+WORDS += [
+    "finetuned",
+    "worse",
+    "inception",
+    "teacher",
+    "a/folder",
+    "both",
+    "plain",
+    "ssdd",
+    "adm",
+    "skip",
+]
+FRECHET = {"weight": 0.1, "networks": ["inception"], "half_life": 64}
 GIVEN = {"file": "encoder.safetensors", "sha256": "0" * 64}
 
 
@@ -161,7 +173,7 @@ def others(value):
         return last + [[other, *value[1:]] for other in others(value[0])]
     if value == {}:
         return [{"model": {"width": 64}}]
-    return [word for word in WORDS if word != value] + [GIVEN, 4]
+    return [word for word in WORDS if word != value] + [GIVEN, FRECHET, 4]
 
 
 # No single other value is valid; SHAPES changes most of these together with what they need.

@@ -16,16 +16,16 @@ ROWS = {
     "top5_original": ("top-5 of originals", "share"),
     "class_agreement": ("same class as original ↑", "share"),
     "text_accuracy": ("text lines read alike ↑", "share"),
-    "text_accuracy_small": ("- small", "share"),
-    "text_accuracy_medium": ("- medium", "share"),
-    "text_accuracy_large": ("- large", "share"),
+    "text_accuracy_small": ("- small lines read alike ↑", "share"),
+    "text_accuracy_medium": ("- medium lines read alike ↑", "share"),
+    "text_accuracy_large": ("- large lines read alike ↑", "share"),
     "text_ned": ("text 1-NED ↑", "share"),
-    "text_ned_small": ("- small", "share"),
-    "text_ned_medium": ("- medium", "share"),
-    "text_ned_large": ("- large", "share"),
+    "text_ned_small": ("- small text 1-NED ↑", "share"),
+    "text_ned_medium": ("- medium text 1-NED ↑", "share"),
+    "text_ned_large": ("- large text 1-NED ↑", "share"),
     "text_cer": ("text CER ↓", "share"),
     "text_cer_truth": ("text CER to transcripts ↓", "share"),
-    "text_cer_truth_original": ("- of originals", "share"),
+    "text_cer_truth_original": ("- CER of originals to transcripts ↓", "share"),
 }
 
 

@@ -337,14 +337,22 @@ def evaluation_of(args: argparse.Namespace, protocols: dict, device):
     return passes.of_tokenizer(subject, args.images, protocols, device)
 
 
+def export_reference(path: Path, references: list) -> None:
+    from msdd.evaluate import reference_statistics
+
+    if not references:
+        raise MsddError(f"{path} is not written: no Fréchet distance could be measured")
+    reference_statistics.write(path, *references)
+
+
 def publish(report: dict, references: list, args: argparse.Namespace, other) -> None:
     """Write the files that were asked for, then show the metrics, also where a file failed."""
-    from msdd.evaluate import compare, latent_sums, reference_statistics, text
+    from msdd.evaluate import compare, latent_sums, text
 
     try:
         with ExitStack() as files:  # each is tried, whatever becomes of the others
             if args.export_reference:
-                files.callback(reference_statistics.write, args.export_reference, *references)
+                files.callback(export_reference, args.export_reference, references)
             if args.export_latents:
                 files.callback(latent_sums.write, args.export_latents, report)
             if args.json:

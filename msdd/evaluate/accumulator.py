@@ -5,8 +5,9 @@ sums, plus a few numbers an image; and however batches are dealt to processes, i
 bits.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -14,19 +15,35 @@ from torch import Tensor, nn
 
 from msdd.data.pixels import from_uint8
 from msdd.evaluate.class_columns import best_classes, class_numbers
-from msdd.evaluate.columns import Features, MetricColumn, all_pairs, columns, features_to_sample
-from msdd.evaluate.latent_sums import Encoded, LatentSums, check_encoded, new_sums, sums_from
+from msdd.evaluate.columns import (
+    RATE,
+    Features,
+    MetricColumn,
+    all_pairs,
+    columns,
+    features_to_sample,
+)
+from msdd.evaluate.latent_sums import (
+    Encoded,
+    LatentSums,
+    check_encoded,
+    new_sums,
+    nominal_rate,
+    sums_from,
+)
 from msdd.evaluate.networks import Networks
 from msdd.evaluate.ocr import numbers_of
 from msdd.evaluate.protocols import Protocol
 from msdd.metrics.frechet import Moments
 from msdd.metrics.gaussian_ssim import gaussian_ssim, ms_ssim
 from msdd.metrics.kid import Sample
+from msdd.metrics.patches import patches
 from msdd.metrics.pixel import squared_error, ssim
 from msdd.metrics.pooling import mean_psnr
 from msdd.metrics.quantisation import Views
 
 LATENTS = "latents/"  # what their sums' names begin with in a state
+PATCH_BATCH = 64  # patches at once on a GPU
 FEATURE_BATCH = 8  # on a CPU larger batches of the feature network are slower
 
 
@@ -111,9 +128,11 @@ class Accumulator:
         originals: Tensor,
         reconstructions: Tensor,
         encoded: Encoded | None = None,
+        rates: Sequence[float] | None = None,
     ) -> Measurement:
         """Of a batch of images (B, 3, H, W): originals uint8, reconstructions too, or floats in
-        [-1, 1]. `ids`, ascending, are the places of the images in the whole set.
+        [-1, 1]. `ids`, ascending, are the places of the images in the whole set; `rates` the bits
+        per pixel of their files, NaN of a file that is no compressed image.
 
         Nothing is added yet, so that whatever stops this leaves the accumulator whole.
         """
@@ -124,10 +143,12 @@ class Accumulator:
         with exact_convolutions():
             values = {str(c): value.tolist() for c, value in self.numbers(views, names).items()}
             features = [
-                (wanted, self.features_of(wanted, images))
+                (wanted, rows)
                 for wanted in self.features
-                if len(images := self.first_of(wanted, ids, views))
+                for rows in self.features_of(wanted, self.first_of(wanted, ids, views))
             ]
+        if RATE in self.columns:
+            values[str(RATE)] = list(rates or [nominal_rate(encoded, originals)] * len(ids))
         return Measurement(ids, names, values, features, originals[0].numel(), measured)
 
     @torch.inference_mode()
@@ -152,6 +173,8 @@ class Accumulator:
         numbers, by_net = {}, {}
         judged: dict[tuple[str, str, str], list[MetricColumn]] = {}
         for column in self.columns:
+            if column == RATE:
+                continue  # of no image
             if column.kind == "squared_error":
                 numbers[column] = squared_error(*views.unit(column.quantisation))
             elif column.kind == "ssim":
@@ -191,12 +214,12 @@ class Accumulator:
         count = sum(wanted.first is None or i < wanted.first for i in ids)  # ids ascend
         return views.side(wanted.side, wanted.quantisation)[:count]
 
-    def features_of(self, wanted: Features, images: Tensor) -> Tensor:
-        """Features (B, D) of images."""
+    def features_of(self, wanted: Features, images: Tensor) -> list[Tensor]:
+        """Features (B, D) of images or of their patches, in one block; none of no image."""
         network = self.networks.features[wanted.network, wanted.resize]
-        floats = from_uint8(images) if images.dtype == torch.uint8 else images
-        size = len(floats) if floats.is_cuda else FEATURE_BATCH
-        return torch.cat([network(part) for part in floats.split(size)])
+        parts = parts_to_see(images, wanted.patch)
+        rows = [network(from_uint8(x) if x.dtype == torch.uint8 else x) for x in parts]
+        return [torch.cat(rows)] if rows else []
 
     def new_sums(self, wanted: Features, dimensions: int) -> Sums:
         return Sums(dimensions, wanted in self.sampled, self.networks.device)
@@ -274,6 +297,18 @@ class Accumulator:
             self.sums[str(wanted)].merge(sums)
         else:
             self.sums[str(wanted)] = sums
+
+
+def parts_to_see(images: Tensor, patch: int | None) -> Iterator[Tensor]:
+    """What a network is given at once: images, or patches of them, which are stacked as they are
+    due, so that of a large image no copy is made."""
+    if patch is None:
+        size = len(images) if images.is_cuda else FEATURE_BATCH
+        yield from images.split(max(size, 1)) if len(images) else ()
+        return
+    every = patches(images, patch)
+    while some := list(islice(every, PATCH_BATCH if images.is_cuda else FEATURE_BATCH)):
+        yield torch.stack(some)
 
 
 def parts_of(wanted: Features, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -22,9 +22,14 @@ class MetricColumn:
         return f"{self.kind} {self.quantisation} {self.variant} {self.table}".rstrip()
 
 
+RATE = MetricColumn("bpp", "none")
+
+
 def columns(protocol: Protocol) -> dict[str, MetricColumn]:
     """The columns of a protocol by the names of its metrics."""
     by_name = {}
+    if protocol.bpp:
+        by_name["bpp"] = RATE
     if protocol.psnr:
         by_name["psnr"] = MetricColumn("squared_error", protocol.psnr.quantisation)
     if protocol.ssim:
@@ -55,21 +60,25 @@ def columns(protocol: Protocol) -> dict[str, MetricColumn]:
 CLASSES = ("class_agreement", "top1", "top5", "top1_original", "top5_original")
 SIZED = [f"{name}_{size}" for size in SIZES for name in ("accuracy", "ned")]
 TEXTS = ("accuracy", "cer", "ned", *SIZED, "cer_truth", "cer_truth_original")
-PARTIAL = {*CLASSES, *(f"text_{name}" for name in TEXTS)}
+PARTIAL = {"bpp", *CLASSES, *(f"text_{name}" for name in TEXTS)}
 
 
 @dataclass(frozen=True)
 class Features:
-    """Features of one side, `real` or `made`, of the first so many images."""
+    """Features of one side, `real` or `made`, of the first so many images; with `patch` those of
+    patches of that side."""
 
     side: str
     network: str
     resize: str
     quantisation: str
     first: int | None
+    patch: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.side} {self.network} {self.resize} {self.quantisation} {self.first or 'all'}"
+        first = self.first or "all"
+        of = f"{first} patches of {self.patch}" if self.patch else first
+        return f"{self.side} {self.network} {self.resize} {self.quantisation} {of}"
 
 
 Pair = tuple[Features, Features]  # of originals and of reconstructions
@@ -82,6 +91,14 @@ def features(protocol: Protocol) -> Pair | None:
         return None
     resize = fid.resize if fid.features == "inception" else ""
     return both_sides(Features("made", fid.features, resize, fid.quantisation, fid.first))
+
+
+def patch_pair(protocol: Protocol) -> Pair | None:
+    """Those of patches."""
+    if (of := protocol.patch_fid) is None:
+        return None
+    resize = of.resize if of.features == "inception" else ""
+    return both_sides(Features("made", of.features, resize, of.quantisation, None, of.side))
 
 
 def both_sides(made: Features) -> Pair:
@@ -113,8 +130,8 @@ def cmmd_pair(protocol: Protocol) -> Pair | None:
 
 def all_pairs(protocol: Protocol) -> list[Pair]:
     """All that a protocol needs; the same one may be there twice."""
-    pairs = list(frechet_pairs(protocol).values())
-    return [*pairs, cmmd_pair(protocol)] if protocol.cmmd else pairs
+    alone = (patch_pair(protocol), cmmd_pair(protocol))
+    return [*frechet_pairs(protocol).values(), *(pair for pair in alone if pair)]
 
 
 def of_single_images(protocol: Protocol) -> dict[str, tuple[str, Pair]]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import Tensor
 
 from msdd.evaluate.accumulator import Accumulator
-from msdd.evaluate.columns import Features, Pair, frechet_pairs, of_single_images
+from msdd.evaluate.columns import Features, Pair, frechet_pairs, of_single_images, patch_pair
 from msdd.evaluate.protocols import Protocol
 from msdd.evaluate.reference_statistics import Reference
 from msdd.metrics.cmmd import cmmd
@@ -32,6 +32,8 @@ def distances(
     if protocol.fdr:
         by_name |= fdr(frechet)
     missing = without(protocol, accumulator, references)
+    if protocol.patch_fid and protocol.patch_fid.name not in missing:
+        by_name[protocol.patch_fid.name] = of_patches(protocol, accumulator, references)
     for name, (kind, pair) in of_single_images(protocol).items():
         if name not in missing:
             by_name[name] = MEASURES[kind](*rows(pair, accumulator, references), names)
@@ -42,14 +44,32 @@ def frechet_distances(
     protocol: Protocol, accumulator: Accumulator, references: References
 ) -> dict[str, float]:
     """By network. What stands in `references` goes before what was accumulated."""
-    sums = accumulator.sums
-    return {
-        network: frechet_distance(
-            references.get(real) or sums[str(real)].moments.cpu(),  # like statistics from a file
-            sums[str(made)].moments.cpu(),
-        )
-        for network, (real, made) in frechet_pairs(protocol).items()
-    }
+    pairs = frechet_pairs(protocol).items()
+    return {network: between(pair, accumulator, references) for network, pair in pairs}
+
+
+def between(pair: Pair, accumulator: Accumulator, references: References) -> float:
+    """The Fréchet distance of the two sides."""
+    (real, made), sums = pair, accumulator.sums
+    return frechet_distance(
+        references.get(real) or sums[str(real)].moments.cpu(),  # like statistics from a file
+        sums[str(made)].moments.cpu(),
+    )
+
+
+def of_patches(
+    protocol: Protocol, accumulator: Accumulator, references: References
+) -> dict[str, object]:
+    """The distance, with how many patches it is of."""
+    pair = patch_pair(protocol)
+    about = {"patches": patches_of(pair, accumulator), "side": protocol.patch_fid.side}
+    return {"mean": between(pair, accumulator, references), "low": None, "high": None, **about}
+
+
+def patches_of(pair: Pair, accumulator: Accumulator) -> int:
+    """Of the reconstructions."""
+    sums = accumulator.sums.get(str(pair[1]))
+    return sums.moments.count if sums else 0
 
 
 def fdr(frechet: Mapping[str, float]) -> dict[str, Distance]:
@@ -72,6 +92,11 @@ def fdr_name(networks: Sequence[str]) -> str:
 def without(protocol: Protocol, accumulator: Accumulator, references: References) -> dict[str, str]:
     """Why distances cannot be had that a protocol has, by name."""
     reasons = {}
+    if (of := protocol.patch_fid) and patches_of(patch_pair(protocol), accumulator) < 2:
+        reasons[of.name] = (
+            f"it needs 2 patches of {of.side} px, and of no or one image both sides reach that: "
+            "give larger images, or a smaller `patch_fid.side`"
+        )
     for name, (kind, (real, made)) in of_single_images(protocol).items():
         known, count = references.get(real), accumulator.sums[str(made)].moments.count
         if known and known.features is None:

@@ -1,5 +1,6 @@
 """Sums of what a tokenizer has encoded images to: counts of codes, or moments of latents."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -83,11 +84,24 @@ class CodeCounts(nn.Module):
             "codebooks": books,
             "codes": codes,
             "tokens": self.tokens(),
-            "nominal_bits": self.tokens() * books * torch.tensor(codes).double().log2().item(),
+            "nominal_bits": nominal_bits(self.tokens() * books, codes),
             "seen": int(self.counts.sum()),
             "dead": use.size - use.used,
             "dead_codes": use.dead[0] if books == 1 else use.dead,
         }
+
+
+def nominal_bits(indices: float, codes: int) -> float:
+    """Of so many indices of a codebook, each code being as likely as any other."""
+    return indices * math.log2(codes)
+
+
+def nominal_rate(encoded: Encoded | None, images: Tensor) -> float:
+    """Nominal bits per pixel of codes of images (B, 3, H, W); NaN of what are no codes, or of a
+    codebook of unknown size."""
+    if encoded is None or not encoded.discrete or encoded.codes is None:
+        return math.nan
+    return nominal_bits(encoded.values[0].numel(), encoded.codes) / images[0, 0].numel()
 
 
 class LatentMoments(nn.Module):

@@ -102,6 +102,8 @@ class Networks:
         if more := protocol.frechet:
             left = tuple(n for n in more.networks if f"fd_{key_of(n)}" not in self.missing)
             here["frechet"] = more.model_copy(update={"networks": left}) if left else None
+        if protocol.patch_fid and protocol.patch_fid.name in self.missing:
+            here["patch_fid"] = None
         alone = ("cmmd", "dists", "dreamsim", "classes", "text")
         here |= {name: None for name in alone if name in self.missing}
         return protocol.model_copy(update=here)
@@ -117,12 +119,14 @@ def metrics_on(network: str, protocols: Iterable[Protocol]) -> list[str]:
     for protocol in protocols:
         names += [f"fd_{key_of(n)}" for n in frechet_pairs(protocol) if n == network]
         of_single = of_single_images(protocol).items()
+        if (of := protocol.patch_fid) and of.features == network:
+            names.append(of.name)
         names += [name for name, (_, pair) in of_single if pair[1].network == network]
     return list(dict.fromkeys(names))
 
 
 def without(made: Features, protocol: Protocol) -> str:
-    """The options that measure another distance in place of that of `fid`, or none."""
-    of_fid = protocol.fid and protocol.fid.features == made.network
-    others = ("efficientnet-lite0", "none") if of_fid else ("none",)
+    """The options that measure another distance in place of one of one network, or none."""
+    chosen = {of.features for of in (protocol.fid, protocol.patch_fid) if of}
+    others = ("efficientnet-lite0", "none") if made.network in chosen else ("none",)
     return "".join(f"--features {other}, or " for other in others if other != made.network)

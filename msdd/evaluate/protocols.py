@@ -26,12 +26,14 @@ METRICS = (  # keys of a protocol
     "dists",
     "dreamsim",
     "fid",
+    "patch_fid",
     "frechet",
     "cmmd",
     "classes",
     "text",
 )
 OF_LATENTS = ("codes", "latents")  # keys of what is measured between
+NO_IMAGES = (*OF_LATENTS, "bpp")  # keys of what is measured of no image
 Quantisation = Literal["round", "truncate", "truncate64", "truncate_made", "shift", "none"]
 Crop = Literal["adm", "bilinear", "bicubic", "lanczos"]
 Network = Literal[tuple(REPRESENTATIONS)]
@@ -108,6 +110,24 @@ class Fid(Section):
         return f"kd_{key_of(self.features)}"
 
 
+class PatchFid(Section):
+    """A Fréchet distance of patches, for few large images: FID/256 of HiFiC on Inception."""
+
+    quantisation: Quantisation = Field(description="how both sides become 8 bits")
+    features: Network = Field(description="feature network")
+    resize: Literal["pytorch_fid", "tf1", "antialias"] = Field(
+        "tf1", description="how Inception enlarges; other networks have their own way"
+    )
+    side: Annotated[int, Field(ge=32, multiple_of=2)] = Field(
+        description="of a patch, in pixels; even, for the second grid is shifted by half of it"
+    )
+
+    @property
+    def name(self) -> str:
+        """Key of the metric."""
+        return f"patch_fd_{key_of(self.features)}"
+
+
 class Frechet(Section):
     """Fréchet distances beside that of `fid`, each named for its network."""
 
@@ -157,6 +177,7 @@ class Protocol(Section):
     kid_torch_fidelity: bool = Field(
         False, description="KID as torch-fidelity has it by default, on the same features"
     )
+    patch_fid: PatchFid | None = optional_metric("Fréchet distance of patches")
     frechet: Frechet | None = optional_metric("further Fréchet distances")
     fdr: bool = Field(
         False,
@@ -165,6 +186,7 @@ class Protocol(Section):
     )
     mind: bool = Field(False, description="MIND on the features of all Fréchet distances")
     cmmd: Cmmd | None = optional_metric("CMMD, on CLIP's embeddings")
+    bpp: bool | None = optional_metric("bits per pixel of compressed files, or of codes")
     codes: bool | None = optional_metric("use of a discrete tokenizer's codebook")
     latents: bool | None = optional_metric("moments of a continuous tokenizer's latents")
     classes: Classes | None = optional_metric("classes that a network recognises")
@@ -174,7 +196,7 @@ class Protocol(Section):
     @property
     def measures(self) -> bool:
         """Whether there is any metric in it."""
-        return any(getattr(self, metric) for metric in (*METRICS, *OF_LATENTS))
+        return any(getattr(self, metric) for metric in (*METRICS, *NO_IMAGES))
 
     @property
     def tables(self) -> list[str]:
@@ -195,13 +217,13 @@ class Protocol(Section):
         """With the Fréchet distance on another network, or on `none`."""
         if features == "none":
             return self.model_copy(update=dict.fromkeys(OF_FEATURES, None) | NO_FEATURES)
-        if self.fid is None:
-            return self
-        fid = self.fid.model_copy(update={"features": features})
-        return self.model_copy(update={"fid": fid})
+        here = {key: one for key in OF_ONE_NETWORK if (one := getattr(self, key))}
+        changed = {key: one.model_copy(update={"features": features}) for key, one in here.items()}
+        return self.model_copy(update=changed)
 
 
-OF_FEATURES = ("fid", "frechet", "cmmd")
+OF_ONE_NETWORK = ("fid", "patch_fid")
+OF_FEATURES = (*OF_ONE_NETWORK, "frechet", "cmmd")
 NO_FEATURES = dict.fromkeys(("kid", "kid_torch_fidelity", "mind", "fdr"), False)
 
 
@@ -255,7 +277,7 @@ def read_file(path: str, known: dict[str, Any]) -> dict[str, Protocol]:
 def read_row(row: dict[str, Any], known: dict[str, Any], where: str) -> Protocol:
     protocol = validate(Protocol, with_base(row, known, where), where)
     if not protocol.measures:
-        known = ", ".join((*METRICS, *OF_LATENTS))
+        known = ", ".join((*METRICS, *NO_IMAGES))
         raise MsddError(f"{where}: has no metric; it needs one of {known}")
     for key in ("kid", "kid_torch_fidelity"):
         if getattr(protocol, key) and protocol.fid is None:

@@ -86,6 +86,8 @@ def identity(
 def identity_of(real: Features, images: str | None, preparation: str | None) -> Identity:
     """What decides these features; `images` is the digest of the files."""
     rule = preparation and f"{preparation}, quantisation {real.quantisation}"
+    if rule and real.patch:
+        rule += f", patches of {real.patch} px"
     return identity(images, rule, real.network, real.resize or None)
 
 
@@ -113,17 +115,22 @@ def check_options(
     for option, path in (("--reference", reference), ("--export-reference", export)):
         if path and not needed:
             raise MsddError(f"{option} means nothing without a Fréchet distance; leave it out")
-    networks = {real.network for _, real in needed}
-    if reference and len(networks) > 1:
+    kinds = {seen_by(real) for _, real in needed}
+    if reference and len(kinds) > 1:
         raise MsddError(
             "--reference holds the statistics of one network's features, and these protocols take "
-            f"{', '.join(sorted(networks))}: choose a protocol with one of them"
+            f"{', '.join(sorted(kinds))}: choose a protocol with one of them"
         )
     if export and len(needed) > 1:
         raise MsddError(
             "--export-reference writes the statistics of one set of features, and these protocols "
             f"need {len(needed)}: choose one protocol"
         )
+
+
+def seen_by(real: Features) -> str:
+    """A network, and of what it sees patches."""
+    return f"{real.network} on patches of {real.patch} px" if real.patch else real.network
 
 
 def write(path: Path, reference: Reference) -> None:
@@ -248,7 +255,7 @@ def tell_mix_up(path: Path, references: Mapping[Features, Reference], images: in
     whose = "rFID is to the originals themselves, not to a training set"
     for real, reference in references.items():
         count = real.first or images
-        if reference.count not in (None, count):
+        if not real.patch and reference.count not in (None, count):
             of = f"{reference.count:,} images, the originals are {count:,}"
             print(f"msdd: --reference {path} is of {of}: {whose}", file=sys.stderr)
     with zipfile.ZipFile(path) as archive:

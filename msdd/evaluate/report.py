@@ -15,7 +15,7 @@ A report is reproducible: it holds no times. Its form is the same whatever was e
 import hashlib
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,7 +129,17 @@ def measure_passes(
             with busy(f"{part.name}: Fréchet distances and intervals"):
                 add(report, part, accumulator, references)
             known |= references
+    if team.rank == 0:
+        check_measured(report)
     return list(known.values())
+
+
+def check_measured(report: Mapping[str, dict]) -> None:
+    """MsddError if no metric of any protocol could be measured."""
+    if not any(entry["metrics"] for entry in report["protocols"].values()):
+        reasons = report["not_measured"].items()
+        lines = "; ".join(f"{name}: {why}" for name, why in reasons)
+        raise MsddError(f"nothing could be measured of these images: {lines}")
 
 
 def measurable(passes: Sequence[Pass], networks: Networks) -> list[Pass]:
@@ -193,11 +203,16 @@ def measure_pass(
     if settings.work:
         checkpoint = Checkpoint(settings.work / part.name, key(part, evaluation, settings))
     if loop.measure_source(part.source, accumulator, settings.batch, part.label, team, checkpoint):
-        for real in sorted(names.keys() - references.keys(), key=str):
+        for real in new_of(accumulator, names.keys() - references.keys()):
             references[real] = statistics.cache_statistics(names[real], accumulator.sums[str(real)])
         if settings.pictures:
             extremes.save(part, accumulator, settings.batch, checkpoint.folder)
     return accumulator
+
+
+def new_of(accumulator: Accumulator, wanted: Collection[Features]) -> list[Features]:
+    """Those that were seen, in their order: small images have no patches."""
+    return sorted((one for one in wanted if str(one) in accumulator.sums), key=str)
 
 
 def identities(part: Pass) -> dict[Features, statistics.Identity]:

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from msdd.data.centre_crops import CROPS
+from msdd.data.file_rates import rate
 from msdd.data.image_folder import (
     READERS,
     at_least_two,
@@ -55,12 +56,14 @@ class Subject:
 
 class Batch(NamedTuple):
     """Images of one size: their places in the set, originals (B, 3, H, W) as uint8,
-    reconstructions as uint8 or as floats in [-1, 1], and the latents between, if they are known."""
+    reconstructions as uint8 or as floats in [-1, 1], the latents between, if they are known, and
+    the bits per pixel of the reconstructions' files, if they are files."""
 
     ids: list[int]
     originals: Tensor
     reconstructions: Tensor
     encoded: Encoded | None = None
+    rates: list[float] | None = None
 
 
 class Source(Protocol):
@@ -210,7 +213,12 @@ class Folders:
 
     def batches(self, ranges: Iterable[range]) -> Iterator[list[Batch]]:
         for ids, pairs in read_ahead(self.read, ranges):
-            yield [batch_of(some) for some in same_size(ids, pairs)]
+            batches = (batch_of(some) for some in same_size(ids, pairs))
+            yield [batch._replace(rates=self.rates(batch)) for batch in batches]
+
+    def rates(self, batch: Batch) -> list[float]:
+        pixels = batch.originals[0, 0].numel()
+        return [rate(self.others[i], pixels) for i in batch.ids]
 
     def read(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         original, other = read_photograph(self.paths[i]), read_photograph(self.others[i])

@@ -90,6 +90,8 @@ def without_images(protocol: Protocol, accumulator: Accumulator) -> dict[str, st
         "top1": "no image has a class: a WordNet id of ImageNet-1K in its name or its folders, or "
         "a row in the table that the protocol's `classes.labels` names",
         "text_accuracy": "no text was found in any original",
+        "bpp": "the reconstructions are no files of a lossy codec (JPEG, AVIF, lossy WebP), and no "
+        "tokenizer with a codebook made them",
         "text_cer_truth": "no image is in the table that the protocol's `text.transcripts` names",
     }
     return {name: reason for name, reason in reasons.items() if counted.get(name) == 0}

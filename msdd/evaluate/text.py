@@ -10,6 +10,7 @@ from msdd.files import shown
 from msdd.weights.representations import REPRESENTATIONS, key_of
 
 NAMES = {
+    "bpp": "bpp",
     "psnr": "PSNR ↑",
     "ssim": "SSIM ↑",
     "gaussian_ssim": "SSIM Gaussian ↑",
@@ -25,7 +26,12 @@ NAMES = {
         f"kd_torch_fidelity_{key_of(name)}": f"KD-{one.title} by torch-fidelity ×1000 ↓"
         for name, one in REPRESENTATIONS.items()
     },
+    **{
+        f"patch_fd_{key_of(name)}": f"patch FD-{one.title} ↓"
+        for name, one in REPRESENTATIONS.items()
+    },
     "cmmd": "CMMD ↓",
+    "patch_fd_inception": "patch FID ↓",
     "fd_inception": "rFID ↓",
     "mind_inception": "MIND ↓",
     "kd_inception": "KID ×1000 ↓",
@@ -117,9 +123,9 @@ def notes(report: dict) -> list[str]:
         preparation = "" if of_files else entry["preparation"]
         lines.append(f"{name}: {describe(protocol, preparation)}")
     lines += not_measured(report["not_measured"])
-    lines += of_fdr(report)
+    lines += of_fdr(report) + of_patches(report) + of_rates(report)
     lines += [line for named in report["protocols"].items() for line in judged(*named)]
-    if any(name.startswith("fd_") for name in shown_names(report)):
+    if any(name.startswith(("fd_", "patch_fd_")) for name in shown_names(report)):
         lines.append(f"Distances of features are to {report['reference']}.")
     return (
         lines
@@ -150,6 +156,32 @@ def of_fdr(report: dict) -> list[str]:
                     f"{name}: {heading(metric)[:-2]} is the mean of Fréchet distances, each over "
                     f"that of ImageNet's validation set to its training set: {', '.join(ratios)}"
                 )
+    return lines
+
+
+def of_patches(report: dict) -> list[str]:
+    """Of how many patches a distance is."""
+    lines = []
+    for name, entry in report["protocols"].items():
+        for metric, value in entry["metrics"].items():
+            if metric.startswith("patch_fd_"):
+                count, side = value["patches"], value["side"]
+                lines.append(
+                    f"{name}: {heading(metric)[:-2]} is of {count:,} patches of {side} px a side, "
+                    "on a grid and on the grid shifted by half of that (HiFiC's FID/256)"
+                )
+    return lines
+
+
+def of_rates(report: dict) -> list[str]:
+    """What the bits per pixel are of, and of how many images they are known."""
+    lines, images = [], report["images"]
+    what = "files, as they are" if "originals" in report else "codes, each as likely as any other"
+    for name, entry in report["protocols"].items():
+        if "bpp" in entry["metrics"]:
+            known = entry["images_with"]["bpp"]
+            some = f", of the {known} of {images} images that have one" if known < images else ""
+            lines.append(f"{name}: bpp is the rate of {what}{some}")
     return lines
 
 
@@ -199,6 +231,10 @@ def describe(protocol: Protocol, preparation: str) -> str:
         resize = f", resize {fid.resize}" if fid.features == "inception" else ""
         first = f", first {fid.first} images" if fid.first else ""
         parts.append(f"features of {fid.features}{resize}{first}{rule(fid, of_files)}")
+    if of := protocol.patch_fid:
+        resize = f", resize {of.resize}" if of.features == "inception" else ""
+        of_network = f"patches of {of.side} px on {of.features}{resize}"
+        parts.append(f"{of_network}{rule(of, of_files)}")
     if more := protocol.frechet:
         parts.append(f"features of {', '.join(more.networks)}{rule(more, of_files)}")
     if protocol.cmmd:

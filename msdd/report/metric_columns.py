@@ -9,6 +9,7 @@ FEATURES = {key_of(name): one.title for name, one in REPRESENTATIONS.items()}
 # Heading and digits of every kind of metric, in the order of tables; {} is the network behind it.
 # Only Inception features under their own protocol may be called rFID.
 HEADINGS = {
+    "bpp": ("bpp", 3),
     "psnr": ("PSNR ↑", 2),
     "ssim": ("SSIM ↑", 3),
     "gaussian": ("SSIM\nGaussian ↑", 3),
@@ -20,6 +21,7 @@ HEADINGS = {
     "kd": ("KD-\n{} ↓", 4),
     "mind": ("MIND-\n{} ↓", 1),
     "cmmd": ("CMMD ↓", 3),
+    "patch": ("patch FD-\n{} ↓", 1),
     "fdr": ("FDr-\n{} ↓", 2),
 }
 
@@ -74,6 +76,7 @@ def metric_column(name: str) -> Column:
     """The column of a metric, such as `ssim`, `lpips_alex` or `fd_efficientnet_lite0`."""
     kind, _, network = name.partition("_")
     heading, digits = HEADINGS[kind]
+    network = network.removeprefix("fd_")  # of patches
     return Column(name, heading.format(FEATURES.get(network, network)), digits)
 
 

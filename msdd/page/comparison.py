@@ -15,14 +15,16 @@ from msdd.params.load import load
 from msdd.params.schema import Params
 from msdd.pipeline import layout
 from msdd.report import results, timings
-from msdd.report.metric_columns import metric_column
+from msdd.report.metric_columns import HEADINGS, kind_of, metric_column
 from msdd.report.table import Column, Table, decimal
 
-LARGER = ("psnr", "ssim", "images_per_second")  # is better; of other metrics less is
 BETTER, WORSE, WITHIN = "better", "worse", "within noise"
 EQUAL, UNKNOWN = "equal", "no interval"
 PAIRED, APART = "the same images, paired", "other images"
-RULES = {"psnr": "psnr", "ssim": "ssim", "lpips": "lpips", "fd": "fid", "kd": "fid"}
+DISTANCES = ("fid", "frechet")
+# The keys of a protocol that say how metrics of a kind are measured; of others their own name.
+RULES = {"gaussian": ("gaussian_ssim",), "ms": ("ms_ssim",), "patch": ("patch_fid",)}
+RULES |= dict.fromkeys(("fd", "kd", "mind", "cmmd", "fdr"), DISTANCES)
 ABOUT = ("of", "steps", "guidance", "jump", "noise", "scales", "tokens", "dim", "parameters")
 SPEED = Column("images_per_second", "images/s ↑", 1)
 
@@ -158,14 +160,17 @@ def _unlike(a: dict, b: dict) -> str:
 
 def _same_rule(a: dict, b: dict, metric: str) -> bool:
     """Whether both measured a metric in the same way, on the same crops."""
-    keys = ("crop", RULES.get(metric.partition("_")[0], metric))
+    kind = kind_of(metric)
+    keys = ("crop", *RULES.get(kind, (kind,)))
     return all(_rule(a, key) == _rule(b, key) for key in keys)
 
 
 def _rule(result: dict, key: str) -> object:
-    """Which trunks of LPIPS there are changes none of them."""
+    """Which trunks or networks there are besides changes none of them."""
     rule = result["rules"].get(key)
-    return {k: v for k, v in rule.items() if k != "nets"} if isinstance(rule, dict) else rule
+    if not isinstance(rule, dict):
+        return rule
+    return {k: v for k, v in rule.items() if k not in ("nets", "networks")}
 
 
 def _changes(a: dict, b: dict) -> list[Change]:
@@ -180,8 +185,10 @@ def _changes(a: dict, b: dict) -> list[Change]:
 
 
 def _in_order(metrics: list[str]) -> list[str]:
-    kinds = list(RULES)
-    return sorted(metrics, key=lambda name: (kinds.index(name.partition("_")[0]), name))
+    """Those that tables have, as tables have them."""
+    kinds = list(HEADINGS)
+    known = [name for name in metrics if kind_of(name) in kinds]
+    return sorted(known, key=lambda name: (kinds.index(kind_of(name)), name))
 
 
 def _change(metric: str, a: dict, b: dict, same: bool) -> Change:
@@ -230,7 +237,7 @@ def verdict(metric: str, figure: float, low: float | None, high: float | None) -
         return UNKNOWN
     if low <= 0 <= high:
         return WITHIN
-    return BETTER if (low > 0) == (metric.partition("_")[0] in LARGER) else WORSE
+    return BETTER if (low > 0) == ("↑" in column(metric).heading) else WORSE
 
 
 def _params(a: Side, b: Side, common: list[str]) -> dict[str, tuple[str, str]]:

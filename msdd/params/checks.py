@@ -10,11 +10,12 @@ from typing import Any
 from msdd.errors import did_you_mean, known_names
 from msdd.model.config import GROUPS, ModelConfig, near_square
 from msdd.params.schema import Params
-from msdd.params.sections import BASELINES
+from msdd.params.sections import BASELINES, Frechet
 from msdd.tokenizers.systems import SYSTEMS
 from msdd.urls import has_secret, is_url
 
 WITHOUT_PSNR = ("titok",)  # of the protocols
+FEATURES = {"efficientnet-lite0": 1280, "efficientnet-lite2": 1280, "inception": 2048}
 RESERVED = re.compile(r"stage1|eval|baseline|elsewhere|scale\d+")  # folders beside the rows' own
 
 
@@ -240,11 +241,19 @@ def _student(params: Params, row: str) -> Iterator[str]:
         yield from _per_scale(f"students.{row}: {key}", getattr(distil, key), scales)
     if distil.frechet:
         yield from _per_scale(f"students.{row}: frechet.weight", distil.frechet.weight, scales)
+        yield from _half_life(f"students.{row}: frechet.half_life", distil.frechet)
     yield from _start(params, row, distil.mode)
     yield from _weights(f"students.{row}", distil)
     if distil.mse_teacher or distil.lpips_to == "teacher":
         yield from _guidance(f"students.{row}: guidance", distil.guidance, params.stage1_of(model))
     yield from _training(params, f"students.{row}", distil, model)
+
+
+def _half_life(name: str, frechet: Frechet) -> Iterator[str]:
+    """Moments of fewer images than features say nothing of most directions."""
+    for network in frechet.networks:
+        if frechet.half_life < (features := FEATURES[network]):
+            yield f"{name} is {frechet.half_life}; {network} has {features} features: at least that"
 
 
 def _start(params: Params, row: str, mode: str) -> Iterator[str]:

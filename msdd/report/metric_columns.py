@@ -42,11 +42,11 @@ def metrics(result: dict) -> dict[str, float]:
 
 
 def _place(name: str) -> tuple[int, str]:
-    kind = _kind(name)
+    kind = kind_of(name)
     return list(HEADINGS).index(kind) if kind in HEADINGS else len(HEADINGS), name
 
 
-def _kind(name: str) -> str:
+def kind_of(name: str) -> str:
     return name.partition("_")[0]
 
 
@@ -67,7 +67,7 @@ def speed(result: dict) -> dict[str, object]:
 
 def metric_columns(frame: pd.DataFrame) -> dict[str, Column]:
     """A column for every metric of a frame except PSNR, in the frame's order."""
-    metrics = [name for name in frame if _kind(name) in HEADINGS.keys() - {"psnr"}]
+    metrics = [name for name in frame if kind_of(name) in HEADINGS.keys() - {"psnr"}]
     shown = [name for name in metrics if not name.endswith(("_low", "_high", "_marks"))]
     return {name: metric_column(name) for name in shown}
 

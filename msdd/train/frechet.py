@@ -1,11 +1,14 @@
 """A Fréchet distance of features as a loss, without a teacher and without a discriminator.
 
 As in FD-loss (arXiv 2604.28190) the distance is one of populations: of the moments of many images,
-to which those of a step add a little. The gradient of the distance with respect to a feature f of a
-made image is 2 (f - T(f)), where T(f) = mean_real + M (f - mean_made) is the optimal transport of
-one Gaussian to the other and M = A^(-1/2) (A^(1/2) B A^(1/2))^(1/2) A^(-1/2) for the covariances A
-of made and B of real images (Dowson and Landau 1982). So the loss draws every feature to where the
-transport puts it; its expectation is the distance itself.
+to which those of a step add a little. The gradient of the distance with respect to the feature f of
+one of N made images is 2 (f - T(f)) / N, where T(f) = mean_real + M (f - mean_made) is the optimal
+transport of one Gaussian to the other and M = A^(-1/2) (A^(1/2) B A^(1/2))^(1/2) A^(-1/2) for the
+covariances A of made and B of real images (Dowson and Landau 1982). So the loss draws every feature
+to where the transport puts it; its mean over the images of the moments is the distance itself.
+
+Both covariances get a small multiple of the identity, as if both features had a little noise.
+Without it a direction in which made images do not vary would have no transport.
 """
 
 from typing import NamedTuple
@@ -18,7 +21,9 @@ from msdd.train.team import ALONE, Team
 from msdd.weights.pretrained import feature_network
 
 REFRESHES = 4  # of the transport in a half-life: it is an eigenproblem of the features
-SMALLEST = 1e-5  # of the largest variance: what varies less is not transported
+COLLECTED = 2  # half-lives of images before the loss begins
+NOISE = 1e-3  # variance of the noise, over the mean variance of the real features
+TINY = 1e-12  # keeps constant features from a division by 0
 
 
 class FrechetLoss:
@@ -26,7 +31,7 @@ class FrechetLoss:
 
     Moments of both are averages over all images so far, weighted by 2^(-age / half_life), where
     the age is the number of images since. Real and made images are the same photographs, so that
-    the luck of the draw is in both. The first half-life only collects.
+    the luck of the draw is in both. The first two half-lives only collect.
 
     settings: networks and half-life, in images.
     """
@@ -38,8 +43,8 @@ class FrechetLoss:
         }
 
     def judge(self, images: Tensor, real: Tensor) -> dict[str, Tensor]:
-        """`frechet`, the mean over representations of the distance relative to its last value, so
-        about 1; and each distance by name, without gradient. {} while moments are collected.
+        """`frechet`, the mean over representations of the distance relative to its last value; and
+        each distance by name, without gradient. {} while moments are collected.
 
         images: the student's (B, 3, H, W) in [-1, 1]; real: the same photographs. The features are
         kept for `step`.
@@ -112,7 +117,7 @@ class Space:
             for old, new in zip((self.made, self.real), sums, strict=True)
         )
         self.seen, self.fresh = self.seen + count, self.fresh + count
-        if self.seen >= self.half_life and self.fresh >= self.half_life // REFRESHES:
+        if self.seen >= COLLECTED * self.half_life and self.fresh >= self.half_life // REFRESHES:
             self.transport, self.fresh = transport(moments(self.made), moments(self.real)), 0
 
     def state_dict(self) -> dict:
@@ -147,16 +152,18 @@ def moments(sums: Tensor) -> tuple[Tensor, Tensor]:
 def transport(made: tuple[Tensor, Tensor], real: tuple[Tensor, Tensor]) -> Transport:
     """The optimal transport between Gaussians of these means and covariances, in float64.
 
-    Directions in which made images hardly vary are sent to the mean. The result is in float32.
+    Both get noise of `NOISE` of the mean variance of the real features. The result is in float32;
+    its distance, by which losses are divided, is never less than `NOISE` of the variances' sum.
     """
     (source, A), (target, B) = made, real
+    noise = NOISE * B.diagonal().mean() + TINY
     values, vectors = torch.linalg.eigh(A)
-    mask = values > SMALLEST * values[-1]
-    values, vectors = values[mask], vectors[:, mask]
-    root = vectors * values.sqrt()
-    middle, rotation = torch.linalg.eigh(root.T @ B @ root)
+    root = (values.clamp(min=0) + noise).sqrt()
+    inner = vectors.T @ B @ vectors + noise * torch.eye(len(B), dtype=B.dtype, device=B.device)
+    middle, rotation = torch.linalg.eigh(root[:, None] * inner * root)
     middle = middle.clamp(min=0).sqrt()
-    half = (vectors / values.sqrt()) @ rotation
-    distance = (source - target).square().sum() + A.trace() + B.trace() - 2 * middle.sum()
-    parts = (source, target, (half * middle) @ half.T, distance)
+    half = (vectors / root) @ rotation
+    variances = root.square().sum() + inner.trace()
+    distance = (source - target).square().sum() + variances - 2 * middle.sum()
+    parts = (source, target, (half * middle) @ half.T, distance.clamp(min=NOISE * variances))
     return Transport(*(part.float() for part in parts))

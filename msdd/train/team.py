@@ -36,14 +36,16 @@ class Team(NamedTuple):
                 dist.all_reduce(torch.zeros(1))
 
     def add_up(self, tensors: Sequence[Tensor]) -> None:
-        """Replace every tensor by its sum over the processes, in float32.
+        """Replace every tensor by its sum over the processes, in float32, or in float64 if all are.
 
         All processes bring tensors of the same shapes in the same order, and get the same bits.
         """
         if self.size == 1:
             return
+        wide = all(tensor.dtype == torch.float64 for tensor in tensors)
+        dtype = torch.float64 if wide else torch.float32
         for bucket in buckets(tensors):
-            flat = torch.cat([tensor.detach().reshape(-1).float() for tensor in bucket])
+            flat = torch.cat([tensor.detach().reshape(-1).to(dtype) for tensor in bucket])
             with together():
                 dist.all_reduce(flat)
             parts = flat.split([tensor.numel() for tensor in bucket])

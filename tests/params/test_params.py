@@ -247,10 +247,20 @@ def test_a_mistake_names_key_value_and_what_is_allowed(changes, line):
                 "students__x": {
                     "model": "msdd",
                     "mode": "joint_paper_code",
-                    "frechet": {"weight": 1, "networks": ["inception"], "half_life": 1},
+                    "frechet": {"weight": 1, "networks": ["inception"], "half_life": 2048},
                 }
             },
             "students.x: frechet is set; joint_paper_code, which follows",
+        ),
+        (
+            {
+                "distil__frechet": {
+                    "weight": 1,
+                    "networks": ["efficientnet-lite0", "inception"],
+                    "half_life": 1280,
+                }
+            },
+            "students.msdd-1step: frechet.half_life is 1280; inception has 2048 features",
         ),
         ({"stage1__batch": 2}, "models.msdd: batch 2 is less than scales 3"),
         ({"ablations__steps__of": "y"}, "ablations.steps.of is 'y'; known: teacher, "),

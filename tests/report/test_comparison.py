@@ -62,6 +62,31 @@ def test_what_is_more_than_noise_of_pairs_is_less_of_other_images(two):
     assert apart.verdict == comparison.BETTER if apart.low > 0 else comparison.WITHIN
 
 
+def test_metrics_of_the_newest_papers_compare_and_what_tables_lack_is_left_out(two):
+    def measured(figures):
+        def change(_, entry):
+            for name, figure in figures.items():
+                count = len(entry["per_image"]["psnr"])
+                entry["per_image"][name] = [figure + 0.001 * k for k in range(count)]
+                entry["metrics"][name] = {"mean": figure, "low": figure, "high": figure}
+
+        return change
+
+    edit(
+        two[0] / STUDENT, measured({"gaussian_ssim": 0.5, "dists": 0.2, "patch_fid": 3, "top1": 1})
+    )
+    edit(
+        two[1] / STUDENT, measured({"gaussian_ssim": 0.6, "dists": 0.3, "patch_fid": 4, "top1": 0})
+    )
+    found = {
+        metric: one.verdict
+        for (decode, metric), one in changes(*two).items()
+        if decode == "student"
+    }
+    assert found["gaussian_ssim"] == comparison.BETTER and found["dists"] == comparison.WORSE
+    assert "top1" not in found and "patch_fid" in found
+
+
 def test_unpaired_ends_are_taken_from_the_sides_that_face_each_other():
     a, b = {"mean": 1.0, "low": 0.7, "high": 1.4}, {"mean": 3.0, "low": 2.7, "high": 3.1}
     assert comparison.unpaired(a, b) == pytest.approx(

@@ -156,7 +156,7 @@ WORDS += [
     "adm",
     "skip",
 ]
-FRECHET = {"weight": 0.1, "networks": ["inception"], "half_life": 64}
+FRECHET = {"weight": 0.1, "networks": ["inception"], "half_life": 2048}
 GIVEN = {"file": "encoder.safetensors", "sha256": "0" * 64}
 
 

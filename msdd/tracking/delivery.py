@@ -72,7 +72,7 @@ def _drain(root: Path, notes: list[str], patient: bool) -> Iterator[tuple[str, i
             yield folder.name, Delivery(to, folder).send()
         except Exception as error:  # one bad record must not keep the others
             failed[folder] = error
-    restored.mark(to.client, to.experiment, root, lasting)
+    _mark(to, root, lasting, count=len(failed))
     if failed:
         folder, error = next(iter(failed.items()))
         raise _undelivered(uri, len(failed), error, notes, f" (first {folder})")
@@ -97,8 +97,16 @@ def _destination(root: Path, lasting: str, notes: list[str], patient: bool) -> D
         lost = restored.again(root, lasting)
         notes.append(f"the last delivery is not there any more: {lost} runs are delivered again")
         to.under = outbox.by_parent(root)
-    restored.mark(to.client, to.experiment, root, lasting)  # before what it stands for
+    _mark(to, root, lasting, count)  # before what it stands for
     return to
+
+
+def _mark(to: Destination, root: Path, lasting: str, count: int) -> None:
+    """Leave a mark. MsddError on a full disk; the next delivery then sends again."""
+    try:
+        restored.mark(to.client, to.experiment, root, lasting)
+    except OSError as error:
+        raise _undelivered(store.address(root), count, error, to.notes) from None
 
 
 def waiting(root: Path, uri: str) -> list[Path]:

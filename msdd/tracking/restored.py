@@ -6,12 +6,15 @@ for a week, in `.tracking/sent`.
 """
 
 import os
+import re
 import shutil
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from msdd.errors import MsddError
 from msdd.files import write_json
 from msdd.pipeline import forms
 from msdd.tracking import outbox
@@ -31,8 +34,8 @@ def keep(folder: Path) -> None:
 def clear(root: Path) -> None:
     """Delete what was delivered more than a week ago."""
     for folder in _sent(root).glob("*"):
-        if not 0 <= time.time() - folder.stat().st_mtime <= KEPT_SECONDS:
-            shutil.rmtree(folder)
+        if time.time() - folder.stat().st_mtime > KEPT_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def marked(root: Path, uri: str) -> bool:
@@ -66,8 +69,9 @@ def lost(client: Any, root: Path, uri: str) -> bool:
 def again(root: Path, uri: str) -> int:
     """Let all that was delivered to an address wait again; returns how many runs."""
     for folder in _sent(root).glob("*"):
-        if _delivered(folder, uri):
-            os.replace(folder, outbox.folder(root) / folder.name)
+        target = outbox.folder(root) / folder.name
+        if _delivered(folder, uri) and not target.exists():
+            os.replace(folder, target)
     known = [(folder, _delivered(folder, uri)) for folder in outbox.folders(root)]
     for folder, note in known:
         if note:
@@ -76,10 +80,11 @@ def again(root: Path, uri: str) -> int:
 
 
 def _delivered(folder: Path, uri: str) -> dict[str, Any]:
-    """The note of what was delivered to an address; empty if nothing was."""
-    path = folder / "delivered.json"
-    note = forms.read(path, forms.Delivered, "no note of a delivery") if path.exists() else {}
-    return note if note.get("uri") == uri else {}
+    """The note of what was delivered to an address; empty if nothing was, or it is damaged."""
+    with suppress(MsddError, OSError):
+        note = forms.read(folder / "delivered.json", forms.Delivered, "no note of a delivery")
+        return note if note["uri"] == uri else {}
+    return {}
 
 
 def _tag(marks: dict[str, str]) -> str:
@@ -89,11 +94,15 @@ def _tag(marks: dict[str, str]) -> str:
 def _marks(root: Path) -> dict[str, str]:
     """The mark at each address, and under `outbox` a name for this outbox among others.
 
-    Nothing in a copy of a checkout, which the original would outdate with each delivery.
+    Nothing in a copy of a checkout, which the original would outdate with each delivery, and
+    nothing if the file is damaged: the next delivery begins another one.
     """
-    path = _file(root)
-    marks = forms.read(path, dict[str, str], "no record of deliveries") if path.exists() else {}
-    return marks if marks.get("folder") == _folder(root) else {}
+    with suppress(MsddError, OSError):
+        marks = forms.read(_file(root), dict[str, str], "no record of deliveries")
+        plain = all(re.fullmatch("[0-9a-f]{32}", x) for k, x in marks.items() if k != "folder")
+        if plain and "outbox" in marks and marks.get("folder") == _folder(root):
+            return marks
+    return {}
 
 
 def _folder(root: Path) -> str:

@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 
+import pytest
 from tracked import PARAMS, curve, runs, train
 
 from msdd.tracking import restored
@@ -43,6 +44,33 @@ def test_msdd_track_looks_also_where_nothing_waits(root, client):
     shutil.copy(root / "dump.db", root / "mlflow.db")
     assert "1 runs are delivered again" in deliver(root, patient=True)
     assert len(runs(client, stage="stage1")) == 1
+
+
+@pytest.mark.parametrize("content", ["", "null", "[]", '{"outbox": "\'"}', '{"folder": "1"}'])
+def test_damaged_marks_begin_anew(root, client, content):
+    train(root, range(3))
+    deliver(root)
+    (root / ".tracking/marks.json").write_text(content)
+    train(root, range(3), part="next")
+    assert "again" not in deliver(root)
+    assert len(runs(client, stage="stage1")) == 2
+
+
+def test_what_is_damaged_among_the_delivered_keeps_nothing_else(root, client):
+    """Nor what somebody has put there, or copied back into the outbox."""
+    shutil.copy(root / "mlflow.db", root / "dump.db")
+    for part in ("one", "two", "three"):
+        train(root, range(3), part=part)
+    deliver(root)
+    one, three, two = sorted((root / ".tracking/sent").iterdir())
+    (one / "delivered.json").write_text("{")
+    shutil.copytree(two, root / ".tracking/outbox" / two.name)
+    stray = root / ".tracking/sent/.stray"
+    stray.touch()
+    os.utime(stray, (0, 0))
+    shutil.copy(root / "dump.db", root / "mlflow.db")
+    assert "2 runs are delivered again" in deliver(root, patient=True)
+    assert len(runs(client, stage="stage1")) == 2
 
 
 def test_a_copy_of_a_checkout_outdates_no_delivery(root, client, monkeypatch, tmp_path_factory):

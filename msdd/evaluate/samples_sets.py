@@ -21,7 +21,7 @@ from msdd.data.photographs import read_photograph
 from msdd.errors import MsddError
 from msdd.evaluate.reference_statistics import check_archive
 from msdd.evaluate.sources import stamp
-from msdd.evaluate.tensors import Tensors
+from msdd.evaluate.tensors import check, digest_of, levels
 from msdd.files import digest
 from msdd.pipeline.fingerprint import closure_digest
 
@@ -59,7 +59,7 @@ def image_set(place: Path | Tensor, option: str) -> ImageSet:
     MsddError naming the option: for what is none of them, fewer than 2 images, or several sizes.
     """
     if isinstance(place, Tensor):
-        return TensorSet(place)
+        return TensorSet(place, option)
     if place.is_dir():
         return FolderSet(place, option)
     if not place.exists():
@@ -165,18 +165,24 @@ class TensorSet:
 
     classes = None
 
-    def __init__(self, images: Tensor) -> None:
-        self.all = Tensors(images, images, torch.device("cpu"))
-        self.names, self.size = self.all.names, (images.shape[3], images.shape[2])
-        self.pixels, self.digest, self.identity = (
-            self.all.pixels,
-            self.all.digest,
-            self.all.identity,
-        )
+    def __init__(self, images: Tensor, option: str) -> None:
+        check(f"the images of {option.removeprefix('--')}", images)
+        self.images = levels(images)
+        self.names = [str(i) for i in range(len(images))]
+        self.size = (images.shape[3], images.shape[2])
+
+    def pixels(self) -> list[int]:
+        return [self.size[0] * self.size[1]] * len(self.names)
+
+    def digest(self) -> str:
+        return digest_of(self.images)
+
+    def identity(self) -> str:
+        return self.digest()
 
     def batches(self, ranges: Iterable[range]) -> Iterator[list[Images]]:
         for part in ranges:
-            yield [Images(list(part), self.all.originals[list(part)])]
+            yield [Images(list(part), self.images[list(part)])]
 
 
 def header(path: Path, option: str) -> tuple[tuple[int, ...], int]:

@@ -10,6 +10,7 @@ from msdd.data.pixels import check_finite, from_uint8, to_uint8
 from msdd.errors import MsddError
 from msdd.evaluate.latent_sums import Made
 from msdd.evaluate.sources import Batch, Reconstruct, with_latents
+from msdd.tokenizers.own import warn_of_range_alone
 
 
 class Tensors:
@@ -28,17 +29,14 @@ class Tensors:
             if made.shape != originals.shape:
                 shapes = f"{tuple(made.shape)}, the originals {tuple(originals.shape)}"
                 raise MsddError(f"the reconstructions are {shapes}: they must be alike")
-        uint8 = originals if originals.dtype == torch.uint8 else to_uint8(originals)
-        self.originals, self.made, self.device = uint8.cpu(), made, device
-        self.names = [str(i) for i in range(len(uint8))]
+        self.originals, self.made, self.device = levels(originals), made, device
+        self.names = [str(i) for i in range(len(originals))]
 
     def pixels(self) -> list[int]:
         return [self.originals[0, 0].numel()] * len(self.names)
 
     def digest(self) -> str:
-        sha = hashlib.sha256(f"{tuple(self.originals.shape)}\n".encode())
-        sha.update(self.originals.contiguous().numpy().tobytes())
-        return sha.hexdigest()
+        return digest_of(self.originals)
 
     def identity(self) -> str:
         return self.digest()
@@ -57,8 +55,27 @@ class Tensors:
         return self.made(from_uint8(originals), [self.names[i] for i in ids])
 
 
+def levels(images: Tensor) -> Tensor:
+    """As uint8 on the CPU."""
+    return (images if images.dtype == torch.uint8 else to_uint8(images)).cpu()
+
+
+def digest_of(images: Tensor) -> str:
+    """Of uint8 images: their shape and their levels."""
+    sha = hashlib.sha256(f"{tuple(images.shape)}\n".encode())
+    sha.update(images.contiguous().numpy().tobytes())
+    return sha.hexdigest()
+
+
 def check(what: str, images: Tensor) -> None:
+    """MsddError for other shapes and types, and for values that are no numbers; a warning where
+    values seem to be in another range."""
     if images.ndim != 4 or images.shape[1] != 3 or len(images) < 2:
         raise MsddError(f"{what} are {tuple(images.shape)}; they must be (N, 3, H, W), N >= 2")
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise MsddError(f"{what} are {images.dtype}; they must be uint8, or floats in [-1, 1]")
+    for i, image in enumerate(images):
+        if not image.isfinite().all():
+            value = image[~image.isfinite()][0].item()
+            raise MsddError(f"{what}: image {i} contains {value}; levels must be finite numbers")
+    warn_of_range_alone(what, images)

@@ -224,6 +224,24 @@ def warn_of_range(name: str, images: Tensor, made: Tensor) -> None:
         warn(f"{name} makes values far outside [-1, 1], the range that is expected: cut off")
 
 
+def warn_of_range_alone(name: str, images: Tensor) -> None:
+    """Likewise of a set that there is nothing to compare with, by its least and its largest value.
+
+    A set of one colour fits as it is; hardly any other has no pixel darker than mid-grey.
+    """
+    low, high = images.min().item(), images.max().item()
+    if low == high:
+        return
+    if images.dtype == torch.uint8:
+        if high <= 1:
+            warn(f"{name} seem to be in [0, 1] as uint8, where 0 to 255 are expected")
+    elif low >= 0:
+        scale = "[0, 255]" if high > FAR else "[0, 1]"
+        warn(f"{name} seem to be in {scale}, where [-1, 1] are expected")
+    elif max(-low, high) > FAR:
+        warn(f"{name} have values far outside [-1, 1], the range that is expected: cut off")
+
+
 def mean_square(a: Tensor, b: Tensor) -> float:
     return (a - b).square().mean().item()
 

@@ -12,6 +12,9 @@ from msdd.cli import main
 from msdd.data.image_folder import at_least_two, stack
 from msdd.data.photographs import read_photograph
 from msdd.errors import MsddError
+from msdd.evaluate.samples_sets import image_set
+from msdd.evaluate.tensors import Tensors
+from msdd.tokenizers.own import warn
 
 
 class Faded:
@@ -74,6 +77,9 @@ def test_what_load_gives_is_a_tokenizer_and_is_measured(trained, folders):
     assert figures(report) == figures(named)
 
 
+GREYS = torch.zeros(2, 3, 8, 8)
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -88,6 +94,9 @@ def test_what_load_gives_is_a_tokenizer_and_is_measured(trained, folders):
             {"originals": torch.zeros(2, 3, 8, 8), "reconstructions": torch.zeros(2, 3, 8, 9)},
             "they must be alike",
         ),
+        ({"samples": GREYS, "reference": GREYS * torch.inf}, "of reference: image 0 contains nan"),
+        ({"samples": GREYS[0], "reference": GREYS}, r"the images of samples are \(3, 8, 8\)"),
+        ({"originals": GREYS / 0, "reconstructions": GREYS}, "the originals: image 0 contains nan"),
         (
             {"tokenizer": lambda x: x * torch.nan, "images": torch.zeros(2, 3, 16, 16)},
             "image 0 contains nan",
@@ -97,7 +106,22 @@ def test_what_load_gives_is_a_tokenizer_and_is_measured(trained, folders):
 )
 def test_what_cannot_be_measured_is_named(arguments, told):
     with pytest.raises(MsddError, match=told):
-        msdd.evaluate(**PLAIN | arguments)
+        msdd.evaluate(**({} if "samples" in arguments else PLAIN) | arguments)
+
+
+def test_tensors_in_another_range_are_warned_of(capsys):
+    """Of sets that nothing tells apart but their values: samples, and the originals of a pair."""
+    warn.cache_clear()
+    right = torch.linspace(-1, 1, 384).view(2, 3, 8, 8)
+    for values, scale in ((right / 2 + 0.5, "[0, 1]"), (right * 127.5 + 127.5, "[0, 255]")):
+        image_set(values, "samples")
+        Tensors(values, right, torch.device("cpu"))
+        told = capsys.readouterr().err
+        for what in ("the images of samples", "the originals"):
+            said = f"{what} seem to be in {scale}, where [-1, 1] are expected"
+            assert said in told, said
+    image_set(right, "samples")
+    assert not capsys.readouterr().err
 
 
 def test_importing_msdd_imports_no_torch_and_the_package_stays_a_package():

@@ -2,7 +2,9 @@
 
 import argparse
 import sys
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -181,7 +183,7 @@ def check_options(args: argparse.Namespace, kind: str) -> None:
     from msdd.tokenizers.user_code import is_object
 
     unheard = {"DECODE": (*OF_SYSTEMS, *OF_TOKENIZERS, *HOW), "--originals": OF_TOKENIZERS}
-    unheard["--originals"] += OF_SYSTEMS
+    unheard["--originals"] += (*OF_SYSTEMS, "export_latents")  # of files, nothing lies between
     unheard["--samples"] = unheard["--originals"]
     if args.tokenizer and is_object(args.tokenizer):
         unheard["--tokenizer"] = OF_SYSTEMS
@@ -202,14 +204,21 @@ def evaluate(args: argparse.Namespace) -> None:
     other = compare.read(args.against) if args.against else None
     device = distributed.device(args.device)
     team = distributed.join()
-    try:
+    with told_what_is_kept(args):
         report, references = evaluate_named(args, protocols, other, device, team)
+    if team.rank == 0:
+        publish(report, references, args, other)
+
+
+@contextmanager
+def told_what_is_kept(args: argparse.Namespace) -> Iterator[None]:
+    """Without --work, Ctrl-C leaves nothing to go on from."""
+    try:
+        yield
     except KeyboardInterrupt as stop:
         if args.work:  # which has kept what was measured
             raise
         raise KeyboardInterrupt("nothing is kept; with --work DIR it would go on") from stop
-    if team.rank == 0:
-        publish(report, references, args, other)
 
 
 def check_paths(args: argparse.Namespace) -> None:
@@ -346,15 +355,28 @@ def export_reference(path: Path, references: list) -> None:
 
 
 def publish(report: dict, references: list, args: argparse.Namespace, other) -> None:
-    """Write the files that were asked for, then show the metrics, also where a file failed."""
     from msdd.evaluate import compare, latent_sums, text
 
+    exports = []
+    if args.export_reference:
+        exports.append(partial(export_reference, args.export_reference, references))
+    if args.export_latents:
+        exports.append(partial(latent_sums.write, args.export_latents, report))
+    put_and_show(report, args, exports, other, (text, compare))
+
+
+def put_and_show(
+    report: dict, args: argparse.Namespace, exports: list[Callable], other, show: tuple
+) -> None:
+    """Write the files that were asked for, then show the metrics, also where a file failed.
+
+    show: the modules of the report's kind with `table` and `notes`, and with `comparison`
+    """
+    text, compare = show
     try:
         with ExitStack() as files:  # each is tried, whatever becomes of the others
-            if args.export_reference:
-                files.callback(export_reference, args.export_reference, references)
-            if args.export_latents:
-                files.callback(latent_sums.write, args.export_latents, report)
+            for export in exports:
+                files.callback(export)
             if args.json:
                 files.callback(put_json, report, args.json)
     finally:

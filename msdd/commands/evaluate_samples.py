@@ -1,15 +1,12 @@
 """`msdd evaluate --samples`: generated images against a reference, without partners."""
 
 import argparse
-import sys
-from contextlib import ExitStack
-
-from msdd.commands.options import STANDARD, put_json
+from functools import partial
 
 
 def evaluate(args: argparse.Namespace) -> None:
     """Measure, and print and write the report in the first process."""
-    from msdd.commands.evaluate import check_paths
+    from msdd.commands.evaluate import check_paths, told_what_is_kept
     from msdd.device import enough_memory
     from msdd.evaluate import distributed, report, samples_compare, samples_report
 
@@ -23,7 +20,7 @@ def evaluate(args: argparse.Namespace) -> None:
     document = {} if team.rank else opening(comparison, settings)
     if other and team.rank == 0:
         samples_compare.check(document, other)
-    with enough_memory(f"lower --batch, {args.batch} now"):
+    with told_what_is_kept(args), enough_memory(f"lower --batch, {args.batch} now"):
         sums = samples_report.measure(comparison, document, settings, team)
     if team.rank == 0:
         publish(args, comparison, document, sums, other)
@@ -48,17 +45,9 @@ def opening(comparison, settings) -> dict:
 
 
 def publish(args: argparse.Namespace, comparison, document: dict, sums, other) -> None:
-    """Write the files that were asked for, then show the metrics, also where a file failed."""
+    from msdd.commands.evaluate import put_and_show
     from msdd.evaluate import samples_compare, samples_report, samples_text
 
-    try:
-        with ExitStack() as files:  # each is tried, whatever becomes of the others
-            if args.export_reference:
-                files.callback(samples_report.export, args.export_reference, comparison, sums)
-            if args.json:
-                files.callback(put_json, document, args.json)
-    finally:
-        out = sys.stderr if args.json == STANDARD else sys.stdout
-        print(samples_text.table(document), *samples_text.notes(document), sep="\n", file=out)
-        if other:
-            print(samples_compare.comparison(document, other), file=out)
+    path = args.export_reference
+    exports = [partial(samples_report.export, path, comparison, sums)] if path else []
+    put_and_show(document, args, exports, other, (samples_text, samples_compare))

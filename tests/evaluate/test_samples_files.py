@@ -10,7 +10,7 @@ from generated import folder, pixels, rules
 
 from msdd.cli import main
 from msdd.errors import MsddError
-from msdd.evaluate import samples_reference, samples_rules
+from msdd.evaluate import loop, samples_reference, samples_rules
 from msdd.weights.optional_imports import import_torchvision
 
 WIDE = 1280  # features of EfficientNet-Lite0
@@ -191,6 +191,24 @@ def test_sets_that_do_not_fit_are_refused(root, tmp_path, capsys):
 
 def exporting(folder) -> list:
     return ["--export-reference", folder / "x.npz"]
+
+
+def test_latents_are_of_no_files(root, tmp_path, capsys):
+    latents = ["--export-latents", tmp_path / "l.npz"]
+    refused(root, capsys, "--export-latents means nothing to `evaluate --samples", *latents)
+    pairs = ["--originals", root / "made", "--reconstructions", root / "made"]
+    assert main(["evaluate", *map(str, (*pairs, *latents, "--protocol", "extended"))]) == 1
+    assert "--export-latents means nothing to `evaluate --originals" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_ctrl_c_says_whether_anything_is_kept(root, tmp_path, capsys, monkeypatch, kept):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "measure_batch", interrupted)
+    assert run(root, *(("--work", tmp_path / "work") if kept else ())) == 130
+    assert ("nothing is kept" in capsys.readouterr().err) != kept
 
 
 def test_classes_and_sizes_that_differ_are_warned_of(root, tmp_path, capsys):

@@ -28,7 +28,15 @@ class Other(NamedTuple):
 
 
 def read(path: Path) -> Other:
-    """A JSON file of `msdd evaluate`; MsddError if it is none."""
+    """A JSON file of `msdd evaluate` of pairs; MsddError if it is none."""
+    other = read_any(path)
+    if "samples" in other.report:
+        raise MsddError(f"--against {path} is a report of samples, not of pairs of images")
+    return other
+
+
+def read_any(path: Path) -> Other:
+    """Of pairs or of samples."""
     try:
         report = forms.read(path, forms.Evaluation, "no file of `evaluate --json`, or an old one")
     except OSError as error:

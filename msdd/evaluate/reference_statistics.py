@@ -191,6 +191,11 @@ def check_sides(arrays: Mapping[str, np.ndarray]) -> None:
 
 def check_archive(path: Path) -> None:
     """NumPy takes any other file for a pickle, and says so."""
+    if path.is_dir():
+        raise MsddError(
+            f"--reference {path} is a folder: of pairs it takes statistics (.npz); a folder of "
+            "images is for --samples"
+        )
     try:
         with open(path, "rb") as file:
             whole = zipfile.is_zipfile(file)

@@ -14,7 +14,7 @@ from msdd.evaluate.samples_text import heading
 
 def read(path: Path) -> Other:
     """A JSON file of `msdd evaluate --samples`; MsddError if it is none."""
-    other = compare.read(path)
+    other = compare.read_any(path)
     if "samples" not in other.report:
         raise MsddError(f"--against {path} is of no samples, but of pairs of images")
     return other

@@ -143,5 +143,9 @@ def read_all(
     pooled = {rules.network for rules in protocols if rules.frechet}
     by_key = {key: read_pooled(given.statistics, key) for key in sorted(pooled)}
     wanted = any(rules.spatial for rules in protocols)
-    has = wanted and SPATIAL[0] in members(given.statistics)
-    return by_key, read_spatial(given.statistics) if has else None
+    return by_key, read_spatial(given.statistics) if wanted and has_spatial(given) else None
+
+
+def has_spatial(given: Given) -> bool:
+    """Whether the file has statistics of spatial features."""
+    return given.statistics is not None and SPATIAL[0] in members(given.statistics)

@@ -25,8 +25,8 @@ from msdd.evaluate import samples_reference as references
 from msdd.evaluate.checkpoint import Checkpoint
 from msdd.evaluate.distributed import Team
 from msdd.evaluate.report import Settings
-from msdd.evaluate.samples_figures import Figures, Sides, figures
-from msdd.evaluate.samples_reference import Given, read_all
+from msdd.evaluate.samples_figures import WITHOUT_IMAGES, Figures, Sides, figures
+from msdd.evaluate.samples_reference import Given, has_spatial, read_all
 from msdd.evaluate.samples_rules import Rules
 from msdd.evaluate.samples_sets import ImageSet
 from msdd.evaluate.samples_sums import (
@@ -125,6 +125,7 @@ def measure(
     """
     networks, missing = loaded(comparison.protocols.values(), settings)
     chosen = {name: p for name, p in comparison.protocols.items() if p.network in networks}
+    check_some_metric(chosen.values(), comparison.reference, missing)
     pooled, spatial = ({}, None) if team.rank else read_all(comparison.reference, chosen.values())
     made = measured(of_samples(comparison, chosen), networks, settings, team)
     of_images = of_reference(comparison, chosen)
@@ -134,6 +135,15 @@ def measure(
         with busy("distances between the two sets"):
             complete(report, chosen, Sides(made, real, pooled, spatial))
     return real
+
+
+def check_some_metric(protocols: Iterable[Rules], given: Given, missing: Mapping[str, str]) -> None:
+    """MsddError where the reference leaves nothing to measure of what the weights do."""
+    if given.images or any(one.frechet or one.inception_score for one in protocols):
+        return
+    if has_spatial(given) and any(one.spatial for one in protocols):
+        return
+    raise MsddError("; ".join(("no metric is left: " + WITHOUT_IMAGES, *missing.values())))
 
 
 def complete(report: dict[str, Any], chosen: Mapping[str, Rules], sides: Sides) -> None:

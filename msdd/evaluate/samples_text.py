@@ -1,5 +1,7 @@
 """A report of samples as text for people: one line a protocol, and what it says of the sets."""
 
+from collections.abc import Collection
+
 from tabulate import tabulate
 
 from msdd.evaluate import text
@@ -53,10 +55,11 @@ def notes(report: dict) -> list[str]:
     lines += of_reference(report["reference"], report["of_reference"])
     entries = report["protocols"]
     for name, entry in entries.items():
-        lines.append(f"{name}: {describe(Rules.model_validate(entry['protocol'], strict=False))}")
+        rules = Rules.model_validate(entry["protocol"], strict=False)
+        lines.append(f"{name}: {describe(rules, entry['metrics'])}")
     if any(set(entry["metrics"]) & {"precision", "density"} for entry in entries.values()):
         lines.append(INTERVALS)
-    lines += [f"{name} is not measured: {why}" for name, why in report["not_measured"].items()]
+    lines += text.not_measured(report["not_measured"])
     return lines + [f"warning: {one}" for one in report["warnings"]]
 
 
@@ -81,15 +84,18 @@ def described(what: str, place: str, about: dict) -> str:
     return line
 
 
-def describe(rules: Rules) -> str:
+def describe(rules: Rules, metrics: Collection[str]) -> str:
+    """The rules by which these metrics are measured."""
+    if not metrics:
+        return "no metric is left"
     resize = f", resize {rules.resize}" if rules.features == "inception" else ""
     parts = [f"features of {rules.features}{resize}"]
-    if score := rules.inception_score:
+    if (score := rules.inception_score) and "inception_score" in metrics:
         consecutive = f"splits of {score.images or 0:,} images in order"
         splits = consecutive if score.images else f"{score.splits} splits of shuffled images"
         parts.append(f"IS over {splits}, ± their deviation")
-    if pair := rules.precision_recall:
+    if (pair := rules.precision_recall) and "precision" in metrics:
         parts.append(f"precision and recall, {pair.neighbours} neighbours, {pair.distances}")
-    if pair := rules.density_coverage:
+    if (pair := rules.density_coverage) and "density" in metrics:
         parts.append(f"density and coverage, {pair.neighbours} neighbours")
     return "; ".join(parts)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from generated import folder, pixels, rules
+from generated import RULES, folder, pixels, rules
 
 from msdd.cli import main
 from msdd.errors import MsddError
@@ -93,8 +93,13 @@ def test_statistics_alone_leave_out_what_needs_images(root, kept, capsys):
     np.savez(root / "alone.npz", mu=arrays["mu"], sigma=arrays["sigma"])
     assert run(root, reference="alone.npz") == 0
     told = capsys.readouterr().out
-    assert "precision of lite is not measured: the reference holds statistics" in told
-    assert "coverage of dense is not measured" in told
+    named = "coverage of dense, precision of classes, recall of classes are not measured: the"
+    assert told.count(named) == told.count("not measured") == 1
+    assert "lite: features of efficientnet-lite0\n" in told
+    assert "dense: no metric is left" in told
+    (root / "dense.yaml").write_text(RULES.splitlines()[2])
+    nothing = "no metric is left: the reference holds statistics"
+    refused(root, capsys, nothing, "--protocol", root / "dense.yaml", reference="alone.npz")
     assert "of images that it does not count" in told
 
 
@@ -187,6 +192,21 @@ def test_sets_that_do_not_fit_are_refused(root, tmp_path, capsys):
     refused(root, capsys, "holds statistics already", *exporting(tmp_path), reference=other)
     assert main(["evaluate", "--samples", str(root / "made")]) == 1
     assert "--samples with --reference" in capsys.readouterr().err
+
+
+def test_pairs_name_what_is_of_samples(root, kept, tmp_path, capsys):
+    """A report, and a folder as reference; and a protocol of which pairs have nothing."""
+    (tmp_path / "p.yaml").write_text("p: { crop: adm, latents: true }\n")
+    sides = ["--originals", root / "made", "--reconstructions", root / "made"]
+    plain = ["--protocol", "msdd", "--features"]
+    for options, said in (
+        (["--against", root / "a.json"], "a.json is a report of samples, not of pairs of images"),
+        ([*plain, "efficientnet-lite0", "--reference", root / "real"], "is a folder: of pairs"),
+        (["--protocol", tmp_path / "p.yaml"], "nothing could be measured of these images: latents"),
+    ):
+        assert main(["evaluate", *map(str, (*sides, *options))]) == 1
+        told = capsys.readouterr().err
+        assert said in told, told
 
 
 def exporting(folder) -> list:

@@ -36,7 +36,7 @@ HOW = ("protocol", "features", "missing", "reference", "against", "batch", *OUTP
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    described = "measure a row of `decodes`, two folders of images, or a tokenizer"
+    described = "measure a row of `decodes`, two folders, a tokenizer, or generated samples"
     command = commands.add_parser(
         "evaluate", help=described, description=DESCRIPTION, epilog=EXAMPLES
     )
@@ -113,7 +113,10 @@ def add_how(group: argparse._ArgumentGroup) -> None:
         "samples a folder of images, or .npz with statistics, images or both",
     )
     group.add_argument(
-        "--export-reference", type=Path, metavar="FILE", help="write those of the originals"
+        "--export-reference",
+        type=Path,
+        metavar="FILE",
+        help="write those of the originals, or of the reference's images, as .npz",
     )
     group.add_argument(
         "--export-latents",

@@ -227,9 +227,9 @@ OF_FEATURES = (*OF_ONE_NETWORK, "frechet", "cmmd")
 NO_FEATURES = dict.fromkeys(("kid", "kid_torch_fidelity", "mind", "fdr"), False)
 
 
-def builtin() -> dict[str, Any]:
-    """The plain values of `protocols.yaml`, by name."""
-    with resources.as_file(resources.files("msdd.evaluate") / "protocols.yaml") as path:
+def builtin(file: str = "protocols.yaml") -> dict[str, Any]:
+    """The plain values of a file of this package, by name."""
+    with resources.as_file(resources.files("msdd.evaluate") / file) as path:
         return read_yaml(path)
 
 
@@ -251,6 +251,8 @@ def load(names: Iterable[str]) -> dict[str, Protocol]:
             chosen |= own
         elif name in known:
             chosen[name] = validate(Protocol, known[name], name)
+        elif name in builtin("samples.yaml"):
+            raise MsddError(f"--protocol {name} is of generated samples, by --samples")
         else:
             told = known_names(name, [*known, "all"])
             raise MsddError(f"--protocol {name} is unknown; {told}, or a .yaml file")

@@ -1,13 +1,13 @@
 """Rules by which programs measure samples against a reference, as data in `samples.yaml`."""
 
 from collections.abc import Iterable
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from msdd.errors import MsddError, known_names
+from msdd.evaluate import protocols
 from msdd.evaluate.protocols import Network, check_new, optional_metric
 from msdd.files import expand_user
 from msdd.params.plain_yaml import read_yaml
@@ -98,8 +98,7 @@ def chosen(names: Iterable[str], features: str | None) -> dict[str, Rules]:
 
 def builtin() -> dict[str, Any]:
     """The plain values of `samples.yaml`, by name."""
-    with resources.as_file(resources.files("msdd.evaluate") / "samples.yaml") as path:
-        return read_yaml(path)
+    return protocols.builtin("samples.yaml")
 
 
 def load(names: Iterable[str]) -> dict[str, Rules]:
@@ -117,6 +116,8 @@ def load(names: Iterable[str]) -> dict[str, Rules]:
         elif name in known or name == "all":
             listed = known if name == "all" else [name]
             chosen |= {one: validate(Rules, known[one], one) for one in listed}
+        elif name in protocols.builtin():
+            raise MsddError(f"--protocol {name} is none for samples, but of pairs of images")
         else:
             told = known_names(name, [*known, "all"])
             raise MsddError(f"--protocol {name} is none for samples; {told}, or a .yaml file")

@@ -33,7 +33,6 @@ NAMES = {
     "cmmd": "CMMD ↓",
     "patch_fd_inception": "patch FID ↓",
     "fd_inception": "rFID ↓",
-    "mind_inception": "MIND ↓",
     "kd_inception": "KID ×1000 ↓",
     "kd_torch_fidelity_inception": "KID by torch-fidelity ×1000 ↓",
 }

@@ -187,7 +187,7 @@ def test_sets_that_do_not_fit_are_refused(root, tmp_path, capsys):
     refused(
         root, capsys, "lite needs at least 3 images for 2 neighbours; --samples has 2", samples=few
     )
-    refused(root, capsys, "--protocol ssdd is none for samples", "--protocol", "ssdd")
+    refused(root, capsys, "ssdd is none for samples, but of pairs", "--protocol", "ssdd")
     refused(root, capsys, "--steps means nothing to `evaluate --samples", "--steps", "2")
     refused(root, capsys, "holds statistics already", *exporting(tmp_path), reference=other)
     assert main(["evaluate", "--samples", str(root / "made")]) == 1
@@ -202,6 +202,7 @@ def test_pairs_name_what_is_of_samples(root, kept, tmp_path, capsys):
     for options, said in (
         (["--against", root / "a.json"], "a.json is a report of samples, not of pairs of images"),
         ([*plain, "efficientnet-lite0", "--reference", root / "real"], "is a folder: of pairs"),
+        (["--protocol", "adm"], "--protocol adm is of generated samples, by --samples"),
         (["--protocol", tmp_path / "p.yaml"], "nothing could be measured of these images: latents"),
     ):
         assert main(["evaluate", *map(str, (*sides, *options))]) == 1

@@ -84,7 +84,7 @@ def test_a_step_of_an_adversary(name, side):
 def test_a_frechet_distance_as_a_loss():
     """Within a twentieth: the first layer needs no gradient of what lies before it."""
     lite = EfficientNetLite(EfficientNet.from_name("efficientnet-lite0").state_dict())
-    space = Space(lite.requires_grad_(False).eval(), half_life=2)
+    space = Space(lite.requires_grad_(False).eval(), half_life=1)
     for _ in range(2):
         with FlopCounterMode(display=False) as counter:
             loss = space.distance(images(32).requires_grad_(), images(32))

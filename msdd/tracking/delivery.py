@@ -72,10 +72,10 @@ def _drain(root: Path, notes: list[str], patient: bool) -> Iterator[tuple[str, i
             yield folder.name, Delivery(to, folder).send()
         except Exception as error:  # one bad record must not keep the others
             failed[folder] = error
-    _mark(to, root, lasting, count=len(failed))
     if failed:
         folder, error = next(iter(failed.items()))
         raise _undelivered(uri, len(failed), error, notes, f" (first {folder})")
+    _mark(to, root, lasting, count=0)
     view.keep(to.client, to.experiment, to.figures)
 
 
@@ -102,10 +102,10 @@ def _destination(root: Path, lasting: str, notes: list[str], patient: bool) -> D
 
 
 def _mark(to: Destination, root: Path, lasting: str, count: int) -> None:
-    """Leave a mark. MsddError on a full disk; the next delivery then sends again."""
+    """Leave a mark. MsddError if the server is gone or the disk full; then the next one does."""
     try:
         restored.mark(to.client, to.experiment, root, lasting)
-    except OSError as error:
+    except Exception as error:
         raise _undelivered(store.address(root), count, error, to.notes) from None
 
 

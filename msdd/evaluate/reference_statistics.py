@@ -39,6 +39,7 @@ class Identity:
     features:    name of the network
     weights:     digest of its weights
     resize:      how the network resizes, where it has a choice
+    levels:      what levels become before it, where that has changed between versions
     """
 
     images: str | None
@@ -46,6 +47,7 @@ class Identity:
     features: str
     weights: str
     resize: str | None = None
+    levels: str | None = None
 
     @property
     def key(self) -> str:
@@ -79,8 +81,9 @@ def identity(
     images: str | None, preparation: str | None, network: str, resize: str | None = None
 ) -> Identity:
     """Of images seen through `msdd.weights.pretrained.feature_network(network, resize=resize)`."""
-    weights = pretrained.identity(REPRESENTATIONS[network].weights)
-    return Identity(images, preparation, network, weights, resize)
+    about = REPRESENTATIONS[network]
+    weights = pretrained.identity(about.weights)
+    return Identity(images, preparation, network, weights, resize, about.levels)
 
 
 def identity_of(real: Features, images: str | None, preparation: str | None) -> Identity:

@@ -7,8 +7,9 @@ A report is reproducible: it holds no times. Its form is the same whatever was e
     batch, reference
     not_measured            metrics that could not be, each with the reason
     protocol                the one that tables show
-    protocols.NAME          protocol (its rules), preparation, metrics, per_image; images_with (how
-                            many have a class, or text), codes, latents where they are measured
+    protocols.NAME          protocol (its rules), preparation, levels (before its networks, where
+                            they have changed), metrics, per_image; images_with (how many have a
+                            class, or text), codes, latents where they are measured
     extremes.PASS           the worst, the median and the best image
 """
 
@@ -27,7 +28,7 @@ from msdd.evaluate import extremes, loop
 from msdd.evaluate import reference_statistics as statistics
 from msdd.evaluate.accumulator import Accumulator
 from msdd.evaluate.checkpoint import Checkpoint
-from msdd.evaluate.columns import Features, features_to_sample
+from msdd.evaluate.columns import Features, all_pairs, features_to_sample
 from msdd.evaluate.distances import without
 from msdd.evaluate.distributed import Team
 from msdd.evaluate.name_tables import read_table
@@ -48,6 +49,7 @@ from msdd.evaluate.summary import (
 )
 from msdd.metrics.gaussian_ssim import SMALLEST
 from msdd.pipeline.progress import busy
+from msdd.weights.representations import levels_of
 
 UNDEFINED = {
     None: "it is not a number (NaN) on these images",
@@ -105,7 +107,8 @@ def digest_of(source: Source) -> str:
 def entry_of(protocol: Protocol, part: Pass) -> dict[str, object]:
     """The rules of a protocol, and what is done to originals before it sees them."""
     rules = protocol.model_dump(mode="json", exclude_none=True, exclude={"sources"})
-    return {"protocol": rules, "preparation": part.source.preparation}
+    levels = levels_of(made.network for _, made in all_pairs(protocol))
+    return {"protocol": rules, "preparation": part.source.preparation, "levels": levels}
 
 
 def measure_passes(

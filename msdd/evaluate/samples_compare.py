@@ -28,17 +28,35 @@ def check(report: Mapping[str, Any], other: Other) -> None:
             f"--against {other.path} was compared with {theirs}, which is another reference than "
             f"{report['reference']}"
         )
-    if not shared_protocols(report, other.report):
+    if not shared(report, other.report):
         raise MsddError(
             f"--against {other.path} has no protocol of {', '.join(report['protocols'])} with the "
-            "same rules"
+            f"same rules{told_levels(report, other.report)}"
         )
+
+
+def shared(report: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The protocols with the same rules, whose networks saw the same levels."""
+    names = shared_protocols(report, other)
+    return [name for name in names if levels_in(report, name) == levels_in(other, name)]
+
+
+def levels_in(report: Mapping[str, Any], protocol: str) -> dict[str, str]:
+    """Empty in reports of versions before they told."""
+    return report["protocols"][protocol].get("levels", {})
+
+
+def told_levels(report: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """What networks see here and not there."""
+    names = shared_protocols(report, other)
+    here = dict(one for name in names for one in levels_in(report, name).items())
+    return "".join(f"; {network} sees {levels} here" for network, levels in here.items())
 
 
 def comparison(report: Mapping[str, Any], other: Other) -> str:
     """Metrics of `report` less those of `other`, a line each."""
     rows = []
-    for name in shared_protocols(report, other.report):
+    for name in shared(report, other.report):
         here, there = (side["protocols"][name]["metrics"] for side in (report, other.report))
         for metric in (metric for metric in here if metric in there):
             difference = figure(here[metric]) - figure(there[metric])

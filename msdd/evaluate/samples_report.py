@@ -7,7 +7,8 @@ Its form is that of `msdd.evaluate.report`, with what is of pairs left out:
     images, names, digest   of the samples; size, and classes where names carry them
     warnings                usual mix-ups that can be recognised
     not_measured            metrics that could not be, each with the reason
-    protocols.NAME          protocol (its rules), metrics, per_image
+    protocols.NAME          protocol (its rules), preparation, levels (before its network, where
+                            they have changed), metrics, per_image
 """
 
 import hashlib
@@ -42,7 +43,7 @@ from msdd.files import digest
 from msdd.pipeline.progress import busy
 from msdd.weights.inception_parts import InceptionParts, PooledOnly
 from msdd.weights.pretrained import feature_network, freeze, identity, tensors
-from msdd.weights.representations import REPRESENTATIONS
+from msdd.weights.representations import REPRESENTATIONS, levels_of
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,6 @@ def opening(comparison: Comparison, settings: Settings) -> dict[str, object]:
     """What a report says before anything is measured; MsddError for too few images."""
     check_counts(comparison)
     samples, given = comparison.samples, comparison.reference
-    rules = {name: rules_of(one) for name, one in comparison.protocols.items()}
     return {
         "samples": comparison.place,
         "reference": given.place,
@@ -75,8 +75,8 @@ def opening(comparison: Comparison, settings: Settings) -> dict[str, object]:
         "batch": settings.batch or max(map(len, deal(samples, None))),
         **about_images(samples),
         "names": samples.names,
-        "protocol": next(iter(rules)),
-        "protocols": {name: {"protocol": one, "preparation": AS_IS} for name, one in rules.items()},
+        "protocol": next(iter(comparison.protocols)),
+        "protocols": {name: entry_of(one) for name, one in comparison.protocols.items()},
         "not_measured": {},
         "warnings": warnings(samples, given, comparison.protocols.values()),
         "extremes": {},
@@ -97,8 +97,10 @@ def check_counts(comparison: Comparison) -> None:
                 raise MsddError(f"{needs}; {option} has {count}")
 
 
-def rules_of(protocol: Rules) -> dict[str, object]:
-    return protocol.model_dump(mode="json", exclude_none=True, exclude={"sources"})
+def entry_of(protocol: Rules) -> dict[str, object]:
+    """The rules of a protocol, and what its network sees."""
+    rules = protocol.model_dump(mode="json", exclude_none=True, exclude={"sources"})
+    return {"protocol": rules, "preparation": AS_IS, "levels": levels_of([protocol.features])}
 
 
 def about_images(images: ImageSet) -> dict[str, object]:

@@ -17,6 +17,7 @@ from msdd.pipeline import layout
 from msdd.report import results, timings
 from msdd.report.metric_columns import HEADINGS, kind_of, metric_column
 from msdd.report.table import Column, Table, decimal
+from msdd.weights.representations import key_of
 
 BETTER, WORSE, WITHIN = "better", "worse", "within noise"
 EQUAL, UNKNOWN = "equal", "no interval"
@@ -162,7 +163,14 @@ def _same_rule(a: dict, b: dict, metric: str) -> bool:
     """Whether both measured a metric in the same way, on the same crops."""
     kind = kind_of(metric)
     keys = ("crop", *RULES.get(kind, (kind,)))
-    return all(_rule(a, key) == _rule(b, key) for key in keys)
+    same = all(_rule(a, key) == _rule(b, key) for key in keys)
+    return same and _levels(a, metric) == _levels(b, metric)
+
+
+def _levels(result: dict, metric: str) -> str | None:
+    """What levels become before the network of a metric, where a report says so."""
+    named = result["levels"].items()
+    return next((levels for name, levels in named if metric.endswith(key_of(name))), None)
 
 
 def _rule(result: dict, key: str) -> object:

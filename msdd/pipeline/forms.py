@@ -24,6 +24,7 @@ class Entry(TypedDict):
     __pydantic_config__ = MORE
     protocol: dict[str, Any]
     preparation: str
+    levels: NotRequired[dict[str, str]]
     metrics: dict[str, dict[str, Detail] | float | None]
     per_image: dict[str, list[float | None]]
 

@@ -83,6 +83,7 @@ def read_evaluation(path: Path, protocol: str | None = None) -> dict:
     return report | {
         "protocol": name,
         "rules": entry["protocol"],
+        "levels": entry.get("levels", {}),
         "pool": entry["protocol"].get("psnr", {}).get("pool", 1),
         "metrics": {metric: _finite_or_not(value) for metric, value in entry["metrics"].items()},
         "per_image": {

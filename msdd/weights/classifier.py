@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from msdd.weights.features import lite_levels
 from msdd.weights.pretrained import freeze, tensors
 
 SIDE, PADDING = 224, 32  # of the network's input; of the border that is cut off at that size
@@ -28,7 +29,7 @@ class Classifier(nn.Module):
         self.network.load_state_dict(tensors("efficientnet-lite0"), assign=True)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.network((resized(central(images)) * 127.5 + 0.5) / 128)
+        return self.network(lite_levels(resized(central(images))))
 
 
 def central(images: Tensor) -> Tensor:

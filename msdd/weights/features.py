@@ -32,9 +32,9 @@ def enlarge(images: Tensor) -> Tensor:
 class EfficientNetLite(nn.Module):
     """EfficientNet-Lite up to its pooling: images (B, 3, H, W) in [-1, 1] to (B, 1280).
 
-    Images are resized to `side`, bilinear and antialiased, and normalised by ImageNet's mean and
-    deviation. state: tensors by the names of efficientnet-lite-pytorch, of the network of that
-    name; its published sides are 224 px (Lite0) and 260 px (Lite2).
+    Images are resized to `side`, bilinear and antialiased, and normalised as the networks were
+    trained, by `lite_levels`. state: tensors by the names of efficientnet-lite-pytorch, of the
+    network of that name; its published sides are 224 px (Lite0) and 260 px (Lite2).
     """
 
     dimensions = 1280
@@ -53,7 +53,7 @@ class EfficientNetLite(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         size = (self.side, self.side)
         images = F.interpolate(images, size, mode="bilinear", antialias=True)
-        return self.network.extract_features(standardise(images)).mean((2, 3))
+        return self.network.extract_features(lite_levels(images)).mean((2, 3))
 
 
 class Inception(nn.Module):
@@ -143,6 +143,12 @@ def stretch(images: Tensor, dim: int) -> Tensor:
     a = images.index_select(dim, low)
     b = images.index_select(dim, (low + 1).clamp(max=size - 1))
     return a + (b - a) * share
+
+
+def lite_levels(images: Tensor) -> Tensor:
+    """Images (B, 3, H, W) in [-1, 1] as EfficientNet-Lite takes them, (level - 127) / 128
+    (tensorflow/tpu, efficientnet/lite/efficientnet_lite_builder.py)."""
+    return (images * 127.5 + 0.5) / 128
 
 
 def standardise(images: Tensor) -> Tensor:

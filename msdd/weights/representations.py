@@ -7,6 +7,7 @@ numbers. Sources of the preprocessing: dgm-eval at 74c79f7 (`models/dinov2.py`),
 f7673a9 (`io_util.py`, `embedding.py`).
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -40,6 +41,8 @@ class Representation(NamedTuple):
     timm:       None for the networks of `msdd.weights.features`
     validation: distance of ImageNet's validation set to its training set in this representation
                 (FD-loss at 5c03b81, `eval_all_fds.py`), by which FDr divides
+    levels:     what levels 0 to 255 become before the network; None where that has never changed,
+                so that statistics and reports need not tell
     """
 
     title: str
@@ -47,15 +50,17 @@ class Representation(NamedTuple):
     weights: str
     timm: Timm | None = None
     validation: float | None = None
+    levels: str | None = None
 
 
+LITE = "(level - 127) / 128"  # tensorflow/tpu, efficientnet/lite/efficientnet_lite_builder.py
 CLIP_224 = "vit_large_patch14_clip_224.openai"  # with GELU, though trained with QuickGELU
 SIGLIP2 = "vit_so400m_patch16_siglip_256.v2_webli"
 
 REPRESENTATIONS = {
     "inception": Representation("Inception", 2048, "inception"),
-    "efficientnet-lite0": Representation("EffNetLite0", 1280, "efficientnet-lite0"),
-    "efficientnet-lite2": Representation("EffNetLite2", 1280, "efficientnet-lite2"),
+    "efficientnet-lite0": Representation("EffNetLite0", 1280, "efficientnet-lite0", levels=LITE),
+    "efficientnet-lite2": Representation("EffNetLite2", 1280, "efficientnet-lite2", levels=LITE),
     # dgm-eval, whose distance with DINOv2-L/14 papers call FDD
     "dinov2-s14": Representation(
         "DINOv2-S14",
@@ -117,6 +122,11 @@ REPRESENTATIONS = {
     ),
 }
 FDR = tuple(name for name, one in REPRESENTATIONS.items() if one.validation)
+
+
+def levels_of(names: Iterable[str]) -> dict[str, str]:
+    """What levels become before these networks, where reports must tell."""
+    return {name: one for name in sorted(set(names)) if (one := REPRESENTATIONS[name].levels)}
 
 
 def key_of(name: str) -> str:

@@ -70,13 +70,13 @@ def test_kept_statistics_are_found_for_the_same_set_alone(tmp_path, monkeypatch)
     kept = cache_statistics(OF, sums)
     for name in ("covariance", "features"):
         assert torch.equal(getattr(read_cached(OF), name), getattr(kept, name))
-    for name in ("images", "preparation", "features", "weights", "resize"):
+    for name in ("images", "preparation", "features", "weights", "resize", "levels"):
         assert read_cached(replace(OF, **{name: "other"})) is None
     cache_path(OF).write_bytes(b"half a file")
     assert read_cached(OF) is None
 
 
-@pytest.mark.parametrize("name", ["images", "preparation", "weights", "resize"])
+@pytest.mark.parametrize("name", ["images", "preparation", "weights", "resize", "levels"])
 def test_statistics_of_something_else_are_refused(tmp_path, name):
     write(tmp_path / "a.npz", reference())
     with pytest.raises(MsddError, match=f"a.npz has statistics of {name} '.*' where.*'other'"):

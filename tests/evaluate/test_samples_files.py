@@ -33,9 +33,13 @@ def run(root, *more: object, samples="made", reference="real") -> int:
 
 
 @pytest.fixture(scope="module")
-def kept(root) -> dict:
+def written(root):
     """A run that has written what it can."""
     assert run(root, "--json", root / "a.json", "--export-reference", root / "real.npz") == 0
+
+
+@pytest.fixture
+def kept(root, written) -> dict:
     return json.loads((root / "a.json").read_text())
 
 
@@ -65,6 +69,21 @@ def test_statistics_that_were_written_serve_again(root, kept, capsys):
     arrays = np.load(root / "real.npz")
     assert (arrays["arr_0"] == pixels(5)).all() and arrays["mu"].shape == mean.shape
     assert covariance.shape == (WIDE, WIDE)
+
+
+def test_what_was_made_by_the_former_levels_is_refused(root, kept, tmp_path, capsys):
+    """Statistics and reports of EfficientNet of the time when ImageNet's mean was taken off."""
+    arrays = dict(np.load(root / "real.npz"))
+    about = json.loads(str(arrays["about"]))
+    assert about["identity"].pop("levels") == "(level - 127) / 128"
+    np.savez(tmp_path / "old.npz", **arrays | {"about": json.dumps(about)})
+    told = "old.npz has statistics of levels 'None' where this evaluation has '(level - 127) / 128'"
+    refused(root, capsys, told, reference=tmp_path / "old.npz")
+    for entry in kept["protocols"].values():
+        del entry["levels"]
+    (tmp_path / "old.json").write_text(json.dumps(kept))
+    told = "with the same rules; efficientnet-lite0 sees (level - 127) / 128 here"
+    refused(root, capsys, told, "--against", tmp_path / "old.json")
 
 
 def test_what_was_written_serves_pairs_and_a_mix_up_is_told(root, kept, tmp_path, capsys):

@@ -87,6 +87,16 @@ def test_metrics_of_the_newest_papers_compare_and_what_tables_lack_is_left_out(t
     assert "top1" not in found and "patch_fid" in found
 
 
+def test_distances_on_a_network_that_saw_other_levels_do_not_compare(two):
+    name = "efficientnet-lite0"
+    for folder in two:
+        edit(folder / STUDENT, lambda _, entry: entry.update(levels={name: "as published"}))
+    assert ("student", "fd_efficientnet_lite0") in changes(*two)
+    edit(two[1] / STUDENT, lambda _, entry: entry.update(levels={}))
+    found = changes(*two)
+    assert ("student", "fd_efficientnet_lite0") not in found and ("student", "psnr") in found
+
+
 def test_unpaired_ends_are_taken_from_the_sides_that_face_each_other():
     a, b = {"mean": 1.0, "low": 0.7, "high": 1.4}, {"mean": 3.0, "low": 2.7, "high": 3.1}
     assert comparison.unpaired(a, b) == pytest.approx(

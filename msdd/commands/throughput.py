@@ -33,7 +33,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         nargs="+",
         metavar="DECODE",
         help="first: what speed-ups are over; of `msdd tokenizers` with random weights, or "
-        "module:object with encode and decode, too",
+        "module:object with encode and decode, or of a function of images, too",
     )
     command.add_argument("--batches", nargs="+", type=int, metavar="N")
     command.add_argument(

@@ -38,10 +38,10 @@ class Encoded(NamedTuple):
 
 
 class Made(NamedTuple):
-    """Reconstructions of a batch, and the latents that they were made from."""
+    """Reconstructions of a batch, and the latents that they were made from, if they are known."""
 
     images: Tensor
-    encoded: Encoded
+    encoded: Encoded | None
 
 
 class CodeCounts(nn.Module):

@@ -28,6 +28,7 @@ from msdd.device import arithmetic, clock
 from msdd.errors import MsddError
 from msdd.evaluate.latent_sums import Encoded, Made
 from msdd.pipeline.fingerprint import closure_digest
+from msdd.tokenizers.own import Own
 
 Reconstruct = Callable[[Tensor, Sequence[str]], Tensor | Made]
 BATCH, BATCH_PIXELS = 64, 64 * 256**2  # at most at once, unless a number is given
@@ -113,7 +114,8 @@ class Prepared:
 
     key:       digest of everything that decides the result
     precision: of the tokenizer's arithmetic, fp32 or bf16
-    seconds:   of decoding alone, one value for every batch decoded here
+    seconds:   of decoding alone, or of the whole reconstruction where nothing decodes apart; one
+               value for every batch decoded here
 
     A batch is read from its memory map when it is due: that costs nothing beside decoding, whose
     time a thread that reads ahead would change.
@@ -156,13 +158,15 @@ class Prepared:
     def code(self, originals: Tensor, ids: list[int]) -> Made:
         """Of uint8 crops (B, 3, R, R), floats; MsddError naming a crop that has become NaN."""
         with arithmetic(self.precision, self.device):
-            latents = self.tokenizer.encode(from_uint8(originals))
+            before, timed = parts(self.tokenizer)
+            given = before(from_uint8(originals))
             started = clock(self.device)
-            decoded = self.tokenizer.decode(latents, ids, self.seed)
+            decoded = timed(given, ids, self.seed)
             self.seconds.append(clock(self.device) - started)
         check_finite(decoded, ids)
         self.keep_samples(ids, decoded)
-        return Made(decoded, encoded_by(self.tokenizer, latents))
+        encoded = encoded_by(self.tokenizer, given) if is_apart(self.tokenizer) else None
+        return Made(decoded, encoded)
 
     def keep_samples(self, ids: list[int], decoded: Tensor) -> None:
         rows = [row for row, i in enumerate(ids) if i < SAMPLES]
@@ -282,6 +286,22 @@ class Cropped:
             )
         check_finite(made, [self.paths[i] for i in ids])
         return made, encoded
+
+
+def is_apart(tokenizer: object) -> bool:
+    """Whether it encodes and decodes apart; a function of images does not."""
+    return not isinstance(tokenizer, Own) or tokenizer.apart
+
+
+def parts(tokenizer: PipelineTokenizer) -> tuple[Callable[[Tensor], Tensor], Callable]:
+    """What is done before the clock runs, and what is timed: decoding alone where that is apart."""
+    if isinstance(tokenizer, Own) and not tokenizer.apart:
+        return nothing, tokenizer.reconstruct
+    return tokenizer.encode, tokenizer.decode
+
+
+def nothing(images: Tensor) -> Tensor:
+    return images
 
 
 def encoded_by(tokenizer: object, latents: Tensor) -> Encoded:

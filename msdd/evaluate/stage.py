@@ -14,7 +14,7 @@ from msdd.device import enough_memory, prepare_device
 from msdd.evaluate import distributed, pictures, protocols, report
 from msdd.evaluate.distributed import Team
 from msdd.evaluate.passes import Evaluation, Pass
-from msdd.evaluate.sources import PipelineTokenizer, Prepared
+from msdd.evaluate.sources import PipelineTokenizer, Prepared, is_apart
 from msdd.files import read_json, remove, write_json
 from msdd.flow.steps import nfe
 from msdd.params.sections import Evaluate
@@ -208,7 +208,8 @@ def restrict(protocol: protocols.Protocol, settings: Evaluate) -> protocols.Prot
 def timing(source: Prepared, task: Task, origin: dict[str, object]) -> dict[str, object]:
     """Time of decoding alone: the median batch of those that this process has decoded.
 
-    The first is left out as warm-up.
+    The first is left out as warm-up. Where nothing decodes apart it is the time of whole
+    reconstructions, the region `both`, and so says the document.
     """
     seconds = statistics.median(source.seconds[1:] or source.seconds)
     batch = min(task.evaluate.batch, len(source.names))
@@ -220,17 +221,21 @@ def timing(source: Prepared, task: Task, origin: dict[str, object]) -> dict[str,
         "threads": task.cpu_threads,
         "precision": task.evaluate.precision,
         "provenance": origin,
+        **({} if is_apart(source.tokenizer) else {"region": "both"}),
     }
 
 
 def tell(run: Run, job: EvaluationJob, document: dict, source: Prepared, root: Path) -> None:
     """Give the tracker the metrics and their like, images, the model, and the metrics file.
 
-    Baselines have no speed there: next to theirs, those of decoders are all zero on a chart.
+    Baselines have no speed there: next to theirs, those of decoders are all zero on a chart. What
+    makes whole reconstructions alone has none of decoding.
     """
     path = root / job.path
-    figures = flat(document) | {"nfe": job.about["nfe"]}
-    if job.task.stage == "evaluate":
+    figures = flat(document)
+    if job.about["nfe"] is not None:
+        figures["nfe"] = job.about["nfe"]
+    if job.task.stage == "evaluate" and is_apart(job.tokenizer):
         figures["images_per_second"] = read_json(layout.timing(path))["images_per_second"]
     run.log(0, figures)
     run.figures(figures)

@@ -40,7 +40,8 @@ class Side:
 
     @property
     def commits(self) -> str:
-        origins = [one["timing"].get("provenance", {}) for one in self.results.values()]
+        timed = [one["timing"] or one["whole"] for one in self.results.values()]
+        origins = [timing.get("provenance", {}) for timing in timed]
         return ", ".join(sorted({(one.get("commit") or "unknown")[:12] for one in origins}))
 
 

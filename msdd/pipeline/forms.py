@@ -63,6 +63,7 @@ class Timing(TypedDict):
     __pydantic_config__ = MORE
     images_per_second: NotRequired[float | None]
     batch: NotRequired[int]
+    region: NotRequired[str]
     provenance: NotRequired[dict[str, Any]]
 
 

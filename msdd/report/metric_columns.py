@@ -56,12 +56,13 @@ def speed(result: dict) -> dict[str, object]:
     It changes from run to run, so its columns are the last ones.
     """
     timing = result["timing"]
+    known = timing or result.get("whole", {})
     return {
         "images_per_second": timing.get("images_per_second"),
         "at_batch": timing.get("batch"),
-        "paper_region": timing.get("paper_region"),
-        "device": timing.get("device"),
-        "commit": timing.get("provenance", {}).get("commit"),
+        "paper_region": known.get("paper_region"),
+        "device": known.get("device"),
+        "commit": known.get("provenance", {}).get("commit"),
     }
 
 

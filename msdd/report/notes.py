@@ -59,12 +59,15 @@ def kernel_distance(results: list[dict]) -> list[str]:
 def regions(results: list[dict]) -> str:
     """Devices, threads, variants, precisions and batches of all timings, joined by semicolons."""
     timings = [result["timing"] for result in results if result["timing"]]
-    texts = {
+    return "; ".join(sorted(set(map(_how, timings))))
+
+
+def _how(timing: dict) -> str:
+    """How one was timed."""
+    return (
         f"{timing['device']}, {timing['threads']} thread{'s' * (timing['threads'] != 1)}, "
         f"{_variant(timing)}{timing['precision']}, batch {timing['batch']}"
-        for timing in timings
-    }
-    return "; ".join(sorted(texts))
+    )
 
 
 def _variant(timing: dict) -> str:
@@ -75,15 +78,27 @@ def _variant(timing: dict) -> str:
 def speed(results: list[dict]) -> list[str]:
     """What the columns of speed mean and which commit they are of, or that nothing was timed."""
     if not any(result["timing"] for result in results):
-        return ["Nothing was timed."]
+        return [*wholes(results)] or ["Nothing was timed."]
     return [
         f"Decodes' images/s: decoding alone, timed on {regions(results)}. Speed and its ratio vary "
         "from run to run; all other columns repeat to the byte. Speeds come from "
         "reports/throughput.json, where decodes take turns and each counts at its best batch; if "
         "a decode is not in it, from the .timing.json beside its metrics file.",
+        *wholes(results),
         commits([result["timing"]["provenance"] for result in results if result["timing"]]),
         "In MLflow the metrics of a decode are in the run `<row>/evaluate/<decode>`, below the run "
         "of its model or student.",
+    ]
+
+
+def wholes(results: list[dict]) -> list[str]:
+    """The speed of each that makes but whole reconstructions: no column of decodes is for it."""
+    return [
+        f"{result['decode']} is a function of whole images, of which no decoding can be timed: it "
+        f"makes {result['whole']['images_per_second']:,.4g} images/s, encoding included "
+        f"({_how(result['whole'])})."
+        for result in results
+        if result["whole"]
     ]
 
 

@@ -43,7 +43,8 @@ def read(params: Params, root: Path) -> list[dict]:
     """All evaluations, each with the `file` it comes from; all are of the same images.
 
     `timing` is what was timed in turns with others, else what stands in the file beside it, empty
-    if there is neither.
+    if there is neither. `whole` is the like of what makes whole reconstructions alone: nothing of
+    it is a time of decoding, so its `timing` is empty.
     Raises MsddError for a file that is missing and for images that differ.
     """
     return _read_all(paths(params), root)
@@ -116,8 +117,12 @@ def read_one(root: Path, path: Path, document: dict | None, protocol: str | None
         raise MsddError(f"{path} is of no decode or baseline of a pipeline; evaluate that again")
     timing = root / layout.timing(path)
     aside = forms.read(timing, forms.Timing, "no timing") if timing.exists() else {}
-    in_turns = timings.timing(document, result["decode"]) if document else None
-    return result | {"file": path.as_posix(), "timing": in_turns or aside}
+    whole = aside.get("region") == "both"
+    region = "both" if whole else "decode"
+    in_turns = timings.timing(document, result["decode"], region) if document else None
+    known, nothing = in_turns or aside, {}
+    both = {"timing": nothing, "whole": known} if whole else {"timing": known, "whole": nothing}
+    return result | {"file": path.as_posix()} | both
 
 
 def require(root: Path, path: Path) -> Path:

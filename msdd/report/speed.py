@@ -79,7 +79,7 @@ def _line(document: dict, name: str, variant: str) -> dict:
     system = next(one for one in document["systems"] if one["system"] == name)
     region = {
         region: timings.rows(document, name, region, variant)
-        for region in document["throughput"]["regions"]
+        for region in (*document["throughput"]["regions"], "both")
     }
     decode, paper = region.get("decode", []), timings.paper(region.get("paper", []))
     some = next(row for rows in region.values() for row in rows)
@@ -90,7 +90,7 @@ def _line(document: dict, name: str, variant: str) -> dict:
         "precision": some["precision"],
         "nfe": system["nfe"],
         "parameters": system["parameters"],
-        "gflop": system["flops"]["decode"] / 1e9,
+        "gflop": system["flops"]["decode"] / 1e9 if "decode" in system["flops"] else None,
         **_decoding(document, system, timings.best(decode)),
         **_fidelity(document, timings.best(decode)),
         "latency_ms": alone and 1e3 * alone["seconds"],
@@ -102,15 +102,11 @@ def _line(document: dict, name: str, variant: str) -> dict:
 
 
 def _decoding(document: dict, system: dict, row: dict | None) -> dict:
-    """Speed of decoding in `row`, the best batch size, and its ratio to the first system's."""
+    """Speed of decoding in `row`, the best batch size."""
     if row is None:
         return {}
-    first = document["systems"][0]
-    reference = timings.best(timings.rows(document, first["system"], "decode"))
     cost, memory = system["flops"]["decode"], row["memory_bytes"]
     ceiling = document["ceilings"].get(row["precision"])  # of INT8 none is measured
-    speed_up = row["images_per_second"] / reference["images_per_second"]
-    by_flops = first["flops"]["decode"] / cost if cost else math.inf  # what counts none has no sums
     return {
         "images_per_second": row["images_per_second"],
         "images_per_second_low": row["batch"] / row["seconds_high"],
@@ -118,6 +114,18 @@ def _decoding(document: dict, system: dict, row: dict | None) -> dict:
         "batch": row["batch"],
         "memory_mb": memory and memory / 1e6,
         "mfu": ceiling and 100 * cost * row["images_per_second"] / ceiling,
+        **_ratios(document["systems"][0], document, cost, row),
+    }
+
+
+def _ratios(first: dict, document: dict, cost: int, row: dict) -> dict:
+    """Of decoding in `row` to that with the first system; nothing if that does not decode apart."""
+    reference = timings.best(timings.rows(document, first["system"], "decode"))
+    if reference is None:
+        return {}
+    speed_up = row["images_per_second"] / reference["images_per_second"]
+    by_flops = first["flops"]["decode"] / cost if cost else math.inf  # what counts none has no sums
+    return {
         "speed_up": speed_up,
         "by_flops": by_flops,
         "times": _times(speed_up),
@@ -183,7 +191,7 @@ def _notes(document: dict) -> list[str]:
         "decode: latents on the device to images on the device, with the drawing of noise. encode: "
         "images on the device to latents. both: encode, then decode. paper region: both, with the "
         "originals' copies on the host and to the device, at batch "
-        f"{timings.PAPER_BATCH} where that was timed, else at the best batch.",
+        f"{timings.PAPER_BATCH} where that was timed, else at the best batch.{_wholes(document)}",
         f"Every row is at the best of batches {batches}. Speeds are medians over "
         f"{settings['repeats']} rounds, in which all systems take turns after a warm-up; brackets "
         f"are quartiles.{_cold(document)} One system was timed twice a round and its two medians "
@@ -199,6 +207,14 @@ def _notes(document: dict) -> list[str]:
         f"{origin['after']['load_average']:.1f} after.",
         commits([origin]),
     ]
+
+
+def _wholes(document: dict) -> str:
+    """The systems that do not decode apart, as a sentence; empty if there are none."""
+    wholes = [one["system"] for one in document["systems"] if "decode" not in one["flops"]]
+    if not wholes:
+        return ""
+    return f" Functions of whole images, whose decoding alone cannot be timed: {', '.join(wholes)}."
 
 
 def _cold(document: dict) -> str:

@@ -42,14 +42,14 @@ def paper(rows: list[dict]) -> dict | None:
     return at(rows, PAPER_BATCH) or best(rows)
 
 
-def timing(document: dict, system: str) -> dict | None:
-    """Speed of decoding at the best batch size, in the form of the `.timing.json` files.
+def timing(document: dict, system: str, region: str = "decode") -> dict | None:
+    """Speed in a region at the best batch size, in the form of the `.timing.json` files.
 
     `seconds` are of one call on `batch` images; `paper_region` is in images/s. Timings with the
     same `run` were taken in turns, so that they compare although their batch sizes differ. None if
-    the system's decoding was not timed.
+    the system was not timed there.
     """
-    row = best(rows(document, system, "decode"))
+    row = best(rows(document, system, region))
     if row is None:
         return None
     whole, origin = paper(rows(document, system, "paper")), document["context"]

@@ -30,13 +30,16 @@ def with_encoder(config: ModelConfig, tokenizer: str) -> ModelConfig:
 
 @torch.inference_mode()
 def coding_flops(tokenizer: Tokenizer) -> dict[str, int]:
-    """FLOPs of encoding and decoding one image, by `encode` and `decode`.
+    """FLOPs of encoding and decoding one image, by `encode` and `decode`; of what does not do these
+    apart those of both, by `both`.
 
     They follow from shapes alone: on a processor a real decode may take half an hour.
     """
     own = isinstance(tokenizer, Own)  # may compute outside torch
     with nullcontext() if own else FakeTensorMode(allow_non_fake_inputs=True):
         images = torch.zeros(1, 3, *[tokenizer.resolution] * 2, device=tokenizer.device)
+        if not tokenizer.apart:
+            return {"both": count_flops(lambda: tokenizer.reconstruct(images))}
         latents = tokenizer.encode(images)
         return {
             "encode": count_flops(lambda: tokenizer.encode(images)),

@@ -23,7 +23,7 @@ from msdd.tokenizers.tokenizer import Tokenizer
 TOLERANCE = {"fp32": 1e-3, "bf16": 5e-2}
 OF_OTHERS = {"fp32": 1e-3, "bf16": 1e-1}  # TiTok with random weights gave 0.065
 FLIPPED = {"fp32": 1e-2, "bf16": 2e-1}
-REGIONS = ("encode", "decode")  # the other regions consist of these
+HALVES = ("encode", "decode")  # the other regions consist of these
 
 
 def admit(
@@ -32,10 +32,10 @@ def admit(
     """Build a variant, and compare its first encoding and decoding with the plain variant's.
 
     Returns the findings, ready for JSON, and the regions to time the variant in. The findings are
-    `build_seconds`, the time of `make`, compiling included; for `encode` and `decode`
-    `<region>_deviation` (see `deviation`) and `<region>_first_seconds`; those of `kept`, but
-    of the plain variant itself; and `memory_bytes`, the peak of all of this above what stays
-    allocated (None on a processor).
+    `build_seconds`, the time of `make`, compiling included; for `encode` and `decode`, or `both`
+    where these are not apart, `<region>_deviation` (see `deviation`) and `<region>_first_seconds`;
+    those of `kept`, but of the plain variant itself; and `memory_bytes`, the peak of all of this
+    above what stays allocated (None on a processor).
 
     Raises MsddError for a wrong shape, for NaN or infinity, and for a deviation beyond tolerance.
     """
@@ -47,19 +47,20 @@ def admit(
         "precision": precision,
     }
     regions = Regions(system.plain, system.plain, inputs)
+    parts = HALVES if system.plain.apart else ("both",)
     forget_peak(device)
     result["build_seconds"] = seconds(lambda: setattr(regions, "tokenizer", make()), device)
     with brief(regions) as shortened:
-        outputs = {region: first(result, region, regions, shortened) for region in REGIONS}
+        outputs = {region: first(result, region, regions, shortened) for region in parts}
         result["memory_bytes"] = peak(device)
-        for region in REGIONS:
+        for region in parts:
             alike = regions.tokenizer is regions.plain
             expected = outputs[region] if alike else regions.at(region, 0, regions.plain)
             name = f"throughput of {system.name}, {variant} {region}, batch {inputs.batch}"
             allowed = tolerances(regions.plain, expected, region)[precision]
             result[f"{region}_deviation"] = check(name, outputs[region], expected, allowed)
         if not alike:
-            result |= kept(outputs["decode"], expected, inputs.images[0])
+            result |= kept(outputs[region], expected, inputs.images[0])
             if precision == "int8":
                 fidelity.check(name, outputs["decode"], expected)
     return result, regions

@@ -35,5 +35,11 @@ class InPrecision(Tokenizer):
         with arithmetic(self.precision, self.device):
             return self.tokenizer.decode(latents, ids, seed)
 
+    def reconstruct(
+        self, images: Tensor, ids: Sequence[int] | None = None, seed: int = 0
+    ) -> Tensor:
+        with arithmetic(self.precision, self.device):
+            return self.tokenizer.reconstruct(images, ids, seed)
+
     def describe(self) -> Description:
         return self.tokenizer.describe()

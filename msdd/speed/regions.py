@@ -9,7 +9,7 @@
 No region includes reading files, computing metrics or writing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 from msdd.fast.fidelity import smooth_images
 from msdd.tokenizers.tokenizer import Tokenizer
 
+OF_WHOLES = ("both", "paper")  # the regions of what does not encode and decode apart
 SETS = 4  # inputs that take turns, so that no cache keeps one for the next call
 
 
@@ -45,7 +46,7 @@ class Regions:
 
     def __init__(self, tokenizer: Tokenizer, plain: Tokenizer, inputs: Inputs) -> None:
         self.tokenizer, self.plain, self.inputs = tokenizer, plain, inputs
-        self.latents = [plain.encode(images) for images in inputs.images]
+        self.latents = [plain.encode(images) for images in inputs.images if plain.apart]
         self.turns = count(1)  # 0 is the gate's
 
     def call(self, region: str) -> Callable[[], Tensor]:
@@ -62,6 +63,14 @@ class Regions:
         if region == "both":
             return tokenizer.reconstruct(self.inputs.images[k], ids)
         return _paper(tokenizer, self.inputs.host[k], ids, self.inputs.device)
+
+
+def regions_of(tokenizer: Tokenizer, asked: Sequence[str]) -> list[str]:
+    """Those of the regions asked for that a tokenizer has; of what makes whole reconstructions
+    alone `both` comes in place of its halves."""
+    if tokenizer.apart:
+        return list(asked)
+    return [region for region in OF_WHOLES if region == "both" or region in asked]
 
 
 def _paper(tokenizer: Tokenizer, host: Tensor, ids: range, device: torch.device) -> Tensor:

@@ -22,7 +22,7 @@ from msdd.fast.fidelity import RefusedError
 from msdd.params.sections import Throughput
 from msdd.pipeline.progress import Progress
 from msdd.speed import gate
-from msdd.speed.regions import Inputs
+from msdd.speed.regions import Inputs, regions_of
 from msdd.speed.systems import TimedSystem
 from msdd.tokenizers.tokenizer import Tokenizer
 
@@ -113,8 +113,11 @@ def measure(systems: Sequence[TimedSystem], settings: Throughput, device: torch.
     each system is held at a time. Raises MsddError if a variant fails the gate.
     """
     rows, gates, noises = [], [], []
-    places = len(list(timed(systems, settings.variants))) * len(settings.batches)
-    total = places * (1 + len(settings.regions) * (1 + settings.repeats))
+    steps = [
+        1 + len(regions_of(system.plain, settings.regions)) * (1 + settings.repeats)
+        for system, _ in timed(systems, settings.variants)
+    ]
+    total = sum(steps) * len(settings.batches)
     with torch.inference_mode(), Progress("throughput", total, "timings") as progress:
         tick = partial(_advance, progress, count(1))
         for batch in settings.batches:
@@ -158,7 +161,7 @@ def warm_jobs(
         tick()
         how, memory = getattr(regions.tokenizer, "how", "eager"), findings["memory_bytes"]
         jobs = []
-        for region in settings.regions:
+        for region in regions_of(system.plain, settings.regions):
             call = regions.call(region)
             jobs.append(
                 TimingJob(system.name, variant, how, precision, region, batch, call, memory=memory)

@@ -110,9 +110,14 @@ def summary(document: dict) -> dict[str, float]:
 
 
 def figures(document: dict, speeds: dict[str, float]) -> dict[str, dict[str, float]]:
-    """What decoding with each system costs: GFLOP of an image, and images/s if it was timed."""
-    costs = {one["system"]: one["flops"]["decode"] for one in document["systems"]}
-    found = {name: {"gflop_per_image": flops / 1e9} for name, flops in costs.items()}
+    """What decoding with each system costs: GFLOP of an image, and images/s if it was timed.
+
+    Nothing of a system that does not decode apart.
+    """
+    costs = {one["system"]: one["flops"].get("decode") for one in document["systems"]}
+    found = {
+        name: {"gflop_per_image": flops / 1e9} for name, flops in costs.items() if flops is not None
+    }
     for name in found:
         if f"decode/{name}" in speeds:
             found[name]["images_per_second"] = speeds[f"decode/{name}"]

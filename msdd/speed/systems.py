@@ -34,7 +34,7 @@ class TimedSystem:
     plain: eager in fp32; every other variant must agree with it.
     fast:  makes the variant for speed, from the number of images in a batch and whether to compile
            on a processor too; on a GPU it is always compiled.
-    flops: FLOPs of one image in the regions `encode` and `decode`.
+    flops: FLOPs of one image in the regions `encode` and `decode`, or in `both`, see `counted`.
     runtime: makes a variant by a runtime of `Fast`, from the number of images in a batch, the
            runtime and its precision; None for what only torch decodes.
     """

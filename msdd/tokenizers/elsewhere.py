@@ -29,22 +29,14 @@ WEIGHTS = (".json", ".safetensors", ".bin", ".pt", ".pth")
 def opened(row: Decode, root: Path, side: int, device: "torch.device") -> "Tokenizer":
     """The tokenizer of a row for images of `side` pixels; relative paths lie below `root`.
 
-    Raises MsddError for one that cannot be had, does not take that side, or does not encode and
-    decode apart: decoding alone is timed.
+    Raises MsddError for one that cannot be had, or does not take that side.
     """
     import torch
-
-    from msdd.tokenizers.own import Own, is_called
 
     name, checkpoint = located(row, root)
     made = catalogue.tokenizer(
         name, checkpoint, device, steps=row.steps, guidance=row.guidance, jump=None
     )
-    if isinstance(made, Own) and is_called(made.thing):
-        raise MsddError(
-            f"{row.tokenizer} is a function; decoding alone is timed, so name an object with "
-            "encode and decode"
-        )
     made.check_sides(torch.empty(0, 3, side, side))
     made.resolution = side
     return made

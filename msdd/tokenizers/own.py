@@ -39,6 +39,7 @@ class Own(Tokenizer):
         self.resolution = side if isinstance(side, int) and side > 0 else RESOLUTION
         codes = getattr(thing, "codes", None)
         self.codes = codes if isinstance(codes, int) and codes > 0 else None
+        self.apart = not missing_halves(thing)
 
     @property
     def device(self) -> torch.device:
@@ -120,7 +121,10 @@ class Own(Tokenizer):
         return made if made.dtype == torch.uint8 else made.float()
 
     def describe(self) -> Description:
-        """With the weights of `networks`; those of any other code are not seen."""
+        """With the weights of `networks`; those of any other code are not seen. Of a function no
+        latent is known, and not how often it decodes."""
+        if not self.apart:
+            return Description(None, None, None, self.size(), None)
         black = -torch.ones(1, 3, self.resolution, self.resolution, device=self.on)
         latents, size = self.encode(black)[0], self.size()
         channels = latents.shape[0] if latents.ndim == 3 else latents.shape[-1]
@@ -143,7 +147,7 @@ def check_kind(name: str, thing: object) -> None:
             f"--tokenizer {name} is a class; make an instance in that file, as in `tokenizer = "
             f"{attribute}()`, and name it: {module}:tokenizer"
         )
-    missing = [half for half in HALVES if not callable(getattr(thing, half, None))]
+    missing = missing_halves(thing)
     if is_called(thing) or not missing:
         return
     if missing == ["decode"] and not isinstance(thing, str):  # a text can be encoded
@@ -152,6 +156,10 @@ def check_kind(name: str, thing: object) -> None:
         f"--tokenizer {name} is no function of images and has no encode and decode, but is of type "
         f"{type(thing).__name__}"
     )
+
+
+def missing_halves(thing: object) -> list[str]:
+    return [half for half in HALVES if not callable(getattr(thing, half, None))]
 
 
 def without(name: str, half: str) -> MsddError:

@@ -14,18 +14,18 @@ from msdd.errors import MsddError
 class Description(NamedTuple):
     """What a tokenizer costs an image at its `resolution`.
 
-    tokens:      positions of the latent.
-    dim:         numbers (or bits) in one position.
+    tokens:      positions of the latent; None where no latent is known.
+    dim:         numbers (or bits) in one position; likewise.
     bits:        size of a discrete latent in bits; None for a continuous one.
     parameters:  weights of encoder and decoder; one that serves twice counts once.
-    nfe: forward passes of the decoder; both branches of a guided step count.
+    nfe: forward passes of the decoder; both branches of a guided step count; None if not known.
     """
 
-    tokens: int
-    dim: int
+    tokens: int | None
+    dim: int | None
     bits: int | None
     parameters: int
-    nfe: int
+    nfe: int | None
 
 
 class Tokenizer(nn.Module):
@@ -36,6 +36,7 @@ class Tokenizer(nn.Module):
     least:      the smallest side that it takes.
     codes:      of a discrete latent, how many values an index can have; None for a continuous one.
     books:      codebooks of which a token has an index each, along the last axis of the latents.
+    apart:      whether it encodes and decodes apart; else `reconstruct` is all that it has.
     files:      SHA-256 of the files that its weights are from, by name; none for random weights.
     """
 
@@ -44,6 +45,7 @@ class Tokenizer(nn.Module):
     least: int = 1
     codes: int | None = None
     books: int = 1
+    apart: bool = True
     files: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod

@@ -22,7 +22,7 @@ class Half:
     def encode(self, x): return F.avg_pool2d(x, {factor})
     def decode(self, z): return F.interpolate(z, scale_factor={factor}.0)
 half = Half()
-whole = lambda x: x
+whole = lambda x: half.decode(half.encode(x))
 """
 
 
@@ -57,6 +57,18 @@ def test_an_object_of_the_users_is_measured_by_the_stage(tiny_params, workdir, m
         3,
         "mine.py:half",
     )
+
+
+def test_a_function_has_the_same_quality_and_its_speed_is_of_the_whole(tiny_params, workdir, mine):
+    halves = evaluate(with_row(tiny_params, tokenizer=mine), workdir)
+    timing = workdir / layout.timing(layout.evaluation(None, None, "theirs"))
+    assert "region" not in read_json(timing)
+    params = with_row(tiny_params, tokenizer=mine.replace(":half", ":whole"))
+    report = evaluate(params, workdir)
+    assert report["protocols"] == halves["protocols"]
+    unknown = [report[key] for key in ("tokens", "dim", "bits", "nfe")]
+    assert (unknown, report["parameters"]) == ([None] * 4, 0)
+    assert read_json(timing)["region"] == "both"
 
 
 def test_a_model_that_went_elsewhere_decodes_as_it_did_here(tiny_params, trained, tmp_path):
@@ -152,8 +164,6 @@ def test_a_mistake_is_told_before_anything_runs(tiny_params, row, told):
 
 
 def test_what_cannot_be_measured_says_why(tiny_params, workdir, mine):
-    with pytest.raises(MsddError, match="is a function; decoding alone is timed"):
-        evaluate(with_row(tiny_params, tokenizer=mine.replace(":half", ":whole")), workdir)
     with pytest.raises(MsddError, match="there is no file .*none.safetensors"):
         row = {"tokenizer": "taef2", "checkpoint": str(workdir / "none.safetensors")}
         evaluate(with_row(tiny_params, **row), workdir)

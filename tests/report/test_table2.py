@@ -1,3 +1,5 @@
+import re
+
 import finished_pipeline as pipeline
 import numpy as np
 import pandas as pd
@@ -7,7 +9,7 @@ from msdd.errors import MsddError
 from msdd.files import read_json, write_json
 from msdd.pipeline import layout
 from msdd.report import figures, table2
-from msdd.report.results import paths, read_evaluation
+from msdd.report.results import paths, read, read_evaluation
 
 TEACHER = layout.evaluation("msdd", None, "teacher")
 STUDENT = layout.evaluation("msdd", "msdd-1step", "student")
@@ -65,6 +67,17 @@ def test_speed_up_names_its_teacher_and_needs_the_same_region(finished):
     row = rows(root).loc["student"]
     assert np.isnan(row["speed_ratio"]) and row["images_per_second"] == 83.0
     assert "Some CPU @ 2.0" in table(root, "md") and "another GPU" in table(root, "md")
+
+
+def test_the_speed_of_a_function_of_images_is_in_no_column_of_decodes(finished):
+    params, root = finished
+    pipeline.timing(root, STUDENT, 83.21, region="both")
+    table2.run(params, root)
+    row = rows(root).loc["student"]
+    assert np.isnan(row["images_per_second"]) and np.isnan(row["speed_ratio"])
+    told = "student is a function of whole images, .* 83.21 images/s, encoding included"
+    assert re.search(told, table(root, "md"))
+    assert figures.quality_speed.draw(read(params, root), root) == len(params.decodes) - 1
 
 
 def test_a_teacher_is_compared_with_as_many_steps_at_full_resolution(finished):

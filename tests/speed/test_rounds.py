@@ -18,6 +18,7 @@ from msdd.errors import MsddError
 from msdd.files import read_json
 from msdd.model.config import KLEncoderConfig, UViTConfig
 from msdd.params.load import parse
+from msdd.report import speed
 from msdd.speed import gate, precision, rounds, stage, systems
 from msdd.speed.regions import SETS, Inputs, Regions
 from msdd.tokenizers.klvae import KLVAE
@@ -233,6 +234,31 @@ def test_inputs_and_noise_are_new_for_each_call(decodes):
     hook.remove()
     pairs = [(a, b) for k, a in enumerate(drawn) for b in drawn[:k]]
     assert len(drawn) == SETS + 1 and not any(torch.equal(a, b) for a, b in pairs)
+
+
+WHOLE = """
+import torch
+first = torch.nn.Conv2d(3, 3, 1)
+paler = lambda x: first(x) / 2
+"""
+
+
+def test_a_function_of_images_is_timed_as_a_whole(params, tmp_path, capsys):
+    """Also as the first system, which speed-ups are over."""
+    (tmp_path / "mine.py").write_text(WHOLE)
+    decodes = params.raw()["decodes"] | {"theirs": {"tokenizer": str(tmp_path / "mine.py:paler")}}
+    settings = SETTINGS | {"systems": ["theirs", "student"], "regions": ["decode", "paper"]}
+    changed = parse(params.raw() | {"decodes": decodes, "throughput": settings})
+    found = stage.timings(changed, tmp_path, lambda card: None, random=True)
+    regions = {(row["system"], row["region"]) for row in found["rows"]}
+    theirs, ours = product(["theirs"], ["both", "paper"]), product(["student"], ["decode", "paper"])
+    assert regions == {*theirs, *ours}
+    side = params.data.resolution
+    assert found["systems"][0]["flops"] == {"both": 2 * 9 * side**2}
+    assert "theirs" not in stage.figures(found, stage.summary(found))
+    text = speed.table(found, "throughput.json").markdown()
+    assert "whose decoding alone cannot be timed: theirs." in text
+    assert speed.draw(found).axes[0].get_lines()
 
 
 @pytest.fixture

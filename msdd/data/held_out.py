@@ -8,6 +8,22 @@ import numpy as np
 from msdd.arrays import read_npy
 from msdd.errors import MsddError
 
+OWNERS = "held_out_photographs.npy"
+
+
+def photographs_of(folder: Path, count: int) -> list[int] | None:
+    """Of which photograph each of the first `count` held-out crops is, as a number.
+
+    None where a prepared folder of an earlier version does not tell. MsddError if it is of fewer
+    crops.
+    """
+    if not (folder / OWNERS).exists():
+        return None
+    owners = np.asarray(read_npy(folder / OWNERS))
+    if owners.ndim != 1 or len(owners) < count:
+        raise MsddError(f"{folder / OWNERS} is not of {count} crops: run `msdd prepare` again")
+    return owners[:count].tolist()
+
 
 def held_out(folder: Path, ids: Sequence[int]) -> np.ndarray:
     """The held-out crops at these places of a prepared folder, uint8 (N, H, W, 3).

@@ -16,6 +16,7 @@ from msdd import files
 from msdd.data import prepare_photographs
 from msdd.data.crops import centre_crop, crops
 from msdd.data.digests import Row, of_archives, of_files
+from msdd.data.held_out import OWNERS
 from msdd.data.image_file import PhotographError, decode
 from msdd.data.photograph import Photograph
 from msdd.data.photographs import divided, sources
@@ -45,12 +46,13 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, int]:
 
     The folder appears as a whole, and the same photographs and parameters give the same bytes,
     whatever the number of threads. It holds the shards of `train` and `held_out`,
-    `photographs.csv` (what each file gave) and `manifest.json`.
+    `photographs.csv` (what each file gave), `manifest.json`, and `held_out_photographs.npy`: for
+    each held-out crop the place of its photograph among the held-out rows of that table.
     Raises MsddError where the photographs do not do or another process is at it, OSError where the
     disk does not do.
     """
     place = layout.prepared()
-    made = [place / "manifest.json", place / "photographs.csv"]
+    made = [place / name for name in ("manifest.json", "photographs.csv", OWNERS)]
     with (
         hold(root / layout.checkpoint(place) / "lock"),
         recorded(task, place, made, root) as record,
@@ -74,6 +76,7 @@ def write(task: Task, root: Path) -> dict:
         done = {name: fill(task, folder / name, split, root) for name, split in splits.items()}
         check_unchanged(archives, of_archives(found, root))
         write_photographs(folder / "photographs.csv", done, archives, root)
+        np.save(folder / OWNERS, done["held_out"].owners())
         manifest = describe(task, folder, done)
         files.write_json(folder / "manifest.json", manifest)
     prepare_photographs.forget(root)
@@ -142,7 +145,7 @@ def write_split(task: Task, folder: Path, split: Split) -> Split:
     while split.free:
         files.remove(folder)
         count = min(split.count, len(check_usable(split)))
-        split = replace(split, count=count, done=0, made={}, digests={})
+        split = replace(split, count=count, done=0, made={}, digests={}, places={})
         write_crops(task, folder, split)
     return split
 

@@ -41,11 +41,20 @@ class Split:
     digests: dict[str, str] = field(default_factory=dict)
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)  # kind and reason
     shards: dict[str, str] = field(default_factory=dict)  # digests of files that are known already
+    places: dict[str, list[np.ndarray]] = field(default_factory=dict)  # of the crops made
 
     def of_kind(self, kind: str) -> list[tuple[str, str]]:
         """Name and reason of the photographs refused as `unreadable` or `too_small`."""
         refused = self.refused.items()
         return sorted((name, reason) for name, (category, reason) in refused if category == kind)
+
+    def owners(self) -> np.ndarray:
+        """For each crop the place of its photograph among `photographs`, int32 (count,)."""
+        owners = np.full(self.count, -1, np.int32)
+        for k, photograph in enumerate(self.photographs):
+            for slots in self.places.get(photograph.name, []):
+                owners[slots] = k
+        return owners
 
 
 def plan(split: Split, free: np.ndarray, resolution: int) -> Iterator[CropJob]:
@@ -84,6 +93,7 @@ def accept(split: Split, job: CropJob, digest: str) -> None:
     if name in split.refused or split.digests.setdefault(name, digest) != digest:
         raise change_error(job)
     split.made[name] = job.stop
+    split.places.setdefault(name, []).append(job.slots)
     split.done += len(job.slots)
 
 

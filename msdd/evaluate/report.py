@@ -48,6 +48,7 @@ from msdd.evaluate.summary import (
     without_latents,
 )
 from msdd.metrics.gaussian_ssim import SMALLEST
+from msdd.metrics.intervals import groups_of
 from msdd.pipeline.progress import busy
 from msdd.weights.representations import levels_of
 
@@ -91,6 +92,7 @@ def opening(evaluation: Evaluation, settings: Settings) -> dict[str, object]:
         "images": len(source.names),
         "names": source.names,
         "digest": digest_of(source),
+        **({"photographs": source.photographs} if source.photographs else {}),
         "protocol": evaluation.order[0],
         "protocols": {name: entries[name] for name in evaluation.order},
         "extremes": {},
@@ -245,7 +247,7 @@ def add(
 ) -> None:
     """To a report what a pass has measured."""
     for name, protocol in part.protocols.items():
-        entry = measured_entry(protocol, accumulator, references, part.source.names)
+        entry = measured_entry(protocol, accumulator, references, part.source)
         report["protocols"][name] |= entry
         report["not_measured"] |= pop_undefined(entry)
         report["not_measured"] |= without(protocol, accumulator, references)
@@ -267,10 +269,11 @@ def measured_entry(
     protocol: Protocol,
     accumulator: Accumulator,
     references: Mapping[Features, Reference],
-    names: Sequence[str],
+    source: Source,
 ) -> dict[str, object]:
     """The metrics of a protocol, and those of each image; its pixels where they are weights."""
-    by_name = metrics(protocol, accumulator, references, names)
+    groups = groups_of(source.photographs)
+    by_name = metrics(protocol, accumulator, references, source.names, groups)
     entry = {
         "metrics": {name: jsonable(metric) for name, metric in by_name.items()},
         "per_image": {

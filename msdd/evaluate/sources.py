@@ -71,10 +71,12 @@ class Source(Protocol):
     """Images by name, in batches of originals and reconstructions.
 
     preparation: what is done to originals before they are measured
+    photographs: of which photograph each image is a crop, as a number, where that is known
     """
 
     names: list[str]
     preparation: str
+    photographs: list[int] | None
 
     def pixels(self) -> Sequence[int]:
         """Of each image of a side, in the order of the names."""
@@ -114,6 +116,7 @@ class Prepared:
 
     key:       digest of everything that decides the result
     precision: of the tokenizer's arithmetic, fp32 or bf16
+    photographs: see `Source`
     seconds:   of decoding alone, or of the whole reconstruction where nothing decodes apart; one
                value for every batch decoded here
 
@@ -130,10 +133,12 @@ class Prepared:
         seed: int,
         precision: str,
         device: torch.device,
+        photographs: list[int] | None = None,
     ) -> None:
         self.crops, self.tokenizer, self.key = crops, tokenizer, key
         self.seed, self.precision, self.device = seed, precision, device
         self.names = [str(i) for i in range(count)]
+        self.photographs = photographs
         self.preparation = f"prepared crops of {crops.resolution} px"
         self.seconds: list[float] = []
         self.samples: dict[int, np.ndarray] = {}
@@ -194,6 +199,7 @@ class Folders:
     """
 
     preparation = "images as they are"  # before their features are taken
+    photographs: list[int] | None = None
 
     def __init__(self, originals: Path, reconstructions: Path) -> None:
         sides = [
@@ -253,6 +259,7 @@ class Cropped:
         self.crop, self.side, self.device = CROPS[crop], side, device
         self.reconstruct = reconstruct
         self.preparation = f"{crop} crop of {side} px"
+        self.photographs = None
 
     def pixels(self) -> list[int]:
         return [self.side**2] * len(self.names)

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from msdd.arrays import read_npz
+from msdd.data.held_out import photographs_of
 from msdd.data.shards import Crops
 from msdd.device import enough_memory, prepare_device
 from msdd.evaluate import distributed, pictures, protocols, report
@@ -181,7 +182,8 @@ def source_of(job: EvaluationJob, device: torch.device, root: Path) -> Prepared:
     crops = Crops(root / layout.prepared(), "held_out", expect_resolution=task.data.resolution)
     count = min(task.evaluate.images or len(crops), len(crops))
     how = (task.seed, task.evaluate.precision, device)
-    return Prepared(crops, count, job.tokenizer, task.key, *how)
+    owners = photographs_of(root / layout.prepared(), count)
+    return Prepared(crops, count, job.tokenizer, task.key, *how, owners)
 
 
 def protocols_of(settings: Evaluate) -> dict[str, protocols.Protocol]:

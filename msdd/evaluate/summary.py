@@ -32,19 +32,21 @@ def metrics(
     accumulator: Accumulator,
     references: Mapping[Features, Reference],
     names: Sequence[str] = (),
+    groups: Sequence[int] | None = None,
 ) -> dict[str, Metric]:
     """Means with `low` and `high`, the ends of a 95 % interval over images; distances.
 
-    The ends are None where there is no interval. `names` are those of the images.
+    The ends are None where there is no interval. `names` are those of the images, `groups` are of
+    `msdd.metrics.intervals`.
     """
     values = per_image(protocol, accumulator)
     means: dict[str, Metric] = {}
     whole = {name: column for name, column in values.items() if name not in PARTIAL}
     if whole:
-        means = {name: spread(*ends) for name, ends in bootstraps(whole).items()}
-    means |= partial_means(values)
+        means = {name: spread(*ends) for name, ends in bootstraps(whole, groups).items()}
+    means |= partial_means(values, groups)
     if "psnr" in values and protocol.psnr.pool != 1:
-        means["psnr"] = spread(*pooled_psnr(protocol, accumulator))
+        means["psnr"] = spread(*pooled_psnr(protocol, accumulator, groups))
     of_latents = {
         name: value
         for key in OF_LATENTS
@@ -54,12 +56,15 @@ def metrics(
     return means | distances(protocol, accumulator, references, names) | of_latents
 
 
-def partial_means(values: Mapping[str, np.ndarray]) -> dict[str, Metric]:
+def partial_means(
+    values: Mapping[str, np.ndarray], groups: Sequence[int] | None
+) -> dict[str, Metric]:
     """Means of what some images have not, over those that have it; none where no image has."""
     means: dict[str, Metric] = {}
     for here, some in by_images(values).items():
         mask = np.frombuffer(here, bool)
-        ends = bootstraps({name: column[mask] for name, column in some.items()})
+        own = None if groups is None else np.asarray(groups)[mask]
+        ends = bootstraps({name: column[mask] for name, column in some.items()}, own)
         few = mask.sum() < 2
         means |= {n: spread(x[0], None, None) if few else spread(*x) for n, x in ends.items()}
     return {name: means[name] for name in values if name in means}
@@ -117,11 +122,13 @@ def spread(mean: float, low: float | None, high: float | None) -> dict[str, floa
     return {"mean": mean, "low": low, "high": high}
 
 
-def pooled_psnr(protocol: Protocol, accumulator: Accumulator) -> MaybeInterval:
+def pooled_psnr(
+    protocol: Protocol, accumulator: Accumulator, groups: Sequence[int] | None
+) -> MaybeInterval:
     """PSNR of errors averaged over groups of consecutive images, or over all pixels of the set."""
     values = accumulator.sorted_values()
     errors = values[str(columns(protocol)["psnr"])].numpy()
-    return pool_psnr(protocol.psnr.pool, errors, values["pixels"].double().numpy())
+    return pool_psnr(protocol.psnr.pool, errors, values["pixels"].double().numpy(), groups)
 
 
 def is_undefined(metric: Metric) -> bool:

@@ -21,6 +21,7 @@ class Tensors:
     """
 
     preparation = "images as they are"
+    photographs: list[int] | None = None
 
     def __init__(self, originals: Tensor, made: Reconstruct | Tensor, device: torch.device) -> None:
         check("the originals", originals)

@@ -1,69 +1,97 @@
-"""Seeded bootstrap confidence intervals of means, pooled PSNRs and paired differences."""
+"""Seeded bootstrap confidence intervals of means, pooled PSNRs and paired differences.
 
-from collections.abc import Iterable, Mapping
+`groups` says of which photograph each image is, (N,): photographs are then redrawn, each with all
+its images, because crops of one photograph resemble each other (a cluster bootstrap, Davison and
+Hinkley 1997, section 3.8). None: every image stands for itself; `groups_of` decides.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+FEW = 30  # photographs; of fewer a cluster bootstrap makes intervals that are too short
 CHUNK = 500_000  # counts at once, which bounds memory
 Interval = tuple[float, float, float]  # the figure and both ends
 MaybeInterval = Interval | tuple[float, None, None]
 
 
-def bootstrap(values: ArrayLike, resamples: int = 2000, seed: int = 0) -> Interval:
+def groups_of(photographs: Sequence[int] | None) -> Sequence[int] | None:
+    """The `groups` of images whose photographs are known; None for fewer than `FEW`."""
+    return photographs if photographs and len(set(photographs)) >= FEW else None
+
+
+def bootstrap(
+    values: ArrayLike, groups: ArrayLike | None = None, resamples: int = 2000, seed: int = 0
+) -> Interval:
     """Mean of the values (N,) and the ends of its 95 % percentile interval (Efron 1979).
 
     Images are redrawn with replacement. Infinite values count: a resample that has drawn one is
     infinite. Where values of both signs are, or NaN, the mean is NaN, and so are the ends.
     ValueError without values.
     """
-    return bootstraps({"": values}, resamples, seed)[""]
+    return bootstraps({"": values}, groups, resamples, seed)[""]
 
 
 def bootstraps(
-    columns: Mapping[str, ArrayLike], resamples: int = 2000, seed: int = 0
+    columns: Mapping[str, ArrayLike],
+    groups: ArrayLike | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> dict[str, Interval]:
     """`bootstrap` of many values of the same images, from the same draws: much faster."""
-    values = round_to_grid(stack_columns(columns.values()))
+    values = round_to_grid(stack_columns(columns.values()), groups)
     with np.errstate(invalid="ignore"):
-        means, draws = values.mean(0), resampled_means(values, resamples, seed)
+        means, draws = values.mean(0), resampled_means(values, groups, resamples, seed)
     rows = zip(columns, means, draws.T, strict=True)
     return {name: interval(mean, column) for name, mean, column in rows}
 
 
-def paired_difference(a: ArrayLike, b: ArrayLike, resamples: int = 2000, seed: int = 0) -> Interval:
+def paired_difference(
+    a: ArrayLike,
+    b: ArrayLike,
+    groups: ArrayLike | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
     """`bootstrap` of the differences a - b of the same images, which removes what they share.
 
     Equal values differ by 0, infinite ones too.
     """
-    return bootstrap(difference(*stack_columns([a, b]).T), resamples, seed)
+    return bootstrap(difference(*stack_columns([a, b]).T), groups, resamples, seed)
 
 
-def mean_difference(a: ArrayLike, b: ArrayLike) -> MaybeInterval:
+def mean_difference(a: ArrayLike, b: ArrayLike, groups: ArrayLike | None = None) -> MaybeInterval:
     """`paired_difference`; without an interval for fewer than 2 images."""
-    ends = paired_difference(a, b)
+    ends = paired_difference(a, b, groups)
     return ends if len(np.asarray(a)) >= 2 else (ends[0], None, None)
 
 
-def pooled_psnr(errors: ArrayLike, resamples: int = 2000, seed: int = 0) -> MaybeInterval:
+def pooled_psnr(
+    errors: ArrayLike, groups: ArrayLike | None = None, resamples: int = 2000, seed: int = 0
+) -> MaybeInterval:
     """PSNR of the mean of the images' squared errors (N,), in decibels; their range is 1.
 
     Where so few images differ that resamples without them count, there is no interval: both ends
     are None.
     """
-    mean, high, low = psnr(np.array(bootstrap(errors, resamples, seed))).tolist()
+    mean, high, low = psnr(np.array(bootstrap(errors, groups, resamples, seed))).tolist()
     return (mean, low, high) if np.isfinite(high) else (mean, None, None)
 
 
 def paired_pooled_psnr(
-    a: ArrayLike, b: ArrayLike, resamples: int = 2000, seed: int = 0
+    a: ArrayLike,
+    b: ArrayLike,
+    groups: ArrayLike | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> MaybeInterval:
     """Difference of the pooled PSNRs of squared errors a, b (N,) of the same images, in decibels.
 
     A ratio of two means, of which each resample takes the same images. No interval as above.
     """
-    values = round_to_grid(stack_columns([a, b]))
-    draws = difference(*psnr(resampled_means(values, resamples, seed)).T)
+    values = round_to_grid(stack_columns([a, b]), groups)
+    draws = difference(*psnr(resampled_means(values, groups, resamples, seed)).T)
     figure = float(difference(*psnr(values.mean(0))))
     known = np.isfinite(draws).all() or not np.isfinite(figure)
     return interval(figure, draws) if known else (figure, None, None)
@@ -80,41 +108,65 @@ def stack_columns(columns: Iterable[ArrayLike]) -> np.ndarray:
     return np.stack(columns, 1)
 
 
-def round_to_grid(values: np.ndarray) -> np.ndarray:
-    """Values (N, columns) rounded to a grid on which no sum of N of them is rounded.
+def round_to_grid(values: np.ndarray, groups: ArrayLike | None = None) -> np.ndarray:
+    """Values (N, columns) rounded to a grid on which no sum of a resample is rounded.
 
     About 1e-16 N of the largest. So neither the order of images nor the threads of a matrix product
     change a bit.
     """
     largest = np.where(np.isfinite(values), np.abs(values), 0).max(0)
-    grid = np.exp2(np.frexp(len(values) * largest)[1] - 52)
+    sizes = group_sizes(values, groups)[0]
+    grid = np.exp2(np.frexp(len(sizes) * sizes.max() * largest)[1] - 52)
     return np.round(values / grid) * grid
 
 
-def resampled_means(values: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """(resamples, columns): how often each image was drawn, times the values (N, columns)."""
-    random, count = np.random.default_rng(seed), len(values)
+def group_sizes(values: np.ndarray, groups: ArrayLike | None) -> tuple[np.ndarray, np.ndarray]:
+    """How many images each group has (G,), and the group of each image (N,)."""
+    if groups is None:
+        return np.ones(len(values)), np.arange(len(values))
+    if np.shape(groups) != (len(values),):
+        raise ValueError(f"groups of {np.shape(groups)} images, and {len(values)} values")
+    _, places, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+    return sizes.astype(np.float64), places
+
+
+def group_sums(values: np.ndarray, places: np.ndarray, count: int) -> np.ndarray:
+    """(count, columns): the sums of the values (N, columns) of each group."""
+    sums = np.zeros((count, values.shape[1]))
+    np.add.at(sums, places, values)
+    return sums
+
+
+def resampled_means(
+    values: np.ndarray, groups: ArrayLike | None, resamples: int, seed: int
+) -> np.ndarray:
+    """(resamples, columns): how often each group was drawn, times the sums of its values, divided
+    by the number of images drawn."""
+    sizes, places = group_sizes(values, groups)
+    random, count = np.random.default_rng(seed), len(sizes)
     rows = max(1, CHUNK // count)
     known = np.isfinite(values)
-    finite = np.where(known, values, 0.0)
+    finite = group_sums(np.where(known, values, 0.0), places, count)
+    kinds = {np.inf: values == np.inf, -np.inf: values == -np.inf, np.nan: np.isnan(values)}
+    others = {kind: group_sums(where, places, count) for kind, where in kinds.items()}
     means = []
     for start in range(0, resamples, rows):
         draws = (random.integers(count, size=count) for _ in range(min(rows, resamples - start)))
         counts = [np.bincount(draw, minlength=count) for draw in draws]
         counts = np.stack(counts, dtype=np.float64)
-        mean = counts @ finite / count
-        means.append(mean if known.all() else mean + drawn(counts, values))
+        mean = counts @ finite / (counts @ sizes)[:, None]
+        means.append(mean if known.all() else mean + drawn(counts, others))
     return np.concatenate(means)
 
 
-def drawn(counts: np.ndarray, values: np.ndarray) -> np.ndarray:
+def drawn(counts: np.ndarray, others: Mapping[float, np.ndarray]) -> np.ndarray:
     """(resamples, columns): infinity or NaN, where a resample has drawn one of the values; or 0.
 
-    In the matrix product 0 times infinity, an image that was not drawn, would be NaN.
+    others: how many of each of these values a group has (G, columns). In the matrix product 0 times
+    infinity, an image that was not drawn, would be NaN.
     """
-    kinds = {np.inf: values == np.inf, -np.inf: values == -np.inf, np.nan: np.isnan(values)}
     with np.errstate(invalid="ignore"):  # both infinities make NaN
-        return sum(np.where(counts @ where > 0, kind, 0.0) for kind, where in kinds.items())
+        return sum(np.where(counts @ many > 0, kind, 0.0) for kind, many in others.items())
 
 
 def interval(figure: float, draws: np.ndarray) -> Interval:

@@ -2,7 +2,10 @@
 
 Errors are mean squared errors (N,) of images in [0, 1], PSNR is in dB. `pool` is the number of
 consecutive images in a group, or `all`: then images weigh by their pixels (N,).
+`groups` are of `intervals`; where images are pooled by number, those pools are redrawn instead.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,10 +21,12 @@ from msdd.metrics.intervals import (
 Pool = int | str
 
 
-def pool_psnr(pool: Pool, errors: np.ndarray, pixels: np.ndarray) -> MaybeInterval:
+def pool_psnr(
+    pool: Pool, errors: np.ndarray, pixels: np.ndarray, groups: Sequence[int] | None = None
+) -> MaybeInterval:
     """PSNR and the ends of its 95 % interval over groups, or over images; one group leaves none."""
     if pool == "all":
-        return pooled_psnr(weigh(errors, pixels))
+        return pooled_psnr(weigh(errors, pixels), groups)
     values = group_psnr(errors, pool)
     return bootstrap(values) if len(values) > 1 else (float(values[0]), None, None)
 
@@ -34,11 +39,15 @@ def mean_psnr(pool: Pool, errors: np.ndarray, pixels: np.ndarray) -> float:
 
 
 def pooled_psnr_difference(
-    pool: Pool, a: np.ndarray, b: np.ndarray, pixels: np.ndarray
+    pool: Pool,
+    a: np.ndarray,
+    b: np.ndarray,
+    pixels: np.ndarray,
+    groups: Sequence[int] | None = None,
 ) -> MaybeInterval:
     """Difference of the PSNRs that `pool_psnr` makes of errors `a` and `b` of the same images."""
     if pool == "all":
-        return paired_pooled_psnr(weigh(a, pixels), weigh(b, pixels))
+        return paired_pooled_psnr(weigh(a, pixels), weigh(b, pixels), groups)
     return mean_difference(group_psnr(a, pool), group_psnr(b, pool))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from msdd.errors import MsddError
-from msdd.metrics.intervals import MaybeInterval, mean_difference
+from msdd.metrics.intervals import MaybeInterval
 from msdd.page import settings
 from msdd.params.load import load
 from msdd.params.schema import Params
@@ -203,12 +203,15 @@ def _in_order(metrics: list[str]) -> list[str]:
 def _change(metric: str, a: dict, b: dict, same: bool) -> Change:
     first, second = (_figure(one["metrics"][metric]) for one in (a, b))
     if same and metric in a["per_image"] and metric in b["per_image"]:
-        columns = (one["per_image"][metric] for one in (b, a))
-        paired = results.psnr_difference(b, a) if metric == "psnr" else mean_difference(*columns)
+        paired = _paired(metric, b, a)
         return _told(a["decode"], metric, first, second, paired, PAIRED)
     apart = unpaired(a["metrics"][metric], b["metrics"][metric])
     images = "the same images" if same else APART
     return _told(a["decode"], metric, first, second, apart, images)
+
+
+def _paired(metric: str, a: dict, b: dict) -> MaybeInterval:
+    return results.psnr_difference(a, b) if metric == "psnr" else results.difference(metric, a, b)
 
 
 def _figure(value: dict | float) -> float:

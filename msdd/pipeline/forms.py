@@ -41,6 +41,7 @@ class Evaluation(TypedDict):
     __pydantic_config__ = MORE
     names: list[str]
     digest: str
+    photographs: NotRequired[list[int]]
     protocol: str
     protocols: dict[str, Entry]
     decode: NotRequired[str]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from msdd.metrics.intervals import MaybeInterval, paired_difference
+from msdd.metrics.intervals import MaybeInterval
 from msdd.params.schema import Ablation, Params
 from msdd.pipeline import layout
 from msdd.report import jumps, notes, numbers
-from msdd.report.results import psnr_difference, read, recorded
+from msdd.report.results import difference, psnr_difference, read, recorded
 from msdd.report.table import Column, Table, write
 
 AS_EXPECTED, NOT, OPEN = "as expected", "not as expected", "cannot tell"
@@ -51,30 +51,30 @@ def rows(params: Params, named: dict[str, dict]) -> pd.DataFrame:
 
 
 def _row(name: str, row: Ablation, of: dict, against: dict, params: Params) -> dict:
-    difference = _cells("psnr", psnr_difference(of, against))
+    told = _cells("psnr", psnr_difference(of, against))
     line = {"part": "comparison", "row": name, "question": row.question}
     for side, result in (("of", of), ("against", against)):
         line[side] = result["decode"]
         line[f"psnr_{side}"] = result["metrics"]["psnr"]["mean"]
         line[f"nfe_{side}"] = result.get("nfe")
     for trunk in params.evaluate.lpips[:1]:
-        difference |= _lpips(of, against, f"lpips_{trunk}")
-    ends = difference["psnr_difference_low"], difference["psnr_difference_high"]
+        told |= _lpips(of, against, f"lpips_{trunk}")
+    ends = told["psnr_difference_low"], told["psnr_difference_high"]
     outcome = {"expect": row.expect, "verdict": verdict(row.expect, *ends)}
-    return {**line, **difference, **outcome, "file": f"{of['file']}; {against['file']}"}
+    return {**line, **told, **outcome, "file": f"{of['file']}; {against['file']}"}
 
 
 def _lpips(of: dict, against: dict, metric: str) -> dict[str, float | None]:
     """The mean over images of `of` minus `against`; nothing where the protocol has no LPIPS."""
     if metric not in of["per_image"]:
         return _cells(metric, (None, None, None))
-    return _cells(metric, paired_difference(of["per_image"][metric], against["per_image"][metric]))
+    return _cells(metric, difference(metric, of, against))
 
 
-def _cells(metric: str, difference: MaybeInterval) -> dict[str, float | None]:
+def _cells(metric: str, ends: MaybeInterval) -> dict[str, float | None]:
     """Columns of a difference, and of the ends of its interval."""
     name = f"{metric}_difference"
-    return dict(zip((name, f"{name}_low", f"{name}_high"), difference, strict=True))
+    return dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
 
 
 def verdict(expect: str | None, low: float | None, high: float | None) -> str:
@@ -125,6 +125,6 @@ def _notes(results: list[dict], root: Path) -> list[str]:
         "verdict: from the interval of Δ PSNR alone. It cannot tell if the interval holds 0; "
         f"equal means an interval within {EQUAL} dB of 0. Without an expectation the direction "
         "stands there.",
-        "Each model and student was trained once, with one seed: an interval over crops does not "
+        "Each model and student was trained once, with one seed: an interval over images does not "
         "hold what another training would give.",
     ]

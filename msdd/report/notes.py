@@ -3,9 +3,8 @@
 import math
 from pathlib import Path
 
+from msdd.metrics.intervals import FEW, groups_of
 from msdd.report.results import photographs
-
-FEW = 30  # photographs; results on fewer say little about photographs in general
 
 
 def crops(results: list[dict], root: Path) -> str:
@@ -29,9 +28,16 @@ def few(root: Path, split: str = "held_out") -> str:
 def intervals(results: list[dict], root: Path) -> str:
     """What the brackets in a table are, and what they do not cover."""
     return (
-        f"Decodes are measured on {crops(results, root)}; brackets are 95 % bootstrap "
-        f"intervals over the crops and say nothing about other photographs.{few(root)}"
+        f"Decodes are measured on {crops(results, root)}; brackets are 95 % bootstrap intervals "
+        f"{redrawn(results)}.{few(root)}"
     )
+
+
+def redrawn(results: list[dict]) -> str:
+    """What the bootstrap redraws: crops of one photograph resemble each other."""
+    if groups_of(results[0].get("photographs")):
+        return "over the photographs, each redrawn with all its crops"
+    return "over the crops and say nothing about other photographs"
 
 
 def infinity(results: list[dict]) -> list[str]:

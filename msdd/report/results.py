@@ -11,7 +11,7 @@ from msdd import arrays
 from msdd.data.held_out import held_out
 from msdd.data.manifest import read_manifest
 from msdd.errors import MsddError
-from msdd.metrics.intervals import MaybeInterval, paired_difference
+from msdd.metrics.intervals import MaybeInterval, groups_of, mean_difference
 from msdd.metrics.pooling import pooled_psnr_difference
 from msdd.params.schema import Params
 from msdd.params.sections import BASELINES
@@ -133,14 +133,24 @@ def require(root: Path, path: Path) -> Path:
 
 
 def psnr_difference(a: dict, b: dict) -> MaybeInterval:
-    """PSNR of evaluation `a` minus that of `b`, in dB, with the 95 % interval over images.
+    """PSNR of evaluation `a` minus that of `b`, in dB, with its 95 % interval.
 
     The images are the same, and paired. Where the protocol pools errors over images, so does this.
     """
-    errors = [10 ** (-np.array(result["per_image"]["psnr"]) / 10) for result in (a, b)]
     if a["pool"] == 1:
-        return paired_difference(a["per_image"]["psnr"], b["per_image"]["psnr"])
-    return pooled_psnr_difference(a["pool"], *errors, np.ones(len(errors[0])))
+        return difference("psnr", a, b)
+    errors = [10 ** (-np.array(result["per_image"]["psnr"]) / 10) for result in (a, b)]
+    weights = np.ones(len(errors[0]))
+    return pooled_psnr_difference(a["pool"], *errors, weights, groups_of(a.get("photographs")))
+
+
+def difference(metric: str, a: dict, b: dict) -> MaybeInterval:
+    """Mean over images of evaluation `a` minus that of `b`, with its 95 % interval.
+
+    The images are the same, and paired.
+    """
+    groups = groups_of(a.get("photographs"))
+    return mean_difference(a["per_image"][metric], b["per_image"][metric], groups)
 
 
 def group(result: dict) -> str:

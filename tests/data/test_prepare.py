@@ -15,6 +15,7 @@ from msdd import cli
 from msdd.commands.stages import run_stage
 from msdd.data import digests, prepare, shards
 from msdd.data import split as splitting
+from msdd.data.held_out import photographs_of
 from msdd.data.shards import Crops, allow_open_files
 from msdd.errors import MsddError
 from msdd.files import read_json
@@ -89,6 +90,26 @@ def test_photographs_become_balanced_and_mixed_crops(root):
     listed = {(row["split"], row["name"]): int(row["crops"]) for row in table(root)}
     assert listed["train", f"{train[0]}.png"] == (train == train[0]).sum()
     assert result["train_crops"] == 50 and result["unreadable"] == 0
+
+
+def test_held_out_crops_know_their_photographs(root, monkeypatch):
+    """Also where a photograph gives its crops in several jobs, or none at all."""
+    monkeypatch.setattr(splitting, "JOB_BYTES", 3 * 3 * SIDE**2)
+    names = sorted({row["name"] for row in held_out_rows(root, 40)})
+    owners = photographs_of(root / "data/prepared", 40)
+    assert [names[k] for k in owners] == [f"{k}.png" for k in of_photograph(root, "held_out")]
+    Image.new("RGB", (4, 4)).save(root / "photos" / names[0])  # too small
+    rows = held_out_rows(root, 40)
+    found = [rows[k]["name"] for k in photographs_of(root / "data/prepared", 40)]
+    assert found == [f"{k}.png" for k in of_photograph(root, "held_out")]
+    assert names[0] not in found and len(set(found)) == len(names) - 1
+    with pytest.raises(MsddError, match="held_out_photographs.npy is not of 41 crops"):
+        photographs_of(root / "data/prepared", 41)
+
+
+def held_out_rows(root, crops):
+    run_stage(params(held_out_crops=crops), "prepare", root)
+    return [row for row in table(root) if row["split"] == "held_out"]
 
 
 def test_the_same_input_gives_the_same_bytes(root, monkeypatch):

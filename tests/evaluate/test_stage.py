@@ -14,6 +14,7 @@ from forked import of_first
 from PIL import Image
 
 from msdd.commands.stages import run_stage
+from msdd.data.held_out import OWNERS
 from msdd.data.pixels import to_uint8
 from msdd.data.shards import Crops
 from msdd.errors import MsddError
@@ -21,6 +22,7 @@ from msdd.evaluate import checkpoint, passes, stage
 from msdd.evaluate.passes import Evaluation, Pass
 from msdd.evaluate.sources import Prepared
 from msdd.files import read_json
+from msdd.metrics.intervals import bootstrap
 from msdd.params.schema import Params
 from msdd.pipeline import layout
 from msdd.tokenizers.baselines import MeanColour
@@ -55,6 +57,25 @@ def test_mean_colour_is_what_numpy_says(params, workdir):
     assert metrics["psnr"]["low"] < metrics["psnr"]["mean"] < metrics["psnr"]["high"]
     samples = np.load(workdir / layout.samples(layout.baseline("mean-colour")))
     assert samples.dtype == np.uint8 and np.abs(samples - flat).max() <= 1
+
+
+def test_intervals_are_over_photographs_where_they_are_many(params, workdir):
+    """The figure is that of the crops; the interval redraws photographs, each with its crops."""
+    evaluate = params.evaluate.model_copy(update={"images": None})
+    own = params.model_copy(update={"evaluate": evaluate})
+    file = workdir / layout.prepared() / OWNERS
+    crops = len(np.load(file))
+    ends = {}
+    for photographs in (29, 30):
+        np.save(file, np.arange(crops, dtype=np.int32) % photographs)
+        ends[photographs] = run_stage(own, "baseline", workdir, baseline="mean-colour")["psnr"]
+    found = read_json(workdir / layout.baseline("mean-colour"))
+    assert found["photographs"] == [k % 30 for k in range(crops)]
+    values = found["protocols"]["primary"]["per_image"]["psnr"]
+    mean, low, high = bootstrap(values, found["photographs"])
+    assert ends[30] == {"mean": mean, "low": low, "high": high}
+    mean, low, high = bootstrap(values)
+    assert ends[29] == {"mean": mean, "low": low, "high": high}
 
 
 def test_weights_that_are_missing_stop_a_stage_or_not_as_the_params_say(

@@ -7,6 +7,7 @@ from msdd.metrics import intervals
 from msdd.metrics.intervals import (
     bootstrap,
     bootstraps,
+    groups_of,
     paired_difference,
     paired_pooled_psnr,
     pooled_psnr,
@@ -100,8 +101,37 @@ def test_pairing_removes_what_images_share():
     assert mean == pytest.approx(0.5, abs=0.02)
 
 
+def slow_of_photographs(values: np.ndarray, photographs: np.ndarray) -> np.ndarray:
+    """Means of the images of the photographs drawn, one resample after the other."""
+    random, own = np.random.default_rng(0), [values[photographs == k] for k in set(photographs)]
+    draws = (random.integers(len(own), size=len(own)) for _ in range(2000))
+    return np.array([np.concatenate([own[k] for k in draw]).mean() for draw in draws])
+
+
+def test_photographs_are_redrawn_with_all_their_crops():
+    """Of unequal number; crops that say nothing new widen the interval to that of photographs."""
+    crops = np.random.default_rng(4).integers(1, 8, 100)
+    photographs = np.repeat(np.arange(100), crops)
+    values = VALUES[:100][photographs] + np.random.default_rng(5).normal(0, 0.1, len(photographs))
+    found = bootstrap(values, photographs)
+    ends = np.percentile(slow_of_photographs(values, photographs), [2.5, 97.5])
+    assert found == pytest.approx((values.mean(), *ends), rel=1e-12)
+    apart = bootstrap(values)
+    assert found[2] - found[1] > 1.5 * (apart[2] - apart[1])
+    infinite = np.append(values[:-1], np.inf)
+    assert bootstrap(infinite, photographs)[0] == np.inf
+    assert bootstrap(VALUES, np.arange(400)) == bootstrap(VALUES)
+
+
+def test_too_few_photographs_leave_the_crops():
+    assert groups_of(None) is groups_of([0, 1] * 50) is None
+    assert groups_of(list(range(30)) * 2) == list(range(30)) * 2
+
+
 def test_nothing_to_average_is_an_error():
     with pytest.raises(ValueError, match="at least one"):
         bootstrap([])
     with pytest.raises(ValueError, match="unequal shapes"):
         paired_difference([1.0, 2.0], [1.0])
+    with pytest.raises(ValueError, match="groups of"):
+        bootstrap([1.0, 2.0], [0])

@@ -7,6 +7,7 @@ import pytest
 
 from msdd.errors import MsddError
 from msdd.files import write_json
+from msdd.metrics.intervals import paired_difference
 from msdd.report.results import psnr_difference, read_evaluation
 
 
@@ -48,6 +49,18 @@ def test_a_difference_is_that_of_the_pooled_psnrs(tmp_path, pool):
     expected = np.subtract(*(-10 * np.log10(side) for side in errors)).mean()
     difference, low, high = psnr_difference(a, b)
     assert difference == pytest.approx(expected, rel=1e-12) and low <= difference <= high
+
+
+def test_a_difference_is_over_photographs_where_they_are_many(tmp_path):
+    photographs = [k // 2 for k in range(80)]
+    one, two = np.random.default_rng(0).normal(30, 3, (2, 40)).repeat(2, 1).tolist()
+    ends = {}
+    for name, more in {"crops": {}, "photographs": {"photographs": photographs}}.items():
+        a, b = (read(tmp_path / "x.json", 1, side, **more) for side in (one, two))
+        ends[name] = psnr_difference(a, b)
+        assert ends[name] == paired_difference(one, two, more.get("photographs"))
+    assert ends["crops"][0] == ends["photographs"][0]
+    assert np.ptp(ends["photographs"][1:]) > 1.3 * np.ptp(ends["crops"][1:])
 
 
 def test_a_file_of_an_earlier_version_says_what_to_do(tmp_path):

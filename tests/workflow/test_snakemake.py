@@ -11,6 +11,7 @@ import pytest
 from checkouts import ROOT, edited, listing, project, run
 from snakemake.cli import parse_args
 
+from msdd.data.held_out import OWNERS
 from msdd.files import read_json
 from msdd.params.load import load
 from msdd.params.sections import BASELINES
@@ -18,7 +19,7 @@ from msdd.pipeline import jobs, layout, stages
 
 TINY = ROOT / "presets/tiny.yaml"
 REPORTS = dict.fromkeys(layout.REPORTS, 1)
-PREPARED = ("manifest.json", "photographs.csv", "train", "held_out")
+PREPARED = ("manifest.json", "photographs.csv", OWNERS, "train", "held_out")
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
 
 

@@ -33,6 +33,7 @@ rule prepare:
     output:
         "data/prepared/manifest.json",
         "data/prepared/photographs.csv",
+        "data/prepared/held_out_photographs.npy",
         directory("data/prepared/train"),
         directory("data/prepared/held_out"),
         "provenance/data/prepared.json",

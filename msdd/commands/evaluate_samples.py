@@ -32,9 +32,11 @@ def comparison_of(args: argparse.Namespace):
     from msdd.evaluate.samples_reference import opened
     from msdd.evaluate.samples_sets import image_set
 
-    rules = samples_rules.chosen(args.protocol or samples_rules.DEFAULT, args.features)
-    samples = image_set(args.samples, "--samples")
-    return samples_report.Comparison(str(args.samples), samples, opened(args.reference), rules)
+    named = args.protocol or samples_rules.DEFAULT
+    rules = samples_rules.chosen(named, args.features)
+    lost = samples_rules.left_out(named, args.features)
+    samples, reference = image_set(args.samples, "--samples"), opened(args.reference)
+    return samples_report.Comparison(str(args.samples), samples, reference, rules, lost)
 
 
 def opening(comparison, settings) -> dict:

@@ -1,6 +1,7 @@
 """The torchrun process group (`Team`) and the device of an evaluation."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -61,9 +62,12 @@ def join() -> Team:
 
 
 def device(name: str | None) -> torch.device:
-    """The named device, else that of `msdd.device.default_device`."""
+    """The named device, else that of `msdd.device.default_device`; MsddError for another name, and
+    where it cannot be used."""
     if name is None:
         name = str(default_device())
+    if not re.fullmatch(r"(cpu|cuda|mps|xpu)(:\d+)?", name):  # where float32 convolutions compute
+        raise MsddError(f"--device {name} is unknown; it may be cpu, cuda, cuda:1, mps or xpu")
     try:
         chosen = torch.device(name)
         torch.empty(0, device=chosen)

@@ -13,11 +13,12 @@ from msdd.evaluate.accumulator import Accumulator, Measurement
 from msdd.evaluate.checkpoint import Checkpoint, Checkpointer
 from msdd.evaluate.distributed import Team
 from msdd.evaluate.sources import Batch, Source, deal
+from msdd.metrics.gaussian_ssim import RADIUS
 from msdd.metrics.pixel import WINDOW
 from msdd.pipeline import stop
 from msdd.pipeline.progress import Progress
 
-SSIMS = ("ssim", "gaussian_ssim")
+SMALLEST = {"ssim": WINDOW, "gaussian_ssim": RADIUS + 1}  # sides, in pixels
 
 
 def measure_source(
@@ -100,9 +101,10 @@ def measure_batch(accumulator: Accumulator, names: list[str], batch: Batch) -> M
     """What a batch adds, computed on the device of the networks."""
     ids, *parts = batch
     height, width = parts[0].shape[-2:]
-    if min(height, width) < WINDOW and any(c.kind in SSIMS for c in accumulator.columns):
+    needed = max((SMALLEST.get(column.kind, 1) for column in accumulator.columns), default=1)
+    if min(height, width) < needed:
         raise MsddError(
-            f"{names[ids[0]]} has {width} x {height} pixels: SSIM needs {WINDOW} a side"
+            f"{names[ids[0]]} has {width} x {height} pixels: SSIM needs {needed} a side"
         )
     device = accumulator.networks.device
     here = (part.to(device) if isinstance(part, Tensor) else part for part in parts)

@@ -47,14 +47,15 @@ from msdd.evaluate.summary import (
     without_images,
     without_latents,
 )
+from msdd.files import shown
 from msdd.metrics.gaussian_ssim import SMALLEST
 from msdd.metrics.intervals import groups_of
 from msdd.pipeline.progress import busy
 from msdd.weights.representations import levels_of
 
 UNDEFINED = {
-    None: "it is not a number (NaN) on these images",
-    "ms_ssim": f"an image has a side under {SMALLEST} px, which its five scales need",
+    None: "it is not a number (NaN) on",
+    "ms_ssim": f"its five scales need sides of {SMALLEST} px, which are shorter in",
 }
 
 
@@ -249,20 +250,34 @@ def add(
     for name, protocol in part.protocols.items():
         entry = measured_entry(protocol, accumulator, references, part.source)
         report["protocols"][name] |= entry
-        report["not_measured"] |= pop_undefined(entry)
+        report["not_measured"] |= pop_undefined(entry, nan_images(protocol, accumulator, part))
         report["not_measured"] |= without(protocol, accumulator, references)
         report["not_measured"] |= without_latents(protocol, accumulator)
         report["not_measured"] |= without_images(protocol, accumulator)
     report["extremes"][part.name] = extremes.describe(accumulator, part.source.names)
 
 
-def pop_undefined(entry: dict[str, dict]) -> dict[str, str]:
-    """Take metrics without a value out of an entry, which infinite ones have; the reasons."""
+def pop_undefined(entry: dict[str, dict], images: Mapping[str, str]) -> dict[str, str]:
+    """Take metrics without a value out of an entry, which infinite ones have; the reasons, with the
+    `images` that have none."""
     undefined = [name for name, value in entry["metrics"].items() if is_undefined(value)]
     for name in undefined:
         del entry["metrics"][name]
         entry["per_image"].pop(name, None)
-    return {name: UNDEFINED.get(name, UNDEFINED[None]) for name in undefined}
+    return {
+        name: f"{UNDEFINED.get(name, UNDEFINED[None])} {images.get(name, 'these images')}"
+        for name in undefined
+    }
+
+
+def nan_images(protocol: Protocol, accumulator: Accumulator, part: Pass) -> dict[str, str]:
+    """By metric: the first image without a value, and how many others are like it."""
+    found = {}
+    for name, values in per_image(protocol, accumulator).items():
+        if len(places := np.flatnonzero(np.isnan(values))):
+            others = f" and {len(places) - 1:,} others" if len(places) > 1 else ""
+            found[name] = shown(part.source.names[places[0]]) + others
+    return found
 
 
 def measured_entry(

@@ -14,7 +14,7 @@ Its form is that of `msdd.evaluate.report`, with what is of pairs left out:
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,12 +48,14 @@ from msdd.weights.representations import REPRESENTATIONS, levels_of
 
 @dataclass(frozen=True)
 class Comparison:
-    """Samples, what they are compared with, and by which rules."""
+    """Samples, what they are compared with, and by which rules; `left_out` is what these lack, with
+    the reasons."""
 
     place: str
     samples: ImageSet
     reference: Given
     protocols: Mapping[str, Rules]
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 class Part(NamedTuple):
@@ -77,7 +79,7 @@ def opening(comparison: Comparison, settings: Settings) -> dict[str, object]:
         "names": samples.names,
         "protocol": next(iter(comparison.protocols)),
         "protocols": {name: entry_of(one) for name, one in comparison.protocols.items()},
-        "not_measured": {},
+        "not_measured": dict(comparison.left_out),
         "warnings": warnings(samples, given, comparison.protocols.values()),
         "extremes": {},
     }

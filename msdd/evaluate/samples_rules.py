@@ -17,7 +17,7 @@ from msdd.weights.representations import REPRESENTATIONS, key_of
 
 METRICS = ("frechet", "spatial", "inception_score", "precision_recall", "density_coverage")
 DEFAULT = ("adm", "torch-fidelity", "prdc")
-OF_INCEPTION = ("spatial", "inception_score")  # which other networks have not
+OF_INCEPTION = {"spatial": "sfd_inception", "inception_score": "inception_score"}  # keys in reports
 
 
 class InceptionScore(Section):
@@ -94,6 +94,18 @@ def chosen(names: Iterable[str], features: str | None) -> dict[str, Rules]:
     if features:
         found = {name: rules.with_features(features) for name, rules in found.items()}
     return {name: rules for name, rules in found.items() if rules.measures}
+
+
+def left_out(names: Iterable[str], features: str | None) -> dict[str, str]:
+    """What rules lose on another network than Inception, with the reason."""
+    if features in (None, "inception"):
+        return {}
+    return {
+        f"{OF_INCEPTION[metric]} of {name}": f"it is of inception's features, not {features}'s"
+        for name, rules in load(names).items()
+        for metric in OF_INCEPTION
+        if getattr(rules, metric)
+    }
 
 
 def builtin() -> dict[str, Any]:

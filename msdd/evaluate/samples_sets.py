@@ -41,11 +41,13 @@ class ImageSet(Protocol):
 
     size:    width and height
     classes: of each image, where names or labels carry them
+    remark:  why labels that seem to be there are not taken; empty without such
     """
 
     names: list[str]
     size: tuple[int, int]
     classes: list[str] | None
+    remark: str
 
     def pixels(self) -> list[int]: ...
     def digest(self) -> str: ...
@@ -75,7 +77,7 @@ class FolderSet:
         self.option, self.names = option, sorted(by_name)
         self.paths = [by_name[name] for name in self.names]
         self.size = self.one_size(folder)
-        self.classes = classes_of(self.names)
+        self.classes, self.remark = classes_of(self.names)
 
     def one_size(self, folder: Path) -> tuple[int, int]:
         """As the files' headers say."""
@@ -133,7 +135,7 @@ class ArraySet:
         (count, height, width, _), self.start = header(path, option)
         self.size, self.bytes = (width, height), height * width * 3
         self.names = [str(i) for i in range(count)]
-        self.classes = labels(path, count)
+        self.classes, self.remark = labels(path, count)
 
     def pixels(self) -> list[int]:
         return [self.size[0] * self.size[1]] * len(self.names)
@@ -163,7 +165,7 @@ class ArraySet:
 class TensorSet:
     """Images in memory, (N, 3, H, W): uint8, or floats in [-1, 1], which are rounded."""
 
-    classes = None
+    classes, remark = None, ""
 
     def __init__(self, images: Tensor, option: str) -> None:
         check(f"the images of {option.removeprefix('--')}", images)
@@ -233,20 +235,32 @@ def check_images(path: Path, option: str, shape: tuple[int, ...], kind: str, for
         raise MsddError(f"{wrong} of at least 2 images")
 
 
-def labels(path: Path, count: int) -> list[str] | None:
-    """Of whole numbers (N,) in `arr_1`, if there are such."""
+def labels(path: Path, count: int) -> tuple[list[str] | None, str]:
+    """Of whole numbers (N,) in `arr_1`, if there is one; and why they are not taken."""
     with zipfile.ZipFile(path) as archive:
         if f"{LABELS}.npy" not in archive.namelist():
-            return None
-    found = read_npz(path, [LABELS])[LABELS]
-    return list(map(str, found)) if found.shape == (count,) and found.dtype.kind in "iu" else None
+            return None, ""
+    try:
+        found = read_npz(path, [LABELS])[LABELS]
+    except MsddError as error:
+        return None, f"{LABELS} is no labels, so no classes are told: {error}"
+    if found.shape == (count,) and found.dtype.kind in "iu":
+        return list(map(str, found)), ""
+    is_now = f"{path}: {LABELS} is {found.dtype} of shape {found.shape}"
+    return None, f"{is_now}, no whole number for each of {count:,} images: no classes are told"
 
 
-def classes_of(names: list[str]) -> list[str] | None:
+def classes_of(names: list[str]) -> tuple[list[str] | None, str]:
     """Of each image: the ImageNet class in its name or folder, or else its folder; None where not
-    all have one, or the same."""
+    all have one, or the same. And why, where some have one."""
     classes = [match[0] if (match := WNID.search(name)) else None for name in names]
-    if None in classes:
+    without = [name for name, one in zip(names, classes, strict=True) if one is None]
+    if without:
         classes = [PurePosixPath(name).parent.name or None for name in names]
     found = [one for one in classes if one is not None]
-    return found if len(found) == len(names) and len(set(found)) > 1 else None
+    if len(found) == len(names):
+        return (found if len(set(found)) > 1 else None), ""
+    if len(without) == len(names) and not found:
+        return None, ""
+    first = without[0] if len(without) < len(names) else names[classes.index(None)]
+    return None, f"{first} has no class in its name or folder, as others have: no classes are told"

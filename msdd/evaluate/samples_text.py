@@ -2,8 +2,6 @@
 
 from collections.abc import Collection
 
-from tabulate import tabulate
-
 from msdd.evaluate import text
 from msdd.evaluate.samples_rules import Rules
 
@@ -27,7 +25,7 @@ def heading(metric: str) -> str:
 
 
 def table(report: dict) -> str:
-    """The metrics, aligned: protocols down, metrics across."""
+    """The metrics, protocols down and metrics across, or turned."""
     entries = report["protocols"]
     has = {metric for entry in entries.values() for metric in entry["metrics"]}
     distances = sorted(name for name in has if name.startswith("fd_"))
@@ -35,7 +33,7 @@ def table(report: dict) -> str:
     rows = [["protocol", *map(heading, shown)]]
     for name, entry in entries.items():
         rows.append([name, *(cell(entry["metrics"].get(metric)) for metric in shown)])
-    return tabulate(rows, tablefmt="plain", disable_numparse=True)
+    return text.fitted(rows)
 
 
 def cell(value: dict | float | None) -> str:

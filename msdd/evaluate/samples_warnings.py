@@ -1,7 +1,11 @@
 """What commonly goes wrong when samples meet a reference, where it can be recognised."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from itertools import chain
+
+import torch
 
 from msdd.evaluate.samples_reference import Given
 from msdd.evaluate.samples_rules import Rules
@@ -9,6 +13,7 @@ from msdd.evaluate.samples_sets import ImageSet
 from msdd.weights.representations import REPRESENTATIONS
 
 USUAL = (50_000, 10_000)  # samples of published figures
+READ = 16  # images at once
 VALIDATION = "ILSVRC2012_val"  # in the names of ImageNet's validation images
 
 
@@ -23,25 +28,30 @@ def warnings(samples: ImageSet, given: Given, protocols: Iterable[Rules]) -> lis
     return [
         *of_count(samples, given, list(protocols)),
         *(of_images(samples, given.images) if given.images else ()),
+        *(images.remark for images in (samples, given.images) if images and images.remark),
     ]
 
 
 def of_count(samples: ImageSet, given: Given, protocols: list[Rules]) -> Iterator[str]:
     count = len(samples.names)
-    if count not in USUAL:
-        yield (
-            f"{count:,} samples: published figures are of 50,000, some of 10,000; Fréchet "
-            "distances of fewer are higher"
-        )
     counts = {"samples": count, "images of the reference": images_behind(given)}
+    usual = "published figures are of 50,000 samples, some of 10,000"
+    if few := "; ".join(of_features(counts, protocols)):
+        yield (
+            f"{few}: their covariance is singular, and the Fréchet distance far above that of "
+            f"larger sets; {usual}"
+        )
+    elif count not in USUAL:
+        yield f"{count:,} samples: {usual}; Fréchet distances of fewer are higher"
+
+
+def of_features(counts: Mapping[str, int | None], protocols: list[Rules]) -> Iterator[str]:
+    """Of which of these sets a network makes as many features as there are images, or more."""
     for network in sorted({rules.features for rules in protocols if rules.frechet}):
         wide = REPRESENTATIONS[network].dimensions
-        for what, number in counts.items():
-            if number is not None and number <= wide:
-                yield (
-                    f"{number:,} {what} for {wide:,} features of {network}: their covariance is "
-                    "singular, and the Fréchet distance far above that of larger sets"
-                )
+        few = [f"{n:,} {what}" for what, n in counts.items() if n is not None and n <= wide]
+        if few:
+            yield f"{' and '.join(few)} for {wide:,} features of {network}"
 
 
 def images_behind(given: Given) -> int | None:
@@ -55,7 +65,7 @@ def of_images(samples: ImageSet, images: ImageSet) -> Iterator[str]:
     if samples.size != images.size:
         sizes = " and ".join(f"{w} x {h}" for w, h in (samples.size, images.size))
         yield f"samples and reference have different sizes, {sizes} px: distances contain that"
-    if samples.digest() == images.digest():
+    elif samples.digest() == images.digest() or same_pixels(samples, images):
         yield "the samples are the reference itself"
     if any(VALIDATION in name for name in images.names[:1]):
         yield (
@@ -64,6 +74,20 @@ def of_images(samples: ImageSet, images: ImageSet) -> Iterator[str]:
         )
     if samples.classes and images.classes:
         yield from of_classes(set(samples.classes), set(images.classes))
+
+
+def same_pixels(a: ImageSet, b: ImageSet) -> bool:
+    """Whether images of one size are the same levels in the same order, whatever files they are in.
+    Other images tell themselves apart at the first."""
+    count = len(a.names)
+    if count != len(b.names):
+        return False
+    ranges = [range(1), *(range(i, min(i + READ, count)) for i in range(1, count, READ))]
+    with closing(a.batches(ranges)) as one, closing(b.batches(ranges)) as other:
+        return all(
+            torch.equal(x.images, y.images)
+            for x, y in zip(chain.from_iterable(one), chain.from_iterable(other), strict=True)
+        )
 
 
 def of_classes(made: set[str], real: set[str]) -> Iterator[str]:

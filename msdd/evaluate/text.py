@@ -1,6 +1,7 @@
 """A report as text for people: one line a protocol, and what each of them is."""
 
 import math
+from collections.abc import Sequence
 
 from tabulate import tabulate
 
@@ -47,12 +48,11 @@ QUANTISATION = {
 
 
 INFINITY = "∞"
-ACROSS = 10  # metrics
+WIDTH = 100  # columns of a terminal that a table may take
 
 
 def table(report: dict) -> str:
-    """The metrics, aligned: protocols down, metrics across, with their 95 % intervals; metrics down
-    where they are too many for that."""
+    """The metrics with their 95 % intervals, protocols down and metrics across, or turned."""
     entries = report["protocols"]
     has = shown_names(report) | report["not_measured"].keys()  # a dash, which a note explains
     shown = [name for name in NAMES if name in has]
@@ -61,12 +61,36 @@ def table(report: dict) -> str:
     for name, entry in entries.items():
         cells = [cell(key, entry["metrics"].get(key)) for key in shown]
         rows.append([name, *cells])
-    if len(shown) > ACROSS:
-        rows = list(zip(*rows, strict=True))
-    tables = [rows] if shown else []
+    tables = [fitted(rows)] if shown else []
     if more := more_rows(entries):
-        tables.append([["", *entries], *more])
-    return "\n\n".join(tabulate(rows, tablefmt="plain", disable_numparse=True) for rows in tables)
+        tables += [aligned(part) for part in parts([["", *entries], *more])]
+    return "\n\n".join(tables)
+
+
+def fitted(rows: Sequence[Sequence[str]]) -> str:
+    """A table of at most WIDTH columns: as it is, or turned, or turned and in several parts."""
+    turned = list(zip(*rows, strict=True))
+    whole = next((one for one in (rows, turned) if width(one) <= WIDTH), None)
+    return "\n\n".join(map(aligned, [whole] if whole else parts(turned)))
+
+
+def parts(rows: Sequence[Sequence[str]]) -> list[list[list[str]]]:
+    """Tables of as many columns as fit, each behind the first one."""
+    first, *others = zip(*rows, strict=True)
+    tables: list[list[Sequence[str]]] = []
+    for column in others:
+        if not tables or width(list(zip(*tables[-1], column, strict=True))) > WIDTH:
+            tables.append([first])
+        tables[-1].append(column)
+    return [[list(row) for row in zip(*columns, strict=True)] for columns in tables]
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    return tabulate(rows, tablefmt="plain", disable_numparse=True)
+
+
+def width(rows: Sequence[Sequence[str]]) -> int:
+    return max(map(len, aligned(rows).splitlines()))
 
 
 def heading(name: str) -> str:

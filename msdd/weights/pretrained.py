@@ -242,18 +242,17 @@ def fetch(name: str) -> StateDict:
         except (MsddError, OSError, http.client.HTTPException, subprocess.SubprocessError) as error:
             reasons.append(f"{origin} source: {explain(error)}")
             logger.info("weights of %s, %s", name, reasons[-1])
-    raise MsddError(
-        f"no weights for '{name}': put {SOURCES[name].file} into {cache_folder()} or into the "
-        f"folder that MSDD_WEIGHTS names ({'; '.join(reasons)})"
-    )
+    raise MsddError(f"{ask_for(name)} ({'; '.join(reasons)})")
 
 
 def ask_for(name: str) -> MsddError:
-    """Of a file that people put in place themselves: which, and where it is."""
+    """Which file to put in place, and where it is."""
     source = SOURCES[name]
-    told = f", of SHA-256 {source.digest}" if source.digest else ""
+    told = f", of SHA-256 {source.digest}" if source.digest and source.whole else ""
+    address = source.page or (source.url() if source.url else "")
+    origin = f" from {address}" if address else ""
     return MsddError(
-        f"no weights for '{name}': get {source.file.rpartition('/')[2]}{told} from {source.page} "
+        f"no weights for '{name}': get {source.file.rpartition('/')[2]}{told}{origin} "
         f"and put it at {cache_folder() / source.file}, or at {source.file} in the folder that "
         "MSDD_WEIGHTS names"
     )

@@ -137,6 +137,10 @@ def test_only_ssim_needs_its_window(tmp_path):
             Image.new("RGB", (6, 9), (k, 0, 0)).save(tmp_path / f"{folder}/{k}.png")
     with pytest.raises(MsddError, match="0 has 6 x 9 pixels: SSIM needs 7 a side"):
         of_folders(tmp_path)
+    gaussian = protocols.GaussianSsim(quantisation="round")
+    alone = protocols.Protocol(crop="adm", gaussian_ssim=gaussian)  # which reaches 5 px aside
+    found = measured(passes.of_folders(tmp_path / "o", tmp_path / "r", {"alone": alone}))
+    assert found["protocols"]["alone"]["per_image"]["gaussian_ssim"] == [1, 1]
     dito = protocols.load(["dito"])["dito"].with_features("none")
     found = measured(passes.of_folders(tmp_path / "o", tmp_path / "r", {"dito": dito}))
     assert found["protocols"]["dito"]["per_image"] == {"psnr": [None] * 2}

@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from generated import RULES, folder, pixels, rules
+from PIL import Image
 
 from msdd.cli import main
 from msdd.errors import MsddError
 from msdd.evaluate import loop, samples_reference, samples_rules
+from msdd.evaluate.samples_sets import image_set
+from msdd.evaluate.samples_warnings import same_pixels
 from msdd.weights.optional_imports import import_torchvision
 
 WIDE = 1280  # features of EfficientNet-Lite0
@@ -49,8 +52,10 @@ def test_a_table_says_what_was_compared(root, kept, capsys):
     assert "FD-EffNetLite0 ↓" in told and "gFID" not in told
     assert f"samples: 12 images of 32 x 32 px in {root / 'made'}; 3 classes with 4 images" in told
     assert f"reference: 12 images of 32 x 32 px in {root / 'real'}" in told
-    assert "warning: 12 samples: published figures are of 50,000" in told
+    few = "warning: 12 samples and 12 images of the reference for 1,280 features of efficient"
+    assert few in told and told.count("published figures are of 50,000") == 1
     assert "their covariance is singular" in told
+    assert max(map(len, told.partition("samples:")[0].splitlines())) <= 100
     assert f"less {root / 'a.json'}:" in told and "+0.0000" in told
 
 
@@ -113,13 +118,61 @@ def test_statistics_alone_leave_out_what_needs_images(root, kept, capsys):
     assert run(root, reference="alone.npz") == 0
     told = capsys.readouterr().out
     named = "coverage of dense, precision of classes, recall of classes are not measured: the"
-    assert told.count(named) == told.count("not measured") == 1
+    assert told.count(named) == 1
+    assert "inception_score of classes is not measured: it is of inception's features" in told
     assert "lite: features of efficientnet-lite0\n" in told
     assert "dense: no metric is left" in told
     (root / "dense.yaml").write_text(RULES.splitlines()[2])
     nothing = "no metric is left: the reference holds statistics"
     refused(root, capsys, nothing, "--protocol", root / "dense.yaml", reference="alone.npz")
     assert "of images that it does not count" in told
+
+
+def test_labels_that_are_none_are_told(root, tmp_path, capsys):
+    """Of another count or form, and of some names only."""
+    images = pixels(0)
+    for wrong, told in (
+        (np.zeros(11, np.int64), "arr_1 is int64 of shape (11,), no whole number for each of 12"),
+        (np.zeros((12, 3), np.int64), "arr_1 is int64 of shape (12, 3)"),
+        (np.zeros(12), "arr_1 is float64 of shape (12,)"),
+        (np.array([None] * 12), "it holds object"),
+    ):
+        np.savez(tmp_path / "s.npz", arr_0=images, arr_1=wrong)
+        found = image_set(tmp_path / "s.npz", "--samples")
+        assert found.classes is None and told in found.remark
+    some = folder(tmp_path / "some", images[:3])
+    (some / "0002_n00000002.png").rename(some / "none.png")
+    assert image_set(some, "--samples").remark.startswith("none has no class in its name")
+    whole = image_set(root / "made", "--samples")
+    assert (whole.remark, len(whole.classes)) == ("", 12)
+    np.savez(tmp_path / "s.npz", arr_0=images, arr_1=np.zeros(11, np.int64))
+    assert run(root, samples=tmp_path / "s.npz") == 0
+    assert "warning: " + str(tmp_path / "s.npz") + ": arr_1 is int64" in capsys.readouterr().out
+
+
+def test_the_same_pixels_in_other_files_are_the_reference_itself(root, tmp_path):
+    levels = pixels(5)
+    np.savez(tmp_path / "a.npz", arr_0=levels)
+    (tmp_path / "w").mkdir()
+    for i, image in enumerate(levels):
+        Image.fromarray(image).save(tmp_path / "w" / f"{i:04}.webp", lossless=True)
+    real = image_set(root / "real", "--reference")
+    array, webp = (image_set(tmp_path / name, "--samples") for name in ("a.npz", "w"))
+    assert same_pixels(array, real) and same_pixels(webp, real) and same_pixels(webp, array)
+    levels[-1, -1, -1, -1] ^= 1
+    np.savez(tmp_path / "b.npz", arr_0=levels)
+    assert not same_pixels(image_set(tmp_path / "b.npz", "--samples"), real)
+    assert not same_pixels(array, image_set(root / "made", "--reference"))
+
+
+def test_what_another_network_has_not_is_named(root, tmp_path):
+    text = "one: { features: inception, frechet: true, spatial: true, inception_score: IS }"
+    (tmp_path / "r.yaml").write_text(text.replace("IS", "{ splits: 2 }"))
+    more = ["--protocol", tmp_path / "r.yaml", "--features", "efficientnet-lite0"]
+    assert run(root, *more, "--json", tmp_path / "a.json") == 0
+    missing = json.loads((tmp_path / "a.json").read_text())["not_measured"]
+    assert missing.keys() == {"sfd_inception of one", "inception_score of one"}
+    assert set(missing.values()) == {"it is of inception's features, not efficientnet-lite0's"}
 
 
 def test_what_is_of_inception_alone(root, tmp_path, inception, capsys, monkeypatch):

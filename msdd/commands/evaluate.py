@@ -96,7 +96,7 @@ def add_how(group: argparse._ArgumentGroup) -> None:
         metavar="P",
         help="primary (default), extended, msdd, llamagen, ssdd, flowmo, dito, titok, vavae, "
         "rae, dc-ae, all but extended by `all`, or a YAML file; of samples adm, torch-fidelity, "
-        "prdc (all three by default), pytorch-fid; may be repeated",
+        "prdc (all three by default), mar, pytorch-fid; may be repeated",
     )
     group.add_argument(
         "--features",

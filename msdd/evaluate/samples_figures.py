@@ -10,7 +10,10 @@ from msdd.evaluate.samples_sums import Key, SetSums
 from msdd.evaluate.summary import Metric, spread
 from msdd.metrics.frechet import Gaussian, frechet_distance
 from msdd.metrics.intervals import bootstrap
+from msdd.metrics.kid import SIZE, kid_torch_fidelity
 from msdd.metrics.manifold import DISTANCES, density_coverage, precision_recall
+from msdd.metrics.mind import DIRECTIONS, mind
+from msdd.weights.representations import key_of
 
 WITHOUT_IMAGES = "the reference holds statistics, and no images to compare with one by one"
 WITHOUT_SPATIAL = "the statistics of the reference lack mu_s and sigma_s"
@@ -40,9 +43,21 @@ def figures(rules: Rules, sides: Sides) -> Figures:
     add_distances(rules, sides, found)
     if rules.inception_score:
         found.metrics["inception_score"] = inception_score(rules, sides.made)
-    if rules.rows:
+    if rules.rows and sides.real is None:
+        found.missing.update(dict.fromkeys(names_of_rows(rules), WITHOUT_IMAGES))
+    elif rules.rows:
+        add_kernels(rules, sides, found)
         add_manifolds(rules, sides, found)
     return found
+
+
+def names_of_rows(rules: Rules) -> list[str]:
+    """The metrics that compare features of single images."""
+    key = key_of(rules.features)
+    names = [f"kd_torch_fidelity_{key}"] if rules.kid else []
+    names += [f"mind_{key}"] if rules.mind else []
+    names += ["precision", "recall"] if rules.precision_recall else []
+    return names + (["density", "coverage"] if rules.density_coverage else [])
 
 
 def add_distances(rules: Rules, sides: Sides, found: Figures) -> None:
@@ -69,12 +84,21 @@ def inception_score(rules: Rules, made: SetSums) -> Metric:
     return spread(mean, None, None) | {"std": std}
 
 
+def add_kernels(rules: Rules, sides: Sides, found: Figures) -> None:
+    """KID and MIND, in the order of torch-fidelity's inputs: samples first."""
+    rows = [side.rows(rules.network) for side in (sides.made, sides.real)]
+    key, fewest = key_of(rules.features), min(map(len, rows))
+    if rules.kid and fewest < SIZE:
+        found.missing[f"kd_torch_fidelity_{key}"] = f"it needs {SIZE:,} images on both sides"
+    elif rules.kid:
+        found.metrics[f"kd_torch_fidelity_{key}"] = kid_torch_fidelity(*rows)
+    if rules.mind:
+        about = {"directions": DIRECTIONS, "images": fewest}
+        found.metrics[f"mind_{key}"] = spread(mind(*rows), None, None) | about
+
+
 def add_manifolds(rules: Rules, sides: Sides, found: Figures) -> None:
-    names = ("precision", "recall") if rules.precision_recall else ()
-    names += ("density", "coverage") if rules.density_coverage else ()
-    if sides.real is None:
-        found.missing.update(dict.fromkeys(names, WITHOUT_IMAGES))
-        return
+    names = [one for one in names_of_rows(rules) if "_" not in one]
     device = sides.made.device
     made, real = (side.rows(rules.network).to(device) for side in (sides.made, sides.real))
     values: list[Tensor] = []

@@ -15,7 +15,15 @@ from msdd.params.sections import Amount, Count, Section
 from msdd.params.validate import validate
 from msdd.weights.representations import REPRESENTATIONS, key_of
 
-METRICS = ("frechet", "spatial", "inception_score", "precision_recall", "density_coverage")
+METRICS = (
+    "frechet",
+    "spatial",
+    "inception_score",
+    "kid",
+    "mind",
+    "precision_recall",
+    "density_coverage",
+)
 DEFAULT = ("adm", "torch-fidelity", "prdc")
 OF_INCEPTION = {"spatial": "sfd_inception", "inception_score": "inception_score"}  # keys in reports
 
@@ -53,6 +61,8 @@ class Rules(Section):
     inception_score: InceptionScore | None = optional_metric("Inception score")
     precision_recall: PrecisionRecall | None = optional_metric("precision and recall")
     density_coverage: DensityCoverage | None = optional_metric("density and coverage")
+    kid: bool = Field(False, description="KID as torch-fidelity has it by default")
+    mind: bool = Field(False, description="MIND, along 1,000 directions")
     sources: dict[str, str] = Field({}, description="where each fact is from")
 
     @property
@@ -62,7 +72,7 @@ class Rules(Section):
     @property
     def rows(self) -> bool:
         """Whether features of single images are compared, and so kept."""
-        return bool(self.precision_recall or self.density_coverage)
+        return bool(self.precision_recall or self.density_coverage or self.kid or self.mind)
 
     @property
     def network(self) -> tuple[str, str]:

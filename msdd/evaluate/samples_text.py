@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from msdd.evaluate import text
 from msdd.evaluate.samples_rules import Rules
+from msdd.weights.representations import key_of
 
 NAMES = {
     "fd_inception": "gFID ↓",
@@ -28,23 +29,19 @@ def table(report: dict) -> str:
     """The metrics, protocols down and metrics across, or turned."""
     entries = report["protocols"]
     has = {metric for entry in entries.values() for metric in entry["metrics"]}
-    distances = sorted(name for name in has if name.startswith("fd_"))
+    distances = sorted(name for name in has if name.startswith(("fd_", "kd_", "mind_")))
     shown = [*distances, *(name for name in NAMES if name in has and name not in distances)]
     rows = [["protocol", *map(heading, shown)]]
     for name, entry in entries.items():
-        rows.append([name, *(cell(entry["metrics"].get(metric)) for metric in shown)])
+        rows.append([name, *(cell(metric, entry["metrics"].get(metric)) for metric in shown)])
     return text.fitted(rows)
 
 
-def cell(value: dict | float | None) -> str:
+def cell(name: str, value: dict | float | None) -> str:
     """A distance; a share with its interval; a score with its deviation over splits."""
-    if value is None:
-        return "–"
-    if isinstance(value, float):
-        return text.number(value)
-    if "std" in value:
+    if isinstance(value, dict) and "std" in value and not name.startswith("kd_"):
         return f"{value['mean']:.2f} ± {value['std']:.2f}"
-    return f"{value['mean']:.4f} [{value['low']:.4f}, {value['high']:.4f}]"
+    return text.cell(name, value)
 
 
 def notes(report: dict) -> list[str]:
@@ -92,6 +89,10 @@ def describe(rules: Rules, metrics: Collection[str]) -> str:
         consecutive = f"splits of {score.images or 0:,} images in order"
         splits = consecutive if score.images else f"{score.splits} splits of shuffled images"
         parts.append(f"IS over {splits}, ± their deviation")
+    if rules.kid and f"kd_torch_fidelity_{key_of(rules.features)}" in metrics:
+        parts.append("KID over 100 subsets of 1,000")
+    if rules.mind and f"mind_{key_of(rules.features)}" in metrics:
+        parts.append("MIND along 1,000 directions")
     if (pair := rules.precision_recall) and "precision" in metrics:
         parts.append(f"precision and recall, {pair.neighbours} neighbours, {pair.distances}")
     if (pair := rules.density_coverage) and "density" in metrics:

@@ -15,19 +15,27 @@ def mind(x: Tensor, y: Tensor, directions: int = DIRECTIONS, seed: int = SEED) -
     Along random unit directions the sorted projections of both sets are subtracted, squared and
     averaged; the factor makes a shift of all features by a vector v cost 3 |v|^2. Directions are
     those of torch-fidelity (commit a51aa64) by its default seed, so equal sets of features get its
-    number. Of sets of unequal length the longer one is cut.
+    number. Of sets of unequal length the longer one is drawn from, without replacement, as there.
 
     MsddError for no rows, or for features that are not finite.
     """
     n = min(len(x), len(y))
     if not n:
         raise MsddError("MIND needs at least one image on both sides")
-    x, y = x[:n].float(), y[:n].float()
+    generator = torch.Generator().manual_seed(seed)
+    x, y = (drawn(side, n, generator).float() for side in (x, y))
     if not (x.isfinite().all() and y.isfinite().all()):
         raise MsddError("the features of MIND contain NaN or infinity")
-    parts = unit_vectors(directions, x.shape[1], seed).split(AT_ONCE)
+    parts = unit_vectors(directions, x.shape[1], generator).split(AT_ONCE)
     total = sum(squares(x, y, part) for part in parts)
     return 3 * x.shape[1] * total / (n * directions)
+
+
+def drawn(rows: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """So many of some rows; nothing is drawn where there are no more."""
+    if len(rows) == count:
+        return rows
+    return rows[torch.randperm(len(rows), generator=generator)[:count]]
 
 
 def squares(x: Tensor, y: Tensor, directions: Tensor) -> float:
@@ -36,8 +44,7 @@ def squares(x: Tensor, y: Tensor, directions: Tensor) -> float:
     return torch.sub(*sides).double().square().sum().item()
 
 
-def unit_vectors(count: int, dimensions: int, seed: int) -> Tensor:
+def unit_vectors(count: int, dimensions: int, generator: torch.Generator) -> Tensor:
     """Uniform on the sphere, (count, dimensions)."""
-    generator = torch.Generator().manual_seed(seed)
     vectors = torch.randn(count, dimensions, generator=generator)
     return vectors / vectors.norm(dim=1, keepdim=True)

@@ -7,7 +7,13 @@ from forked import of_first
 from generated import COUNT, SIDE, compared, folder, pixels, rules
 
 import msdd
-from msdd.evaluate import distributed, loop
+from msdd.data.pixels import from_uint8
+from msdd.evaluate import distributed, loop, samples_figures
+from msdd.evaluate.samples_rules import Rules
+from msdd.metrics import kid
+from msdd.metrics.mind import mind
+from msdd.weights.optional_imports import import_torchvision
+from msdd.weights.pretrained import feature_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -52,6 +58,37 @@ def test_python_takes_tensors(sets, lite):
     )
     assert measured(found)["dense"] == measured(lite)["dense"]
     assert found["reference"] == "images in memory"
+
+
+def test_kid_and_mind_of_samples_are_torch_fidelity_s(sets, tmp_path, monkeypatch):
+    """Of 12 samples and 9 images of the reference; its subsets of 1000 are 4 here."""
+    import_torchvision()
+    from torch_fidelity.metric_kid import kid_features_to_metric
+
+    monkeypatch.setattr(samples_figures, "SIZE", 4)
+    monkeypatch.setattr(kid, "SIZE", 4)
+    folder(tmp_path / "few", pixels(5, 9))
+    rules = Rules(features="efficientnet-lite0", kid=True, mind=True)
+    found = measured(compared(sets / "made", tmp_path / "few", {"both": rules}))["both"]
+    network, sides = feature_network("efficientnet-lite0"), (pixels(0), pixels(5, 9))
+    made, real = (
+        torch.cat([network(from_uint8(torch.from_numpy(x).permute(2, 0, 1)[None])) for x in side])
+        for side in sides
+    )
+    theirs = kid_features_to_metric(made, real, kid_subset_size=4, rng_seed=2020, verbose=False)
+    kernel = found["kd_torch_fidelity_efficientnet_lite0"]
+    for name in ("mean", "std"):
+        expected = theirs[f"kernel_inception_distance_{name}"]
+        assert kernel[name] == pytest.approx(expected, rel=1e-3, abs=1e-6)
+    assert found["mind_efficientnet_lite0"]["mean"] == pytest.approx(mind(made, real), rel=1e-3)
+    assert found["mind_efficientnet_lite0"]["images"] == 9
+
+
+def test_fewer_samples_than_a_subset_have_no_kid(sets):
+    rules = Rules(features="efficientnet-lite0", kid=True)
+    found = compared(sets / "made", sets / "real", {"k": rules})
+    reason = found["not_measured"]["kd_torch_fidelity_efficientnet_lite0 of k"]
+    assert reason == "it needs 1,000 images on both sides" and measured(found)["k"] == {}
 
 
 def test_memorised_samples_and_a_constant_image(sets, tmp_path):

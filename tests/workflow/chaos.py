@@ -1,6 +1,6 @@
 """`make chaos`: real pipelines that are killed with SIGKILL again and again, at random moments.
 
-    python tests/workflow/chaos.py FOLDER [--seed N] [--rounds N] [--by-hand N]
+    python tests/workflow/chaos.py FOLDER [--seed N] [--rounds N] [--engines ...] [--by-hand N]
 
 A round is a run of the tiny preset in a folder of its own, killed once in every stage and in a
 write of a checkpoint of every kind of training: a job alone, the engine alone, or the whole tree.
@@ -38,6 +38,7 @@ COMMANDS = {
     "retries": ("snakemake", "--workflow-profile", "profiles/gpu-host", "--cores", "2"),
     "by hand": ("msdd", "train", "msdd"),
 }
+ENGINES = ("retries", "snakemake", "dvc")
 SECONDS = 6.0  # of a job of the tiny preset: two of them go by before it has read the params
 SAID = re.compile(r"^msdd: .*|^.*resuming after.*", re.MULTILINE)
 PROGRESS = re.compile(r"process \d+|\d[\d,]*|since \S+ \S+|\(.*?\)| on [^ ,;]+")
@@ -300,6 +301,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=2, help="of each engine")
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES)
     parser.add_argument("--by-hand", type=int, default=32, help="kills of a training by hand")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
@@ -313,7 +315,7 @@ def main() -> int:
     rounds += [
         Round(args.folder / f"{engine}-{k}", engine, k, args.seed, 0)
         for k in range(args.rounds)
-        for engine in ("retries", "snakemake", "dvc")
+        for engine in args.engines
     ]
     for one in rounds:
         one.run(reference)

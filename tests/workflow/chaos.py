@@ -136,6 +136,8 @@ def attack(of: Round, kill: dict) -> dict:
     if job and "write" in kill:
         job = wait_for_write(engine, later, of.folder, kill["write"])
     time.sleep(kill["wait"])
+    while job and not stage_of(job):  # it was faster: the next one
+        job = wait_for(engine, later)
     if job is None or engine.poll() is not None:
         status, told, seconds = ended(engine)
         if status:

@@ -4,11 +4,13 @@ An engine that is killed alone leaves its jobs at work: orphans, whose results n
 """
 
 import functools
+import os
 from pathlib import Path
 from typing import NamedTuple
 
 NAMES = ("snakemake", "dvc")
 PROCESSES = Path("/proc")
+STARTERS = {"sh", "bash", "dash", "zsh", "busybox", "systemd", "init", "tini", "dumb-init"}
 
 
 class Engine(NamedTuple):
@@ -22,7 +24,8 @@ class Engine(NamedTuple):
     def lost(self) -> str:
         """That the process has ended, in words, whoever has its number now; empty if it has not."""
         ended = _status(self.pid).get("start") != self.start
-        return f"{self.name} (process {self.pid}) is gone" if ended else ""
+        number = f" (process {self.pid})" if self.pid else ""
+        return f"{self.name}{number} is gone" if ended else ""
 
 
 @functools.cache
@@ -36,6 +39,17 @@ def above() -> Engine | None:
             return Engine(name, pid, status.get("start", ""))
         pid = int(status.get("parent", 0))
     return None
+
+
+def gone() -> Engine | None:
+    """The engine that started this process by what it has left in the environment, if it was killed
+    before this process could see it: then nobody but shells and init is above. Its number is 0.
+    """
+    name = "dvc" if "DVC_STAGE" in os.environ else os.environ.get("MSDD_ENGINE")
+    pid = int(_status("self").get("parent", 0))
+    while pid > 1 and _status(pid).get("name") in STARTERS:
+        pid = int(_status(pid).get("parent", 0))
+    return Engine(name, 0, "") if name in NAMES and pid == 1 else None
 
 
 def lost() -> str:
@@ -55,10 +69,12 @@ def _engine(pid: int) -> str:
 
 
 def _status(pid: int | str) -> dict[str, str]:
-    """`parent` and `start` of a process that runs, from proc(5); {} of one that has ended."""
+    """`name`, `parent` and `start` of a process that runs, from proc(5); {} of one that ended."""
     try:
         text = (PROCESSES / str(pid) / "stat").read_text(errors="replace")
     except OSError:
         return {}
-    fields = text.rpartition(")")[2].split()  # behind a name that may contain anything
-    return {} if fields[0] in "ZX" else {"parent": fields[1], "start": fields[19]}
+    front, _, behind = text.rpartition(")")  # the name may contain anything
+    fields, name = behind.split(), front.partition("(")[2]
+    ended = fields[0] in "ZX"
+    return {} if ended else {"name": name, "parent": fields[1], "start": fields[19]}

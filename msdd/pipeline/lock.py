@@ -94,7 +94,7 @@ def _acquire(path: str | Path, blocking: bool, sign: bool = True) -> AcquireRetu
 def _sign(descriptor: int) -> None:
     now = datetime.now().astimezone().isoformat(" ", "seconds")
     holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
-    holder |= {"engine": engine.above(), "processes": _processes()}
+    holder |= {"engine": engine.above() or engine.gone(), "processes": _processes()}
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, json.dumps(holder).encode(), 0)
 

@@ -24,6 +24,13 @@ JOB = """if True:
     open(sys.argv[2], "w").write(why)"""
 
 
+LATE = """if True:
+    import sys, time; from msdd.pipeline import lock
+    with lock.hold(sys.argv[1]):
+        open(sys.argv[2], "w").close()
+        time.sleep(1)"""
+
+
 @pytest.fixture(params=["snakemake", "dvc"])
 def running(request, tmp_path):
     """An engine with a job that holds a lock; and where the job says why it has stopped."""
@@ -51,6 +58,19 @@ def test_a_job_stops_when_its_engine_is_gone_and_the_next_one_waits(running, cap
     assert why.read_text().endswith(f" (process {process.pid}) is gone")
     told = capsys.readouterr().err
     assert f"whose {why.read_text()}; waiting until it has stopped" in told
+
+
+def test_an_engine_that_died_before_its_job_looked_for_it_is_waited_for(tmp_path, capsys):
+    path, begun = tmp_path / "a/lock", tmp_path / "begun"
+    command = [sys.executable, "-c", LATE, path, begun]  # its parent ends at once
+    subprocess.run(
+        ["sh", "-c", '"$0" "$@" &', *command], env=os.environ | {"DVC_STAGE": "train@a"}, check=True
+    )
+    while not begun.exists():
+        time.sleep(0.02)
+    with lock.hold(path):
+        pass
+    assert "whose dvc is gone; waiting until it has stopped" in capsys.readouterr().err
 
 
 def test_a_process_that_has_anothers_number_is_no_engine():

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 Draw = Callable[[st.SearchStrategy], Any]
 Mutate = Callable[[Draw, Sequence[bytes]], bytes]
 
+MANY = 300  # values, where one is repeated: or many of many would fill the memory
 NUMBERS = (0, 1, 2, 127, 128, 255, 256, 32767, 65535, 2**24, 2**31 - 1, 2**31, 2**32 - 1, 2**63)
 TEXTS = ("", "0", "-1", "a\0b", "../../a", "/a", "<b>a</b>", "\ud800", "é" * 200, "a\nb", "{0..9}")
 TEXTS += (
@@ -128,8 +129,16 @@ def other(draw: Draw, value: Any) -> Any:
         case "deep":
             return Deep(draw(st.sampled_from((100, 2000, 100_000))))
         case "many":
-            return [value] * draw(st.sampled_from((2, 1000)))
+            return [value] * draw(st.sampled_from((2, max(2, MANY // size(value)))))
     return draw(st.sampled_from(VALUES))
+
+
+def size(value: Any) -> int:
+    """Values below a value; a `Deep` stands for as many as its depth."""
+    if isinstance(value, Deep):
+        return len(value.text)
+    children = value.values() if isinstance(value, dict) else value
+    return 1 + sum(map(size, children)) if isinstance(value, dict | list) else 1
 
 
 class Deep(str):

@@ -15,6 +15,7 @@ from msdd.files import expand_user
 from msdd.pipeline import checkout, launch, stop
 from msdd.pipeline.stop import AGAIN, EXIT, Stopped
 from msdd.terminal import paint
+from msdd.unexpected import hide_secrets
 from msdd.urls import without_secrets
 
 COMMANDS = (  # files of msdd/commands, in the order of `msdd --help`
@@ -46,6 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     told when all is done.
     """
     checkout.run_own_code(arguments or sys.argv[1:])
+    hide_secrets()
     with output.lasting() as out:
         status = _run(arguments)
         out.flush()

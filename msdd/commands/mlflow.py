@@ -12,7 +12,7 @@ from urllib.request import urlopen
 
 from msdd.commands.parser import examples
 from msdd.errors import MsddError
-from msdd.urls import shown
+from msdd.urls import shown, without_secrets
 
 PORT = 5000
 PATIENCE = 300  # seconds; a busy machine takes minutes to import MLflow
@@ -87,7 +87,12 @@ def tell(uri: str, page: str) -> None:
     """Print the links; open the first where there is a screen."""
     from msdd.tracking import store, view
 
-    found = store.client_at(uri).get_experiment_by_name(store.name())
+    try:
+        found = store.client_at(uri).get_experiment_by_name(store.name())
+    except Exception as error:  # MLflow and its clients raise errors of many kinds
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        told = f"MLflow at {shown(uri)} does not tell its experiments: {without_secrets(reason)}"
+        raise MsddError(f"{told}; `msdd doctor` looks at what it needs") from error
     if found is None:
         print(f"{page}: no runs yet; `make demo` makes some", flush=True)
         return

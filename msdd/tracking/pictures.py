@@ -14,6 +14,7 @@ from PIL import Image
 
 from msdd.arrays import read_npy
 
+FOLDER = "images/"
 TAG = "mlflow.loggedImages"  # by which the page knows that a run has images
 TILE = 256  # the longer side of a tile, in pixels
 
@@ -26,8 +27,8 @@ def write(images: object, name: str, step: int, folder: Path) -> list[str]:
     picture = grid(read_npy(images) if isinstance(images, (str, Path)) else np.asarray(images))
     tile = picture.copy()
     tile.thumbnail((TILE, TILE))
-    stem = f"images/{name}+step+{step}+timestamp+0+0"
-    (folder / "images").mkdir(parents=True, exist_ok=True)
+    stem = f"{FOLDER}{name}+step+{step}+timestamp+0+0"
+    (folder / FOLDER).mkdir(parents=True, exist_ok=True)
     picture.save(folder / f"{stem}.png")
     tile.save(folder / f"{stem}+compressed.webp", lossless=True)
     return [f"{stem}.png", f"{stem}+compressed.webp"]

@@ -178,7 +178,7 @@ class Run:
 
         An infinite one becomes a tag of its name.
         """
-        if not self.on or 0 <= step <= self.last_step:
+        if not self.is_new(step):
             return
         finite, tags = _finite(values | environment.load())
         self._append({"step": int(step), "metrics": finite} | ({"tags": tags} if tags else {}))
@@ -197,17 +197,23 @@ class Run:
                 told = {"metrics": metrics, "tags": tags | {"decode": name}}
                 self._append({"figures": told, "parent": parent["key"]})
 
-    def image(self, name: str, images: object, step: int = 0) -> None:
+    def is_new(self, step: int) -> bool:
+        """Whether metrics of a step would be logged: tracking is on, and no attempt before this
+        one, which it continues, has logged them."""
+        return self.on and not 0 <= step <= self.last_step
+
+    def image(self, name: str, images: object, step: int = 0, above: bool = True) -> None:
         """Log images as one picture: uint8 (N, H, W, 3), or the path of a .npy file of them.
 
         MLflow compares pictures of a name, step by step: runs that may be compared use the same.
-        The first parent gets the picture, too.
+        above: the first parent gets the picture, too.
         """
         if self.on:
             from msdd.tracking import pictures
 
+            parent = {"parent": self.parents[0]["key"]} if above else {}
             for file in pictures.write(images, name, step, self.folder / "files"):
-                self._append({"file": file, "parent": self.parents[0]["key"]})
+                self._append({"file": file} | parent)
 
     def model(self, name: str, files: Iterable[Path], settings: dict, resolution: int) -> None:
         """Keep the files of a model folder as a model that MLflow serves, by the name of a decode.

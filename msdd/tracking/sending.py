@@ -195,7 +195,8 @@ class Delivery:
             for id_ in filter(None, (run, above.get(parent))):
                 self._file(id_, name)
         shown = {above[parent] for _, parent in told if parent}
-        for id_ in (run, *shown) if shown else ():
+        shown |= {run for name, _ in told if name.startswith(pictures.FOLDER)}
+        for id_ in shown:
             self.client.set_tag(id_, pictures.TAG, "True")
 
     def _file(self, run: str, name: str) -> None:

@@ -5,6 +5,7 @@ denoisers of another student. Both decode in one step per scale, and the gradien
 whole chain.
 """
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,9 +22,17 @@ from msdd.pipeline.task import Task
 from msdd.train import joint_paper_code
 from msdd.train.job import TrainingJob
 from msdd.train.objective import Objective
+from msdd.train.preview import Preview
 from msdd.train.run_job import carry_out
 from msdd.train.stored_latents import training_set
-from msdd.train.velocities import draw_noise, encode, one_step_chain, teacher_velocity
+from msdd.train.velocities import (
+    decoded,
+    draw_noise,
+    encode,
+    one_step_chain,
+    student_velocity,
+    teacher_velocity,
+)
 from msdd.weights import model_folder
 from msdd.weights.model_folder import load_decoders, load_teacher
 
@@ -54,6 +63,9 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
         ),
         settings=settings,
         export=lambda folder, state: export(folder, state, len(network), encoder, teacher),
+        preview=Preview(
+            network, settings, crops, root / layout.prepared(), partial(decode, network, teacher)
+        ),
         teacher=teacher,
         adversary=objective.adversary,
         frechet=objective.frechet,
@@ -90,6 +102,14 @@ def export(
         if int(part) == k % trained
     }
     model_folder.save(folder, "student", teacher.config, encoder | decoders)
+
+
+def decode(
+    network: nn.ModuleList, teacher: Autoencoder, images: Tensor, stored: Tensor | None
+) -> Tensor:
+    """Reconstructions of images (B, 3, R, R), for pictures; stored: their latents, if known."""
+    velocity = student_velocity(network, encode(teacher, images, stored))
+    return decoded(velocity, images, teacher.config.sides, 1)
 
 
 def losses(

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from msdd.device import prepare_device
 from msdd.errors import MsddError
+from msdd.flow.noise import image_noise
 from msdd.flow.path import clean_estimate, downsample, start_state
 from msdd.flow.sampler import euler
 from msdd.flow.scales import Scale, split_time
@@ -18,6 +19,7 @@ from msdd.pipeline import layout
 from msdd.pipeline.task import Task
 from msdd.train.job import TrainingJob
 from msdd.train.objective import Objective
+from msdd.train.preview import Preview
 from msdd.train.run_job import carry_out
 from msdd.train.stored_latents import training_set
 from msdd.train.velocities import encode, teacher_velocity
@@ -51,6 +53,13 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
         ),
         settings=settings,
         export=lambda folder, state: model_folder.save(folder, "scale", teacher.config, state),
+        preview=Preview(
+            network,
+            settings,
+            crops,
+            root / layout.prepared(),
+            lambda images, stored: decode(network, teacher, images, scale, stored),
+        ),
         teacher=teacher,
         adversary=objective.adversary,
         frechet=objective.frechet,
@@ -63,6 +72,23 @@ def scale_of(index: int, count: int, student: str) -> Scale:
     if not 0 <= index < count:
         raise MsddError(f"the teacher of {student} has scales 0 to {count - 1}, not {index}")
     return split_time(count)[index]
+
+
+def decode(
+    network: Denoiser, teacher: Autoencoder, images: Tensor, scale: Scale, stored: Tensor | None
+) -> Tensor:
+    """Clean estimates (B, 3, side, side) of images (B, 3, R, R), for pictures; stored: their
+    latents, if known."""
+    x_e = downsample(images, scale)
+    (noise,) = image_noise(0, range(len(images)), x_e.shape[-1:], images.device)
+    latents = encode(teacher, images, stored)
+    X_e = one_step(network, start_state(x_e, noise, scale), scale, latents)
+    return clean_estimate(X_e, noise, scale)
+
+
+def one_step(network: Denoiser, X_s: Tensor, scale: Scale, latents: Tensor) -> Tensor:
+    """The end state X_e (B, 3, side, side) by one evaluation at the start state X_s."""
+    return X_s - network.velocity(X_s, 1.0, scale, latents)
 
 
 def losses(
@@ -86,7 +112,7 @@ def losses(
     noise = torch.randn_like(x_e)
     X_s = start_state(x_e, noise, scale)
     latents = encode(teacher, images, stored)
-    X_e = X_s - network.velocity(X_s, 1.0, scale, latents)
+    X_e = one_step(network, X_s, scale, latents)
     clean = clean_estimate(X_e, noise, scale)
     errors, made = {}, None
     if objective.needs_teacher:

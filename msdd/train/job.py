@@ -10,6 +10,7 @@ from msdd.params.sections import Optimisation
 from msdd.pipeline.task import Task
 from msdd.train.adversary import Adversary
 from msdd.train.frechet import FrechetLoss
+from msdd.train.preview import Preview
 
 # Images (B, 3, R, R), and their latents (B, latents, latent_dim) if these were computed before, to
 # the terms of the loss as scalars; `loss`, their weighted sum, is minimised.
@@ -26,6 +27,7 @@ class TrainingJob:
     folder:    of the result, relative to the working directory.
     network:   what is trained, on its device; its EMA is what `export` writes into the folder.
     settings:  of the training, as they hold for the row.
+    preview:   what its pictures by step show.
     teacher:   a network that the losses also call; it is not trained.
     adversary: the discriminator that the losses call; it learns after each step of the network.
     frechet:   the Fréchet distance that the losses call; its moments grow after each step.
@@ -39,6 +41,7 @@ class TrainingJob:
     losses: Losses
     settings: Optimisation
     export: Callable[[Path, dict[str, Tensor]], None]
+    preview: Preview
     teacher: nn.Module | None = None
     adversary: Adversary | None = None
     frechet: FrechetLoss | None = None

@@ -70,7 +70,8 @@ def train(
                 point = averages(state)
                 state.sums, state.counts = {}, {}
                 state.curve.append({"images": state.images, **point})
-                if run:
+                if run:  # the point comes last: a run that has it has the picture, too
+                    job.preview.show(run, state.images)
                     run.log(state.images, point)
             due = state.images % settings.checkpoint_every == 0
             if due:

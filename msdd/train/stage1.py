@@ -5,6 +5,7 @@ from a file stays frozen.
 """
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,13 +23,17 @@ from msdd.pipeline.task import Task
 from msdd.seeds import seed_of
 from msdd.train.frozen_encoder import load_frozen_encoder
 from msdd.train.job import TrainingJob
+from msdd.train.preview import Preview
 from msdd.train.repa import NAME as REPA
 from msdd.train.repa import Repa, dinov2
 from msdd.train.run_job import carry_out
 from msdd.train.stored_latents import encoder_tensors, frozen_encoder, training_set
+from msdd.train.velocities import decoded, encode, teacher_velocity
 from msdd.weights import model_folder
 from msdd.weights.features import lpips_distance
 from msdd.weights.pretrained import lpips_network
+
+PICTURE_STEPS = 2  # at each scale
 
 
 def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
@@ -61,6 +66,9 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
         export=lambda folder, state: model_folder.save(
             folder, "teacher", config, encoder | result(state)
         ),
+        preview=Preview(
+            network, settings, crops, root / layout.prepared(), partial(decode, network)
+        ),
     )
     return carry_out(job, crops, root)
 
@@ -68,6 +76,12 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
 def result(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The weights of a stage-1 model: all that is trained except REPA's MLP."""
     return {name: state[name] for name in state if not name.startswith(f"{REPA}.")}
+
+
+def decode(network: Autoencoder, images: Tensor, stored: Tensor | None) -> Tensor:
+    """Reconstructions of images (B, 3, R, R), for pictures; stored: their latents, if known."""
+    velocity = teacher_velocity(network, encode(network, images, stored))
+    return decoded(velocity, images, network.config.sides, PICTURE_STEPS)
 
 
 def losses(

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from msdd.flow.correlation import CORRELATIONS
+from msdd.flow.noise import image_noise
 from msdd.flow.sampler import Velocity, sample
 from msdd.flow.scales import Scale
 from msdd.model import autoencoder
@@ -40,6 +41,13 @@ def student_velocity(network: nn.ModuleList, latents: Tensor) -> Velocity:
         return network[scale.index % len(network)].velocity(x, t, scale, latents)
 
     return velocity
+
+
+def decoded(velocity: Velocity, images: Tensor, sides: Sequence[int], steps: int) -> Tensor:
+    """Unguided samples (B, 3, R, R) with so many steps a scale; their noise depends on nothing but
+    an image's place. images: as many, on the device."""
+    normals = image_noise(0, range(len(images)), sides, images.device)
+    return sample(velocity, normals, [steps] * len(sides), [1] * len(sides))[-1]
 
 
 def draw_noise(images: Tensor, sides: Sequence[int]) -> list[Tensor]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import webbrowser
+from importlib.util import find_spec
 from urllib.request import urlopen
 
 from msdd.commands.parser import examples
@@ -30,6 +31,8 @@ def run(args: argparse.Namespace) -> None:
 
     Another server, of MLFLOW_TRACKING_URI, is not started.
     """
+    if find_spec("mlflow") is None:  # its import takes seconds, and the server is a process anyway
+        raise ModuleNotFoundError(name="mlflow")
     from msdd.tracking import delivery, store
 
     uri = store.address(".")

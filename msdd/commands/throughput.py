@@ -88,15 +88,16 @@ def measure_own(args: argparse.Namespace, changed: dict) -> None:
     params = _with_options(args, changed)
     from msdd.commands.stages import ROOT
     from msdd.files import check_no_input
-    from msdd.report import speed
     from msdd.speed import stage
 
     check_no_input(args.json, "--json", [("--params", params_file(args))])
-    show = silent if args.json == STANDARD else show_card
-    document = stage.timings(params, ROOT, show, args.random, names)
-    put_json(document, args.json)
-    if args.json == STANDARD:
+    if args.json == STANDARD:  # which needs none of the packages for tables
+        put_json(stage.timings(params, ROOT, silent, args.random, names), args.json)
         return
+    from msdd.report import speed
+
+    document = stage.timings(params, ROOT, show_card, args.random, names)
+    put_json(document, args.json)
     speed.render(document, args.json)
     print(args.json.with_suffix(".md").read_text(encoding="utf-8"))
 

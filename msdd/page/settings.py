@@ -4,15 +4,16 @@ import json
 from typing import Any
 
 from msdd.params.schema import Params
+from msdd.params.sections import Section
 
 
 def resolved(params: Params, decode: str) -> dict[str, Any]:
-    """Everything that decides a row of the tables, by dotted key, with its overrides applied."""
+    """Everything that decides a row of the tables, by dotted key, with its overrides applied; of
+    one that was trained elsewhere the row alone."""
     model, student = params.source(decode)
-    sections = {
-        "model": params.model_of(model),
-        "stage1": params.stage1_of(model),
-    }
+    sections: dict[str, Section] = {}
+    if model:
+        sections = {"model": params.model_of(model), "stage1": params.stage1_of(model)}
     if student:
         sections["distil"] = params.distil_of(student)
     row = params.decodes[decode].model_dump(mode="json", exclude={"of"})

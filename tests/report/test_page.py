@@ -14,6 +14,7 @@ from msdd.files import read_json, write_json
 from msdd.page import document, settings, table_view
 from msdd.page.chart import Axis, thinned
 from msdd.page.scatter import LABELLED, draw, front
+from msdd.params.load import parse
 from msdd.pipeline import layout
 from msdd.report import ablation, results, table1, table2
 
@@ -128,6 +129,25 @@ def test_params_of_rows_are_resolved_and_told_apart(finished):
     assert found["shared"]["stage1.batch"] == str(params.stage1.batch)
     assert set(found["students"]) == {"student", "student-finetuned", "student-joint"}
     assert not found["shared"].keys() & set(found["keys"])
+
+
+def test_a_row_that_was_trained_elsewhere_is_on_the_page(finished):
+    """Also a function of images, of which neither latents nor passes are known."""
+    params, root = finished
+    row = {"decode": "theirs", "tokenizer": "mine.py:whole", "tokens": None, "dim": None}
+    row |= {"bits": None, "parameters": 0, "nfe": None, "weights": {}}
+    path = layout.evaluation(None, None, "theirs")
+    pipeline.evaluation(root, path, row, pipeline.photographs(pipeline.IMAGES), 25)
+    pipeline.timing(root, path, 123.4, region="both")
+    raw = params.raw()
+    raw["decodes"] |= {"theirs": {"tokenizer": "mine.py:whole"}}
+    page = made(parse(raw), root)
+    assert "theirs is a function of whole images" in page and "123.4 images/s" in page
+    shown = settings.of_rows(parse(raw), ["teacher", "theirs"])
+    places = dict(zip(shown["keys"], shown["rows"]["theirs"], strict=True))
+    assert places["decode.tokenizer"] is not None
+    assert settings.resolved(parse(raw), "theirs").keys() >= {"decode.tokenizer", "model"}
+    assert "model.width" not in settings.resolved(parse(raw), "theirs")
 
 
 def test_a_cell_knows_its_source_and_what_keeps_it_from_comparing(finished):

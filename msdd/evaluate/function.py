@@ -22,6 +22,7 @@ from msdd.evaluate.passes import Evaluation, Pass
 from msdd.evaluate.samples_sets import image_set
 from msdd.evaluate.sources import Subject
 from msdd.evaluate.tensors import Tensors
+from msdd.pipeline import stop
 from msdd.tokenizers import tokenizer as base
 from msdd.tokenizers.own import Own
 from msdd.tokenizers.protocol import Tokenizer
@@ -64,6 +65,7 @@ class Report(TypedDict):
     not_measured: dict[str, str]
 
 
+@stop.left_alone()
 def evaluate(
     tokenizer: Measured | None = None,
     images: Place | Tensor | None = None,
@@ -101,6 +103,7 @@ def evaluate(
     precision, seed: of decoding. batch: images at once; None: 64 up to 256 px, fewer above.
     device:     None: the tokenizer's own, else a GPU if there is one.
 
+    Signals are left to the caller, and it may run in any thread; Ctrl-C ends it after a batch.
     Raises MsddError for arguments that do not fit together, and for images that cannot be measured.
     """
     check_arguments((tokenizer, images), (originals, reconstructions), (samples, reference))

@@ -84,7 +84,8 @@ def measure_ranges(
 @contextmanager
 def deferred_interrupt() -> Iterator[None]:
     """Ctrl-C waits for the end of the block; where it was ignored, it is."""
-    if threading.current_thread() is not threading.main_thread():  # it interrupts no other
+    elsewhere = threading.current_thread() is not threading.main_thread()  # interrupts no other
+    if elsewhere or signal.getsignal(signal.SIGINT) is None:  # nor what Python has not set
         yield
         return
     came: list[int] = []

@@ -12,6 +12,7 @@ import time
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from msdd.errors import MsddError
 from msdd.pipeline import engine
@@ -23,6 +24,7 @@ UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 AGAIN = "run the same command again to continue from what was saved"
 _began = time.monotonic()
 _came: list[int] = []  # signals inside the block
+_hears: ContextVar[bool] = ContextVar("hears", default=True)
 
 
 class Stopped(MsddError):  # noqa: N818 - it is no error
@@ -35,9 +37,10 @@ def requests() -> Iterator[Callable[[], str]]:
     that MSDD_MAX_RUNTIME allows, or the end of the engine; empty if it should go on.
 
     A second signal ends the process at once, as the first does outside the block. A signal that was
-    ignored still is. In a thread that is not the first one only the time counts.
+    ignored still is. In a thread that is not the first one, and in `left_alone`, no signal counts.
     """
-    came, before = _came, {}
+    hears = _hears.get() and threading.current_thread() is threading.main_thread()
+    came, before = _came if hears else [], {}
     came.clear()
     limit = seconds(os.environ[LIMIT]) if os.environ.get(LIMIT) else float("inf")
 
@@ -52,14 +55,24 @@ def requests() -> Iterator[Callable[[], str]]:
             return f"{LIMIT} {os.environ[LIMIT]} is over"
         return engine.lost()
 
-    if threading.current_thread() is threading.main_thread():
-        heard = [one for one in SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
+    if hears:  # None: a handler that Python has not set and could not set again
+        heard = [one for one in SIGNALS if signal.getsignal(one) not in (signal.SIG_IGN, None)]
         before |= {number: signal.signal(number, hear) for number in heard}
     try:
         yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def left_alone() -> Iterator[None]:
+    """In the block `requests` leaves signals to the process, which belongs to somebody else."""
+    token = _hears.set(False)
+    try:
+        yield
+    finally:
+        _hears.reset(token)
 
 
 def no_more_requests() -> None:

@@ -1,8 +1,10 @@
 """`msdd.evaluate`: the same figures as the command, of objects, folders and tensors."""
 
 import json
+import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -131,3 +133,43 @@ def test_importing_msdd_imports_no_torch_and_the_package_stays_a_package():
     )
     said = subprocess.check_output([sys.executable, "-c", code], text=True).split()
     assert said == ["False", "True", "True", "Tokenizer"]
+
+
+PAIR = torch.linspace(-1, 1, 2 * 3 * 32 * 32).reshape(2, 3, 32, 32)
+
+
+def raising(number, seen):
+    """A tokenizer in whose first batch a signal comes."""
+
+    def reconstruct(images):
+        seen.append(len(images))
+        if len(seen) == 1:
+            signal.raise_signal(number)
+        return images * 0.9
+
+    return reconstruct
+
+
+def test_signals_are_left_to_the_caller():
+    came, seen = [], []
+
+    def own(number, _):
+        came.append(number)
+
+    before = signal.signal(signal.SIGTERM, own)
+    try:
+        report = msdd.evaluate(raising(signal.SIGTERM, seen), PAIR, batch=1, **PLAIN)
+        assert signal.getsignal(signal.SIGTERM) is own
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert came == [signal.SIGTERM] and report["images"] == 2
+
+
+def test_an_interrupt_ends_it_and_any_thread_may_run_it():
+    seen = []
+    with pytest.raises(KeyboardInterrupt):
+        msdd.evaluate(raising(signal.SIGINT, seen), PAIR, batch=1, **PLAIN)
+    assert seen == [1] and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with ThreadPoolExecutor(1) as threads:
+        given = threads.submit(msdd.evaluate, Faded(), PAIR, **PLAIN)
+        assert given.result()["images"] == 2

@@ -18,6 +18,7 @@ SURROGATE = re.compile(r"\\udc[89a-f]", re.IGNORECASE)
 CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}  # folders, on some network file systems
 BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
 MOST_FILES, LONGEST = 100_000, 4096  # that a pattern stands for; characters of a path on Linux
+HALF = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # the others are bytes of file names
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # also what ends a line for Unicode
 
 
@@ -215,8 +216,10 @@ def _without_bytes(value: object) -> object:
 def text_of(name: str) -> str:
     """A file's name as Unicode: what is not UTF-8 in it as `\\xNN`, byte by byte.
 
-    The same under an ASCII locale, where Python takes all other bytes for such.
+    The same under an ASCII locale, where Python takes all other bytes for such. Half of a surrogate
+    pair, which no file name has and JSON can hold, is written as JSON escapes it.
     """
+    name = HALF.sub(lambda found: f"\\u{ord(found[0]):04x}", name)
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 

@@ -112,6 +112,7 @@ def test_a_folder_that_may_not_be_written_is_told_beforehand(tmp_path, monkeypat
         ("a\x7f\x85b", r"a\u007f\u0085b"),
         ("a\u2028b", r"a\u2028b"),
         ("a\udcffb", r"a\xffb"),
+        ("a\ud800b", r"a\ud800b"),
         ('ä "b" \\ c', 'ä "b" \\ c'),
     ],
 )

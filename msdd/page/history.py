@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from msdd.files import shown
 from msdd.pipeline import layout, provenance
 from msdd.pipeline.progress import duration
 from msdd.report.table import Column, Table
@@ -48,6 +49,8 @@ def table(found: list[dict]) -> Table:
     """A line a job."""
     order = list(dict.fromkeys(KINDS.values()))
     rows = sorted(map(_row, found), key=lambda row: order.index(row["kind"]))
+    # Tables of pandas 3 hold no half of a surrogate pair, which JSON can write.
+    rows = [{key: _plain(value) for key, value in row.items()} for row in rows]
     columns = [
         Column("job", "job"),
         Column("started", "started"),
@@ -63,6 +66,10 @@ def table(found: list[dict]) -> Table:
     names = dict.fromkeys(column.name for column in columns)
     frame = pd.DataFrame(rows, columns=[*names, "kind", "file"])
     return Table(frame, columns, "Jobs behind the results.", _notes(found), "kind", "file")
+
+
+def _plain(value: object) -> object:
+    return shown(value) if isinstance(value, str) else value
 
 
 def _row(record: dict) -> dict:

@@ -3,6 +3,7 @@
 On file systems of their own, which root may mount.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import time
 
 import pytest
 import yaml
+from PIL import Image
 
 from msdd.pipeline import layout
 
@@ -102,3 +104,24 @@ def test_checkpoints_that_are_deleted_under_a_training_end_nothing(often):
         said = training.communicate(timeout=300)[1]
     assert training.returncode == 0, said
     assert (often / FOLDER / "model.safetensors").is_file()
+
+
+def test_an_evaluation_on_a_full_disk_goes_on_with_space(tmp_path, mounted):
+    """Neither pictures nor what it would resume from end it; its results are whole or not there."""
+    for folder, level in (("a", 100), ("b", 110)):
+        (tmp_path / folder).mkdir()
+        for k in range(3):
+            Image.new("RGB", (32, 32), (level, 40 * k, 0)).save(tmp_path / folder / f"{k}.png")
+    mounted(tmp_path / "state", "size=4k")
+    mounted(tmp_path / "made", "size=4k")
+    (tmp_path / "state/full").write_bytes(bytes(4096))
+    (tmp_path / "made/full").write_bytes(bytes(4096))
+    sides = ("--originals", "a", "--reconstructions", "b", "--protocol", "msdd")
+    command = ("evaluate", *sides, "--features", "none", "--work", "state", "--json", "made/a.json")
+    done = msdd(tmp_path, *command)
+    assert done.returncode == 1 and "No space left on device" in done.stderr
+    assert done.stderr.splitlines()[-1] == "msdd: error: made/a.json: No space left on device"
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["full"]
+    (tmp_path / "made/full").unlink()  # the state's disk stays full
+    assert msdd(tmp_path, *command).returncode == 0
+    assert json.loads((tmp_path / "made/a.json").read_text())["images"] == 3

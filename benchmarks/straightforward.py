@@ -24,15 +24,15 @@ from PIL import Image
 from random_inception import random_inception
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from msdd.data.image_folder import stack
+from msdd.data.image_folder import at_least_two, stack
 from msdd.data.photographs import read_photograph
 from msdd.data.pixels import from_uint8
-from msdd.data.sources import told_apart
 from msdd.evaluate.accumulator import FEATURE_BATCH
 from msdd.evaluate.sources import split
 from msdd.metrics.frechet import Moments, frechet_distance
 from msdd.metrics.perceptual import Lpips
 from msdd.metrics.pixel import psnr, ssim
+from msdd.weights.fast_inception import faster_inception
 from msdd.weights.features import Inception
 from msdd.weights.optional_imports import import_torchvision
 from msdd.weights.pretrained import feature_network, freeze, lpips_network
@@ -92,7 +92,8 @@ def covariance(features: np.ndarray) -> np.ndarray:
 
 def crops(folder: Path, side: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Random crops of a folder's images, and each reduced fourfold and enlarged again, uint8."""
-    photographs = [read_photograph(folder / name) for name in sorted(told_apart(folder)[0])]
+    paths = at_least_two(folder, "the folder")
+    photographs = [read_photograph(paths[name]) for name in sorted(paths)]
     photographs = [pixels for pixels in photographs if min(pixels.shape[:2]) >= side]
     random = np.random.default_rng(0)
     found = []
@@ -224,7 +225,8 @@ def compare_inception(originals: np.ndarray, made: np.ndarray, batch: int) -> No
     pytorch_fid's functions for features and distance; both ways take every batch in turn.
     """
     state = random_inception()
-    networks = official_inception(state), freeze(Inception(state), "cpu")
+    fast = faster_inception(freeze(Inception(state), "cpu"), torch.device("cpu"))
+    networks = official_inception(state), fast
     ways, seconds, sides = (official_features, fast_features), [[], []], [[[], []], [[], []]]
     with tempfile.TemporaryDirectory() as folder:
         for k, images in enumerate((originals, made)):

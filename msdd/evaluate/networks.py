@@ -14,6 +14,7 @@ from msdd.evaluate.protocols import Protocol
 from msdd.metrics.dists import Dists
 from msdd.metrics.perceptual import DreamSim, Lpips, without_dreamsim
 from msdd.weights.classifier import classifier
+from msdd.weights.fast_inception import faster_inception
 from msdd.weights.pretrained import feature_network
 from msdd.weights.representations import REPRESENTATIONS, key_of
 
@@ -79,7 +80,11 @@ class Networks:
         if reason := self.unavailable.get(weights):
             self.missing |= dict.fromkeys(metrics, reason)
             return
-        make = partial(feature_network, made.network, self.device, made.resize or None)
+
+        def make() -> nn.Module:
+            network = feature_network(made.network, self.device, made.resize or None)
+            return faster_inception(network, self.device)
+
         self.load(self.features, key, make, metrics, without(made, protocol))
         if key not in self.features:
             self.unavailable[weights] = self.missing[metrics[0]]

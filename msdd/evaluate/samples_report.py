@@ -41,6 +41,7 @@ from msdd.evaluate.samples_warnings import class_balance, warnings
 from msdd.evaluate.sources import deal
 from msdd.files import digest
 from msdd.pipeline.progress import busy
+from msdd.weights.fast_inception import faster_inception
 from msdd.weights.inception_parts import InceptionParts, PooledOnly
 from msdd.weights.pretrained import feature_network, freeze, identity, tensors
 from msdd.weights.representations import REPRESENTATIONS, levels_of
@@ -185,7 +186,8 @@ def network(key: Key, settings: Settings) -> nn.Module:
     """What makes `Parts` of images."""
     name, resize = key
     if name == "inception":
-        return freeze(InceptionParts(tensors(name), resize), settings.device)
+        parts = freeze(InceptionParts(tensors(name), resize), settings.device)
+        return faster_inception(parts, settings.device)
     return PooledOnly(feature_network(name, settings.device))
 
 

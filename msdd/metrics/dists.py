@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from msdd.weights.fast_convolutions import FastConvolution
 from msdd.weights.pretrained import tensors
 
 CHANNELS = (3, 64, 128, 256, 512, 512)  # of the image, and of the last layer of each stage
@@ -20,7 +21,8 @@ class Dists:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self.trunk = {name: x.to(device) for name, x in tensors("vgg16").items()}
+        trunk = {name: x.to(device) for name, x in tensors("vgg16").items()}
+        self.layers = {layer: convolution(trunk, layer) for stage in STAGES for layer in stage}
         weights = tensors("dists")
         weights = {name: x.flatten().double().to(device) for name, x in weights.items()}
         total = weights["alpha"].sum() + weights["beta"].sum()
@@ -53,9 +55,13 @@ class Dists:
     def stage(self, number: int, images: Tensor) -> Tensor:
         x = root_mean_square(images) if number else images
         for layer in STAGES[number]:
-            weight, bias = (self.trunk[f"features.{layer}.{part}"] for part in ("weight", "bias"))
-            x = F.conv2d(x, weight, bias, padding=1).relu_()
+            x = self.layers[layer](x)
         return x
+
+
+def convolution(trunk: dict[str, Tensor], layer: int) -> FastConvolution:
+    weight, bias = (trunk[f"features.{layer}.{part}"] for part in ("weight", "bias"))
+    return FastConvolution(weight, bias, (1, 1), (1, 1))
 
 
 def similarities(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,6 @@
 """LPIPS and DreamSim of whole batches, without computing anything twice."""
 
 import importlib.util
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from msdd.data.pixels import from_uint8
+from msdd.weights.fast_convolutions import fast_layers
 from msdd.weights.features import enlarge
 from msdd.weights.pretrained import folders, lpips_network
 
@@ -20,21 +20,23 @@ DREAMSIM_FILES = (
     "clip_vitb16_pretrain.pth.tar",
     "ensemble_lora",
 )
-CPU_PIXELS, GPU_PIXELS = 2**19, 2**22  # of the images that a trunk sees at once: bounds memory
+# Of the images that a trunk sees at once: bounds memory, and keeps its maps near a CPU's cache.
+CPU_PIXELS, GPU_PIXELS = {"alex": 2**19, "vgg": 2**16}, 2**22
+BLOCK = 2**17  # numbers of a map that are compared at once on a CPU
 
 
 class Lpips:
     """LPIPS v0.1 (Zhang et al. 2018), the distances of `lpips.LPIPS`.
 
-    On a CPU the trunk's weights are brought into oneDNN's layout once, not at every call.
+    On a CPU the trunk's convolutions are those of `msdd.weights.fast_convolutions`.
     """
 
     def __init__(self, net: str, device: torch.device) -> None:
         network = lpips_network(net, device)
-        self.onednn = device.type == "cpu" and torch.backends.mkldnn.is_available()
-        self.pixels = CPU_PIXELS if device.type == "cpu" else GPU_PIXELS
+        fast = device.type == "cpu"
+        self.pixels = CPU_PIXELS[net] if fast else GPU_PIXELS
         slices = [getattr(network.net, f"slice{k + 1}") for k in range(network.L)]
-        self.slices = [prepack(part) if self.onednn else part for part in slices]
+        self.slices = [nn.Sequential(*fast_layers(part)) if fast else part for part in slices]
         self.heads = [network.lins[k].model[-1].weight.flatten(1) for k in range(network.L)]
         self.shift, self.scale = network.scaling_layer.shift, network.scaling_layer.scale
 
@@ -52,33 +54,45 @@ class Lpips:
 
     def of_chunk(self, pairs: Sequence[tuple[Tensor, Tensor]], rows: slice) -> list[Tensor]:
         originals = {id(original): original for original, _ in pairs}
-        units = {key: self.units(original[rows]) for key, original in originals.items()}
-        return [self.distance(units[id(a)], self.units(b[rows])) for a, b in pairs]
+        maps = {key: self.maps(original[rows]) for key, original in originals.items()}
+        return [self.distance(maps[id(a)], self.maps(b[rows])) for a, b in pairs]
 
-    def units(self, images: Tensor) -> list[Tensor]:
-        """Activations of every slice as vectors of unit length (B, C, positions)."""
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Activations of every slice (B, C, positions)."""
         images = from_uint8(images) if images.dtype == torch.uint8 else images.float()
-        x, features = enlarge(images).sub(self.shift).div_(self.scale), []
-        x = x.to_mkldnn() if self.onednn else x
+        x, maps = enlarge(images).sub(self.shift).div_(self.scale), []
         for part in self.slices:
             x = part(x)
-            vectors = (x.to_dense() if self.onednn else x).flatten(2)
-            lengths = vectors.square().sum(1, keepdim=True).sqrt_()
-            features.append(vectors.div_(lengths.add_(1e-10)))
-        return features
+            maps.append(x.flatten(2))
+        return maps
 
     def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
-        """From unit vectors; those of the reconstructions, `b`, are overwritten."""
+        """(B,) from the activations of both sides."""
         layers = zip(self.heads, a, b, strict=True)
-        return sum((head @ y.sub_(x).square_()).mean((1, 2)) for head, x, y in layers).double()
+        return sum(of_layer(head, x, y) for head, x, y in layers).double()
 
 
-def prepack(part: nn.Module) -> nn.Module:
-    """With weights in oneDNN's layout; takes and gives tensors of `to_mkldnn`."""
-    with warnings.catch_warnings(action="ignore"):  # of the older API that this module is made with
-        from torch.utils.mkldnn import to_mkldnn
+def of_layer(head: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Means (B,) over positions of the weighted squares between vectors of unit length.
 
-        return to_mkldnn(part)
+    head (1, C), a and b (B, C, positions), in blocks that stay in the cache of a CPU.
+    """
+    channels, positions = a.shape[1:]
+    size = BLOCK // channels if a.device.type == "cpu" else positions
+    count = max(1, size // positions) if a.device.type == "cpu" else len(a)
+    blocks = zip(a.split(count), b.split(count), strict=True)
+    sums = [of_block(head, x, y, max(1, size)) for x, y in blocks]
+    return torch.cat(sums) / positions
+
+
+def of_block(head: Tensor, a: Tensor, b: Tensor, size: int) -> Tensor:
+    parts = zip(a.split(size, 2), b.split(size, 2), strict=True)
+    return sum((head @ unit(x).sub_(unit(y)).square_()).sum((1, 2)) for x, y in parts)
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Vectors (B, C, positions) at unit length."""
+    return vectors / vectors.square().sum(1, keepdim=True).sqrt_().add_(1e-10)
 
 
 class DreamSim:

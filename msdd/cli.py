@@ -17,6 +17,7 @@ from msdd.pipeline.stop import AGAIN, EXIT, Stopped
 from msdd.terminal import paint
 from msdd.unexpected import hide_secrets
 from msdd.urls import without_secrets
+from msdd.version import __version__
 
 COMMANDS = (  # files of msdd/commands, in the order of `msdd --help`
     "stages",
@@ -123,6 +124,7 @@ def parser() -> argparse.ArgumentParser:
         description="Multi-scale diffusion decoders and their one-step students.",
         epilog="`msdd COMMAND --help` has examples; `msdd doctor` says what is missing here.",
     )
+    main.add_argument("--version", action="version", version=f"msdd {__version__}")
     _add_common(main, params=Path("params.yaml"), limit=None, quiet=False, debug=False)
     commands = main.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in COMMANDS:

@@ -4,6 +4,7 @@ import os
 import shlex
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,10 @@ def here(tmp_path, monkeypatch):
 def msdd(*arguments, **more):
     command = [sys.executable, "-m", "msdd", *arguments]
     return subprocess.run(command, capture_output=True, text=True, **more)
+
+
+def test_the_version_is_the_installed_one():
+    assert msdd("--version").stdout == f"msdd {metadata.version('msdd')}\n"
 
 
 def test_help_needs_no_torch():

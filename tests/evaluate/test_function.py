@@ -165,6 +165,15 @@ def test_signals_are_left_to_the_caller():
     assert came == [signal.SIGTERM] and report["images"] == 2
 
 
+@pytest.fixture
+def interruptible():
+    """A suite that a shell has put into the background ignores SIGINT, as its children do."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_it_and_any_thread_may_run_it():
     seen = []
     with pytest.raises(KeyboardInterrupt):

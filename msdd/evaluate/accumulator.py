@@ -41,6 +41,8 @@ from msdd.metrics.patches import patches
 from msdd.metrics.pixel import squared_error, ssim
 from msdd.metrics.pooling import mean_psnr
 from msdd.metrics.quantisation import Views
+from msdd.weights.features import Inception
+from msdd.weights.threads import by_threads
 
 LATENTS = "latents/"  # what their sums' names begin with in a state
 PATCH_BATCH = 64  # patches at once on a GPU
@@ -218,7 +220,10 @@ class Accumulator:
         """Features (B, D) of images or of their patches, in one block; none of no image."""
         network = self.networks.features[wanted.network, wanted.resize]
         parts = parts_to_see(images, wanted.patch)
-        rows = [network(from_uint8(x) if x.dtype == torch.uint8 else x) for x in parts]
+        if wanted.patch is None and isinstance(network, Inception):
+            rows = by_threads(lambda x: network(floats(x)), parts, images.device)
+        else:
+            rows = [network(floats(x)) for x in parts]
         return [torch.cat(rows)] if rows else []
 
     def new_sums(self, wanted: Features, dimensions: int) -> Sums:
@@ -297,6 +302,11 @@ class Accumulator:
             self.sums[str(wanted)].merge(sums)
         else:
             self.sums[str(wanted)] = sums
+
+
+def floats(images: Tensor) -> Tensor:
+    """uint8 in [-1, 1]; floats as they are."""
+    return from_uint8(images) if images.dtype == torch.uint8 else images
 
 
 def parts_to_see(images: Tensor, patch: int | None) -> Iterator[Tensor]:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from msdd.weights.fast_convolutions import FastConvolution
 from msdd.weights.pretrained import tensors
+from msdd.weights.threads import by_threads
 
 CHANNELS = (3, 64, 128, 256, 512, 512)  # of the image, and of the last layer of each stage
 STAGES = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))  # convolutions of VGG16
@@ -39,7 +40,8 @@ class Dists:
         """(B,) of images (B, 3, H, W), uint8 or floats in [-1, 1]; float64, 0 for equal ones."""
         size = max(1, self.pixels // original[0, 0].numel())
         pairs = zip(original.split(size), reconstruction.split(size), strict=True)
-        return torch.cat([self.of_chunk(unit(a), unit(b)) for a, b in pairs])
+        distances = by_threads(lambda pair: self.of_chunk(*map(unit, pair)), pairs, original.device)
+        return torch.cat(distances)
 
     def of_chunk(self, a: Tensor, b: Tensor) -> Tensor:
         similarity: Tensor | float = 0.0

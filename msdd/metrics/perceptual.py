@@ -12,6 +12,7 @@ from msdd.data.pixels import from_uint8
 from msdd.weights.fast_convolutions import fast_layers
 from msdd.weights.features import enlarge
 from msdd.weights.pretrained import folders, lpips_network
+from msdd.weights.threads import by_threads
 
 # What DreamSim's package looks for before it downloads anything.
 DREAMSIM_FILES = (
@@ -49,7 +50,8 @@ class Lpips:
         """
         count, _, height, width = pairs[0][0].shape
         size = max(1, self.pixels // (height * width))
-        chunks = [self.of_chunk(pairs, slice(k, k + size)) for k in range(0, count, size)]
+        rows = [slice(k, k + size) for k in range(0, count, size)]
+        chunks = by_threads(lambda some: self.of_chunk(pairs, some), rows, pairs[0][0].device)
         return [torch.cat(parts) for parts in zip(*chunks, strict=True)]
 
     def of_chunk(self, pairs: Sequence[tuple[Tensor, Tensor]], rows: slice) -> list[Tensor]:

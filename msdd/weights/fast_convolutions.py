@@ -43,8 +43,10 @@ class FastConvolution(nn.Module):
         kernel, side = tuple(self.weight.shape[2:]), min(images.shape[2:])
         if not runs_onednn(images):
             return self.by_torch(images)
-        if images.shape[1] <= COLOURS:  # one by one: bits would depend on how many there are
-            return together([self.by_torch(one) for one in images.split(1)])
+        if images.shape[1] <= COLOURS:
+            # Without steps one by one, as their bits would depend on how many there are.
+            parts = images.split(1) if self.stride == [1, 1] else (images,)
+            return together([self.by_torch(one) for one in parts])
         if kernel == (1, 1) and self.stride == [1, 1] and images.is_contiguous():
             return self.by_product(images)
         if kernel in ((3, 3), (5, 5)) and self.stride == [1, 1] and side >= SMALL:
@@ -68,7 +70,8 @@ class FastConvolution(nn.Module):
         how, shape = [self.padding, self.stride, [1, 1], 1], list(images.shape)
         if shape != self.seen:  # another size may have another layout
             pack = torch.ops.mkldnn._reorder_convolution_weight
-            self.seen, self.packed = shape, pack(self.weight, *how, shape)
+            self.packed = pack(self.weight, *how, shape)  # first, for other threads
+            self.seen = shape
         convolve = torch.ops.mkldnn._convolution_pointwise
         return convolve(images, self.packed, self.bias, *how, "relu", [], "")
 

@@ -7,7 +7,7 @@ enlarged, are written as PNG files, and every way reads those. Each way is a pro
 computes only when it is its turn; the ways take turns in every round, on all processors that this
 process may use. Inception's weights are random, in pytorch_fid's file: speed does not depend on
 them. Six minutes on two quiet cores of an AMD EPYC. Prints a table, and writes all samples to
-reports/measured/evaluation-speed.json.
+reports/measured/evaluation/speed.json.
 """
 
 import argparse
@@ -285,7 +285,7 @@ def main() -> None:
     parser.add_argument("--before", default=REVISION, help="a commit of this repository")
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=TASKS)
     parser.add_argument(
-        "--json", type=Path, default=ROOT / "reports/measured/evaluation-speed.json"
+        "--json", type=Path, default=ROOT / "reports/measured/evaluation/speed.json"
     )
     parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()

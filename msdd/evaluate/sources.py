@@ -303,11 +303,11 @@ def is_apart(tokenizer: object) -> bool:
 def parts(tokenizer: PipelineTokenizer) -> tuple[Callable[[Tensor], Tensor], Callable]:
     """What is done before the clock runs, and what is timed: decoding alone where that is apart."""
     if isinstance(tokenizer, Own) and not tokenizer.apart:
-        return nothing, tokenizer.reconstruct
+        return unchanged, tokenizer.reconstruct
     return tokenizer.encode, tokenizer.decode
 
 
-def nothing(images: Tensor) -> Tensor:
+def unchanged(images: Tensor) -> Tensor:
     return images
 
 

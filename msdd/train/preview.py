@@ -1,7 +1,7 @@
 """Pictures of a training by step, for the tracker: a few images, and what becomes of them.
 
 They change nothing that is trained: the noise is a function of an image's place and not of torch's
-generator, the network is left in the mode it had, and nothing is compiled for them.
+generator, the network is put back into training mode, and nothing is compiled for them.
 """
 
 import math

@@ -9,12 +9,18 @@ from msdd.report.results import photographs
 
 def crops(results: list[dict], root: Path) -> str:
     """`256 crops of 2 held-out photographs`."""
-    return f"{results[0]['images']} crops of {held_out(root)}"
+    measured = set(results[0].get("photographs") or ())  # not of all, where not all crops are
+    return (
+        f"{results[0]['images']} crops of {_counted(len(measured)) if measured else held_out(root)}"
+    )
 
 
 def held_out(root: Path) -> str:
     """`2 held-out photographs`."""
-    count = photographs(root, "held_out")
+    return _counted(photographs(root, "held_out"))
+
+
+def _counted(count: int) -> str:
     return f"{count} held-out photograph{'s' * (count != 1)}"
 
 

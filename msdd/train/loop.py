@@ -47,6 +47,8 @@ def train(
     team.check_same(state.images, state.weights)
     progress = progress_of(job, state, checkpoint, run)
     recent = RecentTerms(job, crops, checkpoint.parent if run else None)
+    if run and state.images == 0:  # MLflow's page opens at step 0
+        job.preview.show(run, 0)
     with share(job, state, crops, team) as loader, progress as told, stop.requests() as asked:
         for images, _, latents in loader:
             if state.images >= settings.images:

@@ -51,7 +51,7 @@ def folder(root) -> Path:
 
 @pytest.fixture
 def delivered(root, client, folder):
-    """Two decodes with figures and pictures, one of them with a model."""
+    """Two decodes with figures and pictures, one of them with a model; two trainings."""
     for name in ("student", MARKUP):
         with Run(root, "row", "evaluate", {}, part=str(len(name)), parents=[decode(name)]) as run:
             run.figures(FIGURES)
@@ -59,12 +59,18 @@ def delivered(root, client, folder):
             if name == "student":
                 files = [folder / file for file in layout.MODEL_FILES]
                 run.model(name, files, {"steps": [1, 1], "guidance": 1.0}, 16)
+    for name in ("slow", "quick"):
+        with Run(root, name, "stage1", {}, tags={"group": "training"}) as run:
+            run.image("progress", np.zeros((2, 16, 8, 3), np.uint8), 0, above=False)
+            run.image("progress", np.ones((2, 16, 8, 3), np.uint8), 64, above=False)
+            run.log(64, {"loss": 0.5})
     deliver(root)
     return root
 
 
 def test_the_page_shows_decodes_side_by_side(delivered, client):
-    """Charts and columns at once; a name of markup is a text; no script fails."""
+    """Charts and columns at once; pictures of trainings from their start, by step; a name of markup
+    is a text; no script fails."""
     api = pytest.importorskip("playwright.sync_api", reason="needs playwright (extra dev)")
     chromium = shutil.which("chromium")
     if not chromium:
@@ -93,6 +99,12 @@ def test_the_page_shows_decodes_side_by_side(delivered, client):
         page.goto("about:blank")
         page.goto(links["table"])
         page.get_by_role("columnheader", name="psnr").first.wait_for()
+        page.goto("about:blank")
+        with page.expect_request(re.compile(r"progress%2Bstep%2B0%2B")):
+            page.goto(links["trainings"])
+        page.get_by_role("slider").focus()
+        with page.expect_request(re.compile(r"progress%2Bstep%2B64%2B")):
+            page.keyboard.press("ArrowRight")
         browser.close()
     assert not said
     assert all(url.startswith((page_at, "data:", "blob:", "about:")) for url in asked)

@@ -151,12 +151,18 @@ def resampled_means(
     others = {kind: group_sums(where, places, count) for kind, where in kinds.items()}
     means = []
     for start in range(0, resamples, rows):
-        draws = (random.integers(count, size=count) for _ in range(min(rows, resamples - start)))
-        counts = [np.bincount(draw, minlength=count) for draw in draws]
-        counts = np.stack(counts, dtype=np.float64)
+        counts = draw_counts(random, min(rows, resamples - start), count)
         mean = counts @ finite / (counts @ sizes)[:, None]
         means.append(mean if known.all() else mean + drawn(counts, others))
     return np.concatenate(means)
+
+
+def draw_counts(random: np.random.Generator, resamples: int, count: int) -> np.ndarray:
+    """(resamples, count) in float64: how often each group is drawn by as many draws as groups."""
+    draws = random.integers(count, size=(resamples, count))
+    draws += np.arange(resamples)[:, None] * count
+    counts = np.bincount(draws.ravel(), minlength=resamples * count)
+    return counts.reshape(resamples, count).astype(np.float64)
 
 
 def drawn(counts: np.ndarray, others: Mapping[float, np.ndarray]) -> np.ndarray:

@@ -28,7 +28,9 @@ def call(args: argparse.Namespace) -> None:
     kind, _ = read_config(args.folder)
     if kind != "student":
         raise MsddError(f"{args.folder} holds a {kind}; name a student's folder")
-    files = export(load(args.folder), args.file)
-    print(f"{' and '.join(map(str, files))} written: latents and noise to images")
+    tokenizer = load(args.folder)
+    files = export(tokenizer, args.file)
+    noise = "noise" if tokenizer.noise == "drawn" else "zeros in place of noise"
+    print(f"{' and '.join(map(str, files))} written: latents and {noise} to images")
     if len(files) > 1:
         print(f"{files[1]} holds the weights; keep both in one folder, under these names")

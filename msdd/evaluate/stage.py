@@ -84,7 +84,7 @@ def decode_job(task: Task, root: Path, device: torch.device) -> EvaluationJob:
         "steps": tokenizer.steps,
         "guidance": tokenizer.guidance,
         "jump": row.jump,
-        "noise": row.noise,
+        "noise": tokenizer.noise,
         "nfe": nfe(tokenizer.steps, tokenizer.guidance),
         "scales": tokenizer.config.sides,
         "tokens": tokenizer.config.latents,

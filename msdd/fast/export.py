@@ -1,7 +1,8 @@
 """The one-step decoder as a file that other programs run: torch.export and ONNX.
 
-Its inputs are `latents` (B, M, dim) and `noise` (B, sum of 3 side^2, unit normals), both float32;
-its output is `images` (B, 3, R, R) in [-1, 1]. The batch size B is free.
+Its inputs are `latents` (B, M, dim) and `noise` (B, sum of 3 side^2, unit normals, or zeros for a
+student that was trained without), both float32; its output is `images` (B, 3, R, R) in [-1, 1]. The
+batch size B is free.
 """
 
 import warnings

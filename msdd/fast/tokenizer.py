@@ -158,8 +158,7 @@ class Fast(Tokenizer):
         ids = range(len(latents)) if ids is None else ids
         if len(ids) != len(latents):
             raise MsddError(f"{len(ids)} ids for {len(latents)} latents; name one for each")
-        noise = vectors(seed, ids, self.config.sides, self.device)
-        noise = noise if self.noise == "drawn" else torch.zeros_like(noise)
+        noise = noise_of(self, seed, ids)
         # A tensor from outside inference mode would cause another compilation: copy it.
         latents = tokens_of(latents.to(self.device, copy=True), self.config)
         return self.in_batches(self.chain, latents, noise)
@@ -179,6 +178,12 @@ class Fast(Tokenizer):
         return torch.cat([function(*part).clone() for part in parts])[:rows]
 
 
+def noise_of(tokenizer: "MSDD | Fast", seed: int, ids: Sequence[int]) -> Tensor:
+    """What a decode of these images takes as noise, (B, sum of 3 side^2)."""
+    drawn = vectors(seed, ids, tokenizer.config.sides, tokenizer.device)
+    return drawn if tokenizer.noise == "drawn" else torch.zeros_like(drawn)
+
+
 @torch.inference_mode()
 def by_runtime(
     tokenizer: MSDD, runtime: str, precision: str, file: Path | None
@@ -189,7 +194,7 @@ def by_runtime(
     is exported that is gone afterwards.
     """
     images, ids = smooth_images(EXAMPLES, tokenizer.resolution, 0), range(EXAMPLES)
-    inputs = tokenizer.encode(images), vectors(0, ids, tokenizer.config.sides)
+    inputs = tokenizer.encode(images), noise_of(tokenizer, 0, ids)
     with tempfile.TemporaryDirectory(prefix="msdd-") as folder:
         if file is None:
             export(tokenizer, file := Path(folder) / "decoder.onnx")

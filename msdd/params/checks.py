@@ -274,6 +274,14 @@ def _is_per_scale(params: Params, row: str | None, model: str) -> bool:
     return bool(student) and student.model == model and params.distil_of(row).mode == "per_scale"
 
 
+def _without_noise(name: str, distil: Any) -> Iterator[str]:
+    """A teacher has learned nothing of states without noise."""
+    if distil.mode not in ("joint", "finetune"):
+        yield f"{name}: noise is zero, but mode is {distil.mode}; only joint and finetune have that"
+    if distil.mse_teacher or distil.lpips_to == "teacher" or not distil.mse_real:
+        yield f"{name}: noise is zero; that needs mse_teacher 0, mse_real above 0, lpips_to real"
+
+
 def _weights(name: str, distil: Any) -> Iterator[str]:
     """Something must be learned from an image at every scale, before an adversary is balanced."""
     if distil.mode == "joint_paper_code" and distil.frechet:
@@ -282,6 +290,8 @@ def _weights(name: str, distil: Any) -> Iterator[str]:
         yield f"{name}: lpips_to is {distil.lpips_to}; joint_paper_code compares to real images"
     if distil.mode == "joint_paper_code" and (distil.mse_real or not distil.mse_teacher):
         yield f"{name}: mode joint_paper_code needs mse_teacher above 0 and has no mse_real"
+    elif distil.noise == "zero":
+        yield from _without_noise(name, distil)
     elif not (distil.mse_teacher or distil.mse_real):
         yield f"{name}: mse_teacher and mse_real are both 0; one of them must be above"
 
@@ -298,6 +308,8 @@ def _decode(params: Params, row: str) -> Iterator[str]:
         for key in ("steps", "guidance"):
             if getattr(decode, key) is not None:
                 yield f"{name}.{key}: a student takes one step per scale; leave it out"
+        if decode.noise == "drawn" and params.distil_of(decode.of).noise == "zero":
+            yield f"{name}.noise is drawn; {decode.of} is trained without noise: leave it out"
     elif decode.of in params.models:
         yield from _teacher(name, decode, params.model_of(decode.of).scales)
         yield from _guidance(f"{name}.guidance", decode.guidance, params.stage1_of(decode.of))

@@ -97,10 +97,10 @@ class Decode(Section):
         description="in-block correlation of the noise added between scales: white is -1/3, "
         "paper_code +1/3",
     )
-    noise: Literal["drawn", "zero"] = Field(
-        "drawn",
-        description="drawn: as in training; zero: none, which leaves a function of the latents "
-        "alone",
+    noise: Literal["drawn", "zero"] | None = Field(
+        None,
+        description="drawn, or zero: none, which leaves a function of the latents alone; left out: "
+        "as in training",
     )
 
 

@@ -329,6 +329,10 @@ class Distil(Optimisation):
         "authors' code does it; finetune: another student, trained further through "
         "the chain"
     )
+    noise: Literal["drawn", "zero"] = Field(
+        description="what a decode begins with and gets between scales; zero, of the modes joint "
+        "and finetune, needs mse_teacher 0: at one scale the student is a plain decoder of one pass"
+    )
     teacher_steps: Count = Field(description="Euler steps of the teacher at each scale")
     guidance: PerScale = Field(
         description="guidance of the teacher: one number, or a list with one number per scale; 1 "

@@ -48,7 +48,7 @@ class MSDD(Tokenizer):
     steps:    Euler steps, in all or one number per scale; a student makes one a scale.
     guidance: a number or one per scale; 1 never evaluates the null branch.
     jump:     `white` or `paper_code`, the in-block correlation of the noise between scales.
-    noise:    `drawn`, or `zero`: none at all, as a student can decode too.
+    noise:    `drawn`, or `zero`: none at all.
     """
 
     def __init__(
@@ -140,12 +140,13 @@ def load(
     steps: int | Sequence[int] | None = None,
     guidance: float | Sequence[float] = 1.0,
     jump: str = "white",
-    noise: str = "drawn",
+    noise: str | None = None,
     device: str | torch.device = "cpu",
 ) -> MSDD:
     """The tokenizer in a model folder: `runs/<model>/stage1` or `runs/<model>/<student>`.
 
-    steps is one a scale if it is not given. Raises MsddError if the folder holds no tokenizer.
+    steps is one a scale if it is not given, noise as in training. Raises MsddError if the folder
+    holds no tokenizer.
     """
     place = expand_user(folder)
     kind, config = model_folder.read_config(place)
@@ -157,4 +158,5 @@ def load(
     model_folder.fill(module, state, place)
     decoders = module.decoders if kind == "student" else [module.decoder] * config.scales
     module.to(device).eval().requires_grad_(False)
+    noise = noise or model_folder.read_noise(place)
     return MSDD(module.encoder, decoders, steps, guidance, jump, noise)

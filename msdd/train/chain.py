@@ -62,9 +62,15 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
             network, teacher, images, settings, objective, stored
         ),
         settings=settings,
-        export=lambda folder, state: export(folder, state, len(network), encoder, teacher),
+        export=lambda folder, state: export(
+            folder, state, len(network), encoder, teacher, settings.noise
+        ),
         preview=Preview(
-            network, settings, crops, root / layout.prepared(), partial(decode, network, teacher)
+            network,
+            settings,
+            crops,
+            root / layout.prepared(),
+            partial(decode, network, teacher, settings.noise),
         ),
         teacher=teacher,
         adversary=objective.adversary,
@@ -88,11 +94,12 @@ def export(
     trained: int,
     encoder: dict[str, Tensor],
     teacher: Autoencoder,
+    noise: str,
 ) -> None:
     """Write a student's folder: the teacher's encoder, and a decoder for each scale.
 
     state:   the weights of `trained` decoders, `<k>.<name>`; scale i gets decoder i % trained.
-    encoder: the weights of the encoder, `encoder.<name>`.
+    encoder: the weights of the encoder, `encoder.<name>`. noise: what it was trained with.
     """
     parts = [name.split(".", 1) for name in state]
     decoders = {  # copies, because safetensors refuses tensors that share memory
@@ -101,15 +108,19 @@ def export(
         for part, name in parts
         if int(part) == k % trained
     }
-    model_folder.save(folder, "student", teacher.config, encoder | decoders)
+    model_folder.save(folder, "student", teacher.config, encoder | decoders, noise)
 
 
 def decode(
-    network: nn.ModuleList, teacher: Autoencoder, images: Tensor, stored: Tensor | None
+    network: nn.ModuleList,
+    teacher: Autoencoder,
+    noise: str,
+    images: Tensor,
+    stored: Tensor | None,
 ) -> Tensor:
     """Reconstructions of images (B, 3, R, R), for pictures; stored: their latents, if known."""
     velocity = student_velocity(network, encode(teacher, images, stored))
-    return decoded(velocity, images, teacher.config.sides, 1)
+    return decoded(velocity, images, teacher.config.sides, 1, noise)
 
 
 def losses(
@@ -127,7 +138,7 @@ def losses(
     """
     sides = teacher.config.sides
     latents = encode(teacher, images, stored)
-    normals = draw_noise(images, sides)
+    normals = draw_noise(images, sides, settings.noise)
     states = one_step_chain(network, latents, normals)
     errors, made = {}, None
     if objective.needs_teacher:

@@ -43,16 +43,21 @@ def student_velocity(network: nn.ModuleList, latents: Tensor) -> Velocity:
     return velocity
 
 
-def decoded(velocity: Velocity, images: Tensor, sides: Sequence[int], steps: int) -> Tensor:
-    """Unguided samples (B, 3, R, R) with so many steps a scale; their noise depends on nothing but
-    an image's place. images: as many, on the device."""
+def decoded(
+    velocity: Velocity, images: Tensor, sides: Sequence[int], steps: int, noise: str = "drawn"
+) -> Tensor:
+    """Unguided samples (B, 3, R, R) with so many steps a scale; their noise, if it is drawn,
+    depends on nothing but an image's place. images: as many, on the device."""
     normals = image_noise(0, range(len(images)), sides, images.device)
+    normals = normals if noise == "drawn" else [torch.zeros_like(normal) for normal in normals]
     return sample(velocity, normals, [steps] * len(sides), [1] * len(sides))[-1]
 
 
-def draw_noise(images: Tensor, sides: Sequence[int]) -> list[Tensor]:
-    """Unit normals (B, 3, side, side) for each of the sides, from torch's global generator."""
-    return [torch.randn(len(images), 3, side, side, device=images.device) for side in sides]
+def draw_noise(images: Tensor, sides: Sequence[int], noise: str = "drawn") -> list[Tensor]:
+    """Unit normals (B, 3, side, side) for each of the sides, from torch's global generator; zeros
+    where `noise` is `zero`."""
+    draw = torch.randn if noise == "drawn" else torch.zeros
+    return [draw(len(images), 3, side, side, device=images.device) for side in sides]
 
 
 def one_step_chain(

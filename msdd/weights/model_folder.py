@@ -19,18 +19,22 @@ from msdd.weights.strict import differences
 Module = TypeVar("Module", bound=nn.Module)
 
 ENCODER = "encoder."  # before the names of its tensors
+NOISE = ("drawn", "zero")  # what decoding begins with
 KINDS = ("teacher", "scale", "student")  # encoder and decoder; one decoder; encoder and S decoders
 
 
-def save(folder: Path, kind: str, config: ModelConfig, state: dict[str, Tensor]) -> None:
+def save(
+    folder: Path, kind: str, config: ModelConfig, state: dict[str, Tensor], noise: str = "drawn"
+) -> None:
     """Write the two files of a model folder, each as a whole; `config.json` last.
 
-    kind:  one of KINDS. state: the tensors by name.
+    kind:  one of KINDS. state: the tensors by name. noise: one of NOISE, as in training.
     """
     content = serialise({name: value.contiguous() for name, value in state.items()})
     with atomic(folder / "model.safetensors") as temporary:
         temporary.write_bytes(content)
-    write_json(folder / "config.json", {"kind": kind, "model": asdict(config)})
+    trained = {} if noise == "drawn" else {"noise": noise}  # older folders tell nothing of it
+    write_json(folder / "config.json", {"kind": kind, "model": asdict(config)} | trained)
 
 
 def read_config(folder: Path) -> tuple[str, ModelConfig]:
@@ -46,6 +50,15 @@ def read_config(folder: Path) -> tuple[str, ModelConfig]:
     if not known or "model" not in values:
         raise MsddError(f"{path}: not the configuration of a model of this project")
     return values["kind"], ModelConfig.from_json(values["model"], str(path))
+
+
+def read_noise(folder: Path) -> str:
+    """One of NOISE: with what the model in `folder` was trained. MsddError for something else."""
+    path = Path(folder) / "config.json"
+    noise = read_json(path).get("noise", "drawn")
+    if noise not in NOISE:
+        raise MsddError(f"{path}: noise is {noise!r}; it should be {' or '.join(NOISE)}")
+    return noise
 
 
 def read(folder: Path) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
 DEMO = read_yaml(ROOT / "presets" / "demo.yaml")
 KL_ENCODER = {"width": 32, "multipliers": [1, 1, 1, 1], "blocks": 1, "groups": 4}
+PLAIN = {"model": "msdd", "mode": "joint", "noise": "zero", "mse_teacher": 0, "mse_real": 1}
 UVIT = {
     "channels": 32,
     "multipliers": [1, 1, 2],
@@ -241,6 +242,21 @@ def test_a_mistake_names_key_value_and_what_is_allowed(changes, line):
         (
             {"students__x": {"model": "msdd", "mode": "joint_paper_code", "mse_real": 1}},
             "students.x: mode joint_paper_code needs mse_teacher",
+        ),
+        (
+            {"students__x": {"model": "msdd", "noise": "zero", "mse_teacher": 0, "mse_real": 1}},
+            "students.x: noise is zero, but mode is per_scale; only joint and finetune",
+        ),
+        (
+            {"students__x": {"model": "msdd", "mode": "joint", "noise": "zero"}},
+            "students.x: noise is zero; that needs mse_teacher 0",
+        ),
+        (
+            {
+                "students__x": PLAIN,
+                "decodes__x": {"of": "x", "noise": "drawn"},
+            },
+            "decodes.x.noise is drawn; x is trained without noise: leave it out",
         ),
         (
             {

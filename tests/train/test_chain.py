@@ -12,6 +12,7 @@ from msdd.commands.stages import run_stage
 from msdd.data.loader import Loader
 from msdd.data.pixels import from_uint8
 from msdd.data.shards import Crops
+from msdd.fast.tokenizer import Fast
 from msdd.flow.path import clean_estimate
 from msdd.flow.sampler import sample
 from msdd.flow.scales import split_time
@@ -22,7 +23,7 @@ from msdd.tokenizers.msdd import load
 from msdd.train import chain, objective
 from msdd.train.objective import Objective
 from msdd.train.velocities import student_velocity
-from msdd.weights.model_folder import load_teacher
+from msdd.weights.model_folder import load_teacher, read_noise
 from msdd.weights.pretrained import lpips_network
 
 TEACHER, START = layout.stage1("msdd"), layout.assembled("msdd", "msdd-1step")
@@ -273,6 +274,24 @@ def test_a_joint_student_decodes_as_the_network_that_was_trained(
         expected = sample(student_velocity(network, latents), normals, [1, 1], [1, 1])[-1]
     assert torch.equal(student.decode(latents), expected.clamp(-1, 1))
     assert not torch.equal(expected, load(work / TEACHER).states(latents, normals)[-1])
+
+
+def test_a_student_without_noise_is_a_function_of_the_latents(tiny_params, work, images, noted):
+    """As it is trained, so it decodes, also by the fast variant; a seed changes nothing."""
+    plain = {"mode": "joint", "noise": "zero", "mse_teacher": 0, "mse_real": 1}
+    params = with_student(tiny_params, "plain", **plain, **SHORT)
+    run_stage(params, "chain", work, student="plain")
+    found, real = noted[0].seen[0]
+    folder = work / layout.assembled("msdd", "plain")
+    teacher = load(work / TEACHER, noise="zero")
+    assert torch.equal(found.clamp(-1, 1), teacher.reconstruct(real))
+    student = load(folder)
+    assert student.noise == "zero" and read_noise(work / TEACHER) == "drawn"
+    latents = student.encode(images)
+    decoded = student.decode(latents)
+    assert torch.equal(decoded, student.decode(latents, ids=[7, 8, 9, 10], seed=3))
+    assert (decoded - load(folder, noise="drawn").decode(latents)).abs().max() > 0.1
+    assert (decoded - Fast(student, 4).decode(latents)).abs().max() < 1e-4
 
 
 def test_interrupted_finetuning_goes_on_to_the_same_bits(

@@ -187,6 +187,7 @@ FIXED = {
     "model.uvit",
     "stage1.repa",
     "distil.mode",
+    "distil.noise",
     "students.msdd-1step.model",
     "students.finetuned.model",
     "students.finetuned.mode",
@@ -201,6 +202,7 @@ REPA = {"weight": 0.25, "block": 1, "model": "vit_tiny_patch16_224", **GIVEN}
 ONE_SCALE = {"model": {**RAW["model"], "scales": 1}, "distil": {**RAW["distil"], "gan": 0.0}}
 ONE_SCALE |= {"students": {"msdd-1step": {"model": "msdd"}}, "ablations": {}}
 ONE_SCALE |= {"decodes": {"teacher": RAW["decodes"]["teacher"]}}
+WITHOUT = {"noise": "zero", "mse_teacher": 0, "mse_real": 1}
 STORED = RAW["data"] | {"store": "photographs", "train_crops": None}
 SHAPES = {
     "several jobs prepare": {"prepare_jobs": 3, "data": STORED},
@@ -211,6 +213,9 @@ SHAPES = {
     "a KL encoder": {"model": {**RAW["model"], "latents": 16, "kl_encoder": KL}},
     "another student": {
         "students": {**RAW["students"], "joint": {"model": "msdd", "mode": "joint"}}
+    },
+    "a student without noise": {
+        "students": {**RAW["students"], "plain": {"model": "msdd", "mode": "joint", **WITHOUT}}
     },
     "another decode": {
         "decodes": {**RAW["decodes"], "slow": {**RAW["decodes"]["teacher"], "steps": 8}}

@@ -12,6 +12,7 @@ import fuzz_results as results
 import fuzz_settings as settings
 import fuzz_tracking as tracking
 import fuzz_weights as weights
+import pyarrow
 import torch
 from safetensors.torch import save
 
@@ -43,9 +44,11 @@ def settle_machine() -> None:
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
         "MSDD_MAX_PIXELS": "1000000",
         "OMP_NUM_THREADS": "1",
-        "ARROW_DEFAULT_MEMORY_POOL": "system",  # the others reserve a GiB
     }
     torch.set_num_threads(1)
+    # Arrow's own pool (mimalloc) reserves a GiB of addresses at its first use, which is all that
+    # `fuzz.limit` leaves. The variable ARROW_DEFAULT_MEMORY_POOL would be read before this line.
+    pyarrow.set_memory_pool(pyarrow.system_memory_pool())
 
 
 settle_machine()

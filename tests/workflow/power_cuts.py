@@ -65,7 +65,9 @@ class Disk:
 
 
 def run(*command) -> None:
-    subprocess.run([str(word) for word in command], check=True)
+    """Debian keeps mkfs and mount where only a login of root looks."""
+    where = {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
+    subprocess.run([str(word) for word in command], check=True, env=os.environ | where)
 
 
 def without_fsync(folder: Path) -> Path:

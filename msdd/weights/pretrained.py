@@ -11,6 +11,7 @@ What was fetched is kept in msdd's cache as safetensors. Whatever the source, th
 the digest that is written here, so that a metric never depends on where its network came from.
 """
 
+import errno
 import hashlib
 import http.client
 import logging
@@ -19,6 +20,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import urllib.request
 import warnings
 from collections.abc import Iterator
@@ -45,6 +47,7 @@ from msdd.weights.timm_features import TimmFeatures
 from msdd.weights.weight_sources import REPRESENTATION_SOURCES, WeightSource
 
 logger = logging.getLogger(__name__)
+NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
 TIMEOUT = 10  # seconds without an answer, or without a byte, before a download is given up
 StateDict = dict[str, Tensor]
 
@@ -267,15 +270,31 @@ def explain(error: Exception) -> str:
 def from_download(name: str) -> StateDict:
     """From torch hub's cache, after the official download if the file is not there."""
     source = SOURCES[name]
-    path = Path(torch.hub.get_dir()) / "checkpoints" / source.file
-    if not path.exists():
-        if source.url is None:
-            raise FileNotFoundError("there is no official download")
-        download(source.url(), path)
-    state = read(path, name)
+    with tempfile.TemporaryDirectory() as aside:
+        state = read(official_file(source, Path(aside)), name)
     if not source.whole:
         keep(state, name)
     return state
+
+
+def official_file(source: WeightSource, aside: Path) -> Path:
+    """The file in torch hub's cache, or in a folder aside where that takes no file, as one line
+    then says."""
+    path = Path(torch.hub.get_dir()) / "checkpoints" / source.file
+    if path.exists():
+        return path
+    if source.url is None:
+        raise FileNotFoundError("there is no official download")
+    try:
+        download(source.url(), path)
+        return path
+    except OSError as error:
+        if error.errno not in NO_PLACE:  # the server's
+            raise
+        with files.unwritten(f"{source.file} is not kept, so every run fetches it"):
+            raise
+    download(source.url(), aside / source.file)
+    return aside / source.file
 
 
 def download(url: str, path: Path) -> None:

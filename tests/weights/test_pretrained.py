@@ -1,12 +1,17 @@
 """Where pretrained tensors come from, that they are the right ones, and what is refused."""
 
+import hashlib
 import os
 import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -17,6 +22,7 @@ from msdd.errors import MsddError
 from msdd.weights import hub, packages, pretrained
 from msdd.weights.features import lpips_distance
 from msdd.weights.optional_imports import import_torchvision
+from msdd.weights.weight_sources import WeightSource
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +111,35 @@ def test_digest_depends_on_content_alone():
     assert pretrained.digest({"a": torch.ones(2)}) != pretrained.digest(
         {"a": torch.ones(2).double()}
     )
+
+
+def test_a_cache_that_takes_no_file_ends_no_download(no_cache, monkeypatch, capfd):
+    """Nor does the network have to be fetched before there is space: it is used from aside."""
+    file = BytesIO()
+    torch.save({"a": torch.arange(3.0)}, file)
+    sha = hashlib.sha256(file.getvalue()).hexdigest()
+    name = f"small-{sha[:8]}.pth"
+    (no_cache / name).write_bytes(file.getvalue())
+    with serving(no_cache) as url:
+        source = WeightSource(name, sha, lambda: f"{url}/{name}", whole=True)
+        monkeypatch.setitem(pretrained.SOURCES, "small", source)
+        monkeypatch.setenv("TORCH_HOME", os.devnull)
+        assert pretrained.tensors("small")["a"].tolist() == [0, 1, 2]
+        told = f"{name} is not kept, so every run fetches it ({os.devnull}"
+        assert told in capfd.readouterr().err
+        monkeypatch.setenv("TORCH_HOME", str(no_cache))
+        assert pretrained.tensors("small")["a"].tolist() == [0, 1, 2]
+    assert (no_cache / "hub/checkpoints" / name).is_file()
+
+
+@contextmanager
+def serving(folder):
+    """A web server of a folder; its URL."""
+    handler = partial(SimpleHTTPRequestHandler, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def test_tampered_file_is_refused(no_cache, monkeypatch):

@@ -106,18 +106,37 @@ def test_checkpoints_that_are_deleted_under_a_training_end_nothing(often):
     assert (often / FOLDER / "model.safetensors").is_file()
 
 
+def two_sides(root):
+    """Arguments that evaluate three images against three others, written to `root`."""
+    for folder, level in (("a", 100), ("b", 110)):
+        (root / folder).mkdir()
+        for k in range(3):
+            Image.new("RGB", (32, 32), (level, 40 * k, 0)).save(root / folder / f"{k}.png")
+    return "evaluate", "--originals", "a", "--reconstructions", "b", "--protocol", "msdd"
+
+
+def test_a_full_cache_ends_no_distance(tmp_path, mounted):
+    """Neither the network's weights nor the originals' statistics are kept; both are told."""
+    mounted(tmp_path / "cache", "size=64k")
+    chosen = ("--features", "efficientnet-lite0", "--json", "a.json")
+    full = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = msdd(tmp_path, *two_sides(tmp_path), *chosen, **full)
+    assert done.returncode == 0, done.stderr
+    for lost in ("weights of efficientnet-lite0 are", "originals' statistics are"):
+        assert f"the {lost} not kept" in done.stderr
+    assert done.stderr.count("No space left on device") == 2
+    found = json.loads((tmp_path / "a.json").read_text())["protocols"]["msdd"]["metrics"]
+    assert found["fd_efficientnet_lite0"] > 0
+
+
 def test_an_evaluation_on_a_full_disk_goes_on_with_space(tmp_path, mounted):
     """Neither pictures nor what it would resume from end it; its results are whole or not there."""
-    for folder, level in (("a", 100), ("b", 110)):
-        (tmp_path / folder).mkdir()
-        for k in range(3):
-            Image.new("RGB", (32, 32), (level, 40 * k, 0)).save(tmp_path / folder / f"{k}.png")
+    sides = two_sides(tmp_path)
     mounted(tmp_path / "state", "size=4k")
     mounted(tmp_path / "made", "size=4k")
     (tmp_path / "state/full").write_bytes(bytes(4096))
     (tmp_path / "made/full").write_bytes(bytes(4096))
-    sides = ("--originals", "a", "--reconstructions", "b", "--protocol", "msdd")
-    command = ("evaluate", *sides, "--features", "none", "--work", "state", "--json", "made/a.json")
+    command = (*sides, "--features", "none", "--work", "state", "--json", "made/a.json")
     done = msdd(tmp_path, *command)
     assert done.returncode == 1 and "No space left on device" in done.stderr
     assert done.stderr.splitlines()[-1] == "msdd: error: made/a.json: No space left on device"

@@ -6,16 +6,13 @@ import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import pytest
 import torch
+from ranges import web
 from safetensors.torch import save_file
 
 from msdd.errors import MsddError
@@ -120,7 +117,7 @@ def test_a_cache_that_takes_no_file_ends_no_download(no_cache, monkeypatch, capf
     sha = hashlib.sha256(file.getvalue()).hexdigest()
     name = f"small-{sha[:8]}.pth"
     (no_cache / name).write_bytes(file.getvalue())
-    with serving(no_cache) as url:
+    with web(no_cache) as url:
         source = WeightSource(name, sha, lambda: f"{url}/{name}", whole=True)
         monkeypatch.setitem(pretrained.SOURCES, "small", source)
         monkeypatch.setenv("TORCH_HOME", os.devnull)
@@ -130,16 +127,6 @@ def test_a_cache_that_takes_no_file_ends_no_download(no_cache, monkeypatch, capf
         monkeypatch.setenv("TORCH_HOME", str(no_cache))
         assert pretrained.tensors("small")["a"].tolist() == [0, 1, 2]
     assert (no_cache / "hub/checkpoints" / name).is_file()
-
-
-@contextmanager
-def serving(folder):
-    """A web server of a folder; its URL."""
-    handler = partial(SimpleHTTPRequestHandler, directory=folder)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 def test_tampered_file_is_refused(no_cache, monkeypatch):

@@ -69,6 +69,7 @@ TARGETS = (
         "parquet", "a.parquet", photographs.parquets, mutations.raw, photographs.read_parquet, 1_000
     ),
     Target("params", "params.yaml", settings.params, mutations.in_yaml, load_params, 3_000),
+    Target("rows", "workflow/rows.yaml", settings.rows, mutations.raw, settings.read_rows, 1_000),
     Target(
         "protocols",
         "a.yaml",

@@ -122,7 +122,9 @@ def agrees(params: Params, path: Path) -> bool:
 
 
 def _holds(path: Path, wanted: str) -> bool:
-    return path.exists() and path.read_text(encoding="utf-8") == wanted
+    """Compared as bytes, for a damaged file may be no text; one of another size is not read."""
+    whole = wanted.encode()
+    return path.exists() and path.stat().st_size == len(whole) and path.read_bytes() == whole
 
 
 def check_rows(params: Params, root: Path = Path(".")) -> None:

@@ -40,13 +40,19 @@ class FastConvolution(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        kernel, side = tuple(self.weight.shape[2:]), min(images.shape[2:])
         if not runs_onednn(images):
             return self.by_torch(images)
+        try:
+            return self.by_fastest(images)
+        except (AttributeError, RuntimeError, TypeError):
+            # Functions private to torch (2.13 has them), which another version may lack or refuse.
+            return self.one_by_one(images)
+
+    def by_fastest(self, images: Tensor) -> Tensor:
+        kernel, side = tuple(self.weight.shape[2:]), min(images.shape[2:])
         if images.shape[1] <= COLOURS:
             # Without steps one by one, as their bits would depend on how many there are.
-            parts = images.split(1) if self.stride == [1, 1] else (images,)
-            return together([self.by_torch(one) for one in parts])
+            return self.one_by_one(images) if self.stride == [1, 1] else self.by_torch(images)
         if kernel == (1, 1) and self.stride == [1, 1] and images.is_contiguous():
             return self.by_product(images)
         if kernel in ((3, 3), (5, 5)) and self.stride == [1, 1] and side >= SMALL:
@@ -55,6 +61,9 @@ class FastConvolution(nn.Module):
             if kernel == (3, 3) and self.padding == [1, 1]:
                 return self.by_winograd(images)
         return self.by_onednn(images)
+
+    def one_by_one(self, images: Tensor) -> Tensor:
+        return together([self.by_torch(one) for one in images.split(1)])
 
     def by_torch(self, images: Tensor) -> Tensor:
         return F.conv2d(images, self.weight, self.bias, self.stride, self.padding).relu_()

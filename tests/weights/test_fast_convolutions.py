@@ -65,6 +65,21 @@ def test_strips_of_a_large_image_join(case, monkeypatch):
     torch.testing.assert_close(fast(x), own(x.double()).relu().float(), atol=5e-5, rtol=0)
 
 
+@pytest.mark.parametrize("refused", [False, True])
+@pytest.mark.parametrize("case", CASES)
+def test_a_torch_without_its_private_functions_has_the_plain_way(case, refused, monkeypatch):
+    def refuses(*_):
+        raise RuntimeError("refused") if refused else AttributeError("missing")
+
+    monkeypatch.setattr(torch, "_nnpack_spatial_convolution", refuses)
+    for name in ("_reorder_convolution_weight", "_convolution_pointwise"):
+        monkeypatch.setattr(torch.ops.mkldnn, name, refuses)
+    shape, weight, stride, padding = CASES[case]
+    x, (fast, own) = images(*shape), layer(weight, stride, padding)
+    torch.testing.assert_close(fast(x), own(x.double()).relu().float(), atol=5e-5, rtol=0)
+    assert torch.equal(fast(x), torch.cat([fast(one) for one in x.split(1)]))
+
+
 def test_another_size_gets_weights_of_its_own():
     fast, own = layer((16, 24, 1, 7), 1, (0, 3))
     for shape in ((1, 24, 9, 11), (3, 24, 20, 8), (1, 24, 9, 11)):

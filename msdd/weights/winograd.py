@@ -71,8 +71,8 @@ def through(matrix: tuple[tuple[int, ...], ...], numbers: Tensor) -> Tensor:
 
 def packed_points(weight: Tensor) -> Tensor:
     """A weight (K, C, 3, 3) at all pairs of points, in oneDNN's layout for 36 groups."""
-    matrix = torch.tensor(OF_WEIGHTS, dtype=torch.float64) / 24
-    points = (matrix @ weight.double() @ matrix.T).permute(2, 3, 0, 1).flatten(0, 2)
-    points = points.float().contiguous()[..., None, None]
+    one = torch.tensor(OF_WEIGHTS, dtype=torch.float64) / 24
+    points = torch.kron(one, one) @ weight.double().flatten(2).flatten(0, 1).T
+    points = points.float().view(-1, weight.shape[1], 1, 1)
     pack = torch.ops.mkldnn._reorder_convolution_weight
     return pack(points, *HOW, [1, SEEN**2 * weight.shape[1], 1, AT_ONCE])

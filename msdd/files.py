@@ -188,6 +188,12 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def holds(path: Path, text: str) -> bool:
+    """Whether a file is there and has exactly this text; a damaged one may be no text at all."""
+    whole = text.encode()
+    return path.is_file() and path.stat().st_size == len(whole) and path.read_bytes() == whole
+
+
 def write_json(path: str | Path, value: object) -> None:
     """Write `value` as reproducible bytes: sorted keys, and no NaN, which JSON does not have.
 

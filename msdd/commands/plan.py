@@ -102,7 +102,7 @@ def _changed_code(params, stage: str, root: Path) -> Iterator[str]:
         digests["photographs"] = lambda: of_photographs(params.data, root)
     for name, digest in digests.items():
         path = root / layout.code(name)
-        if path.exists() and path.read_text(encoding="utf-8").strip() != digest():
+        if path.exists() and path.read_text("utf-8", "replace").strip() != digest():
             yield f"{layout.code(name)} changed"
 
 

@@ -1,12 +1,13 @@
 """Where params files come from: presets, and the JSON schema for editors."""
 
 import json
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
 from msdd import project_files
 from msdd.errors import MsddError, known_names
-from msdd.files import write_text
+from msdd.files import atomic, holds, write_text
 from msdd.params.load import load
 from msdd.params.schema import Params
 
@@ -42,15 +43,19 @@ def known(root: Path) -> dict[str, Path]:
 
 
 def text(preset: Path) -> str:
-    """A preset as a params file, one folder higher: the editor's schema lies elsewhere."""
-    return preset.read_text(encoding="utf-8").replace("$schema=", f"$schema={FOLDER}/", 1)
+    """A preset as a params file, one folder higher: the editor's schema lies elsewhere.
+
+    Whoever uses it loads it as well, which refuses what is not UTF-8.
+    """
+    return preset.read_text("utf-8", "replace").replace("$schema=", f"$schema={FOLDER}/", 1)
 
 
 def _keep(target: Path, texts: dict[str, str]) -> list[str]:
-    if not target.exists() or target.read_text(encoding="utf-8") in texts.values():
+    if not target.exists() or any(holds(target, text) for text in texts.values()):
         return []
     backup = target.with_name(f"{target.name}.bak")
-    write_text(backup, target.read_text(encoding="utf-8"))
+    with atomic(backup) as temporary:
+        shutil.copyfile(target, temporary)
     return [f"{target} had changes of its own: kept as {backup}"]
 
 

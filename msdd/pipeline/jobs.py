@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from msdd.errors import MsddError
-from msdd.files import expand_user, expanded, write_text
+from msdd.files import expand_user, expanded, holds, write_text
 from msdd.params.schema import Params
 from msdd.params.sections import BASELINES
 from msdd.pipeline import layout, receipts
@@ -110,7 +110,7 @@ def expand(params: Params, root: Path = Path(".")) -> bool:
     path, tables = root / layout.rows(), rows(params)
     receipts.hide(_receipts(tables), root)
     new = _text(tables)
-    if _holds(path, new):
+    if holds(path, new):
         return False
     write_text(path, new)
     return True
@@ -118,13 +118,7 @@ def expand(params: Params, root: Path = Path(".")) -> bool:
 
 def agrees(params: Params, path: Path) -> bool:
     """Whether `path` holds the tables of jobs of these params."""
-    return _holds(path, text(params))
-
-
-def _holds(path: Path, wanted: str) -> bool:
-    """Compared as bytes, for a damaged file may be no text; one of another size is not read."""
-    whole = wanted.encode()
-    return path.exists() and path.stat().st_size == len(whole) and path.read_bytes() == whole
+    return holds(path, text(params))
 
 
 def check_rows(params: Params, root: Path = Path(".")) -> None:

@@ -13,7 +13,7 @@ def check(root: Path) -> None:
     file = root / FILE
     if not file.exists():
         return
-    if (made := file.read_text(encoding="utf-8").strip()) != __version__:
+    if (made := file.read_text("utf-8", "replace").strip()) != __version__:
         raise MsddError(
             f"this project was made by msdd {made}, and msdd {__version__} runs: install msdd "
             f"{made}, or make a new project by `msdd init` and take params.yaml there; if you have "

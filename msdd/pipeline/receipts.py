@@ -8,7 +8,7 @@ the rows may come back, and their results with them.
 from collections.abc import Iterable
 from pathlib import Path
 
-from msdd.files import digest, write_text
+from msdd.files import digest, holds, write_text
 from msdd.pipeline.layout import RECEIPTS, receipt
 
 HIDDEN = Path(RECEIPTS) / ".dvcignore"
@@ -28,5 +28,5 @@ def hide(wanted: Iterable[Path], root: Path) -> None:
     others = sorted(receipts - set(wanted))
     text = "".join(f"/{path.relative_to(RECEIPTS).as_posix()}\n" for path in others)
     path = root / HIDDEN
-    if text != (path.read_text(encoding="utf-8") if path.exists() else ""):
+    if not holds(path, text) and (others or path.exists()):
         write_text(path, text)

@@ -142,8 +142,11 @@ def _seconds(record: dict, work: Work, root: Path) -> float:
     path = root / benchmark(work)
     if record["engine"] != "snakemake" or not path.exists():
         return inside
-    with open(path, encoding="utf-8", newline="") as file:
-        outside = float(list(csv.DictReader(file, delimiter="\t"))[-1]["s"])
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            outside = float(list(csv.DictReader(file, delimiter="\t"))[-1]["s"])
+    except (IndexError, KeyError, ValueError, TypeError, csv.Error):  # a power cut has damaged it
+        return inside
     return outside if inside <= outside <= inside + RECORDED_START else inside
 
 

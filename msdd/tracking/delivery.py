@@ -46,7 +46,7 @@ def deliver(root: str | Path = ".", patient: bool = False) -> str:
 
 def _once(notes: list[str], path: Path, patient: bool) -> list[str]:
     """The notes, and those of deliveries in the background, of which nobody has heard yet."""
-    earlier = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    earlier = path.read_text("utf-8", "replace").splitlines() if path.exists() else []
     told = list(dict.fromkeys([*earlier, *notes]))
     if patient:
         path.unlink(missing_ok=True)

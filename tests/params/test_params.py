@@ -339,6 +339,13 @@ def test_use_makes_a_preset_the_params_and_keeps_own_work(tmp_path, monkeypatch)
     target.write_text(target.read_text() + "# mine\n")
     presets.use("tiny", target)
     assert Path("params.yaml.bak").read_text().endswith("# mine\n")
+    Path("presets").mkdir()
+    for damaged in (target, Path("presets/mine.yaml")):  # no UTF-8
+        damaged.write_bytes(b"a: \xff")
+    presets.use("tiny", target)
+    assert Path("params.yaml.bak").read_bytes() == b"a: \xff"
+    with pytest.raises(MsddError, match="mine.yaml"):
+        presets.use("mine", target)
     with pytest.raises(MsddError, match="no preset 'huge'; known: ablation, demo, "):
         presets.use("huge", target)
 

@@ -8,9 +8,10 @@ import pytest
 import yaml
 from ruamel.yaml import YAML
 
+from msdd.errors import MsddError
 from msdd.params.load import parse
 from msdd.params.plain_yaml import read_yaml
-from msdd.pipeline import jobs
+from msdd.pipeline import jobs, layout, receipts
 from msdd.pipeline.jobs import missing
 
 TINY = read_yaml(Path(__file__).parents[2] / "presets/tiny.yaml")
@@ -47,6 +48,21 @@ def test_rows_mean_the_same_to_every_reader():
     assert yaml.safe_load(text) == YAML(typ="safe").load(text) == wanted
     assert {f"{name}-scale1" for name in names} < wanted["rows"]["scales"].keys()
     assert wanted["rows"]["order"]["students"] == list(students)
+
+
+def test_files_that_are_no_text_are_outdated_and_written_anew(tmp_path):
+    """As a damaged disk leaves them."""
+    params = parse(TINY)
+    jobs.expand(params, tmp_path)
+    rows, hidden = tmp_path / layout.rows(), tmp_path / receipts.HIDDEN
+    hidden.parent.mkdir()
+    for path in (rows, hidden):
+        path.write_bytes(b"rows: \xff")
+    with pytest.raises(MsddError, match="rows.yaml is outdated: run `msdd params expand`"):
+        jobs.check_rows(params, tmp_path)
+    assert jobs.expand(params, tmp_path)
+    jobs.check_rows(params, tmp_path)
+    assert hidden.read_text() == ""
 
 
 @pytest.mark.parametrize("mode", MORE)

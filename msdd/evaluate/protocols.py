@@ -294,6 +294,8 @@ def with_base(row: dict[str, Any], known: dict[str, Any], where: str) -> dict[st
     """The row over the protocol that its `base` names."""
     if "base" not in row:
         return row
+    if not isinstance(row["base"], str):
+        raise MsddError(f"{where}: base is {row['base']!r:.60}; it must be the name of a protocol")
     if row["base"] not in known:
         raise MsddError(f"{where}: base is {row['base']}; {known_names(row['base'], known)}")
     return known[row["base"]] | {key: value for key, value in row.items() if key != "base"}

@@ -72,6 +72,7 @@ def test_a_few_lines_make_a_protocol(tmp_path):
             "a: { crop: adm, psnr: { levels: round, pool: 1 } }",
             "psnr.levels is now psnr.quantisation: rename the key",
         ),
+        ("a: { base: [primary] }", r"a: base is \['primary'\]; it must be the name of a protocol"),
         ("a: { base: flomo }", "a: base is flomo; did you mean flowmo. known: primary"),
         ("a: { base: dito, fid: null, kid: true }", "a: kid is true; it needs fid"),
         ("- adm", "must be a table of protocols by name"),

@@ -270,31 +270,31 @@ def explain(error: Exception) -> str:
 def from_download(name: str) -> StateDict:
     """From torch hub's cache, after the official download if the file is not there."""
     source = SOURCES[name]
-    with tempfile.TemporaryDirectory() as aside:
-        state = read(official_file(source, Path(aside)), name)
+    path = Path(torch.hub.get_dir()) / "checkpoints" / source.file
+    if not path.exists() and source.url is None:
+        raise FileNotFoundError("there is no official download")
+    if path.exists() or downloaded(source.url(), path):
+        state = read(path, name)
+    else:
+        with tempfile.TemporaryDirectory() as aside:
+            download(source.url(), Path(aside, source.file))
+            state = read(Path(aside, source.file), name)
     if not source.whole:
         keep(state, name)
     return state
 
 
-def official_file(source: WeightSource, aside: Path) -> Path:
-    """The file in torch hub's cache, or in a folder aside where that takes no file, as one line
-    then says."""
-    path = Path(torch.hub.get_dir()) / "checkpoints" / source.file
-    if path.exists():
-        return path
-    if source.url is None:
-        raise FileNotFoundError("there is no official download")
+def downloaded(url: str, path: Path) -> bool:
+    """Fetch a file into a cache; False, and a line says so, where that takes no file."""
     try:
-        download(source.url(), path)
-        return path
+        download(url, path)
     except OSError as error:
         if error.errno not in NO_PLACE:  # the server's
             raise
-        with files.unwritten(f"{source.file} is not kept, so every run fetches it"):
+        with files.unwritten(f"{path.name} is not kept, so every run fetches it"):
             raise
-    download(source.url(), aside / source.file)
-    return aside / source.file
+        return False
+    return True
 
 
 def download(url: str, path: Path) -> None:

@@ -98,7 +98,7 @@ def _other(params: Params, name: str, root: Path, device: torch.device) -> Token
 def _of_decode(params: Params, name: str, networks: MSDD) -> TimedSystem:
     """A row of `decodes`, with its FLOPs in closed form."""
     cost, row = on_card(params, name), params.decodes[name]
-    how = (cost.steps, cost.guidance, row.jump, row.noise)
+    how = (cost.steps, cost.guidance, row.jump, row.noise or networks.noise)
     plain = MSDD(networks.encoder, networks.decoders, *how)
     flops = {"encode": costs.encoder_flops(cost.config), "decode": cost.flops}
     precision = params.throughput.precision

@@ -104,7 +104,7 @@ def snakemake_job(job):
 def relative(path):
     """To files of the project itself, Snakemake has the way from a folder elsewhere."""
     outside = str(path).startswith(("..", str(ROOT)))
-    return os.path.normpath(str(path).rpartition(f"/{ROOT.name}/")[2] if outside else str(path))
+    return os.path.relpath(path, ROOT) if outside else os.path.normpath(path)
 
 
 def dvc_jobs(folder):

@@ -1,13 +1,13 @@
 """What each metric says of the same images: TAEF2 beside bicubic, JPEG and WebP.
 
     python benchmarks/what_metrics_say.py PHOTOGRAPHS --checkpoint FOLDER [--side 256]
-        [--metrics quick|light|all]
+        [--metrics quick|light|heavy|all]
 
 JPEG and WebP take, image by image, the quality whose PSNR is nearest to TAEF2's, so that all other
 columns say what PSNR does not; and once more the quality nearest to 4 bits per pixel, which is what
 TAEF2's 32 channels at an eighth of the side take at 8 bits a number. Rates are of whole files.
-`light` adds what EfficientNet-Lite gives at 0.2 s an image and row at 256 px, `all` the trunk of
-VGG16 and an OCR, which take 1.2 s more (one core of an AMD EPYC).
+`light` adds what EfficientNet-Lite gives at 0.2 s an image and row at 256 px; `heavy` is the trunk
+of VGG16 and an OCR alone, which take 1.2 s (one core of an AMD EPYC); `all` is both.
 """
 
 import argparse
@@ -28,9 +28,11 @@ from msdd.data.pixels import from_uint8, to_uint8
 from msdd.metrics.pixel import psnr
 
 RATE = 4.0  # bits per pixel
-QUICK = """
+HEAD = """
 quick:
   crop: adm
+"""
+QUICK = """
   psnr: { quantisation: round, pool: 1 }
   ssim: { quantisation: round, range: 1 }
   gaussian_ssim: { quantisation: round }
@@ -49,9 +51,10 @@ HEAVY = """
   text: { quantisation: round, ocr: rapidocr }
 """
 SETS = {
-    "quick": QUICK,
-    "light": QUICK + LIGHT,
-    "all": QUICK.replace("[alex]", "[alex, vgg]") + LIGHT + HEAVY,
+    "quick": HEAD + QUICK,
+    "light": HEAD + QUICK + LIGHT,
+    "heavy": HEAD + "  lpips: { quantisation: round, nets: [vgg] }\n" + HEAVY,
+    "all": HEAD + QUICK.replace("[alex]", "[alex, vgg]") + LIGHT + HEAVY,
 }
 
 

@@ -1,13 +1,14 @@
 """What each metric says of the same images: TAEF2 beside bicubic, JPEG and WebP.
 
     python benchmarks/what_metrics_say.py PHOTOGRAPHS --checkpoint FOLDER [--side 256]
-        [--metrics quick|light|heavy|all]
+        [--metrics quick|faces|light|heavy|all]
 
 JPEG and WebP take, image by image, the quality whose PSNR is nearest to TAEF2's, so that all other
 columns say what PSNR does not; and once more the quality nearest to 4 bits per pixel, which is what
 TAEF2's 32 channels at an eighth of the side take at 8 bits a number. Rates are of whole files.
-`light` adds what EfficientNet-Lite gives at 0.2 s an image and row at 256 px; `heavy` is the trunk
-of VGG16 and an OCR alone, which take 1.2 s (one core of an AMD EPYC); `all` is both.
+`light` adds what EfficientNet-Lite gives at 0.2 s an image and row at 256 px, `faces` what dlib's
+networks give at 0.2 s, where they are installed; `heavy` is the trunk of VGG16 and an OCR alone,
+which take 1.2 s (one core of an AMD EPYC); `all` is all of them.
 """
 
 import argparse
@@ -50,11 +51,15 @@ HEAVY = """
   dists: { quantisation: round }
   text: { quantisation: round, ocr: rapidocr }
 """
+FACES = """
+  faces: { quantisation: round, network: dlib }
+"""
 SETS = {
     "quick": HEAD + QUICK,
+    "faces": HEAD + QUICK + FACES,
     "light": HEAD + QUICK + LIGHT,
     "heavy": HEAD + "  lpips: { quantisation: round, nets: [vgg] }\n" + HEAVY,
-    "all": HEAD + QUICK.replace("[alex]", "[alex, vgg]") + LIGHT + HEAVY,
+    "all": HEAD + QUICK.replace("[alex]", "[alex, vgg]") + LIGHT + HEAVY + FACES,
 }
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from msdd.data.pixels import from_uint8
+from msdd.evaluate import faces, ocr
 from msdd.evaluate.class_columns import best_classes, class_numbers
 from msdd.evaluate.columns import (
     RATE,
@@ -32,7 +33,6 @@ from msdd.evaluate.latent_sums import (
     sums_from,
 )
 from msdd.evaluate.networks import Networks
-from msdd.evaluate.ocr import numbers_of
 from msdd.evaluate.protocols import Protocol
 from msdd.metrics.frechet import Moments
 from msdd.metrics.gaussian_ssim import gaussian_ssim, ms_ssim
@@ -188,7 +188,7 @@ class Accumulator:
             elif column.kind in ("dists", "dreamsim"):
                 network = getattr(self.networks, column.kind)
                 numbers[column] = network.distance(*views.pair(column.quantisation))
-            elif column.kind in ("classes", "text"):
+            elif column.kind in ("classes", "text", "faces"):
                 key = (column.kind, column.quantisation, column.table)
                 judged.setdefault(key, []).append(column)
             else:
@@ -204,10 +204,12 @@ class Accumulator:
     def judge(
         self, kind: str, pair: tuple[Tensor, Tensor], names: Sequence[str], table: str | None
     ) -> dict[str, list[float]]:
-        """Lists of numbers by name: of recognised classes, or of text."""
-        if kind == "text":
-            return numbers_of(self.networks.judges[kind], names, *pair, table)
+        """Lists of numbers by name: of recognised classes, of text, or of faces."""
         network = self.networks.judges[kind]
+        if kind == "text":
+            return ocr.numbers_of(network, names, *pair, table)
+        if kind == "faces":
+            return faces.numbers_of(network, *pair)
         real, made = (best_classes(network, side, FEATURE_BATCH) for side in pair)
         return class_numbers(real, made, names, table)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from msdd.evaluate.ocr import SIZES
+from msdd.evaluate.parts import SIZES
 from msdd.evaluate.protocols import EMBEDDING, Protocol
 from msdd.metrics.quantisation import level_table
 from msdd.weights.representations import key_of
@@ -53,6 +53,9 @@ def columns(protocol: Protocol) -> dict[str, MetricColumn]:
         names = TEXTS if protocol.text.transcripts else TEXTS[:-2]
         rule, table = protocol.text.quantisation, protocol.text.transcripts or ""
         by_name |= {f"text_{name}": MetricColumn("text", rule, name, table) for name in names}
+    if protocol.faces:
+        rule = protocol.faces.quantisation
+        by_name |= {f"face_{name}": MetricColumn("faces", rule, name) for name in FACES}
     return by_name
 
 
@@ -60,7 +63,14 @@ def columns(protocol: Protocol) -> dict[str, MetricColumn]:
 CLASSES = ("class_agreement", "top1", "top5", "top1_original", "top5_original")
 SIZED = [f"{name}_{size}" for size in SIZES for name in ("accuracy", "ned")]
 TEXTS = ("accuracy", "cer", "ned", *SIZED, "cer_truth", "cer_truth_original")
-PARTIAL = {"bpp", *CLASSES, *(f"text_{name}" for name in TEXTS)}
+SIZED_FACES = [f"{name}_{size}" for size in SIZES for name in ("same", "distance")]
+FACES = ("same", "distance", "similarity", *SIZED_FACES, "count")
+PARTIAL = {
+    "bpp",
+    *CLASSES,
+    *(f"text_{name}" for name in TEXTS),
+    *(f"face_{name}" for name in FACES),
+}
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from msdd.evaluate.protocols import Protocol
 from msdd.metrics.dists import Dists
 from msdd.metrics.perceptual import DreamSim, Lpips, without_dreamsim
 from msdd.weights.classifier import classifier
+from msdd.weights.face_networks import FaceNetworks
 from msdd.weights.fast_inception import faster_inception
 from msdd.weights.pretrained import feature_network
 from msdd.weights.representations import REPRESENTATIONS, key_of
@@ -35,7 +36,7 @@ class Networks:
         self.unavailable: dict[str, str] = {}  # reasons, by weights of feature networks
         self.lpips: dict[str, Lpips] = {}
         self.features: dict[tuple[str, str], nn.Module] = {}
-        self.judges: dict[str, Any] = {}  # a classifier and a reader of text, by a protocol's key
+        self.judges: dict[str, Any] = {}  # what sees classes, text and faces, by a protocol's key
         for net in sorted(nets(protocols)):
             self.load(self.lpips, net, partial(Lpips, net, device), [f"lpips_{net}"])
         alone: dict[str, Dists] = {}
@@ -49,6 +50,8 @@ class Networks:
             self.load(self.judges, "classes", partial(classifier, device), ["classes"])
         if any(p.text for p in protocols):
             self.load(self.judges, "text", Reader, ["text"])
+        if any(p.faces for p in protocols):
+            self.load(self.judges, "faces", FaceNetworks, ["faces"])
         if any(p.dreamsim for p in protocols):
             self.add_dreamsim()
 
@@ -109,7 +112,7 @@ class Networks:
             here["frechet"] = more.model_copy(update={"networks": left}) if left else None
         if protocol.patch_fid and protocol.patch_fid.name in self.missing:
             here["patch_fid"] = None
-        alone = ("cmmd", "dists", "dreamsim", "classes", "text")
+        alone = ("cmmd", "dists", "dreamsim", "classes", "text", "faces")
         here |= {name: None for name in alone if name in self.missing}
         return protocol.model_copy(update=here)
 

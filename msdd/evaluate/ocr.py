@@ -9,19 +9,17 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from msdd.data.pixels import to_uint8
 from msdd.errors import MsddError
 from msdd.evaluate.name_tables import read_table
+from msdd.evaluate.parts import by_size, levels, mean
 from msdd.metrics.text import character_error_rate, edit_distance, one_minus_ned
 
 NAN = float("nan")
 SURE = 0.5  # the score from which RapidOCR takes a line for text
 # TokBench's ranges of size at 256, 512 and 1,024 px, compute_all_metrics.py at a77070c; a line's is
 # here its height by the longer side of the image. Smaller ones are in none.
-SIZES = ("small", "medium", "large")
 EDGES = {256: (0.02, 0.03, 0.04), 512: (0.01, 0.02, 0.03), 1024: (0.005, 0.01, 0.02)}
 
 
@@ -74,8 +72,7 @@ class Read(NamedTuple):
 
 def pixels(image: Tensor) -> np.ndarray:
     """(H, W, 3), blue first, as OpenCV has them."""
-    levels = image if image.dtype == torch.uint8 else to_uint8(image)
-    return np.ascontiguousarray(levels.permute(1, 2, 0).flip(-1).cpu().numpy())
+    return np.ascontiguousarray(levels(image)[..., ::-1])
 
 
 def height(box: np.ndarray) -> float:
@@ -95,21 +92,11 @@ def text_numbers(lines: Sequence[Line], side: int) -> dict[str, float]:
     if lines:
         edits = sum(edit_distance(line.original, line.made) for line in lines)
         numbers["cer"] = edits / sum(len(line.original) for line in lines)
-    for name, some in {"": lines, **by_size(lines, side)}.items():
+    for name, some in {"": lines, **by_size(lines, EDGES, side)}.items():
         suffix = f"_{name}" if name else ""
         numbers[f"accuracy{suffix}"] = mean([line.original == line.made for line in some])
         numbers[f"ned{suffix}"] = mean([one_minus_ned(line.original, line.made) for line in some])
     return numbers
-
-
-def by_size(lines: Sequence[Line], side: int) -> dict[str, list[Line]]:
-    edges = (*EDGES[min(EDGES, key=lambda known: abs(np.log2(known / side)))], np.inf)
-    ends = zip(SIZES, edges, edges[1:], strict=False)
-    return {name: [line for line in lines if a <= line.size < b] for name, a, b in ends}
-
-
-def mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else NAN
 
 
 def transcript_numbers(lines: Sequence[Line], transcript: str | None) -> dict[str, float]:

@@ -31,6 +31,7 @@ METRICS = (  # keys of a protocol
     "cmmd",
     "classes",
     "text",
+    "faces",
 )
 OF_LATENTS = ("codes", "latents")  # keys of what is measured between
 NO_IMAGES = (*OF_LATENTS, "bpp")  # keys of what is measured of no image
@@ -161,6 +162,13 @@ class Text(Section):
     )
 
 
+class Faces(Section):
+    """Whether faces stay those of the same persons, as a network embeds them."""
+
+    quantisation: Quantisation = Field(description="how both sides become 8 bits")
+    network: Literal["dlib"] = Field(description="what finds faces and embeds them")
+
+
 class Protocol(Section):
     """One protocol. The Fréchet distance is always to the crops that the tokenizer was given."""
 
@@ -191,6 +199,7 @@ class Protocol(Section):
     latents: bool | None = optional_metric("moments of a continuous tokenizer's latents")
     classes: Classes | None = optional_metric("classes that a network recognises")
     text: Text | None = optional_metric("text that an OCR reads")
+    faces: Faces | None = optional_metric("faces, as a network embeds them")
     sources: dict[str, str] = Field({}, description="where each fact is from")
 
     @property

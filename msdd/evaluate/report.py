@@ -9,7 +9,8 @@ A report is reproducible: it holds no times. Its form is the same whatever was e
     protocol                the one that tables show
     protocols.NAME          protocol (its rules), preparation, levels (before its networks, where
                             they have changed), metrics, per_image; images_with (how many have a
-                            class, or text), codes, latents where they are measured
+                            class, text or faces), codes, latents, faces (networks) where they
+                            are measured
     extremes.PASS           the worst, the median and the best image
 """
 
@@ -38,6 +39,7 @@ from msdd.evaluate.protocols import Protocol
 from msdd.evaluate.reference_statistics import Reference
 from msdd.evaluate.sources import Source, deal, named_paths
 from msdd.evaluate.summary import (
+    about_faces,
     about_latents,
     images_with,
     is_undefined,
@@ -301,4 +303,4 @@ def measured_entry(
         entry["pixels"] = (accumulator.sorted_values()["pixels"] // 3).tolist()
     if counted := images_with(protocol, accumulator):
         entry["images_with"] = counted
-    return entry | about_latents(protocol, accumulator)
+    return entry | about_latents(protocol, accumulator) | about_faces(protocol, accumulator)

@@ -1,4 +1,4 @@
-"""Rows on codes, latents, classes and text, below the table of metrics."""
+"""Rows on codes, latents, classes, text and faces, below the table of metrics."""
 
 from collections.abc import Mapping
 
@@ -26,11 +26,21 @@ ROWS = {
     "text_cer": ("text CER ↓", "share"),
     "text_cer_truth": ("text CER to transcripts ↓", "share"),
     "text_cer_truth_original": ("- CER of originals to transcripts ↓", "share"),
+    "face_same": ("faces of the same person ↑", "share"),
+    "face_same_small": ("- small faces of the same person ↑", "share"),
+    "face_same_medium": ("- medium faces of the same person ↑", "share"),
+    "face_same_large": ("- large faces of the same person ↑", "share"),
+    "face_distance": ("distance of faces ↓", "number"),
+    "face_distance_small": ("- distance of small faces ↓", "number"),
+    "face_distance_medium": ("- distance of medium faces ↓", "number"),
+    "face_distance_large": ("- distance of large faces ↓", "number"),
+    "face_similarity": ("cosine of faces ↑", "number"),
+    "face_count": ("faces an image that has any", "number"),
 }
 
 
 def more_rows(entries: Mapping[str, dict]) -> list[list[str]]:
-    """What is measured of codes, latents, classes and text, a row each."""
+    """What is measured of codes, latents, classes, text and faces, a row each."""
     return [
         [heading, *(row_cell(entry["metrics"].get(name), form) for entry in entries.values())]
         for name, (heading, form) in ROWS.items()
@@ -52,7 +62,7 @@ def row_cell(value: dict | float | None, form: str) -> str:
 
 
 def judged(name: str, entry: dict) -> list[str]:
-    """What the numbers of codes, latents, classes and text are of."""
+    """What the numbers of codes, latents, classes, text and faces are of."""
     lines, counted = [], entry.get("images_with", {})
     if codes := entry.get("codes"):
         lines.append(
@@ -69,4 +79,10 @@ def judged(name: str, entry: dict) -> list[str]:
         lines.append(f"{name}: classes of {counted['top1']:,} images are known")
     if counted.get("text_accuracy"):
         lines.append(f"{name}: {counted['text_accuracy']:,} images have text, the others none")
+    if counted.get("face_count"):
+        counts = entry["per_image"]["face_count"]
+        found = f"{sum(count or 0 for count in counts):,.0f}"
+        lines.append(
+            f"{name}: faces found: {found}, in {counted['face_count']:,} of {len(counts):,} images"
+        )
     return lines

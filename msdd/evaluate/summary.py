@@ -95,6 +95,7 @@ def without_images(protocol: Protocol, accumulator: Accumulator) -> dict[str, st
         "top1": "no image has a class: a WordNet id of ImageNet-1K in its name or its folders, or "
         "a row in the table that the protocol's `classes.labels` names",
         "text_accuracy": "no text was found in any original",
+        "face_same": "no face was found in any original",
         "bpp": "the reconstructions are no files of a lossy codec (JPEG, AVIF, lossy WebP), and no "
         "tokenizer with a codebook made them",
         "text_cer_truth": "no image is in the table that the protocol's `text.transcripts` names",
@@ -116,6 +117,11 @@ def about_latents(protocol: Protocol, accumulator: Accumulator) -> dict[str, dic
     """For JSON: what is known of codes and of latents beside their metrics."""
     known = {key: latent_sums(key, accumulator) for key in OF_LATENTS if getattr(protocol, key)}
     return {key: sums.about() for key, sums in known.items() if not isinstance(sums, str)}
+
+
+def about_faces(protocol: Protocol, accumulator: Accumulator) -> dict[str, dict]:
+    """For JSON: which networks have seen the faces."""
+    return {"faces": accumulator.networks.judges["faces"].about} if protocol.faces else {}
 
 
 def spread(mean: float, low: float | None, high: float | None) -> dict[str, float | None]:

@@ -266,6 +266,8 @@ def describe(protocol: Protocol, preparation: str) -> str:
         parts.append(f"classes by {protocol.classes.network}{rule(protocol.classes, of_files)}")
     if protocol.text:
         parts.append(f"text read by {protocol.text.ocr}{rule(protocol.text, of_files)}")
+    if protocol.faces:
+        parts.append(f"faces by {protocol.faces.network}{rule(protocol.faces, of_files)}")
     return "; ".join(parts) or "no metric is left"
 
 

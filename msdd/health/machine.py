@@ -26,9 +26,12 @@ OPTIONAL = {
     "export": (("onnx", "onnxscript"), "`msdd export FILE.onnx`"),
     "dino": (("timm",), "DINO features: discriminator dino, stage1.repa"),
     "dreamsim": (("dreamsim",), "the metric DreamSim"),
+    "faces": (("dlib-bin", "face_recognition_models"), "the metrics of faces"),
     "s3": (("s3fs",), "photographs at s3://"),
     "http": (("aiohttp",), "photographs at http:// and https://"),
 }
+
+MODULES = {"dlib-bin": "dlib"}  # of packages whose module has another name
 
 
 def device() -> Iterator[Finding]:
@@ -73,7 +76,9 @@ def version(package: str) -> str | None:
 def optional(needed: set[str]) -> Iterator[Finding]:
     """Packages that few need, of which `needed` names those of the params."""
     for name, (packages, purpose) in OPTIONAL.items():
-        lacking = [one for one in packages if importlib.util.find_spec(one) is None]
+        lacking = [
+            one for one in packages if importlib.util.find_spec(MODULES.get(one, one)) is None
+        ]
         if lacking:
             told = f"{', '.join(lacking)} not installed; for {purpose}"
             yield absent(name, name in needed, told, f"pip install {' '.join(lacking)}")

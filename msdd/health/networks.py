@@ -39,8 +39,8 @@ def use(name: str) -> str:
 
 def needed(params: Params) -> set[str]:
     """Networks of `msdd.weights.pretrained.SOURCES` that a run of these params loads."""
-    trunks = set(params.evaluate.lpips) if _have("lpips", params) else set()
-    networks: set[str] = {params.evaluate.features} if _have("fid", params) else set()
+    trunks = set(params.evaluate.lpips) if has("lpips", params) else set()
+    networks: set[str] = {params.evaluate.features} if has("fid", params) else set()
     for protocol in protocols.load(params.evaluate.protocols).values():
         networks |= set(protocol.frechet.networks) if protocol.frechet else set()
         networks |= {protocols.EMBEDDING} if protocol.cmmd else set()
@@ -56,7 +56,7 @@ def needed(params: Params) -> set[str]:
     return names | {pretrained.TRUNKS[net] for net in trunks}
 
 
-def _have(metric: str, params: Params) -> bool:
+def has(metric: str, params: Params) -> bool:
     chosen = protocols.load(params.evaluate.protocols).values()
     return any(getattr(protocol, metric) for protocol in chosen)
 

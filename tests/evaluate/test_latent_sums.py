@@ -192,9 +192,13 @@ def test_what_cannot_be_exported_is_told(photographs, tmp_path, capsys, name, ke
     assert not (tmp_path / file).exists()
 
 
-def test_the_protocol_of_the_page_measures_all_four(photographs, tmp_path):
+def test_the_protocol_of_the_page_measures_all_five(photographs, tmp_path):
+    """Faces are too small here, or the packages that would see them are missing."""
     page = (Path(__file__).parents[2] / "docs" / "codes-classes-text.md").read_text()
     (tmp_path / "page.yaml").write_text(page.split("```yaml\n")[1].split("```")[0])
-    report = evaluated(photographs, protocols.load([str(tmp_path / "page.yaml")]), None)
+    chosen = protocols.load([str(tmp_path / "page.yaml")])
+    report = evaluated(photographs, chosen, None, skip=True)
     assert report["protocols"]["kept"]["metrics"].keys() == {"class_agreement"}
-    assert report["not_measured"].keys() == {"codes", "latents", "top1", "text_accuracy"}
+    unmeasured = report["not_measured"].keys()
+    assert len(unmeasured & {"faces", "face_same"}) == 1
+    assert unmeasured > {"codes", "latents", "top1", "text_accuracy"}

@@ -151,7 +151,7 @@ def of_all(photographs) -> dict:
         name: protocol if REFERENCES[name][-1] else protocol.with_features("none")
         for name, protocol in small(list(REFERENCES)).items()
     }
-    without = {"codes": False, "latents": False, "classes": None, "text": None}
+    without = {"codes": False, "latents": False, "classes": None, "text": None, "faces": None}
     chosen["extended"] = chosen["extended"].model_copy(update=without)
     return evaluated(photographs, chosen)
 

@@ -12,7 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from msdd.cli import main
 from msdd.evaluate import distributed, protocols
-from msdd.evaluate.ocr import Line, Reader, by_size, text_numbers
+from msdd.evaluate.ocr import EDGES, Line, Reader, text_numbers
+from msdd.evaluate.parts import by_size
 from msdd.evaluate.sources import Subject
 
 TEXT = "text: {{ quantisation: round, ocr: rapidocr{} }}"
@@ -127,9 +128,11 @@ def test_two_processes_read_the_same(sides, tmp_path):
 def test_a_line_counts_in_the_range_of_its_size():
     """TokBench's at 256 px: from 0.02, 0.03 and 0.04."""
     lines = [Line("a", "a", size) for size in (0.019, 0.02, 0.031, 0.5)]
-    found = {name: [line.size for line in some] for name, some in by_size(lines, 256).items()}
+    found = {
+        name: [line.size for line in some] for name, some in by_size(lines, EDGES, 256).items()
+    }
     assert found == {"small": [0.02], "medium": [0.031], "large": [0.5]}
-    assert [line.size for line in by_size(lines, 512)["medium"]] == [0.02]
+    assert [line.size for line in by_size(lines, EDGES, 512)["medium"]] == [0.02]
 
 
 def test_a_longer_line_weighs_more_in_the_error_rate_alone():

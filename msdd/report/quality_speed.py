@@ -21,6 +21,7 @@ LOOKS = {
 }
 SIZE = (7.5, 4.8)  # inches
 HEIGHT, LETTER, AWAY = 10.0, 4.9, 7.0  # points: of a label, of a letter, from point to label
+FARTHEST = 16  # heights of labels from a point to its own
 
 Box = tuple[float, float, float, float]  # left, bottom, right, top in points
 
@@ -33,10 +34,9 @@ def draw(results: list[dict], root: Path) -> int:
         figure = Figure(SIZE, facecolor="white")
         axes = figure.add_axes((0.085, 0.205, 0.885, 0.725))
         _axes(axes, lines, points)
-        for _, alike in groupby(lines, key=_psnr):
-            _line(axes, list(alike))
+        taken = [_line(axes, list(alike)) for _, alike in groupby(lines, key=_psnr)]
         _points(axes, points)
-        _labels(axes, points)
+        _labels(axes, points, taken)
         foot = wrap(_foot(points, results, root), SIZE[0] * 0.95)
         figure.text(0.02, 0.02, foot, color=GREY, size=SMALL)
     save(figure, root, "quality_speed")
@@ -96,13 +96,15 @@ def _infinity(axes: Axes) -> float:
     return high - 0.06 * (high - low)
 
 
-def _line(axes: Axes, alike: list[dict]) -> None:
-    """One line of baselines of the same PSNR."""
+def _line(axes: Axes, alike: list[dict]) -> Box:
+    """One line of baselines of the same PSNR; returns the place of its label."""
     height, where = _height(axes, alike[0]), axes.get_yaxis_transform()
     axes.axhline(height, color=GREY, linewidth=1, linestyle=(0, (4, 3)))
     names = ", ".join(result["decode"] for result in alike)
     text = f"{names} {decimal(_psnr(alike[0]), 2)} dB"
     axes.text(0.995, height, text, transform=where, ha="right", va="bottom", color=GREY, size=8)
+    right, bottom = _spot(axes, axes.get_xlim()[1], height)
+    return (right - LETTER * len(text), bottom, right, bottom + HEIGHT)
 
 
 def _points(axes: Axes, points: list[dict]) -> None:
@@ -121,28 +123,56 @@ def _points(axes: Axes, points: list[dict]) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=8, labelcolor=GREY)
 
 
-def _labels(axes: Axes, points: list[dict]) -> None:
+def _labels(axes: Axes, points: list[dict], taken: list[Box]) -> None:
     """Write each label at the first free place beside its point, else at the least crowded one."""
-    unit = axes.figure.dpi / 72
     where = [(_speed(result), _height(axes, result)) for result in points]
-    spots = [tuple(spot / unit) for spot in axes.transData.transform(where)] if where else []
-    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in spots]
+    spots = [_spot(axes, *point) for point in where]
+    taken = [*taken, *outside(axes), *((x - 4, y - 4, x + 4, y + 4) for x, y in spots)]
+    taken += [box for result in points for box in _bar(axes, result)]
     for result, xy, (x, y) in zip(points, where, spots, strict=True):
         label = result["decode"] + " ∞ dB" * math.isinf(_psnr(result))
         boxes = places(x, y, LETTER * len(label))
         box = min(boxes, key=lambda box: sum(overlap(box, other) for other in taken))
         taken.append(box)
-        side = 1 if box[0] > x else -1
-        offset = (side * AWAY, (box[1] + box[3]) / 2 - y)
-        style = {"size": 8, "va": "center", "ha": "left" if side > 0 else "right"}
-        axes.annotate(label, xy, offset, textcoords="offset points", **style)
+        _label(axes, label, xy, box[0] > x, (box[1] + box[3]) / 2 - y)
+
+
+def _label(axes: Axes, text: str, xy: tuple[float, float], right: bool, dy: float) -> None:
+    """A label beside its point, with a line to it if another point may be as near."""
+    style = {"size": 8, "va": "center", "ha": "left" if right else "right"}
+    if abs(dy) > HEIGHT:
+        near = {"relpos": (0 if right else 1, 0.5), "shrinkA": 1, "shrinkB": 3}
+        style["arrowprops"] = {"arrowstyle": "-", "color": GREY, "lw": 0.5} | near
+    offset = (AWAY if right else -AWAY, dy)
+    axes.annotate(text, xy, offset, textcoords="offset points", **style)
+
+
+def _spot(axes: Axes, speed: float, height: float) -> tuple[float, float]:
+    """Of a point of the axes, in points of the figure."""
+    x, y = axes.transData.transform((speed, height)) * 72 / axes.figure.dpi
+    return x, y
+
+
+def _bar(axes: Axes, result: dict) -> list[Box]:
+    """What the interval of a point covers."""
+    psnr = result["metrics"]["psnr"]
+    if psnr["low"] is None or not math.isfinite(psnr["high"]):
+        return []
+    x, low = _spot(axes, _speed(result), psnr["low"])
+    return [(x - 1, low, x + 1, _spot(axes, _speed(result), psnr["high"])[1])]
+
+
+def outside(axes: Axes) -> list[Box]:
+    """What lies beyond the figure, where a label would be cut off or make it wider."""
+    width, height, far = axes.figure.get_figwidth() * 72, axes.figure.get_figheight() * 72, 1e4
+    top = axes.get_position().y1 * height
+    return [(-far, -far, 0, far), (width, -far, width + far, far), (-far, top, far, far)]
 
 
 def places(x: float, y: float, width: float) -> list[Box]:
     """Places for the label of a point, best first: beside, below, above, farther away (points)."""
-    lefts = (x + AWAY, x - AWAY - width)
-    shifts = (0.0, -HEIGHT, HEIGHT, -2 * HEIGHT, 2 * HEIGHT, -3 * HEIGHT, 3 * HEIGHT)
-    half = HEIGHT / 2
+    lefts, half = (x + AWAY, x - AWAY - width), HEIGHT / 2
+    shifts = [0.0, *(sign * k * HEIGHT for k in range(1, FARTHEST) for sign in (-1, 1))]
     return [(a, y + dy - half, a + width, y + dy + half) for dy in shifts for a in lefts]
 
 

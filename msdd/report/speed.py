@@ -268,6 +268,7 @@ def draw(document: dict) -> Figure:
                     _bound(axes, document, system, rows[0]["precision"], colour)
         if axes.has_data():
             axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1), fontsize=8, labelcolor=GREY)
+            _widen(axes)
         foot = wrap(_foot(document), SIZE[0] * 0.95)
         figure.text(0.02, 0.02, foot, color=GREY, size=SMALL)
     return figure
@@ -285,6 +286,16 @@ def _axes(axes: Axes, batches: list[int]) -> None:
         axis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axis.set_minor_formatter(NullFormatter())
         axis.set_minor_locator(FixedLocator([]))
+
+
+def _widen(axes: Axes) -> None:
+    """Make the figure, not the axes, so wide that the legend beside them is whole."""
+    figure, place = axes.figure, axes.get_position()
+    before = figure.get_figwidth()
+    after = max(before, axes.get_legend().get_window_extent().x1 / figure.dpi + 0.1)
+    figure.set_figwidth(after)
+    share = before / after
+    axes.set_position((place.x0 * share, place.y0, place.width * share, place.height))
 
 
 def _curve(axes: Axes, rows: list[dict], **looks: object) -> None:

@@ -87,6 +87,19 @@ def test_what_was_not_timed_trained_or_traced_is_left_out(finished):
     assert pyramid.draw(results, root) == 0
 
 
+def test_labels_of_long_names_stay_inside(finished, monkeypatch):
+    params, root = finished
+    shown = []
+    monkeypatch.setattr(quality_speed, "save", lambda figure, *_: shown.append(figure))
+    results = [
+        one | {"decode": one["decode"] + "-of-a-long-name" * 2} for one in read(params, root)
+    ]
+    quality_speed.draw(results, root)
+    width = shown[0].get_figwidth() * shown[0].dpi
+    boxes = [text.get_window_extent() for text in shown[0].axes[0].texts]
+    assert boxes and all(box.x0 >= 0 and box.x1 <= width for box in boxes)
+
+
 def test_labels_of_close_points_do_not_overlap():
     taken = [(-4.0, -4.0, 4.0, 4.0)]
     for _ in range(6):

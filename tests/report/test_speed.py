@@ -52,6 +52,18 @@ def test_the_stage_renders_what_was_timed_and_records_it(both):
     assert record["inputs"].keys() == {str(layout.throughput())}
 
 
+def test_a_legend_of_long_names_is_whole():
+    long = document()
+    for named in (*long["systems"], *long["rows"]):
+        named["system"] += "-of-a-name-that-says-all-there-is-to-say"
+    drawn = speed.draw(document()), speed.draw(long)
+    boxes = [figure.axes[0].get_window_extent() for figure in drawn]
+    assert boxes[0].width == pytest.approx(boxes[1].width)
+    for figure in drawn:
+        legend = figure.axes[0].get_legend().get_window_extent()
+        assert legend.x1 < figure.get_figwidth() * figure.dpi
+
+
 def test_nothing_timed_yet_names_the_command(finished):
     with pytest.raises(MsddError, match=r"^reports/throughput.json is missing: run `msdd through"):
         speed.run(*finished)

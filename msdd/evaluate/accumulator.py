@@ -40,12 +40,19 @@ from msdd.metrics.kid import Sample
 from msdd.metrics.patches import patches
 from msdd.metrics.pixel import squared_error, ssim
 from msdd.metrics.pooling import mean_psnr
+from msdd.metrics.psnr_hvs import psnr_hvs, psnr_hvs_m
 from msdd.metrics.quantisation import Views
 from msdd.weights.features import Inception
 from msdd.weights.threads import by_threads
 
 LATENTS = "latents/"  # what their sums' names begin with in a state
 PATCH_BATCH = 64  # patches at once on a GPU
+OF_PIXELS = {
+    "squared_error": squared_error,
+    "psnr_hvs": psnr_hvs,
+    "psnr_hvs_m": psnr_hvs_m,
+    "ms_ssim": ms_ssim,
+}
 FEATURE_BATCH = 8  # on a CPU larger batches of the feature network are slower
 
 
@@ -177,14 +184,12 @@ class Accumulator:
         for column in self.columns:
             if column == RATE:
                 continue  # of no image
-            if column.kind == "squared_error":
-                numbers[column] = squared_error(*views.unit(column.quantisation))
+            if column.kind in OF_PIXELS:
+                numbers[column] = OF_PIXELS[column.kind](*views.unit(column.quantisation))
             elif column.kind == "ssim":
                 numbers[column] = ssim(*views.unit(column.quantisation), float(column.variant))
             elif column.kind == "gaussian_ssim":
                 numbers[column] = gaussian_ssim(*views.unit(column.quantisation), column.variant)
-            elif column.kind == "ms_ssim":
-                numbers[column] = ms_ssim(*views.unit(column.quantisation))
             elif column.kind in ("dists", "dreamsim"):
                 network = getattr(self.networks, column.kind)
                 numbers[column] = network.distance(*views.pair(column.quantisation))

@@ -32,6 +32,9 @@ def columns(protocol: Protocol) -> dict[str, MetricColumn]:
         by_name["bpp"] = RATE
     if protocol.psnr:
         by_name["psnr"] = MetricColumn("squared_error", protocol.psnr.quantisation)
+    if protocol.psnr_hvs:
+        for name in ("psnr_hvs", "psnr_hvs_m"):
+            by_name[name] = MetricColumn(name, protocol.psnr_hvs.quantisation)
     if protocol.ssim:
         by_name["ssim"] = MetricColumn("ssim", protocol.ssim.quantisation, str(protocol.ssim.range))
     if protocol.gaussian_ssim:

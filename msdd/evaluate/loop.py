@@ -15,10 +15,11 @@ from msdd.evaluate.distributed import Team
 from msdd.evaluate.sources import Batch, Source, deal
 from msdd.metrics.gaussian_ssim import RADIUS
 from msdd.metrics.pixel import WINDOW
+from msdd.metrics.psnr_hvs import SIDE
 from msdd.pipeline import stop
 from msdd.pipeline.progress import Progress
 
-SMALLEST = {"ssim": WINDOW, "gaussian_ssim": RADIUS + 1}  # sides, in pixels
+SMALLEST = {"ssim": WINDOW, "gaussian_ssim": RADIUS + 1, "psnr_hvs": SIDE}  # sides, in pixels
 
 
 def measure_source(

@@ -22,6 +22,7 @@ METRICS = (  # keys of a protocol
     "ssim",
     "gaussian_ssim",
     "ms_ssim",
+    "psnr_hvs",
     "lpips",
     "dists",
     "dreamsim",
@@ -55,6 +56,10 @@ class Psnr(Section):
     pool: Count | Literal["all"] = Field(
         description="images whose squared errors are averaged before the logarithm is taken"
     )
+
+
+class PsnrHvs(Section):
+    quantisation: Quantisation = Field(description="how both sides become 8 bits")
 
 
 class Ssim(Section):
@@ -174,6 +179,7 @@ class Protocol(Section):
 
     crop: Crop = Field(description="how the tokenizer's input is cut from a photograph")
     psnr: Psnr | None = optional_metric("peak signal-to-noise ratio")
+    psnr_hvs: PsnrHvs | None = optional_metric("PSNR-HVS and PSNR-HVS-M of luma")
     ssim: Ssim | None = optional_metric("structural similarity, uniform window")
     gaussian_ssim: GaussianSsim | None = optional_metric("structural similarity, Gaussian window")
     ms_ssim: MsSsim | None = optional_metric("structural similarity at five scales")

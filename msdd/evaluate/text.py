@@ -13,6 +13,8 @@ from msdd.weights.representations import REPRESENTATIONS, key_of
 NAMES = {
     "bpp": "bpp",
     "psnr": "PSNR ↑",
+    "psnr_hvs": "PSNR-HVS ↑",
+    "psnr_hvs_m": "PSNR-HVS-M ↑",
     "ssim": "SSIM ↑",
     "gaussian_ssim": "SSIM Gaussian ↑",
     "ms_ssim": "MS-SSIM ↑",
@@ -107,7 +109,7 @@ def cell(name: str, value: dict | float | None) -> str:
     if value["mean"] is None:
         return INFINITY
     scale = 1000 if name.startswith("kd_") else 1
-    digits = 2 if name == "psnr" or scale > 1 else 4
+    digits = 2 if name.startswith("psnr") or scale > 1 else 4
     if value["low"] is None:
         return f"{scale * value['mean']:.{digits}f}"
     mean, low, high = (f"{scale * value[key]:.{digits}f}" for key in ("mean", "low", "high"))
@@ -239,6 +241,8 @@ def describe(protocol: Protocol, preparation: str) -> str:
     parts, of_files = [preparation] if preparation else [], not preparation
     if protocol.psnr:
         parts.append(f"PSNR {pool(protocol.psnr.pool)}{rule(protocol.psnr, of_files)}")
+    if protocol.psnr_hvs:
+        parts.append(f"PSNR-HVS of luma{rule(protocol.psnr_hvs, of_files)}")
     if protocol.ssim:
         parts.append(f"SSIM range {protocol.ssim.range}{rule(protocol.ssim, of_files)}")
     if protocol.gaussian_ssim:

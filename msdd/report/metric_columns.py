@@ -11,6 +11,8 @@ FEATURES = {key_of(name): one.title for name, one in REPRESENTATIONS.items()}
 HEADINGS = {
     "bpp": ("bpp", 3),
     "psnr": ("PSNR ↑", 2),
+    "psnr_hvs": ("PSNR-HVS ↑", 2),
+    "psnr_hvs_m": ("PSNR-HVS-M ↑", 2),
     "ssim": ("SSIM ↑", 3),
     "gaussian": ("SSIM\nGaussian ↑", 3),
     "ms": ("MS-SSIM ↑", 3),
@@ -47,7 +49,7 @@ def _place(name: str) -> tuple[int, str]:
 
 
 def kind_of(name: str) -> str:
-    return name.partition("_")[0]
+    return name if name in HEADINGS else name.partition("_")[0]
 
 
 def speed(result: dict) -> dict[str, object]:
@@ -75,9 +77,8 @@ def metric_columns(frame: pd.DataFrame) -> dict[str, Column]:
 
 def metric_column(name: str) -> Column:
     """The column of a metric, such as `ssim`, `lpips_alex` or `fd_efficientnet_lite0`."""
-    kind, _, network = name.partition("_")
-    heading, digits = HEADINGS[kind]
-    network = network.removeprefix("fd_")  # of patches
+    heading, digits = HEADINGS[kind_of(name)]
+    network = name.partition("_")[2].removeprefix("fd_")  # of patches
     return Column(name, heading.format(FEATURES.get(network, network)), digits)
 
 

@@ -14,6 +14,7 @@ from msdd.data.centre_crops import CROPS
 from msdd.data.image_folder import stack
 from msdd.metrics.dists import Dists
 from msdd.metrics.frechet import Moments, frechet_distance
+from msdd.metrics.psnr_hvs import psnr_hvs, psnr_hvs_m
 from msdd.weights.optional_imports import import_torchvision
 from msdd.weights.pretrained import feature_network, lpips_network
 
@@ -111,6 +112,12 @@ def slow_dists(a, b) -> float:
     return torch.cat(distances).mean().item()
 
 
+def slow_psnr_hvs(measure, a, b) -> float:
+    """Image by image; tests/metrics/test_psnr_hvs.py holds it to its formula."""
+    sides = [torch.from_numpy(x).permute(0, 3, 1, 2).to(torch.uint8).split(1) for x in (a, b)]
+    return np.mean([measure(*pair).item() for pair in zip(*sides, strict=True)])
+
+
 def slow_distance(a, b) -> float:
     network, sides = feature_network("efficientnet-lite0"), []
     for images in (a, b):
@@ -139,6 +146,8 @@ def slow_figures(folder: Path, name: str) -> dict[str, float]:
         found["gaussian_ssim"] = slow_gaussian_ssim(*map(np.float64, levels(u, x)), zero)
     if name == "extended":
         found["dists"] = slow_dists(*map(np.float64, rounded(u, x)))
+        found["psnr_hvs"] = slow_psnr_hvs(psnr_hvs, *map(np.float64, rounded(u, x)))
+        found["psnr_hvs_m"] = slow_psnr_hvs(psnr_hvs_m, *map(np.float64, rounded(u, x)))
     for net in nets:
         found[f"lpips_{net}"] = slow_lpips(net, *map(np.float64, lpips_of(u, x)))
     return found

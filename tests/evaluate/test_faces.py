@@ -1,30 +1,24 @@
 """Faces in originals and in reconstructions, found and embedded by dlib's real networks."""
 
 import importlib.util
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from coded import RULES
-from faded import evaluated
+from blurred import SIDE, alone, chosen, joined, report_in, run
 from forked import of_first
 from matplotlib import cbook
 from PIL import Image, ImageFilter
 from skimage import data
 
-from msdd.cli import main
 from msdd.errors import MsddError
-from msdd.evaluate import distributed, protocols
 from msdd.evaluate.faces import SAME, Face, face_numbers, faces
-from msdd.evaluate.sources import Subject
 from msdd.health import machine
 from msdd.weights import face_networks
 from msdd.weights.face_networks import FaceNetworks, doublings
 
-SIDE = 256
 FACES = "faces: { quantisation: round, network: dlib }"
 HERE = all(importlib.util.find_spec(name) for name in ("dlib", "face_recognition_models"))
 needs_dlib = pytest.mark.skipif(not HERE, reason="needs the extra faces, which the lock has not")
@@ -80,20 +74,9 @@ def sides(tmp_path_factory) -> Path:
     return root
 
 
-def run(sides: Path, to: Path, made: str = "r", *more: str) -> int:
-    (to / "rules.yaml").write_text(RULES.format(FACES))
-    what = ["--originals", str(sides / "o"), "--reconstructions", str(sides / made)]
-    how = ["--protocol", str(to / "rules.yaml"), "--json", str(to / "m.json")]
-    return main(["evaluate", *what, *how, *more])
-
-
-def report_in(to: Path) -> dict:
-    return json.loads((to / "m.json").read_text())
-
-
 @needs_dlib
 def test_the_same_image_has_the_same_faces(sides, tmp_path, capsys):
-    assert run(sides, tmp_path, "o") == 0
+    assert run(sides, tmp_path, FACES, "o") == 0
     entry = report_in(tmp_path)["protocols"]["mine"]
     means = {name: value["mean"] for name, value in entry["metrics"].items()}
     assert (means["face_same"], means["face_distance"], means["face_count"]) == (1, 0, 1.5)
@@ -132,7 +115,7 @@ def test_another_face_is_another_persons(networks):
 
 @needs_dlib
 def test_small_faces_are_lost_first(sides, tmp_path):
-    assert run(sides, tmp_path) == 0
+    assert run(sides, tmp_path, FACES) == 0
     metrics = report_in(tmp_path)["protocols"]["mine"]["metrics"]
     assert metrics["face_same_large"]["mean"] == 1 > metrics["face_same_small"]["mean"]
     assert metrics["face_distance_small"]["mean"] > metrics["face_distance_large"]["mean"] > 0
@@ -143,7 +126,7 @@ def test_images_without_a_face_are_said_to_have_none(tmp_path):
     (tmp_path / "o").mkdir()
     for name in "de":
         bare().save(tmp_path / "o" / f"{name}.png")
-    assert run(tmp_path, tmp_path, "o") == 0
+    assert run(tmp_path, tmp_path, FACES, "o") == 0
     report = report_in(tmp_path)
     assert report["not_measured"] == {"face_same": "no face was found in any original"}
     assert report["protocols"]["mine"]["metrics"].keys() == {"psnr"}
@@ -151,34 +134,21 @@ def test_images_without_a_face_are_said_to_have_none(tmp_path):
 
 @needs_dlib
 def test_two_runs_are_compared_where_both_have_faces(sides, tmp_path, capsys):
-    assert run(sides, tmp_path, "o") == 0
+    assert run(sides, tmp_path, FACES, "o") == 0
     (tmp_path / "m.json").rename(tmp_path / "before.json")
     capsys.readouterr()
-    assert run(sides, tmp_path, "r", "--against", str(tmp_path / "before.json")) == 0
+    assert run(sides, tmp_path, FACES, "r", "--against", str(tmp_path / "before.json")) == 0
     lines = capsys.readouterr().out.splitlines()
     row = next(x for x in lines if x.startswith("mine") and "distance of faces ↓" in x)
     assert row.split("↓")[1].strip().startswith("+0.")
 
 
-def blurred(images, names):
-    small = torch.nn.functional.avg_pool2d(images, 4)
-    return torch.nn.functional.interpolate(small, SIDE, mode="bicubic").clamp(-1, 1)
-
-
-SUBJECT = Subject({"tokenizer": "blurred"}, SIDE, blurred)
-
-
-def report_of(folder, chosen):
-    return evaluated(folder, chosen, distributed.join(), SUBJECT)
-
-
 @needs_dlib
 def test_two_processes_see_the_same(sides, tmp_path):
-    (tmp_path / "r.yaml").write_text(RULES.format(FACES))
-    chosen = protocols.load([str(tmp_path / "r.yaml")])
-    alone = evaluated(sides / "o", chosen, subject=SUBJECT)
-    assert alone["protocols"]["mine"]["metrics"]["face_distance"]["mean"] > 0
-    assert of_first(2, report_of, sides / "o", chosen) == alone
+    rules = chosen(tmp_path, FACES)
+    report = alone(sides / "o", rules)
+    assert report["protocols"]["mine"]["metrics"]["face_distance"]["mean"] > 0
+    assert of_first(2, joined, sides / "o", rules) == report
 
 
 def test_numbers_are_means_over_the_faces_of_an_image():

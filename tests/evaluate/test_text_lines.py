@@ -5,21 +5,19 @@ import json
 import numpy as np
 import pytest
 import torch
-from coded import RULES
-from faded import evaluated
+from blurred import SIDE, alone, chosen, joined, report_in, run
 from forked import of_first
 from PIL import Image, ImageDraw, ImageFont
 
-from msdd.cli import main
-from msdd.evaluate import distributed, protocols
 from msdd.evaluate.ocr import EDGES, Line, Reader, text_numbers
 from msdd.evaluate.parts import by_size
-from msdd.evaluate.sources import Subject
 
-TEXT = "text: {{ quantisation: round, ocr: rapidocr{} }}"
 WRITTEN = {"a": ["harbour", "seven boats"], "b": ["market 42"], "c": []}
-SIDE = 256
 pytestmark = pytest.mark.usefixtures("own_cache", "one_thread")
+
+
+def text(keys: str = "") -> str:
+    return f"text: {{ quantisation: round, ocr: rapidocr{keys} }}"
 
 
 def picture(lines: list[str], blur: int = 1) -> Image.Image:
@@ -43,19 +41,8 @@ def sides(tmp_path_factory):
     return root
 
 
-def run(sides, to, keys: str = "", made: str = "r", *more: str) -> int:
-    (to / "rules.yaml").write_text(RULES.format(TEXT.format(keys)))
-    what = ["--originals", str(sides / "o"), "--reconstructions", str(sides / made)]
-    how = ["--protocol", str(to / "rules.yaml"), "--json", str(to / "m.json")]
-    return main(["evaluate", *what, *how, *more])
-
-
-def report_in(to) -> dict:
-    return json.loads((to / "m.json").read_text())
-
-
 def test_the_same_image_is_read_alike(sides, tmp_path, capsys):
-    assert run(sides, tmp_path, made="o") == 0
+    assert run(sides, tmp_path, text(), "o") == 0
     entry = report_in(tmp_path)["protocols"]["mine"]
     metrics = {name: value["mean"] for name, value in entry["metrics"].items() if name != "psnr"}
     assert metrics["text_accuracy"] == metrics["text_ned"] == 1 and metrics["text_cer"] == 0
@@ -65,7 +52,7 @@ def test_the_same_image_is_read_alike(sides, tmp_path, capsys):
 
 
 def test_small_writing_is_lost_first(sides, tmp_path):
-    assert run(sides, tmp_path) == 0
+    assert run(sides, tmp_path, text()) == 0
     metrics = report_in(tmp_path)["protocols"]["mine"]["metrics"]
     assert metrics["text_ned_large"]["mean"] > 0.8 > metrics["text_ned_medium"]["mean"]
     assert metrics["text_accuracy_medium"]["mean"] == 0 < metrics["text_cer"]["mean"]
@@ -79,7 +66,7 @@ def test_transcripts_tell_what_the_original_itself_loses(sides, tmp_path, ending
         file.write_text(json.dumps(written))
     else:
         file.write_text("".join(f'{name},"{text}"\n' for name, text in written.items()))
-    assert run(sides, tmp_path, f", transcripts: {file}") == 0
+    assert run(sides, tmp_path, text(f", transcripts: {file}")) == 0
     values = report_in(tmp_path)["protocols"]["mine"]["per_image"]
     assert values["text_cer_truth_original"] == [0, pytest.approx(1 / 8), None]
     assert values["text_cer_truth"][0] > 0
@@ -90,39 +77,25 @@ def test_images_without_text_are_said_to_have_none(sides, tmp_path):
     (bare / "o").mkdir(parents=True)
     for name in "de":
         picture([]).save(bare / "o" / f"{name}.png")
-    assert run(bare, tmp_path, made="o") == 0
+    assert run(bare, tmp_path, text(), "o") == 0
     report = report_in(tmp_path)
     assert report["not_measured"] == {"text_accuracy": "no text was found in any original"}
     assert report["protocols"]["mine"]["metrics"].keys() == {"psnr"}
 
 
 def test_two_runs_are_compared_where_both_have_text(sides, tmp_path, capsys):
-    assert run(sides, tmp_path, made="o") == 0
+    assert run(sides, tmp_path, text(), "o") == 0
     (tmp_path / "m.json").rename(tmp_path / "before.json")
     capsys.readouterr()
-    assert run(sides, tmp_path, "", "r", "--against", str(tmp_path / "before.json")) == 0
+    assert run(sides, tmp_path, text(), "r", "--against", str(tmp_path / "before.json")) == 0
     lines = capsys.readouterr().out.splitlines()
     row = next(line for line in lines if line.startswith("mine") and "text 1-NED" in line)
     assert row.split("↑")[1].strip().startswith("-0.")
 
 
-def blurred(images, names):
-    small = torch.nn.functional.avg_pool2d(images, 4)
-    return torch.nn.functional.interpolate(small, SIDE, mode="bicubic").clamp(-1, 1)
-
-
-SUBJECT = Subject({"tokenizer": "blurred"}, SIDE, blurred)
-
-
-def report_of(folder, chosen):
-    return evaluated(folder, chosen, distributed.join(), SUBJECT)
-
-
 def test_two_processes_read_the_same(sides, tmp_path):
-    (tmp_path / "r.yaml").write_text(RULES.format(TEXT.format("")))
-    chosen = protocols.load([str(tmp_path / "r.yaml")])
-    alone = evaluated(sides / "o", chosen, subject=SUBJECT)
-    assert of_first(2, report_of, sides / "o", chosen) == alone
+    rules = chosen(tmp_path, text())
+    assert of_first(2, joined, sides / "o", rules) == alone(sides / "o", rules)
 
 
 def test_a_line_counts_in_the_range_of_its_size():

@@ -35,6 +35,7 @@ quick:
 """
 QUICK = """
   psnr: { quantisation: round, pool: 1 }
+  psnr_hvs: { quantisation: round }
   ssim: { quantisation: round, range: 1 }
   gaussian_ssim: { quantisation: round }
   ms_ssim: { quantisation: round }

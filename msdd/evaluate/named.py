@@ -22,6 +22,8 @@ from msdd.tokenizers.own import Own, open_own
 from msdd.tokenizers.tokenizer import Tokenizer
 from msdd.tokenizers.user_code import is_object, is_own
 
+COMMAND = {"msdd", "__main__", "__mp_main__"}  # what runs here, and how it was started
+
 
 @dataclass(frozen=True)
 class Decoding:
@@ -71,7 +73,7 @@ def loaded_digest() -> str:
     sha = hashlib.sha256()
     for name, module in sorted(sys.modules.items()):
         file = Path(getattr(module, "__file__", None) or "")
-        if name.partition(".")[0] not in ("msdd", "__main__") and is_own(file):
+        if name.partition(".")[0] not in COMMAND and is_own(file):
             sha.update(f"{name} {digest(file)}\n".encode())
     return sha.hexdigest()
 

@@ -83,7 +83,8 @@ def optional(needed: set[str]) -> Iterator[Finding]:
             told = f"{', '.join(lacking)} not installed; for {purpose}"
             yield absent(name, name in needed, told, f"pip install {' '.join(lacking)}")
         else:
-            yield Finding(name, "ok", ", ".join(f"{one} {version(one)}" for one in packages))
+            here = (f"{one} {version(one) or 'of unknown version'}" for one in packages)
+            yield Finding(name, "ok", ", ".join(here))
 
 
 def disk(params: Params | None, root: Path) -> Finding:

@@ -61,7 +61,9 @@ def import_file(name: str, path: Path) -> ModuleType:
     loaded = sys.modules.get(path.stem)
     if loaded and getattr(loaded, "__file__", None) == str(path):
         return loaded
-    key = f"{path.stem}_of_user" if loaded or importlib.util.find_spec(path.stem) else path.stem
+    found = loaded or importlib.util.find_spec(path.stem)
+    taken = found and Path(getattr(found, "origin", None) or "").resolve() != path
+    key = f"{path.stem}_of_user" if taken else path.stem
     put_first(path.parent)
     spec = importlib.util.spec_from_file_location(key, path)
     module = importlib.util.module_from_spec(spec)

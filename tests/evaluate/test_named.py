@@ -5,6 +5,7 @@ import json
 import signal
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -118,3 +119,18 @@ def test_a_changed_import_of_a_callable_is_another_tokenizer(tmp_path, monkeypat
     found = [code_of("own_tokenizer:f"), code_of("own_tokenizer:f")]
     Path("own_helper.py").write_text("factor = 1")
     assert found[0] == found[1] != code_of("own_tokenizer:f")
+
+
+def test_a_callable_is_the_same_however_the_command_is_started(tmp_path, monkeypatch):
+    """`python -m` and torchrun put the folder on the path, and a script may be `__mp_main__`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    Path("own_tokenizer.py").write_text("def f(x): return x / 2")
+    Path("command.py").write_text("")
+    found = code_of("own_tokenizer.py:f")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    script = ModuleType("__mp_main__")
+    script.__file__ = str(tmp_path / "command.py")
+    monkeypatch.setitem(sys.modules, "__mp_main__", script)
+    assert code_of("own_tokenizer.py:f") == found
+    assert "own_tokenizer" in sys.modules and "own_tokenizer_of_user" not in sys.modules

@@ -26,6 +26,7 @@ BY_SCALES = ("one-scale-", "two-scales-", "three-scales-", "")  # how rows of as
 COMPARED = {  # names, and where their labels begin
     "student-finetuned": "left",
     "student-lpips": "left",
+    "student-to-teacher": "left",
     "plain-decoder-on-msdd": "right",
     "plain-decoder-lpips": "left",
     "one-scale-deep-student-finetuned": "left",

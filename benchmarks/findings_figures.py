@@ -28,7 +28,7 @@ COMPARED = {  # names, and where their labels begin
     "student-lpips": "left",
     "student-to-teacher": "left",
     "plain-decoder-on-msdd": "right",
-    "plain-decoder-lpips": "left",
+    "plain-decoder-lpips": "right",
     "one-scale-deep-student-finetuned": "left",
     "one-scale-deep-student-lpips": "left",
 }

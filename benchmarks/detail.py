@@ -10,35 +10,24 @@ that of the reconstructions over that of the originals, 1 if as much detail is t
 Intervals redraw photographs.
 """
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scale_errors import arguments, crops
 from torch import Tensor
 
-from msdd.data.held_out import held_out, photographs_of
-from msdd.data.pixels import from_uint8
 from msdd.flow.path import down
-from msdd.metrics.intervals import groups_of, resampled_means
+from msdd.metrics.intervals import resampled_means
 from msdd.tokenizers.msdd import load
 
 BATCH, COARSEST = 64, 4
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--prepared", type=Path, default=Path("data/prepared"))
-    parser.add_argument("--images", type=int, default=256)
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--guidance", type=float, default=1.0)
-    args = parser.parse_args()
-    crops = torch.from_numpy(held_out(args.prepared, range(args.images)))
-    images = from_uint8(crops.permute(0, 3, 1, 2))
-    groups = groups_of(photographs_of(args.prepared, args.images))
+    args = arguments()
+    images, groups = crops(args)
     print("| model | octave | energy | error |\n|---|---:|---:|---:|")
     for folder in args.folders:
         tokenizer = load(folder, args.steps, args.guidance)

@@ -10,7 +10,7 @@ originals are downsampled to the scale. Intervals are those of the tables.
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -31,22 +31,30 @@ COLUMNS = ("in the chain", "alone", "the chain from here")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--prepared", type=Path, default=Path("data/prepared"))
-    parser.add_argument("--images", type=int, default=256)
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--guidance", type=float, default=1.0)
-    args = parser.parse_args()
-    crops = torch.from_numpy(held_out(args.prepared, range(args.images)))
-    images = from_uint8(crops.permute(0, 3, 1, 2))
-    groups = groups_of(photographs_of(args.prepared, args.images))
+    args = arguments()
+    images, groups = crops(args)
     print(f"| model | side | {' | '.join(COLUMNS)} |\n|---|---:|---:|---:|---:|")
     for folder in args.folders:
         tokenizer = load(folder, args.steps, args.guidance)
         for side, columns in zip(tokenizer.config.sides, table(tokenizer, images), strict=True):
             cells = ("{:.2f} [{:.2f}, {:.2f}]".format(*bootstrap(c, groups)) for c in columns)
             print(f"| {folder} | {side} | {' | '.join(cells)} |", flush=True)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--prepared", type=Path, default=Path("data/prepared"))
+    parser.add_argument("--images", type=int, default=256)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--guidance", type=float, default=1.0)
+    return parser.parse_args()
+
+
+def crops(args: argparse.Namespace) -> tuple[Tensor, Sequence[int] | None]:
+    """The first held-out images (N, 3, H, W), and of which photograph each is."""
+    images = torch.from_numpy(held_out(args.prepared, range(args.images))).permute(0, 3, 1, 2)
+    return from_uint8(images), groups_of(photographs_of(args.prepared, args.images))
 
 
 @torch.inference_mode()

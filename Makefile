@@ -116,7 +116,7 @@ power-cuts: setup
 test-newest:
 	$(PYTHON) -m venv --clear .venv-newest
 	.venv-newest/bin/python -m pip --disable-pip-version-check install uv
-	.venv-newest/bin/uv pip install --python .venv-newest/bin/python -e ".[dev]"
+	.venv-newest/bin/uv pip install --python .venv-newest/bin/python -e ".[dev,faces]"
 	.venv-newest/bin/uv pip freeze --python .venv-newest/bin/python > .venv-newest/versions.txt
 	PATH="$(CURDIR)/.venv-newest/bin:$$PATH" .venv-newest/bin/python -m pytest --numprocesses auto --maxprocesses 4 --no-loadscope-reorder
 

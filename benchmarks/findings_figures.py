@@ -2,7 +2,8 @@
 
     python benchmarks/findings_figures.py [--to docs]
 
-Writes `findings-{speed,scales,steps,errors,others}.png`. Bars are 95 % intervals over photographs.
+Writes `findings-{speed,scales,steps,errors,others}.png`. Bars are 95 % intervals over
+photographs, of speeds quartiles.
 """
 
 import argparse

@@ -47,13 +47,13 @@ from msdd.weights.threads import by_threads
 
 LATENTS = "latents/"  # what their sums' names begin with in a state
 PATCH_BATCH = 64  # patches at once on a GPU
-OF_PIXELS = {
+FEATURE_BATCH = 8  # on a CPU larger batches of the feature network are slower
+OF_PIXELS = {  # measures of a pair of images that nothing else decides
     "squared_error": squared_error,
     "psnr_hvs": psnr_hvs,
     "psnr_hvs_m": psnr_hvs_m,
     "ms_ssim": ms_ssim,
 }
-FEATURE_BATCH = 8  # on a CPU larger batches of the feature network are slower
 
 
 class Sums(nn.Module):

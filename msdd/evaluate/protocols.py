@@ -58,10 +58,6 @@ class Psnr(Section):
     )
 
 
-class PsnrHvs(Section):
-    quantisation: Quantisation = Field(description="how both sides become 8 bits")
-
-
 class Ssim(Section):
     quantisation: Quantisation = Field(description="how both sides become 8 bits")
     range: Annotated[int, Field(ge=1, le=2)] = Field(
@@ -76,21 +72,15 @@ class GaussianSsim(Section):
     )
 
 
-class MsSsim(Section):
+class Quantised(Section):
+    """A metric of which nothing else can be chosen."""
+
     quantisation: Quantisation = Field(description="how both sides become 8 bits")
 
 
 class Lpips(Section):
     quantisation: Quantisation = Field(description="how both sides become 8 bits")
     nets: tuple[Trunk, ...] = Field(description="trunks", min_length=1)
-
-
-class Dists(Section):
-    quantisation: Quantisation = Field(description="how both sides become 8 bits")
-
-
-class DreamSim(Section):
-    quantisation: Quantisation = Field(description="how both sides become 8 bits")
 
 
 class Fid(Section):
@@ -143,10 +133,6 @@ class Frechet(Section):
     )
 
 
-class Cmmd(Section):
-    quantisation: Quantisation = Field(description="how both sides become 8 bits")
-
-
 class Classes(Section):
     """What an ImageNet classifier recognises in originals and in reconstructions."""
 
@@ -179,13 +165,13 @@ class Protocol(Section):
 
     crop: Crop = Field(description="how the tokenizer's input is cut from a photograph")
     psnr: Psnr | None = optional_metric("peak signal-to-noise ratio")
-    psnr_hvs: PsnrHvs | None = optional_metric("PSNR-HVS and PSNR-HVS-M of luma")
+    psnr_hvs: Quantised | None = optional_metric("PSNR-HVS and PSNR-HVS-M of luma")
     ssim: Ssim | None = optional_metric("structural similarity, uniform window")
     gaussian_ssim: GaussianSsim | None = optional_metric("structural similarity, Gaussian window")
-    ms_ssim: MsSsim | None = optional_metric("structural similarity at five scales")
+    ms_ssim: Quantised | None = optional_metric("structural similarity at five scales")
     lpips: Lpips | None = optional_metric("LPIPS v0.1")
-    dists: Dists | None = optional_metric("DISTS")
-    dreamsim: DreamSim | None = optional_metric("DreamSim")
+    dists: Quantised | None = optional_metric("DISTS")
+    dreamsim: Quantised | None = optional_metric("DreamSim")
     fid: Fid | None = optional_metric("Fréchet distance of features")
     kid: bool = Field(False, description="KID too, on the features of the Fréchet distance")
     kid_torch_fidelity: bool = Field(
@@ -199,7 +185,7 @@ class Protocol(Section):
         "divided by it",
     )
     mind: bool = Field(False, description="MIND on the features of all Fréchet distances")
-    cmmd: Cmmd | None = optional_metric("CMMD, on CLIP's embeddings")
+    cmmd: Quantised | None = optional_metric("CMMD, on CLIP's embeddings")
     bpp: bool | None = optional_metric("bits per pixel of compressed files, or of codes")
     codes: bool | None = optional_metric("use of a discrete tokenizer's codebook")
     latents: bool | None = optional_metric("moments of a continuous tokenizer's latents")

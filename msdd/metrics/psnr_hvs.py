@@ -33,7 +33,7 @@ def psnr_hvs(a: Tensor, b: Tensor) -> Tensor:
     """PSNR-HVS (B,), float64. ValueError for sides under 8 px, floats outside [0, 1], or unequal
     shapes."""
     check_sides(a, b)
-    return decibels(in_chunks(lambda x, y: error(coefficients(x) - coefficients(y)), a, b))
+    return decibels(in_chunks(plain_error, a, b))
 
 
 def psnr_hvs_m(a: Tensor, b: Tensor) -> Tensor:
@@ -48,9 +48,14 @@ def check_sides(a: Tensor, b: Tensor) -> None:
         raise ValueError(f"PSNR-HVS needs sides of at least {SIDE} px, not {tuple(a.shape[-2:])}")
 
 
+def plain_error(a: Tensor, b: Tensor) -> Tensor:
+    return error(coefficients(blocks(a) - blocks(b)))
+
+
 def masked_error(a: Tensor, b: Tensor) -> Tensor:
-    X, Y = coefficients(a), coefficients(b)
-    mask = torch.maximum(masking(blocks(a), X), masking(blocks(b), Y))[..., None, None]
+    x, y = blocks(a), blocks(b)
+    X, Y = coefficients(x), coefficients(y)
+    mask = torch.maximum(masking(x, X), masking(y, Y))[..., None, None]
     threshold = mask * (table(a) / 10) ** 2
     threshold[..., 0, 0] = 0  # the mean of a block masks nothing and is not masked
     return error(((X - Y).abs() - threshold).clamp(min=0))
@@ -66,23 +71,24 @@ def blocks(x: Tensor) -> Tensor:
 
 
 def coefficients(x: Tensor) -> Tensor:
-    """Orthonormal cosine transforms (type II) of all blocks of images (B, n, 8, 8)."""
+    """Orthonormal cosine transforms (type II) of blocks (.., 8, 8)."""
     k = torch.arange(SIDE, dtype=torch.float64, device=x.device)
     basis = torch.cos(math.pi * k[:, None] * (2 * k + 1) / (2 * SIDE)) * (2 / SIDE) ** 0.5
     basis[0] /= 2**0.5
-    return basis @ blocks(x) @ basis.T
+    return basis @ x @ basis.T
 
 
 def masking(x: Tensor, X: Tensor) -> Tensor:
     """How much blocks x (.., 8, 8) with coefficients X hide, (..,): the energy of their contrast,
     less of it where the quarters of a block vary less than the block, as at an edge."""
-    visible = (10 / table(x) * X).square().sum((-1, -2)) - (10 / table(x) * X)[..., 0, 0].square()
+    seen = (10 / table(x) * X).square()
+    contrast = seen.sum((-1, -2)) - seen[..., 0, 0]
     half = SIDE // 2
     quarters = x.unflatten(-1, (2, half)).unflatten(-3, (2, half)).transpose(-3, -2)
     parts = (half**2 * quarters.var((-1, -2))).sum((-1, -2))
     whole = SIDE**2 * x.var((-1, -2))
     shares = torch.where(whole > 0, parts / whole, 0)
-    return (visible * shares).sqrt() / 32
+    return (contrast * shares).sqrt() / 32
 
 
 def error(difference: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ ABOUT = {  # what a column is, by the start of its name
     "psnr_gain": "PSNR minus that of each crop's mean colour, in dB, paired per crop.",
     "psnr_difference": "PSNR of the decode minus that of the one against it, in dB, paired per "
     "crop.",
+    "psnr_hvs": "PSNR of luma, weighed by what eyes see, in dB, mean over the images; larger is "
+    "better. M: what the contrast of a block hides is left out.",
     "psnr": "Peak signal-to-noise ratio in dB, mean over the images; larger is better.",
     "ssim": "Structural similarity, mean over the images; 1 is equal.",
     "lpips": "Perceptual distance by a network, mean over the images; smaller is better.",

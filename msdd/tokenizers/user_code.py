@@ -61,9 +61,9 @@ def import_file(name: str, path: Path) -> ModuleType:
     loaded = sys.modules.get(path.stem)
     if loaded and getattr(loaded, "__file__", None) == str(path):
         return loaded
-    found = loaded or importlib.util.find_spec(path.stem)
-    taken = found and Path(getattr(found, "origin", None) or "").resolve() != path
-    key = f"{path.stem}_of_user" if taken else path.stem
+    spec = None if loaded else importlib.util.find_spec(path.stem)
+    other = loaded or (spec and Path(spec.origin or "").resolve() != path)
+    key = f"{path.stem}_of_user" if other else path.stem
     put_first(path.parent)
     spec = importlib.util.spec_from_file_location(key, path)
     module = importlib.util.module_from_spec(spec)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from msdd.page.table_view import _about
 from msdd.report.metric_columns import metric_column, metrics
 
 
@@ -13,10 +14,16 @@ from msdd.report.metric_columns import metric_column, metrics
         ("mind_efficientnet_lite2", "MIND-\nEffNetLite2 ↓"),
         ("cmmd", "CMMD ↓"),
         ("fdr_6", "FDr-\n6 ↓"),
+        ("psnr_hvs", "PSNR-HVS ↑"),
+        ("psnr_hvs_m", "PSNR-HVS-M ↑"),
     ],
 )
 def test_headings_name_the_network(name, heading):
     assert metric_column(name).title == heading
+
+
+def test_what_is_told_of_a_metric_is_not_that_of_one_with_a_shorter_name():
+    assert _about("psnr_hvs_m").startswith("PSNR of luma") and _about("psnr") != _about("psnr_hvs")
 
 
 def test_a_distance_without_an_interval_is_a_number():

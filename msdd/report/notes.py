@@ -43,7 +43,7 @@ def redrawn(results: list[dict]) -> str:
     """What the bootstrap redraws: crops of one photograph resemble each other."""
     if groups_of(results[0].get("photographs")):
         return "over the photographs, each redrawn with all its crops"
-    return "over the crops and say nothing about other photographs"
+    return "over the crops, not over photographs"
 
 
 def infinity(results: list[dict]) -> list[str]:

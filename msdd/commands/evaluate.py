@@ -95,8 +95,8 @@ def add_how(group: argparse._ArgumentGroup) -> None:
         action="append",
         metavar="P",
         help="primary (default), extended, msdd, llamagen, ssdd, flowmo, dito, titok, vavae, "
-        "rae, dc-ae, all but extended by `all`, or a YAML file; of samples adm, torch-fidelity, "
-        "prdc (all three by default), mar, pytorch-fid; may be repeated",
+        "rae, dc-ae, gigatok, l-detok, all but extended by `all`, or a YAML file; of samples adm, "
+        "torch-fidelity, prdc (all three by default), mar, pytorch-fid; may be repeated",
     )
     group.add_argument(
         "--features",

@@ -35,6 +35,8 @@ ProtocolName = Literal[
     "vavae",
     "rae",
     "dc-ae",
+    "gigatok",
+    "l-detok",
 ]
 Runtime = Literal["onnxruntime", "onnxruntime-int8", "openvino", "openvino-bf16", "openvino-int8"]
 Variant = Literal["plain", "fast", "compiled", Runtime]

@@ -50,7 +50,7 @@ def as_floats(u, x):
     return u, 255 * np.clip((x + 1) / 2, 0, 1)
 
 
-def ditos_files(u, x):
+def png_files(u, x):
     centred = (unit(u) - np.float32(0.5)) / np.float32(0.5)
     return [np.trunc(np.clip(images * 0.5 + 0.5, 0, 1) * 255) for images in (centred, x)]
 
@@ -63,12 +63,14 @@ REFERENCES = {
     "llamagen": ("adm", shifted, 1, shifted, 2, None, (), None),
     "ssdd": ("bilinear", rounded, "all", rounded, 1, rounded, ("alex",), rounded),
     "flowmo": ("bilinear", flowmos, 5, flowmos, 1, as_floats, ("alex", "vgg"), as_floats),
-    "dito": ("lanczos", as_floats, 1, None, None, None, (), ditos_files),
+    "dito": ("lanczos", as_floats, 1, None, None, None, (), png_files),
     "titok": ("bicubic", None, None, None, None, None, (), rounded),
     "extended": ("adm", rounded, 1, rounded, 1, rounded, ("alex", "vgg"), None),
     "vavae": ("bilinear", shifted, 1, None, None, as_floats, ("vgg",), shifted),
     "rae": ("adm", reconstructions_truncated, 1, None, None, None, (), reconstructions_truncated),
     "dc-ae": ("adm", rounded, 1, None, None, rounded, ("alex",), None),
+    "gigatok": ("adm", shifted, 1, shifted, 2, as_floats, ("vgg",), None),
+    "l-detok": ("adm", as_floats, 1, None, None, None, (), png_files),
 }
 # Levels of SSIM with a Gaussian window, and which of them is 0.
 GAUSSIAN = {

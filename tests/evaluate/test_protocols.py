@@ -21,6 +21,8 @@ NAMES = {
     "vavae",
     "rae",
     "dc-ae",
+    "gigatok",
+    "l-detok",
 }
 
 

@@ -61,7 +61,7 @@ def lasting() -> Iterator[Shown]:
 
 
 def _shown(stream: TextIO | None, descriptor: int) -> Shown:
-    """Of a stream that is None, as Python makes one of a closed descriptor, to nowhere.
+    """A stream to nowhere in place of None, which Python sets for a closed descriptor.
 
     The descriptor itself too, or the next file that is opened would get what libraries print.
     """

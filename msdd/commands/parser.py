@@ -19,7 +19,7 @@ class Formatter(argparse.HelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """Of `msdd` and, because argparse makes parsers of commands of the same class, of them all."""
+    """The parser of `msdd`, and of its commands, which argparse makes of the same class."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{"formatter_class": Formatter, **options})

@@ -12,10 +12,10 @@ OWNERS = "held_out_photographs.npy"
 
 
 def photographs_of(folder: Path, count: int) -> list[int] | None:
-    """Of which photograph each of the first `count` held-out crops is, as a number.
+    """The number of the photograph that each of the first `count` held-out crops was cut from.
 
-    None where a prepared folder of an earlier version does not tell. MsddError if it is of fewer
-    crops.
+    None for a folder prepared by an earlier version, which has no such list. MsddError if the list
+    has fewer crops.
     """
     if not (folder / OWNERS).exists():
         return None

@@ -108,7 +108,7 @@ def images_digest(named: tuple[tuple[str, Path], ...]) -> str:
 
 @cache
 def _digest_at(path: Path, _changed: int) -> str:
-    """Of a file as it is since that time: every file is read once in a process."""
+    """SHA-256 of a file last changed at a time; every file is read once in a process."""
     return digest(path)
 
 

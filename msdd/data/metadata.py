@@ -87,7 +87,7 @@ def orientations(block: bytes, order: str) -> Iterator[int]:
 
 
 def first_value(block: bytes, order: str, form: str, count: int, place: int) -> int:
-    """Of an entry of a directory; values of more than four bytes stand elsewhere."""
+    """The first value of a directory's entry; values of more than four bytes are at an offset."""
     if count * struct.calcsize(order + form) > 4:
         (place,) = struct.unpack_from(f"{order}L", block, place)
     return struct.unpack_from(order + form, block, place)[0]

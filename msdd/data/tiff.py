@@ -84,7 +84,10 @@ def load(file: bytes, check_pixels: Callable[[tuple[int, int]], None]) -> Image.
 
 
 def check_size(page: TiffPage, check_pixels: Callable[[tuple[int, int]], None]) -> None:
-    """Of the image, and of a tile, which a decoder fills as a whole; depth makes it a volume."""
+    """Check the size of the image, and of a tile, which a decoder fills as a whole.
+
+    Raises ValueError for a volume.
+    """
     check_pixels((page.imagewidth, page.imagelength))
     if page.is_tiled:
         check_pixels((page.tilewidth, page.tilelength))

@@ -77,8 +77,15 @@ class Sums(nn.Module):
 
 
 class Measurement(NamedTuple):
-    """Of images of one size: their places in the set and names, numbers of each by column, features
-    of the first of them, pixels of an image, in all channels, and latents if they are measured."""
+    """What was measured of a batch of images of one size.
+
+    ids:      places of the images in the whole set
+    values:   a number for each image, by column
+    features: features (N, D) of the first N of the images; N is below the batch's where a distance
+              takes only the first images of the set
+    pixels:   values in one image, over all channels
+    encoded:  the latents, if they are measured
+    """
 
     ids: Sequence[int]
     names: Sequence[str]
@@ -139,9 +146,9 @@ class Accumulator:
         encoded: Encoded | None = None,
         rates: Sequence[float] | None = None,
     ) -> Measurement:
-        """Of a batch of images (B, 3, H, W): originals uint8, reconstructions too, or floats in
-        [-1, 1]. `ids`, ascending, are the places of the images in the whole set; `rates` the bits
-        per pixel of their files, NaN of a file that is no compressed image.
+        """Measure a batch of images (B, 3, H, W): originals uint8, reconstructions uint8 or floats
+        in [-1, 1]. `ids`, ascending, are the places of the images in the whole set; `rates` are the
+        bits per pixel of their files, NaN for a file that is no compressed image.
 
         Nothing is added yet, so that whatever stops this leaves the accumulator whole.
         """

@@ -21,8 +21,9 @@ def best_classes(network: nn.Module, images: Tensor, batch: int) -> Tensor:
 def class_numbers(
     originals: Tensor, made: Tensor, names: Sequence[str], table: str | None
 ) -> dict[str, list[float]]:
-    """Of each image, from the best classes (B, 5) of both sides: 1 or 0, whether the label is the
-    first or among the 5, NaN without a label; and whether both sides have the same first class."""
+    """Columns of 1 or 0 for each image, from the best classes (B, 5) of both sides: whether its
+    label is the first or among the 5 (NaN without a label), and whether both sides have the same
+    first class."""
     numbers = {"class_agreement": (originals[:, 0] == made[:, 0]).double().tolist()}
     known = labels(names, table)
     for suffix, best in {"_original": originals, "": made}.items():

@@ -36,7 +36,7 @@ def read(path: Path) -> Other:
 
 
 def read_any(path: Path) -> Other:
-    """Of pairs or of samples."""
+    """Read the report of another evaluation, of pairs or of samples."""
     try:
         report = forms.read(path, forms.Evaluation, "no file of `evaluate --json`, or an old one")
     except OSError as error:

@@ -67,7 +67,7 @@ def of_patches(
 
 
 def patches_of(pair: Pair, accumulator: Accumulator) -> int:
-    """Of the reconstructions."""
+    """Number of patches of the reconstructions; 0 if there are none."""
     sums = accumulator.sums.get(str(pair[1]))
     return sums.moments.count if sums else 0
 
@@ -118,7 +118,8 @@ def rows(pair: Pair, accumulator: Accumulator, references: References) -> tuple[
 
 
 def kid_in_order(x: Tensor, y: Tensor, names: Sequence[str]) -> Distance:
-    """Of sets with an image for each name in their order, which decides torch-fidelity's draws."""
+    """torch-fidelity's KID of two sets. A set with a feature for each name is put into their order
+    first, because the order decides the draws and a sample is kept in the order of hashes."""
     sides = (in_order(side, names) if len(side) == len(names) else side for side in (x, y))
     return kid_torch_fidelity(*sides)
 

@@ -45,7 +45,7 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def face_numbers(found: Sequence[Face], side: int) -> dict[str, float]:
-    """Of an image whose longer side has so many pixels; NaN where it has no such face.
+    """The numbers of an image whose longer side has `side` pixels; NaN where it has no such face.
 
     count:      faces
     distance:   mean over the faces

@@ -212,5 +212,5 @@ def subject_of(
 
 
 def name_of(thing: object) -> str:
-    """Of a function its own name, of an object that of its class."""
+    """A function's own name, or the name of an object's class."""
     return getattr(thing, "__qualname__", type(thing).__qualname__)

@@ -74,7 +74,7 @@ class CodeCounts(nn.Module):
         }
 
     def tokens(self) -> float:
-        """Of an image."""
+        """Mean number of tokens in an image."""
         return self.counts.sum().item() / len(self.counts) / self.images.item()
 
     def about(self) -> dict[str, object]:
@@ -92,7 +92,7 @@ class CodeCounts(nn.Module):
 
 
 def nominal_bits(indices: float, codes: int) -> float:
-    """Of so many indices of a codebook, each code being as likely as any other."""
+    """Bits that `indices` indices take when all `codes` codes are equally likely."""
     return indices * math.log2(codes)
 
 

@@ -76,12 +76,13 @@ def pixels(image: Tensor) -> np.ndarray:
 
 
 def height(box: np.ndarray) -> float:
-    """Of the line in a box (4, 2), whose first side runs along it unless it is upright."""
+    """Height in pixels of the text line in a box (4, 2): its shorter pair of sides, as a line may
+    be upright."""
     return float(min(np.linalg.norm(box[0] - box[1]), np.linalg.norm(box[0] - box[3])))
 
 
 def text_numbers(lines: Sequence[Line], side: int) -> dict[str, float]:
-    """Of an image whose longer side has so many pixels; NaN where it has no such line.
+    """The numbers of an image whose longer side has `side` pixels; NaN where it has no such line.
 
     accuracy: share of the lines that are read alike
     cer:      edits by the characters of the original's lines, all lines together

@@ -35,7 +35,7 @@ class Evaluation:
 
     @property
     def protocols(self) -> list[Protocol]:
-        """Of all passes."""
+        """The protocols of all passes."""
         return [protocol for part in self.passes for protocol in part.protocols.values()]
 
 

@@ -80,7 +80,8 @@ class Reference:
 def identity(
     images: str | None, preparation: str | None, network: str, resize: str | None = None
 ) -> Identity:
-    """Of images seen through `msdd.weights.pretrained.feature_network(network, resize=resize)`."""
+    """What identifies the statistics of images seen through
+    `msdd.weights.pretrained.feature_network(network, resize=resize)`."""
     about = REPRESENTATIONS[network]
     weights = pretrained.identity(about.weights)
     return Identity(images, preparation, network, weights, resize, about.levels)
@@ -97,7 +98,8 @@ def identity_of(real: Features, images: str | None, preparation: str | None) -> 
 def identities(
     wanted: Iterable[Features], named: tuple[tuple[str, Path], ...], preparation: str
 ) -> dict[Features, Identity]:
-    """Of the features of these files, by the names that images have in the set."""
+    """What identifies the statistics of each feature of the files `named`: pairs of an image's name
+    in the set and its path."""
     wanted = list(wanted)
     counts = {real.first for real in wanted}
     digests = {count: images_digest(named[:count]) for count in counts}

@@ -122,7 +122,7 @@ def write(path: Path, images: ImageSet, sums: SetSums, key: Key) -> None:
 
 
 def write_images(file: IO[bytes], images: ImageSet) -> None:
-    """Of at most IMAGES images the array, uint8 (N, H, W, 3), one image at a time."""
+    """Write at most IMAGES images as an array, uint8 (N, H, W, 3), one image at a time."""
     count = len(images.names)
     kept = min(count, IMAGES)
     shape = (kept, images.size[1], images.size[0], 3)

@@ -236,7 +236,8 @@ def check_images(path: Path, option: str, shape: tuple[int, ...], kind: str, for
 
 
 def labels(path: Path, count: int) -> tuple[list[str] | None, str]:
-    """Of whole numbers (N,) in `arr_1`, if there is one; and why they are not taken."""
+    """Class labels from whole numbers (N,) in `arr_1`, None if there are none; and the reason why
+    an `arr_1` is ignored."""
     with zipfile.ZipFile(path) as archive:
         if f"{LABELS}.npy" not in archive.namelist():
             return None, ""
@@ -251,8 +252,8 @@ def labels(path: Path, count: int) -> tuple[list[str] | None, str]:
 
 
 def classes_of(names: list[str]) -> tuple[list[str] | None, str]:
-    """Of each image: the ImageNet class in its name or folder, or else its folder; None where not
-    all have one, or the same. And why, where some have one."""
+    """The class of each image: the ImageNet class in its name or folder, or else its folder; None
+    unless all images have one and they differ. And the reason, where only some have one."""
     classes = [match[0] if (match := WNID.search(name)) else None for name in names]
     without = [name for name, one in zip(names, classes, strict=True) if one is None]
     if without:

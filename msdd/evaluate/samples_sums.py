@@ -83,7 +83,7 @@ def splits_of(rules: InceptionScore, count: int) -> Tensor:
 
 
 class Measurement(NamedTuple):
-    """Of images of one size: their places in the set, and what the networks make of them."""
+    """What the networks make of images of one size, whose places in the set are `ids`."""
 
     ids: Sequence[int]
     parts: dict[Key, Parts]
@@ -119,7 +119,7 @@ class SetSums:
 
     @torch.inference_mode()
     def compute(self, ids: Sequence[int], _names: Sequence[str], images: Tensor) -> Measurement:
-        """Of uint8 images (B, 3, H, W); nothing is added yet."""
+        """Measure uint8 images (B, 3, H, W); nothing is added yet."""
         floats = from_uint8(images)
         with exact_convolutions():
             return Measurement(ids, {key: self.parts_of(key, floats) for key in self.wanted})

@@ -21,7 +21,7 @@ INTERVALS = "Intervals are 95 % bootstrap intervals over images, with the balls 
 
 
 def heading(metric: str) -> str:
-    """Of a distance on another network, its name."""
+    """A metric's heading; a distance on a network other than Inception carries its name."""
     return NAMES.get(metric) or text.heading(metric)
 
 

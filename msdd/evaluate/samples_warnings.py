@@ -46,7 +46,8 @@ def of_count(samples: ImageSet, given: Given, protocols: list[Rules]) -> Iterato
 
 
 def of_features(counts: Mapping[str, int | None], protocols: list[Rules]) -> Iterator[str]:
-    """Of which of these sets a network makes as many features as there are images, or more."""
+    """A warning for each network that has as many features as one of these sets has images, or
+    more."""
     for network in sorted({rules.features for rules in protocols if rules.frechet}):
         wide = REPRESENTATIONS[network].dimensions
         few = [f"{n:,} {what}" for what, n in counts.items() if n is not None and n <= wide]
@@ -55,7 +56,7 @@ def of_features(counts: Mapping[str, int | None], protocols: list[Rules]) -> Ite
 
 
 def images_behind(given: Given) -> int | None:
-    """Of the statistics, if they tell, or of the images."""
+    """Number of images behind the statistics, if their file has it, or in the folder or array."""
     if given.statistics:
         return given.told.get("count")
     return len(given.images.names) if given.images else None

@@ -79,10 +79,10 @@ class Source(Protocol):
     photographs: list[int] | None
 
     def pixels(self) -> Sequence[int]:
-        """Of each image of a side, in the order of the names."""
+        """The number of pixels of each image on one side, in the order of the names."""
 
     def digest(self) -> str:
-        """Of the originals and their names."""
+        """SHA-256 of the originals and their names."""
 
     def identity(self) -> object:
         """What decides what is measured, beside what a report says of it: code, and files or their
@@ -161,7 +161,10 @@ class Prepared:
         return self.code(originals, ids).images
 
     def code(self, originals: Tensor, ids: list[int]) -> Made:
-        """Of uint8 crops (B, 3, R, R), floats; MsddError naming a crop that has become NaN."""
+        """Reconstructions, floats in [-1, 1], of uint8 crops (B, 3, R, R), and their latents.
+
+        Raises MsddError naming a crop whose reconstruction has a NaN.
+        """
         with arithmetic(self.precision, self.device):
             before, timed = parts(self.tokenizer)
             given = before(from_uint8(originals))

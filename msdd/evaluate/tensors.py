@@ -62,7 +62,7 @@ def levels(images: Tensor) -> Tensor:
 
 
 def digest_of(images: Tensor) -> str:
-    """Of uint8 images: their shape and their levels."""
+    """SHA-256 of the shape and the levels of uint8 images."""
     sha = hashlib.sha256(f"{tuple(images.shape)}\n".encode())
     sha.update(images.contiguous().numpy().tobytes())
     return sha.hexdigest()

@@ -185,7 +185,7 @@ def of_fdr(report: dict) -> list[str]:
 
 
 def of_patches(report: dict) -> list[str]:
-    """Of how many patches a distance is."""
+    """A line for each distance of patches: how many there are, and their side."""
     lines = []
     for name, entry in report["protocols"].items():
         for metric, value in entry["metrics"].items():

@@ -19,5 +19,5 @@ class Finding(NamedTuple):
 
 
 def absent(about: str, needed: bool, text: str, cure: str) -> Finding:
-    """Of something that is not here: an error only if the params need it."""
+    """A finding about something that is not here: an error only if the params need it."""
     return Finding(about, "missing" if needed else "warn", text, cure)

@@ -95,7 +95,7 @@ def measuring(names: Iterable[str]) -> Iterator[Finding]:
 
 
 def found(name: str, is_needed: bool) -> Finding:
-    """Of one network: its file, or the ways to it."""
+    """Where one network's file is, or how to get it."""
     about, source = f"weights {name}", pretrained.SOURCES[name]
     hub_file = Path(torch.hub.get_dir()) / "checkpoints" / source.file
     path = pretrained.local_file(name) or (hub_file if hub_file.is_file() else None)
@@ -124,7 +124,7 @@ def found(name: str, is_needed: bool) -> Finding:
 
 
 def _packaged(name: str, is_needed: bool) -> Finding:
-    """Of a network that only a package has."""
+    """Where the file of a network is that only a package has."""
     about = f"weights {name}"
     try:
         path = pretrained.packages.efficientnet_file(name)

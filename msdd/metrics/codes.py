@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class CodeUse(NamedTuple):
-    """Of one codebook or several, whose entries count apart.
+    """Use of one codebook or of several, whose entries count separately.
 
     size:       entries of all codebooks
     used:       entries that came at least once

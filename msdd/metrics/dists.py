@@ -67,7 +67,8 @@ def convolution(trunk: dict[str, Tensor], layer: int) -> FastConvolution:
 
 
 def similarities(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Of means and of covariances over positions, (B, C) both, float64."""
+    """DISTS's similarities of texture (means over positions) and of structure (covariances), both
+    (B, C), float64."""
     a, b = a.flatten(2), b.flatten(2)
     mean_a, mean_b = a.mean(2, keepdim=True), b.mean(2, keepdim=True)
     a, b = a - mean_a, b - mean_b

@@ -136,7 +136,8 @@ def factor(covariance: Tensor) -> Tensor:
 
 
 def digest(matrix: Tensor) -> bytes:
-    """Of all its bits: that takes milliseconds, factors and roots of 2048 x 2048 up to seconds."""
+    """SHA-256 of a matrix: takes milliseconds for 2048 x 2048, where factors and roots take up to
+    seconds."""
     return hashlib.sha256(matrix.detach().cpu().contiguous().numpy()).digest()
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class LatentSpread(NamedTuple):
-    """Of all positions of all images, by channel (C,), in float64.
+    """Statistics of latents over all positions of all images, by channel (C,), in float64.
 
     mean, std:    what a latent generator normalises by: (latents - mean) / std
     std_in_image: within an image, over its positions: the root of the mean variance

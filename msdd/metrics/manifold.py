@@ -76,16 +76,16 @@ def within(features: Tensor, manifold: Tensor, radius: Tensor, distances: Distan
 def precision_recall(
     made: Tensor, real: Tensor, k: int = 3, distances: Distances = squared
 ) -> tuple[Tensor, Tensor]:
-    """Of each sample whether it lies in the manifold of the real images; of each real image whether
-    it lies in that of the samples. Their means are precision and recall."""
+    """Whether each sample lies in the manifold of the real images, and whether each real image lies
+    in that of the samples. Their means are precision and recall."""
     among_real = within(made, real, radii(real, k, distances), distances)
     among_made = within(real, made, radii(made, k, distances), distances)
     return among_real, among_made
 
 
 def density_coverage(made: Tensor, real: Tensor, k: int = 5) -> tuple[Tensor, Tensor]:
-    """Of each sample the number of real balls around it, over k; of each real image whether a
-    sample lies in its ball. Their means are density and coverage.
+    """The number of real balls around each sample, divided by k, and whether a sample lies in the
+    ball of each real image. Their means are density and coverage.
 
     A ball is open, as in the authors' program (prdc 0.2): where k + 1 real images are the same, its
     radius is 0 and nothing lies in it.

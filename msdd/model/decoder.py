@@ -106,7 +106,8 @@ class Decoder(Denoiser):
         return unpatchify(self.head(image), self.config.patch, x.shape[-2])
 
     def rotation(self, size: torch.Size, latents: Tensor) -> Tensor:
-        """Of images (height, width) and their latents; of any other than the model's, made anew."""
+        """RoPE's angles for images of `size` (height, width) and their latents; computed anew for a
+        size or a number of latents other than the model's."""
         height, width = size
         if height == width and latents.shape[1] == self.config.latents:
             return self.get_buffer(f"rotation{width}")

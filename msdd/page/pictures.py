@@ -33,8 +33,8 @@ def png(image: np.ndarray) -> str:
 
 
 def pairs(results: list[dict], root: Path) -> tuple[list[dict], int]:
-    """Of each decode its worst, median and best image beside the original; and how many more
-    decodes there are. Decodes without the file are left out."""
+    """The worst, median and best image of each decode beside the original, and the number of
+    decodes beyond those shown. Decodes without the file are left out."""
     shown, pixels = [], 0
     kept = [one for one in results if _extremes(one, root).exists()]
     for result in kept[:MOST_DECODES]:

@@ -148,7 +148,7 @@ def _label(axes: Axes, text: str, xy: tuple[float, float], right: bool, dy: floa
 
 
 def _spot(axes: Axes, speed: float, height: float) -> tuple[float, float]:
-    """Of a point of the axes, in points of the figure."""
+    """Where a point of the axes lies, in points of the figure."""
     x, y = axes.transData.transform((speed, height)) * 72 / axes.figure.dpi
     return x, y
 

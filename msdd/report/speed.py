@@ -119,7 +119,8 @@ def _decoding(document: dict, system: dict, row: dict | None) -> dict:
 
 
 def _ratios(first: dict, document: dict, cost: int, row: dict) -> dict:
-    """Of decoding in `row` to that with the first system; nothing if that does not decode apart."""
+    """Ratios of decoding in `row` to decoding with the first system; empty if the first system's
+    decoding is not timed by itself."""
     reference = timings.best(timings.rows(document, first["system"], "decode"))
     if reference is None:
         return {}

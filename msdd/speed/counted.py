@@ -48,8 +48,8 @@ def coding_flops(tokenizer: Tokenizer) -> dict[str, int]:
 
 
 def system_flops(name: str, side: int) -> int:
-    """Of encoding and decoding one image of `side` pixels by a system, whose weights are nowhere;
-    0 for a name of anything else, which would have to be opened."""
+    """FLOPs to encode and decode one image of `side` pixels with a system, counted without weights;
+    0 for any other tokenizer, which would have to be loaded."""
     system = SYSTEMS.get(name)
     if system is None or system.config is None:
         return 0
@@ -61,14 +61,14 @@ def system_flops(name: str, side: int) -> int:
 
 
 def evaluation_flops(config: ModelConfig, side: int) -> int:
-    """Of one evaluation of a U-ViT at `side` pixels, one image."""
+    """FLOPs of one evaluation of a U-ViT for one image of `side` pixels."""
     decoder = shapes(decoder_of, config)
     inputs = empty(1, 3, side, side), empty(1), empty(1, config.latents, config.latent_dim)
     return count_flops(lambda: decoder(*inputs))
 
 
 def encoder_flops(config: ModelConfig) -> int:
-    """Of encoding one image."""
+    """FLOPs to encode one image."""
     encoder = shapes(new_encoder, config)
     images = empty(1, 3, config.resolution, config.resolution)
     return count_flops(lambda: encoder.encode(images) if config.frozen else encoder(images))

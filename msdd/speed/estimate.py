@@ -137,7 +137,7 @@ def _longer(then: dict[str, Any], now: dict[str, Any], stage: str) -> float:
 
 
 def _seconds(record: dict, work: Work, root: Path) -> float:
-    """Of a record, with the start of its process if Snakemake has measured the same run."""
+    """Seconds of a recorded job, with the start of its process if Snakemake timed the same run."""
     inside = record["seconds"]
     path = root / benchmark(work)
     if record["engine"] != "snakemake" or not path.exists():

@@ -52,7 +52,7 @@ def run(params: Params, root: Path, show: Callable[[dict], None]) -> dict[str, f
 
 
 def _task(params: Params, root: Path) -> Task:
-    """Of all evaluations, which stand for the models: timing begins when they are done."""
+    """The task of timing. Its inputs are all evaluations, so it starts when they are done."""
     decodes = [layout.evaluation(*params.source(decode), decode) for decode in params.decodes]
     measured = [*map(layout.baseline, BASELINES), *decodes]
     return resolve(params, "throughput", root, [layout.prepared() / "manifest.json", *measured])

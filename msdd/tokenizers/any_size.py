@@ -142,7 +142,8 @@ class Windows(AnySize):
         return self.middle(layout, tiles.mT.unflatten(-1, self.config.grid))
 
     def middle(self, layout: Layout, latents: Tensor) -> Tensor:
-        """Of the latents (B, rows, columns, dim, *grid) of tiles those nearest to a centre."""
+        """At each place the latents of the tile whose centre is nearest, from those of all tiles,
+        (B, rows, columns, dim, *grid)."""
         rows, i = self.choose(layout.rows, 0)
         columns, j = self.choose(layout.columns, 1)
         chosen = latents[:, rows[:, None], columns, :, i[:, None], j]  # (h, w, B, dim)

@@ -137,7 +137,7 @@ class Space:
 
 
 def sums_of(features: Tensor) -> Tensor:
-    """Of features (B, D) and a column of ones: their outer products, summed, (D + 1, D + 1)."""
+    """Summed outer products (D + 1, D + 1) of features (B, D) with a column of ones appended."""
     with_one = torch.cat([features, torch.ones_like(features[:, :1])], 1).double()
     return with_one.T @ with_one
 

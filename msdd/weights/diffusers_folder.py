@@ -79,8 +79,8 @@ def is_variant(form: Path) -> bool:
 
 
 def precision(form: Path) -> float:
-    """Of the least precise number in a form's first file, 1 over its relative step: fp16 has 1024,
-    bf16 128. 0 where it cannot be read."""
+    """1 over the relative step of the least precise number in a form's first file: 1024 for fp16,
+    128 for bf16; 0 where the file cannot be read."""
     try:
         state = official.content(shards.files_of(form)[0])
     except MsddError:

@@ -85,7 +85,7 @@ class FastConvolution(nn.Module):
         return convolve(images, self.packed, self.bias, *how, "relu", [], "")
 
     def by_nnpack(self, image: Tensor) -> Tensor:
-        """Of one image, in strips of rows that overlap by the kernel less one."""
+        """The output for one image, in strips of rows that overlap by the kernel less one."""
         around, reach = self.padding[0], self.weight.shape[2]
         height = image.shape[2] + 2 * around - reach + 1
         rows = max(reach, STRIP // image.shape[3])

@@ -42,7 +42,8 @@ def faster_inception(network: nn.Module, device: torch.device) -> nn.Module:
 
 
 def make_fast(blocks: nn.ModuleList) -> None:
-    """Of pytorch_fid's network: up to its second pool, then its blocks of 35, 17 and 8 pixels."""
+    """Speed up pytorch_fid's network in place: `blocks` are its layers up to the second pool, then
+    its blocks of 35, 17 and 8 pixels."""
     fold(blocks)
     for stem in (0, 1):
         layers = [

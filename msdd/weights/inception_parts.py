@@ -10,8 +10,8 @@ CHANNELS = 7  # of the 17 x 17 map, which make 2023 numbers
 
 
 class Parts(NamedTuple):
-    """Of images: pooled features (B, D); of Inception also the spatial features (B, 2023) and the
-    logits (B, 1008)."""
+    """What a network makes of images: pooled features (B, D), and for Inception also the spatial
+    features (B, 2023) and the logits (B, 1008)."""
 
     pool: Tensor
     spatial: Tensor | None = None

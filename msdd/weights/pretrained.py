@@ -366,7 +366,7 @@ def identity(name: str) -> str:
 
 @lru_cache
 def file_digest(path: Path, _changed: int) -> str:
-    """Of a file of gigabytes, read once."""
+    """SHA-256 of a file, which may have gigabytes and is read once in a process."""
     return files.digest(path)
 
 

@@ -15,7 +15,7 @@ from msdd.errors import MsddError
 
 
 def prepare_device(cpu_threads: int) -> torch.device:
-    """As `default_device`; on a CPU with so many threads, which change bits."""
+    """`default_device`, after setting the number of CPU threads, which changes the last bits."""
     torch.set_num_threads(cpu_threads)
     return default_device()
 

@@ -66,7 +66,7 @@ def examine(path: Path) -> Iterator["Finding"]:
 
 
 def lines(findings: list["Finding"]) -> Iterator[str]:
-    """The same for a person: a mark, what it is about, and what to do below it."""
+    """The findings as lines of text: a mark, the subject, and below it what to do."""
     width = max(len(one.about) for one in findings)
     for about, state, text, cure in findings:
         mark = paint(f"{state:7}", COLOURS[state], sys.stdout)

@@ -135,7 +135,7 @@ def _cores() -> int:
 
 
 def lines(told: dict) -> Iterator[str]:
-    """The same for a person."""
+    """The estimate as lines of text."""
     from msdd.speed.card_text import align
 
     low, high = told["efficiency"]

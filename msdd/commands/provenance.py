@@ -73,7 +73,7 @@ def photographs(record: dict, root: Path) -> dict[str, str]:
 
 
 def lines(artefact: dict) -> Iterator[str]:
-    """The same for a person."""
+    """The provenance as lines of text."""
     record = artefact["record"]
     yield artefact["file"]
     yield from pairs(facts(artefact))

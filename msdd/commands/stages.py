@@ -60,7 +60,7 @@ def task_command(name: str) -> Callable[[argparse.Namespace], None]:
 
 
 def training_command(name: str) -> Callable[[argparse.Namespace], None]:
-    """As `task_command`, in a process for each GPU that the job was given."""
+    """`task_command` in a process for each GPU that the job was given."""
 
     def call(args: argparse.Namespace) -> None:
         if not launch.spread(sys.argv[1:]):
@@ -70,7 +70,7 @@ def training_command(name: str) -> Callable[[argparse.Namespace], None]:
 
 
 def gpu_command(name: str) -> Callable[[argparse.Namespace], None]:
-    """As `task_command`, on a GPU of its own if the machine has one."""
+    """`task_command` on a GPU of its own, if the machine has one."""
 
     def call(args: argparse.Namespace) -> None:
         gpus.lease(1)

@@ -53,7 +53,7 @@ def transformed(
 
 
 def with_channels(image: Image.Image) -> Image.Image:
-    """In a mode that a profile can speak of: L, LA, RGB, RGBA or CMYK."""
+    """The image in a mode that a colour profile applies to: L, LA, RGB, RGBA or CMYK."""
     if image.mode == "P" and image.has_transparency_data:
         return image.convert("RGBA")
     wanted = WITHOUT_PROFILE.get(image.mode)

@@ -156,7 +156,7 @@ def formats() -> list[str]:
 
 
 def flat(image: Image.Image) -> Image.Image:
-    """As RGB, with transparency on white."""
+    """The image as RGB, with transparency on white."""
     if not image.has_transparency_data:
         return image if image.mode == "RGB" else image.convert("RGB")
     image = image.convert("LA") if image.mode == "La" else image  # Pillow knows no shorter way

@@ -65,7 +65,7 @@ class Remote:
         return Remote(self.base)
 
     def relative_to(self, folder: "Remote") -> PurePosixPath:
-        """For names of archives, that users have given: without a query."""
+        """The path below `folder`, without a query, as a name for an archive."""
         return PurePosixPath(self.base.removeprefix(folder.base).lstrip("/"))
 
     def is_file(self) -> bool:

@@ -49,7 +49,7 @@ class Split:
         return sorted((name, reason) for name, (category, reason) in refused if category == kind)
 
     def owners(self) -> np.ndarray:
-        """For each crop the place of its photograph among `photographs`, int32 (count,)."""
+        """The index in `photographs` of the one that each crop is cut from, int32 (count,)."""
         owners = np.full(self.count, -1, np.int32)
         for k, photograph in enumerate(self.photographs):
             for slots in self.places.get(photograph.name, []):

@@ -96,7 +96,7 @@ class Measurement(NamedTuple):
 
 
 def exact_convolutions() -> AbstractContextManager:
-    """On a GPU, float32 convolutions in float32 and always by the same algorithm."""
+    """In the block a GPU computes float32 convolutions in float32, always by the same algorithm."""
     return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
 
 

@@ -129,7 +129,7 @@ def signed(value: float) -> str:
 
 
 def differences(entry: dict, other: dict) -> dict[str, MaybeInterval]:
-    """By metric. The distances have no values of images, so they are left out."""
+    """Paired differences by metric, without distances, which have no value for an image."""
     protocol = Protocol.model_validate(entry["protocol"], strict=False)
     sides = (entry["per_image"], other["per_image"])
     by_name = {

@@ -25,8 +25,9 @@ def distances(
     references: References,
     names: Sequence[str] = (),
 ) -> dict[str, Distance]:
-    """By name: Fréchet distances, their mean FDr, and what features of single images give, as far
-    as `without` has no reason against it. `names` are those of all images, in their order."""
+    """A protocol's distances by name: Fréchet distances, their mean FDr, and those from features of
+    single images (KID, MIND, CMMD), except where `without` has a reason against it. `names` are
+    those of all images, in their order."""
     frechet = frechet_distances(protocol, accumulator, references)
     by_name: dict[str, Distance] = {f"fd_{key_of(n)}": value for n, value in frechet.items()}
     if protocol.fdr:
@@ -43,7 +44,7 @@ def distances(
 def frechet_distances(
     protocol: Protocol, accumulator: Accumulator, references: References
 ) -> dict[str, float]:
-    """By network. What stands in `references` goes before what was accumulated."""
+    """Fréchet distances by network. A reference takes the place of accumulated originals."""
     pairs = frechet_pairs(protocol).items()
     return {network: between(pair, accumulator, references) for network, pair in pairs}
 

@@ -78,7 +78,7 @@ class CodeCounts(nn.Module):
         return self.counts.sum().item() / len(self.counts) / self.images.item()
 
     def about(self) -> dict[str, object]:
-        """For JSON: what the metrics are of."""
+        """What the metrics were computed on, for JSON."""
         use, (books, codes) = code_use(self.counts), self.counts.shape
         return {
             "codebooks": books,
@@ -137,7 +137,7 @@ class LatentMoments(nn.Module):
         }
 
     def about(self) -> dict[str, object]:
-        """For JSON: `LatentSpread`, and how many channels and positions it is of."""
+        """`LatentSpread` and its numbers of channels and positions, for JSON."""
         spread = {
             name: value.tolist() if isinstance(value, Tensor) else value
             for name, value in self.spread()._asdict().items()

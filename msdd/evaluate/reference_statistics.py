@@ -139,7 +139,7 @@ def seen_by(real: Features) -> str:
 
 
 def write(path: Path, reference: Reference) -> None:
-    """As .npz: `mu` and `sigma` as pytorch_fid reads them, `about` and `features` besides."""
+    """Write an .npz with `mu` and `sigma`, which pytorch_fid reads, and `about` and `features`."""
     about = {"count": reference.count, "identity": None}
     if reference.identity:
         about["identity"] = asdict(reference.identity)

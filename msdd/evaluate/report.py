@@ -172,7 +172,7 @@ def announce(passes: Sequence[Pass]) -> None:
 def read_references(
     evaluation: Evaluation, path: Path | None
 ) -> dict[str, dict[Features, Reference]]:
-    """By pass: the statistics of the file, if one is given."""
+    """The reference statistics in the file at `path`, by pass; empty without a file."""
     if path is None:
         return {}
     given = {
@@ -248,7 +248,7 @@ def add(
     accumulator: Accumulator,
     references: Mapping[Features, Reference],
 ) -> None:
-    """To a report what a pass has measured."""
+    """Add to a report what a pass has measured."""
     for name, protocol in part.protocols.items():
         entry = measured_entry(protocol, accumulator, references, part.source)
         report["protocols"][name] |= entry
@@ -273,7 +273,7 @@ def pop_undefined(entry: dict[str, dict], images: Mapping[str, str]) -> dict[str
 
 
 def nan_images(protocol: Protocol, accumulator: Accumulator, part: Pass) -> dict[str, str]:
-    """By metric: the first image without a value, and how many others are like it."""
+    """For each metric with missing values, the first such image and the number of others."""
     found = {}
     for name, values in per_image(protocol, accumulator).items():
         if len(places := np.flatnonzero(np.isnan(values))):

@@ -99,8 +99,8 @@ def read_spatial(path: Path) -> Reference:
 
 
 def write(path: Path, images: ImageSet, sums: SetSums, key: Key) -> None:
-    """As `.npz`: `mu`, `sigma`, `mu_s`, `sigma_s` and `arr_0`, as guided-diffusion's evaluator and
-    pytorch_fid read them; `about` besides.
+    """Write an `.npz` with `mu`, `sigma`, `mu_s`, `sigma_s` and `arr_0`, which guided-diffusion's
+    evaluator and pytorch_fid read, and `about`.
 
     `arr_0` has at most 10,000 images, evenly spaced in the set.
     """

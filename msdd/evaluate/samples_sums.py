@@ -31,7 +31,7 @@ class Wanted(NamedTuple):
 
 
 def wanted_of_samples(protocols: Iterable[Rules]) -> dict[Key, Wanted]:
-    """By network, of the samples."""
+    """What each network has to provide for the samples."""
     found: dict[Key, Wanted] = {}
     for rules in protocols:
         scores = (rules.inception_score,) if rules.inception_score else ()

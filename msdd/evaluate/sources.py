@@ -89,7 +89,7 @@ class Source(Protocol):
         digests. For JSON."""
 
     def batches(self, ranges: Iterable[range]) -> Iterator[list[Batch]]:
-        """For every range of places its images, a batch for each size."""
+        """The images at each range of places, as one batch for each size of image."""
 
 
 def split(count: int, batch: int) -> list[range]:
@@ -214,7 +214,7 @@ class Folders:
         self.paths, self.others = ([side[name] for name in self.names] for side in sides)
 
     def pixels(self) -> list[int]:
-        """As the files' headers say; damage is told when the images are read."""
+        """Sizes from the files' headers; damage is reported when the images are read."""
         with ThreadPoolExecutor(READERS) as pool:
             return list(pool.map(pixels_of, self.paths))
 

@@ -114,13 +114,13 @@ def without_latents(protocol: Protocol, accumulator: Accumulator) -> dict[str, s
 
 
 def about_latents(protocol: Protocol, accumulator: Accumulator) -> dict[str, dict]:
-    """For JSON: what is known of codes and of latents beside their metrics."""
+    """What is known about codes and latents beyond their metrics, for JSON."""
     known = {key: latent_sums(key, accumulator) for key in OF_LATENTS if getattr(protocol, key)}
     return {key: sums.about() for key, sums in known.items() if not isinstance(sums, str)}
 
 
 def about_faces(protocol: Protocol, accumulator: Accumulator) -> dict[str, dict]:
-    """For JSON: which networks have seen the faces."""
+    """The networks that found and embedded the faces, for JSON."""
     return {"faces": accumulator.networks.judges["faces"].about} if protocol.faces else {}
 
 

@@ -57,7 +57,7 @@ class Tensors:
 
 
 def levels(images: Tensor) -> Tensor:
-    """As uint8 on the CPU."""
+    """Images as uint8 on the CPU; floats in [-1, 1] are rounded."""
     return (images if images.dtype == torch.uint8 else to_uint8(images)).cpu()
 
 

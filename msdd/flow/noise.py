@@ -46,7 +46,7 @@ def image_noise(
 def vectors(
     seed: int, ids: Sequence[int | Window], sides: Sequence[int], device: str | torch.device = "cpu"
 ) -> Tensor:
-    """The same unit normals with one vector for each image, (B, sum of 3 side^2)."""
+    """Unit normals for all scales at once, one vector for each image: (B, sum of 3 side^2)."""
     if not any(isinstance(image, Window) for image in ids):
         return _streams(seed, ids, sides, device)
     side = sides[-1]

@@ -89,7 +89,7 @@ class FrozenEncoder:
 
     @classmethod
     def from_json(cls, values: dict) -> "FrozenEncoder":
-        """From plain values, with lists in place of tuples. TypeError for other keys."""
+        """Made from plain values, with lists in place of tuples. TypeError for unknown keys."""
         tuples = {key: tuple(values[key]) for key in ("shape", "mean", "std") if key in values}
         return cls(**values | tuples)
 
@@ -145,7 +145,7 @@ class ModelConfig:
 
     @classmethod
     def of(cls, resolution: int, values: dict) -> "ModelConfig":
-        """From a resolution and the plain values of `model` in params or `config.json`."""
+        """Made from a resolution and the plain values of `model` in params or `config.json`."""
         shapes = {name: _shape(name, values) for name in SHAPES if values.get(name)}
         if values.get("frozen"):
             shapes |= {"frozen": FrozenEncoder.from_json(values["frozen"])}
@@ -153,7 +153,7 @@ class ModelConfig:
 
     @classmethod
     def from_json(cls, values: dict, where: str) -> "ModelConfig":
-        """From the values of the file `where`. Raises MsddError if a key is missing or unknown."""
+        """Made from the values of the file `where`. MsddError if a key is missing or unknown."""
         try:
             config = cls.of(values["resolution"], values)
             _check_sizes(asdict(config))

@@ -187,7 +187,7 @@ class ResidualBlock(nn.Module):
 
 
 class Downsample(nn.Module):
-    """To half the side; padded on all four sides, unlike the encoder's."""
+    """Halves the side; pads all four sides, unlike the encoder's."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

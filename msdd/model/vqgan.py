@@ -53,7 +53,7 @@ class Attention(nn.Module):
 
 
 class Downsample(nn.Module):
-    """To half the side. Only right and bottom are padded, by a row of zeros, as in all of them."""
+    """Halves the side. Pads right and bottom only, by a row of zeros, as all of VQGAN's kin do."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """To twice the side: each pixel repeated, then a 3x3 convolution."""
+    """Doubles the side: repeats each pixel, then a 3x3 convolution."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

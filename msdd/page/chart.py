@@ -9,7 +9,7 @@ LETTER = 6.2  # width of a letter of a label
 
 @dataclass(frozen=True)
 class Axis:
-    """From values in [low, high] to places in [start, end], linear or logarithmic."""
+    """Maps values in [low, high] to places in [start, end], linearly or by their logarithm."""
 
     low: float
     high: float
@@ -52,6 +52,6 @@ def label(value: float) -> str:
 
 
 def thinned(points: list, most: int) -> list:
-    """At most about `most` of the points, evenly, with the first and the last."""
+    """About `most` of the points, evenly spaced, always with the first and the last."""
     step = max(1, math.ceil(len(points) / most))
     return points if step == 1 else [*points[:-1:step], points[-1]]

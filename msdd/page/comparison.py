@@ -73,7 +73,7 @@ class Comparison:
     params: dict[str, tuple[str, str]]
 
     def plain(self) -> dict[str, Any]:
-        """For JSON, which has no infinity: null stands for it."""
+        """Plain values for JSON, with null in place of infinity."""
         first, second = self.sides
         return {
             "first": {"folder": str(first.folder), "commits": first.commits},

@@ -163,7 +163,7 @@ def _unmeasured(measured: list[dict]) -> dict[str, list[str]]:
 def _tables(
     params: Params, measured: list[dict], root: Path
 ) -> dict[str, table_view.TableView | None]:
-    """By name; None for those that have no row."""
+    """The page's tables by name; None for a table without rows."""
     if not measured:
         return dict.fromkeys(TABLES)
     made = {

@@ -95,7 +95,7 @@ def _strip(images: np.ndarray) -> np.ndarray:
 
 
 def pyramids(results: list[dict], root: Path, crops: int = 3) -> list[dict]:
-    """From coarse to fine, of the first teacher and the first student that keep their estimates."""
+    """Estimates from coarse to fine by the first teacher and the first student that keep them."""
     kinds = (TEACHERS, STUDENTS)
     shown = [one for kind in kinds for one in first_with_pyramid(results, kind, root)]
     return [_pyramid(one, results, root, crops) for one in shown]

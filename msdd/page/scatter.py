@@ -100,7 +100,7 @@ def front(points: list[dict]) -> list[dict]:
 
 
 def _labelled(points: list[dict], lines: list[dict]) -> list[dict]:
-    """With a place for each label, of many points for those of the front alone."""
+    """The points with a place for each label; of many points only those on the front get one."""
     chosen = points if len(points) <= LABELLED else front(points)
     # Axes of SVG go down, those of `places` up; for free room that is the same.
     taken = [(one["x"] - 5, one["y"] - 5, one["x"] + 5, one["y"] + 5) for one in points]

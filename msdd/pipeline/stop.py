@@ -67,7 +67,7 @@ def requests() -> Iterator[Callable[[], str]]:
 
 @contextmanager
 def left_alone() -> Iterator[None]:
-    """In the block `requests` leaves signals to the process, which belongs to somebody else."""
+    """In the block `requests` leaves signals to the process, which is not this program's own."""
     token = _hears.set(False)
     try:
         yield
@@ -76,7 +76,7 @@ def left_alone() -> Iterator[None]:
 
 
 def no_more_requests() -> None:
-    """From here on a signal ends the process, also inside the block; so does one that has come."""
+    """Let signals end the process from now on, also inside the block, and one that came before."""
     if threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
             signal.signal(number, signal.SIG_DFL)

@@ -33,7 +33,7 @@ class Sheet:
 
     @property
     def pitch(self) -> int:
-        """From one row to the next."""
+        """Distance in pixels from one row to the next."""
         return self.cell + GAP + (LINE if self.captions else 0)
 
     @property

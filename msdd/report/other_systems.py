@@ -113,7 +113,7 @@ def _quality(path: Path) -> dict:
 
 
 def _evaluation(path: Path) -> dict:
-    """By the protocol `primary`, or else the first that there is."""
+    """An evaluation by the protocol `primary`, or else by the first in the file."""
     return read_evaluation(path, "primary")
 
 

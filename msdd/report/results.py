@@ -51,7 +51,7 @@ def read(params: Params, root: Path) -> list[dict]:
 
 
 def read_present(params: Params, root: Path) -> list[dict]:
-    """As `read`, of the files that there are."""
+    """The results that exist so far; `read` wants them all."""
     return _read_all([path for path in paths(params) if (root / path).exists()], root)
 
 

@@ -103,7 +103,7 @@ def _step(config: ModelConfig, settings: Distil, scales: list[int]) -> float:
 
 
 def _passes(config: ModelConfig, settings: Distil, scales: list[int]) -> int:
-    """The same as passes of a network, and one of the encoder."""
+    """A step's work in passes of a network, with one pass of the encoder."""
     taught = _taught(config, settings)
     return 1 + sum(TRAINING + taught[k] for k in scales)
 

@@ -276,7 +276,7 @@ def of_diffusers(folder: Path, device: "str | torch.device", settings: dict) -> 
 
 
 def with_settings(made: "Tokenizer", settings: dict) -> "Tokenizer":
-    """With other settings of the decode. MsddError for one that the system has not."""
+    """The tokenizer with other settings of the decode. MsddError for one that it does not have."""
     steps = settings.get("steps", 1)
     if not isinstance(steps, int) or steps < 1:
         raise MsddError(f"steps is {steps}; it must be a number, 1 or more")
@@ -292,7 +292,7 @@ def with_settings(made: "Tokenizer", settings: dict) -> "Tokenizer":
 
 
 def finish(made: "Tokenizer", files: list[Path], device: "str | torch.device") -> "Tokenizer":
-    """On the device, and with the digests of what it was made of."""
+    """The tokenizer on the device, with the digests of the files that it was made from."""
     parts = [part for file in files for part in shards.files_of(file)]
     made.files = {file.name: digest(file) for file in parts}
     return made.to(device)

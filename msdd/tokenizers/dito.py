@@ -118,7 +118,7 @@ class DiTo(Tokenizer):
         return F.interpolate(latents, self.resolution, mode="nearest")
 
     def sample(self, x: Tensor, context: Tensor) -> Tensor:
-        """From the noise x (B, 3, R, R) to the image as the sampler leaves it, not clamped."""
+        """The image as the sampler leaves it, not clamped, from the noise x (B, 3, R, R)."""
         predict = self.prediction if self.guidance == 1 else self.guided_prediction
         for i in range(self.steps):
             t = torch.full((1,), 1 - i / self.steps, device=x.device)

@@ -44,7 +44,7 @@ class Sampling:
 
     @property
     def times(self) -> list[float]:
-        """From 1 to 0, one more than steps."""
+        """The times between steps, from 1 to 0: `steps` + 1 of them."""
         return [((self.steps - i) / self.steps) ** self.power for i in range(self.steps + 1)]
 
     def guided(self, t: float) -> bool:
@@ -97,7 +97,7 @@ class FlowMo(Tokenizer):
         return self.sample(noise, self.code(latents)).clamp(-1, 1)
 
     def sample(self, x: Tensor, code: Tensor) -> Tensor:
-        """From the noise x (B, 3, R, R) to the image as the sampler leaves it, not clamped."""
+        """The image as the sampler leaves it, not clamped, from the noise x (B, 3, R, R)."""
         for t, after in pairwise(self.sampling.times):
             x = self.step(x, t, after, code)
         return x

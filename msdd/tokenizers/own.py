@@ -233,7 +233,7 @@ def warn_of_range(name: str, images: Tensor, made: Tensor) -> None:
 
 
 def warn_of_range_alone(name: str, images: Tensor) -> None:
-    """Likewise of a set that there is nothing to compare with, by its least and its largest value.
+    """Warn of a set in another range when there is nothing to compare it with, by its extremes.
 
     A set of one colour fits as it is; hardly any other has no pixel darker than mid-grey.
     """

@@ -57,7 +57,7 @@ class Sampling:
 
     @property
     def times(self) -> list[float]:
-        """From 1 to 0, one more than steps."""
+        """The times between steps, from 1 to 0: `steps` + 1 of them."""
         return [((self.steps - i) / self.steps) ** self.power for i in range(self.steps + 1)]
 
 
@@ -121,7 +121,7 @@ class VAEEncoder(nn.Module):
 
 
 def sample(decoder: UViT, x: Tensor, latents: Tensor, sampling: Sampling) -> Tensor:
-    """From the noise x (B, 3, H, W) to the image as the sampler leaves it, not clamped."""
+    """The image as the sampler leaves it, not clamped, from the noise x (B, 3, H, W)."""
     condition = decoder.condition(latents, x.shape[-2:])
     for t, after in pairwise(sampling.times):
         time = torch.full((len(x),), t, device=x.device)

@@ -78,7 +78,8 @@ class Preview:
 
 
 def is_due(images: int, settings: Optimisation) -> bool:
-    """At the start, at every point of the curve (of a long one at every n-th), and at the end."""
+    """Whether a picture is due: at the start, at points of the curve (every n-th of a long one),
+    and at the end."""
     points = math.ceil(settings.images / settings.log_every)
     every = math.ceil(points / MOST) * settings.log_every
     return images % every == 0 or images >= settings.images

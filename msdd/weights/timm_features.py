@@ -46,7 +46,7 @@ class TimmFeatures(nn.Module):
 
 
 def resize_pil(images: Tensor, side: int) -> Tensor:
-    """By Pillow on 8 bits, bicubic, as torchvision does to the images of a folder; in [0, 1]."""
+    """Images in [0, 1], resized by Pillow on 8 bits, bicubic, as torchvision does for a folder."""
     arrays = to_uint8(images).permute(0, 2, 3, 1).cpu().numpy()
     resized = [Image.fromarray(a).resize((side, side), Image.Resampling.BICUBIC) for a in arrays]
     stacked = torch.from_numpy(np.stack([np.asarray(image) for image in resized]))

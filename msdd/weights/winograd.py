@@ -40,7 +40,7 @@ def winograd(images: Tensor, points: Tensor, bias: Tensor) -> Tensor:
 
 
 def of_tiles(seen: Tensor, points: Tensor, channels: int) -> Tensor:
-    """From tiles (T, 36, C) to their outputs (T, 16, K).
+    """Outputs (T, 16, K) of tiles (T, 36, C).
 
     The products are one convolution of oneDNN's in 36 groups, which is faster than 36 products of
     matrices. It always sees as many tiles: another number has another layout of its weight.

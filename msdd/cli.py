@@ -140,7 +140,7 @@ def parser() -> argparse.ArgumentParser:
 def _add_common(
     to: argparse._ActionsContainer, params: object, limit: object, **off: object
 ) -> None:
-    """Options that may stand before and behind the command."""
+    """Options that are allowed before and after the command."""
     told = "default: params.yaml"
     to.add_argument("--params", type=Path, default=params, metavar="FILE", help=told)
     told = f"90m, 1h30m: then a training or an evaluation saves, and the exit code is {EXIT}"

@@ -95,7 +95,7 @@ def settle(path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Force a file, or the names in a folder, to the disk, as far as the file system can."""
+    """Force a file, or the names in a folder, to the disk, if the file system can."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""URLs in params: what of them is secret, and stands in the environment instead.
+"""URLs in params: which parts are secret and come from the environment instead.
 
 A params file is written down in many places: in Git, dvc.lock, the manifest, records and MLflow.
 """
@@ -44,7 +44,7 @@ def has_secret(url: str) -> bool:
 
 
 def _before_host(url: str) -> str:
-    """User and password, as they stand in a URL."""
+    """User and password, as written in a URL."""
     found = SECRETS.search(url)
     return (found and found[2]) or ""
 

@@ -94,7 +94,7 @@ def preamble(shell: str) -> str:
 
 
 def words_of(kind: str) -> str:
-    """The names of a kind as a shell is told them."""
+    """The names of a kind, in the form that a shell expects."""
     from msdd.evaluate.protocols import builtin
     from msdd.tokenizers.systems import SYSTEMS
 

@@ -83,7 +83,7 @@ def wait(server: subprocess.Popen, page: str) -> None:
                 return
         except OSError:
             time.sleep(0.3)
-    raise MsddError(f"MLflow's server at {page} does not answer; what it said stands above")
+    raise MsddError(f"MLflow's server at {page} does not answer; see its output above")
 
 
 def tell(uri: str, page: str) -> None:
@@ -94,7 +94,7 @@ def tell(uri: str, page: str) -> None:
         found = store.client_at(uri).get_experiment_by_name(store.name())
     except Exception as error:  # MLflow and its clients raise errors of many kinds
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        told = f"MLflow at {shown(uri)} does not tell its experiments: {without_secrets(reason)}"
+        told = f"MLflow at {shown(uri)} does not list its experiments: {without_secrets(reason)}"
         raise MsddError(f"{told}; `msdd doctor` looks at what it needs") from error
     if found is None:
         print(f"{page}: no runs yet; `make demo` makes some", flush=True)

@@ -27,7 +27,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     for name, call, described in (
         ("expand", expand, "write workflow/rows.yaml, the flat tables of jobs"),
         ("schema", schema, "write presets/params.schema.json for editors, and docs/params.md"),
-        ("check", check, "check the params file and tell what it would run"),
+        ("check", check, "check the params file and show what it would run"),
     ):
         action = actions.add_parser(
             name, help=described, description=described, epilog=examples(f"msdd params {name}")

@@ -16,7 +16,7 @@ STATES = {True: "unchanged", False: "changed since", None: "gone"}
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    described = "tell where an artefact comes from: code, parameters, inputs, machine, run"
+    described = "show where an artefact comes from: code, parameters, inputs, machine, run"
     command = commands.add_parser(
         "provenance",
         help=described,

@@ -37,7 +37,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         nargs=2,
         type=expand_user,
         metavar=("FIRST", "SECOND"),
-        help="checkouts, or folders of kept runs with the files of runs/**/eval/: tell what "
+        help="checkouts, or folders of kept runs with the files of runs/**/eval/: show what "
         "changed, and whether it is more than noise",
     )
     command.add_argument(

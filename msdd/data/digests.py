@@ -43,7 +43,7 @@ def of_photographs(data: Data, root: Path = Path(".")) -> str:
         recorded = list(prepared(root))
         if not recorded:
             return str(error)
-        print(f"msdd: {error}; what is prepared stands", file=sys.stderr)
+        print(f"msdd: {error}; using what was prepared", file=sys.stderr)
         return of_rows(recorded)
 
 

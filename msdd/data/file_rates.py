@@ -26,7 +26,7 @@ def is_lossy(file: BinaryIO) -> bool:
 
 
 def first_picture(file: BinaryIO) -> bytes | None:
-    """The kind of chunk that holds the pixels of a WebP file, at whose first chunk it stands."""
+    """The kind of chunk that holds the pixels of a WebP file, opened at its first chunk."""
     while len(head := file.read(8)) == 8:
         if head[:4] in (b"VP8 ", b"VP8L"):
             return head[:4]

@@ -150,7 +150,7 @@ def load(file: bytes) -> Image.Image:
 
 
 def formats() -> list[str]:
-    """Formats by what stands in a file, whatever its name ends in, but for UNREAD."""
+    """Image formats recognised by a file's content, not by its ending, except UNREAD."""
     Image.init()
     return [kind for kind in Image.OPEN if kind not in UNREAD]
 

@@ -18,7 +18,7 @@ COINS = 4096  # flips are drawn in blocks of this many positions
 
 
 def batch_indices(seed: int, length: int, start: int, batch: int) -> np.ndarray:
-    """Which of `length` crops stand at positions [start, start + batch) of the stream: int64 (B,).
+    """Which of `length` crops are at positions [start, start + batch) of the stream: int64 (B,).
 
     Each epoch is a permutation of its own; a batch may straddle epochs. Needs no state, so a run
     resumed at image k goes on as if it had not stopped.

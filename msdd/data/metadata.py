@@ -155,7 +155,7 @@ def png_profile(file: bytes) -> bytes | None:
 
 
 def is_needed(kind: bytes, chunk: bytes) -> bool:
-    """Chunks about pixels, and whole ones that tell the orientation."""
+    """Chunks about pixels, and whole ones with the orientation."""
     if kind[0:1].isupper() or kind == b"tRNS":
         return True
     whole = chunk[-4:] == struct.pack(">L", zlib.crc32(chunk[4:-4]))

@@ -99,7 +99,7 @@ class PhotographShards:
         sizes = [path.stat().st_size if path.exists() else -1 for path in self.paths]
         if self.firsts[-1] != count or sizes != [ends[-1] for ends in self.ends]:
             raise MsddError(
-                f"{folder} does not hold the {count} photographs that its manifest.json tells of: "
+                f"{folder} does not hold the {count} photographs that its manifest.json lists: "
                 "run `msdd prepare` again"
             )
         self.files = [path.open("rb", buffering=0) for path in self.paths]

@@ -77,7 +77,7 @@ def check_apart(train: Source, held_out: Source) -> None:
     if any(not a.isdisjoint([b, *b.parents]) for a, bs in ((one, other), (other, one)) for b in bs):
         raise MsddError(
             f"data.held_out: {train.value} and {held_out.value} contain each other;"
-            " held-out images must stand apart from data.photographs"
+            " held-out images must be separate from data.photographs"
         )
 
 

@@ -107,7 +107,7 @@ class Remote:
             return version_of(self.url, *_opened(self.url))
 
     def files(self) -> dict[str, "Remote"]:
-        """All files below a folder by their names in it, but for hidden ones, sorted."""
+        """All files below a folder by their names in it, except hidden ones, sorted."""
         with asked(self.url):
             files, path = _opened(self.url)
             files.invalidate_cache()
@@ -203,7 +203,7 @@ def version_of(url: str, files: Any, path: str, info: dict | None = None) -> str
             told = f"modified {files.modified(path).isoformat()}"
         except (NotImplementedError, AttributeError):
             raise MsddError(
-                f"{url}: its store tells neither a checksum nor the time of a change, so that one "
+                f"{url}: its store gives neither a checksum nor the time of a change, so that one "
                 "would go unseen: copy it to a disk or to another store"
             ) from None
     return f"{told} size {info.get('size')}"

@@ -68,7 +68,7 @@ class Crops:
         if sum(map(len, self.shards)) != self.length:
             raise MsddError(
                 f"{folder}/{split} does not hold the {self.length} crops that its manifest.json "
-                "tells of: run `msdd prepare` again"
+                "lists: run `msdd prepare` again"
             )
 
     def __len__(self) -> int:

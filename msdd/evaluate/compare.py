@@ -154,7 +154,7 @@ def columns_of(name: str, *sides: Mapping[str, list]) -> tuple[np.ndarray, ...]:
 
 
 def column(values: list) -> np.ndarray:
-    """Infinite PSNRs stand as null."""
+    """Values of images, which JSON has as null where a PSNR is infinite."""
     return np.array([np.inf if value is None else value for value in values])
 
 

@@ -45,11 +45,11 @@ class Team(NamedTuple):
 
 @contextmanager
 def together() -> Iterator[None]:
-    """Whoever waits for a process that has stopped is told so."""
+    """Raise MsddError in processes that wait for one that has stopped."""
     try:
         yield
     except RuntimeError as error:
-        raise MsddError("another process stopped; its error stands above") from error
+        raise MsddError("another process stopped; see its error above") from error
 
 
 def join() -> Team:

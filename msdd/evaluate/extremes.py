@@ -19,7 +19,7 @@ from msdd.pipeline.progress import Progress
 
 
 def places(accumulator: Accumulator) -> dict[str, int]:
-    """Where the `worst`, the `median` and the `best` image stand in the set."""
+    """The places of the `worst`, the `median` and the `best` image in the set."""
     order = (
         accumulator.sorted_values()[accumulator.errors]
         .argsort(descending=True, stable=True)

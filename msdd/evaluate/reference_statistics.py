@@ -225,7 +225,7 @@ def check_arrays(arrays: dict[str, np.ndarray], path: Path) -> None:
 
 
 def check_covariance(sigma: np.ndarray, path: Path) -> None:
-    """MsddError unless it is symmetric and without eigenvalues below 0, but for rounding."""
+    """MsddError unless it is symmetric and without eigenvalues below 0, up to rounding."""
     if not np.allclose(sigma, sigma.T, rtol=1e-5, atol=1e-6 * np.abs(sigma).max()):
         raise MsddError(f"{path}: its sigma is no covariance, for it is not symmetric")
     values = np.linalg.eigvalsh(sigma)

@@ -42,7 +42,7 @@ def shared(report: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
 
 def levels_in(report: Mapping[str, Any], protocol: str) -> dict[str, str]:
-    """Empty in reports of versions before they told."""
+    """Empty in reports of earlier versions, which lack it."""
     return report["protocols"][protocol].get("levels", {})
 
 

@@ -113,7 +113,7 @@ def about_images(images: ImageSet) -> dict[str, object]:
 
 
 def about_reference(given: Given) -> dict[str, object]:
-    """Its images, and its statistics as far as their file tells."""
+    """What a set is: its images, or what the file of its statistics says about them."""
     about = about_images(given.images) if given.images else {}
     if given.statistics is None:
         return about

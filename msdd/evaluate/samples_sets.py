@@ -114,7 +114,7 @@ class FolderSet:
 
 
 def size_of(path: Path) -> tuple[int, int] | None:
-    """Width and height of an upright image; None for damage, told when it is read."""
+    """Width and height of an upright image; None for a damaged one, an error when it is read."""
     try:
         with Image.open(path) as image:
             turned = image.getexif().get(0x0112, 1) >= 5  # the orientation
@@ -244,11 +244,12 @@ def labels(path: Path, count: int) -> tuple[list[str] | None, str]:
     try:
         found = read_npz(path, [LABELS])[LABELS]
     except MsddError as error:
-        return None, f"{LABELS} is no labels, so no classes are told: {error}"
+        return None, f"{LABELS} holds no labels, so classes are not reported: {error}"
     if found.shape == (count,) and found.dtype.kind in "iu":
         return list(map(str, found)), ""
     is_now = f"{path}: {LABELS} is {found.dtype} of shape {found.shape}"
-    return None, f"{is_now}, no whole number for each of {count:,} images: no classes are told"
+    each = f"one whole number for each of {count:,} images"
+    return None, f"{is_now}, not {each}: classes are not reported"
 
 
 def classes_of(names: list[str]) -> tuple[list[str] | None, str]:
@@ -264,4 +265,5 @@ def classes_of(names: list[str]) -> tuple[list[str] | None, str]:
     if len(without) == len(names) and not found:
         return None, ""
     first = without[0] if len(without) < len(names) else names[classes.index(None)]
-    return None, f"{first} has no class in its name or folder, as others have: no classes are told"
+    others = "but others have: classes are not reported"
+    return None, f"{first} has no class in its name or folder, {others}"

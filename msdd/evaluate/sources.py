@@ -349,7 +349,7 @@ def check_same(a: dict[str, Path], b: dict[str, Path], folder_a: Path, folder_b:
             check_forms(b, a, folder_a)
             raise MsddError(
                 f"{folder} has no image named like {here[missing[0]]}, and {len(missing)} of "
-                f"{len(here)} are missing in all: names must agree but for their endings"
+                f"{len(here)} are missing in all: names must be the same except for their endings"
             )
 
 

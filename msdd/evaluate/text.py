@@ -160,7 +160,7 @@ def notes(report: dict) -> list[str]:
 
 
 def not_measured(reasons: dict[str, str]) -> list[str]:
-    """A line for each reason, with all that it stands against."""
+    """A line for each reason, with everything that it rules out."""
     by_reason: dict[str, list[str]] = {}
     for name, why in reasons.items():
         by_reason.setdefault(why, []).append(name)

@@ -38,7 +38,7 @@ def decode_by_onnxruntime(
 
 
 def quantised(file: Path, folder: Path) -> Path:
-    """A copy in `folder`, whose products with weights are in INT8 but for those in IN_FLOAT."""
+    """A copy in `folder` whose products with weights are in INT8, except those in IN_FLOAT."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     path = folder / "int8.onnx"

@@ -51,7 +51,7 @@ def decode_by_openvino(
 
 
 def quantised(model: Any, file: Path, examples: tuple[Tensor, Tensor]) -> Any:
-    """The model with products in INT8 but for those of the layers IN_FLOAT, by NNCF."""
+    """The model with products in INT8, except those of the layers IN_FLOAT, by NNCF."""
     os.environ.setdefault("NNCF_CI", "1")  # or NNCF 3.4 reports its use to a server, unasked
     try:
         import nncf

@@ -182,7 +182,7 @@ def _elsewhere(params: Params, row: str, root: Path) -> Finding:
         files = elsewhere.files(decode, root)
     except MsddError as error:
         made = (root / layout.evaluation(*params.source(row), row)).exists()
-        cure = "its measurement stands; another one needs it" if made else "name what is there"
+        cure = "its measurement is kept; a new one needs it" if made else "name what is there"
         return absent(about, not made, str(error), cure)
     address = decode.checkpoint or decode.tokenizer
     return Finding(about, "ok", str(files[0]) if files else f"{address} is fetched at first use")

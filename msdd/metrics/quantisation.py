@@ -20,7 +20,7 @@ def truncate(images: Tensor) -> Tensor:
 
 
 def shift(images: Tensor) -> Tensor:
-    """127.5 x + 128 without its fraction: rounding, but for halves and the very top."""
+    """127.5 x + 128 without its fraction: rounding, except at halves and at the very top."""
     return (127.5 * images.float() + 128).clamp(0, 255).to(torch.uint8)
 
 

@@ -1,4 +1,4 @@
-"""Charts as numbers: where ticks, lines and points stand. The templates make SVG of them."""
+"""Charts as numbers: the places of ticks, lines and points. The templates turn them into SVG."""
 
 import math
 from dataclasses import dataclass

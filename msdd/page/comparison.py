@@ -176,7 +176,7 @@ def _levels(result: dict, metric: str) -> str | None:
 
 
 def _rule(result: dict, key: str) -> object:
-    """Which trunks or networks there are besides changes none of them."""
+    """The rule of a metric, without the trunks and networks that were measured besides it."""
     rule = result["rules"].get(key)
     if not isinstance(rule, dict):
         return rule
@@ -254,7 +254,7 @@ def verdict(metric: str, figure: float, low: float | None, high: float | None) -
 
 
 def _params(a: Side, b: Side, common: list[str]) -> dict[str, tuple[str, str]]:
-    """The params that differ; without a params.yaml on both sides, what evaluations tell."""
+    """The params that differ; unless both sides have a params.yaml, those in the evaluations."""
     if a.params and b.params:
         return settings.differences(*(_flat(side.params.raw()) for side in (a, b)))
     told = [

@@ -52,13 +52,13 @@ def _speed(result: dict) -> float:
 
 
 def _ends(result: dict) -> list[float]:
-    """PSNR and the ends of its interval, as far as they are finite numbers."""
+    """PSNR and the ends of its interval, those that are finite numbers."""
     values = result["metrics"]["psnr"].values()
     return [value for value in values if isinstance(value, float) and math.isfinite(value)]
 
 
 def _height(psnr: float, y: Axis) -> float:
-    """Infinity stands at the upper edge."""
+    """The height of a PSNR; infinity is drawn at the upper edge."""
     return y.place(psnr) if math.isfinite(psnr) else TOP + 8
 
 

@@ -32,7 +32,7 @@ ABOUT = {  # what a column is, by the start of its name
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in a cell.
+    """The content of a cell.
 
     value:    number to sort by, in full precision; None for text, and where nothing is known
     interval: the ends of the 95 % interval, as text

@@ -47,7 +47,7 @@ def _names(params: Params) -> Iterator[str]:
 def _data(params: Params) -> Iterator[str]:
     data, evaluate = params.data, params.evaluate
     if data.crop_side[0] > data.crop_side[1]:
-        yield f"data.crop_side is {list(data.crop_side)}; the smaller side stands first"
+        yield f"data.crop_side is {list(data.crop_side)}; the smaller side comes first"
     yield from _urls(data)
     yield from _store(data)
     if params.prepare_jobs > 1 and data.store != "photographs":
@@ -68,12 +68,12 @@ def _data(params: Params) -> Iterator[str]:
 
 
 def _urls(data: Any) -> Iterator[str]:
-    """The URL itself is not told."""
+    """Mistakes in URLs; the message does not repeat a URL, which may hold a secret."""
     for key in ("photographs", "held_out"):
         url = getattr(data, key) or ""
         if is_url(url) and has_secret(url):
             yield (
-                f"data.{key} is a URL with a password or a query, which would stand in dvc.lock, "
+                f"data.{key} is a URL with a password or a query, which would reach dvc.lock, "
                 "MLflow and the manifest: write $NAME in its place, and set NAME in the environment"
             )
         elif is_url(url) and "::" in url.partition("://")[0]:

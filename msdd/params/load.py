@@ -20,7 +20,7 @@ def load(path: str | Path = "params.yaml") -> Params:
 
 
 def parse(raw: Any, name: str = "params") -> Params:
-    """Check plain values as `load` does; `name` stands in front of every mistake."""
+    """Check plain values as `load` does; every mistake begins with `name`."""
     params = validate(Params, raw, name)
     mistakes = cross_checks(params)
     if mistakes:

@@ -66,7 +66,7 @@ class _Loader(yaml.SafeLoader):
             if form in seen and seen[form] is not key:
                 other = seen[form].value
                 same = "" if other == key.value else f", in line {_line(seen[form])} as '{other}'"
-                raise _problem(key, f"the key '{key.value}' stands twice{same}")
+                raise _problem(key, f"the key '{key.value}' appears twice{same}")
             seen[form] = key
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:

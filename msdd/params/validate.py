@@ -41,7 +41,7 @@ def validate(model: type[BaseModel], raw: Any, name: str) -> Any:
 
 
 def _is_renamed(mistake: Any) -> bool:
-    """Whether a key is missing that stands there by its old name, which is told already."""
+    """Whether a missing key is there under its old name, which is another mistake's message."""
     last = (mistake["loc"] or ("",))[-1]
     return mistake["type"] == "missing" and last in OLD and OLD[last] in mistake["input"]
 

@@ -167,7 +167,7 @@ def read(path: str | Path, form: Any, what: str) -> Any:
 
 
 def checked(value: Any, form: Any, told: str) -> Any:
-    """`value`, as it is. MsddError, which begins with `told`, unless it has the form."""
+    """`value` unchanged. MsddError, whose message begins with `told`, unless it has the form."""
     try:
         _adapter(form).validate_python(value)
     except (ValidationError, RecursionError) as error:

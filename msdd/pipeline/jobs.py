@@ -57,7 +57,7 @@ def _encoding(params: Params) -> list[str]:
 
 
 def _model(params: Params, row: str) -> dict[str, Any]:
-    """`images` stands for all that is read of images, here and below."""
+    """`images` represents everything that is read of images, here and below."""
     return {"images": _images(params, row), "path": str(layout.stage1(row))}
 
 

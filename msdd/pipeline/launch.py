@@ -143,7 +143,7 @@ def _failed(rank: int, size: int, pid: int, status: int) -> str:
     process = f"process {rank} of {size} (pid {pid} on {socket.gethostname()})"
     if status < 0:
         return f"{process} was ended by {signal.Signals(-status).name}; {AGAIN}"
-    return f"{process} ended with exit status {status}; its error stands above"
+    return f"{process} ended with exit status {status}; see its error above"
 
 
 def is_first() -> bool:

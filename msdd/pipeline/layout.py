@@ -24,7 +24,7 @@ REPORTS = (
 
 
 def prepared() -> Path:
-    """The folder of shards; its `manifest.json` stands for the whole."""
+    """The folder of shards, which its `manifest.json` represents as an input."""
     return Path("data/prepared")
 
 

@@ -173,7 +173,7 @@ def _check(
 
 
 def _inputs(params: "Params", task: Task) -> list[Path]:
-    """The files that a stage reads, besides those that the params name with their digests."""
+    """The files that a stage reads, except those that the params name with their digests."""
     if task.stage == "scatter":
         return []
     if task.stage == "prepare":

@@ -180,7 +180,7 @@ def _in_paper(name: str, ours: float, known: Published) -> str:
 
 
 def _nowhere(variants: list[dict]) -> dict:
-    """One row that stands for all."""
+    """One row that represents all."""
     if len(variants) == 1:
         return variants[0]
     same = {key: variants[0][key] for key in ("group", "system", "source")}

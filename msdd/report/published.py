@@ -45,7 +45,7 @@ class PublishedSystem(Section):
 class Published(Section):
     """The whole file."""
 
-    sources: dict[RowName, str] = Field(description="where figures stand")
+    sources: dict[RowName, str] = Field(description="where figures were published")
     caveats: dict[RowName, str] = Field(description="what keeps figures from being compared")
     systems: dict[RowName, PublishedSystem] = Field(description="rows of Table 1")
 

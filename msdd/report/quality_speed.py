@@ -63,7 +63,7 @@ def _axes(axes: Axes, lines: list[dict], points: list[dict]) -> None:
 
 
 def _finite(metrics: Iterable[dict]) -> list[float]:
-    """PSNRs and the ends of their intervals, as far as they are finite."""
+    """PSNRs and the ends of their intervals, those that are finite."""
     values = [value for one in metrics for value in one.values() if value is not None]
     return [value for value in values if math.isfinite(value)]
 
@@ -86,12 +86,12 @@ def _psnr(result: dict) -> float:
 
 
 def _height(axes: Axes, result: dict) -> float:
-    """Where a PSNR stands on the axis."""
+    """The height of a PSNR on the axis."""
     return _infinity(axes) if math.isinf(_psnr(result)) else _psnr(result)
 
 
 def _infinity(axes: Axes) -> float:
-    """Where infinity stands: between the highest number and the upper edge."""
+    """The height at which infinity is drawn: between the highest number and the upper edge."""
     low, high = axes.get_ylim()
     return high - 0.06 * (high - low)
 

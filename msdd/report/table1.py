@@ -99,7 +99,7 @@ def _notes(params: Params, known: Published, results: list[dict], root: Path) ->
         _comparable(params),
         "–: not published, or not measured here.",
         "rFID is the published Fréchet distance on Inception features; a distance measured here "
-        "stands in a column named for its features.",
+        "has a column named for its features.",
         "passes (NFE): evaluations of the decoder for one image; guidance counts twice here.",
         notes.intervals(results, root),
         *notes.infinity(results),
@@ -111,7 +111,7 @@ def _notes(params: Params, known: Published, results: list[dict], root: Path) ->
 
 
 def _comparable(params: Params) -> str:
-    """Whether measured rows could stand beside figures on ImageNet at all."""
+    """Whether measured rows can be compared with figures on ImageNet at all."""
     data = params.data
     where = f"at {data.resolution} px on the photographs of this run ({data.photographs})"
     if "imagenet" in (data.held_out or data.photographs).lower() and data.resolution == 256:

@@ -201,7 +201,7 @@ def of_archives(config: Any, files: list[Path], run_code: bool) -> "Tokenizer":
             raise MsddError(f"there is no file {file}")
     if not run_code:
         raise MsddError(
-            f"{files[0]} is TorchScript, a program: opening it runs code that stands in it; allow "
+            f"{files[0]} is TorchScript, a program: opening it runs the code in it; allow "
             "that with --run-code, in Python run_code=True"
         )
     from msdd.tokenizers import cosmos_archives

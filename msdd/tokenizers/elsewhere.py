@@ -100,7 +100,7 @@ def _of_code(module: str) -> list[Path]:
 
 
 def inputs(params: Params, decode: str, root: Path = Path(".")) -> list[Path]:
-    """All files that the evaluation of a row reads; missing weights are told when it opens them."""
+    """All files that the evaluation of a row reads; missing weights fail when it opens them."""
     try:
         return [MANIFEST, *files(params.decodes[decode], root)]
     except MsddError:

@@ -222,7 +222,7 @@ class Latents:
         return " of its own side; name --size native" if native and not self.varies else ""
 
     def compare(self, path: Path, weights: set[str]) -> None:
-        """Say once that latents were made by other weights, if both sides tell theirs."""
+        """Warn once that latents were made by other weights, if both sides name theirs."""
         if self.frozen and self.frozen.sha256 in weights:
             return
         if not self.told and weights and self.weights and weights != self.weights:
@@ -243,7 +243,7 @@ class Latents:
 
 
 def sides_of(told: object) -> tuple[int, int] | None:
-    """Height and width as a file tells them. ValueError if it tells anything else."""
+    """Height and width from a file. ValueError for anything else."""
     if told is None:
         return None
     if not (isinstance(told, list) and len(told) == 2 and all(isinstance(n, int) for n in told)):
@@ -254,7 +254,7 @@ def sides_of(told: object) -> tuple[int, int] | None:
 
 
 class Stored(NamedTuple):
-    """Latents in a file, and the sides of their image: height and width, if the file tells them."""
+    """Latents in a file, and the height and width of their image, if the file has them."""
 
     latents: Tensor
     sides: tuple[int, int] | None

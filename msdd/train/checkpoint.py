@@ -1,4 +1,4 @@
-"""The file of a training's checkpoint, and the one before it, which stands in for a damaged one."""
+"""The file of a training's checkpoint, and the previous one, which replaces a damaged one."""
 
 import hashlib
 import os
@@ -53,7 +53,7 @@ def read(path: Path) -> dict | None:
 
 
 def content(path: Path) -> dict:
-    """What stands in an intact file; runs no code of it. MsddError for what no training saved."""
+    """The content of an intact file, without running code in it. MsddError for any other file."""
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # each form of file has its own

@@ -83,7 +83,7 @@ def content(path: Path) -> StateDict:
 
 
 def check_plain(path: Path, state: StateDict) -> None:
-    """MsddError for tensors without numbers of their own: a few bytes may stand for terabytes."""
+    """MsddError for tensors that share their numbers: a few bytes may expand to terabytes."""
     for name, value in state.items():
         plain = value.layout == torch.strided and value.device.type == "cpu"
         size = value.numel() * value.element_size()

@@ -125,7 +125,7 @@ FDR = tuple(name for name, one in REPRESENTATIONS.items() if one.validation)
 
 
 def levels_of(names: Iterable[str]) -> dict[str, str]:
-    """What levels become before these networks, where reports must tell."""
+    """How levels are changed before these networks, where a report must say so."""
     return {name: one for name in sorted(set(names)) if (one := REPRESENTATIONS[name].levels)}
 
 

@@ -103,7 +103,7 @@ def test_what_is_prepared_stands_for_photographs_that_are_gone(root, capsys):
     write_text(root / "data/prepared/photographs.csv", f"split,name,crops,sha256\n{rows}")
     (root / "photos").rename(root / "elsewhere")
     assert digests.of_photographs(DATA, root) == now
-    assert "there is no folder photos; what is prepared stands" in capsys.readouterr().err
+    assert "there is no folder photos; using what was prepared" in capsys.readouterr().err
     assert digests.changes(DATA, root).startswith("gone: data.photographs")
     (root / "elsewhere").rename(root / "photos")
     assert digests.changes(DATA, root).endswith("9 files, unchanged")

@@ -301,7 +301,7 @@ def test_a_mistake_names_key_value_and_what_is_allowed(changes, line):
         ({"evaluate__images": 10**6}, "evaluate.images is 1000000, more than data.held_out_crops"),
         (
             {"data__crop_side": [0.9, 0.3]},
-            "data.crop_side is [0.9, 0.3]; the smaller side stands first",
+            "data.crop_side is [0.9, 0.3]; the smaller side comes first",
         ),
     ],
 )
@@ -316,7 +316,7 @@ def test_several_mistakes_are_several_lines():
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("seed: 1\nmodel: 2\nseed: 3\n", "line 3: the key 'seed' stands twice"),
+        ("seed: 1\nmodel: 2\nseed: 3\n", "line 3: the key 'seed' appears twice"),
         ("seed: [1", "line 1: "),
         ("", "the file is null; it should be a table with seed, "),
     ],

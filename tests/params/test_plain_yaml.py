@@ -102,11 +102,11 @@ def test_keys_are_texts_as_written(tmp_path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("a: 1\nb: 2\na: 3", "line 3: the key 'a' stands twice"),
-        ("1: a\n'1': b", "line 2: the key '1' stands twice"),
-        ("010: a\n\n10: b", "line 3: the key '10' stands twice, in line 1 as '010'"),
-        ("a: {b: 1,\n  b: 2}", "line 2: the key 'b' stands twice"),
-        ("<<: {a: 1}\n<<: {b: 1}", "line 2: the key '<<' stands twice"),
+        ("a: 1\nb: 2\na: 3", "line 3: the key 'a' appears twice"),
+        ("1: a\n'1': b", "line 2: the key '1' appears twice"),
+        ("010: a\n\n10: b", "line 3: the key '10' appears twice, in line 1 as '010'"),
+        ("a: {b: 1,\n  b: 2}", "line 2: the key 'b' appears twice"),
+        ("<<: {a: 1}\n<<: {b: 1}", "line 2: the key '<<' appears twice"),
         ("a: 1\n? [b, c]\n: 2", "line 2: a key must be a text, not a list or a table"),
         ("? {b: c}\n: 2", "line 1: a key must be a text, not a list or a table"),
         ("a: 1\n---\na: 2", "line 2: expected a single document in the stream, but found another"),

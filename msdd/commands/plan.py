@@ -20,9 +20,7 @@ WORDS = {"deleted": "is not there", "new": "is new", "modified": "changed"}
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    described = (
-        "list the jobs of `make repro`, and why they run; `snakemake -n` is Snakemake's way"
-    )
+    described = "list the jobs of `make repro`, and why they run; `snakemake -n` is Snakemake's way"
     command = commands.add_parser(
         "plan",
         help=described,

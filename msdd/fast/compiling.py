@@ -4,7 +4,6 @@ import copy
 import os
 
 from torch import nn
-from torch._dynamo import config
 
 from msdd.weights.pretrained import cache_folder
 
@@ -16,6 +15,8 @@ def options(cuda_graphs: bool = False) -> dict[str, object]:
 
     Sets torch's limit of graphs to 256, and the cache of compiled code to msdd's cache folder.
     """
+    from torch._dynamo import config  # takes longer to import than the rest of torch
+
     config.recompile_limit = max(config.recompile_limit, SPECIALISATIONS)
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder().parent / "compiled"))
     return {"dynamic": False, **({"mode": "reduce-overhead"} if cuda_graphs else {})}

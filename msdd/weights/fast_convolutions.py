@@ -6,7 +6,8 @@ NNPACK, which torch contains, does so for narrow layers of large maps: 3 x 3 by 
 costs more than it gains elsewhere; there `msdd.weights.winograd` has them transformed once.
 """
 
-from functools import reduce
+import sys
+from functools import cache, reduce
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,7 @@ from msdd.weights.winograd import packed_points, winograd
 SMALL = 6  # pixels a side of a map, below which direct convolutions are fastest
 LARGE, WIDE = 24, 8  # NNPACK is from LARGE pixels a side on, for up to WIDE channels for each pixel
 COLOURS = 4  # channels: so few are read as they are, others are taken last in memory
+TRIED = [((8, 8, 1, 7), 9), ((8, 8, 3, 3), 9), ((8, 8, 3, 3), LARGE)]  # oneDNN, Winograd, NNPACK
 STRIP = 2**16  # pixels that NNPACK makes at once: its workspace, 1 KB a pixel, grows with them
 
 
@@ -42,11 +44,7 @@ class FastConvolution(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         if not runs_onednn(images):
             return self.by_torch(images)
-        try:
-            return self.by_fastest(images)
-        except (AttributeError, RuntimeError, TypeError):
-            # Functions private to torch (2.13 has them), which another version may lack or refuse.
-            return self.one_by_one(images)
+        return self.by_fastest(images) if private_functions_work() else self.one_by_one(images)
 
     def by_fastest(self, images: Tensor) -> Tensor:
         kernel, side = tuple(self.weight.shape[2:]), min(images.shape[2:])
@@ -113,6 +111,26 @@ class FastConvolution(nn.Module):
 
 def runs_onednn(images: Tensor) -> bool:
     return images.device.type == "cpu" and torch.backends.mkldnn.is_available()
+
+
+@cache
+def private_functions_work() -> bool:
+    """Whether the functions private to torch that the fast ways call work here, tried once.
+
+    torch 2.13 has them; another version may lack or refuse them, which is told on stderr.
+    """
+    try:
+        for weight, side in TRIED:
+            layer = FastConvolution(torch.zeros(weight), torch.zeros(weight[0]), (1, 1), (1, 1))
+            layer.by_fastest(torch.zeros(1, weight[1], side, side))
+    except (AttributeError, RuntimeError, TypeError) as error:
+        print(
+            f"msdd: warning: with torch {torch.__version__} the networks that measure run slower: "
+            f"{str(error).splitlines()[0]}",
+            file=sys.stderr,
+        )
+        return False
+    return True
 
 
 def by_nnpack(images: Tensor) -> bool:

@@ -5,8 +5,18 @@ import torch
 from torch import nn
 
 from msdd.weights import fast_convolutions
-from msdd.weights.fast_convolutions import FastConvolution, FastMaximum, fast_layers
+from msdd.weights.fast_convolutions import (
+    FastConvolution,
+    FastMaximum,
+    fast_layers,
+    private_functions_work,
+)
 
+PRIVATE = [
+    (torch, "_nnpack_spatial_convolution"),
+    (torch.ops.mkldnn, "_reorder_convolution_weight"),
+    (torch.ops.mkldnn, "_convolution_pointwise"),
+]
 # images, weight, stride and padding, and which algorithm is due; sides that fill no tile
 CASES = {
     "colours": ((2, 3, 31, 40), (8, 3, 5, 5), 2, 1),
@@ -65,19 +75,45 @@ def test_strips_of_a_large_image_join(case, monkeypatch):
     torch.testing.assert_close(fast(x), own(x.double()).relu().float(), atol=5e-5, rtol=0)
 
 
+@pytest.fixture
+def tried_anew():
+    private_functions_work.cache_clear()
+    yield
+    private_functions_work.cache_clear()
+
+
 @pytest.mark.parametrize("refused", [False, True])
 @pytest.mark.parametrize("case", CASES)
-def test_a_torch_without_its_private_functions_has_the_plain_way(case, refused, monkeypatch):
+def test_a_torch_without_its_private_functions_has_the_plain_way(
+    case, refused, monkeypatch, capsys, tried_anew
+):
     def refuses(*_):
         raise RuntimeError("refused") if refused else AttributeError("missing")
 
-    monkeypatch.setattr(torch, "_nnpack_spatial_convolution", refuses)
-    for name in ("_reorder_convolution_weight", "_convolution_pointwise"):
-        monkeypatch.setattr(torch.ops.mkldnn, name, refuses)
+    for owner, name in PRIVATE:
+        monkeypatch.setattr(owner, name, refuses)
     shape, weight, stride, padding = CASES[case]
     x, (fast, own) = images(*shape), layer(weight, stride, padding)
     torch.testing.assert_close(fast(x), own(x.double()).relu().float(), atol=5e-5, rtol=0)
     assert torch.equal(fast(x), torch.cat([fast(one) for one in x.split(1)]))
+    assert capsys.readouterr().err.count("the networks that measure run slower") == 1
+
+
+def test_an_error_of_the_fast_way_is_no_reason_for_the_plain_one(tried_anew):
+    """Such as images of too few channels, or no memory."""
+    fast, _ = layer((16, 24, 1, 7), 1, (0, 3))
+    with pytest.raises(RuntimeError):
+        fast(images(2, 23, 9, 11))
+    assert private_functions_work()
+
+
+def test_each_private_function_is_tried(monkeypatch, tried_anew):
+    called = []
+    for owner, name in PRIVATE:
+        own = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *a, n=name, f=own: called.append(n) or f(*a))
+    assert private_functions_work()
+    assert {name for _, name in PRIVATE} == set(called)
 
 
 def test_another_size_gets_weights_of_its_own():

@@ -12,6 +12,7 @@ import torch.distributed as dist
 
 from msdd.device import default_device
 from msdd.errors import MsddError
+from msdd.process_group import join_group
 
 
 class Team(NamedTuple):
@@ -57,7 +58,7 @@ def join() -> Team:
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         return Team()
     if not dist.is_initialized():
-        dist.init_process_group("gloo", timeout=timedelta(days=1))
+        join_group("gloo", timedelta(days=1))
     return Team(dist.get_rank(), dist.get_world_size())
 
 

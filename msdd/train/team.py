@@ -13,6 +13,7 @@ from torch import Tensor
 
 from msdd.errors import MsddError
 from msdd.pipeline.stop import no_more_requests
+from msdd.process_group import join_group
 
 TIMEOUT = timedelta(hours=1)  # the first process may write and measure for so long
 BUCKET = 1 << 24  # numbers that travel at once: 64 MiB
@@ -107,8 +108,8 @@ def buckets(tensors: Sequence[Tensor], limit: int = BUCKET) -> Iterator[list[Ten
 
 @contextmanager
 def together() -> Iterator[None]:
-    """Whoever meets a process that has stopped leaves the word to it: torchrun names the first one
-    that ends, and ends the others within a second."""
+    """In the block a process that waits for a stopped one lets that one end first: torchrun names
+    the first that ends, and ends the others within a second."""
     try:
         yield
     except RuntimeError as error:
@@ -120,8 +121,8 @@ def together() -> Iterator[None]:
 def join(device: torch.device) -> Team:
     """The team of torchrun's environment; one process without it.
 
-    NCCL carries what lies on GPUs, gloo the rest. Raises MsddError where NCCL is missing, and for
-    more processes than GPUs on a host.
+    NCCL carries what lies on GPUs, gloo the rest. Raises MsddError where NCCL is missing, for more
+    processes than GPUs on a host, and where the processes cannot meet.
     """
     size = int(os.environ.get("WORLD_SIZE", 1))
     if size == 1:
@@ -130,8 +131,7 @@ def join(device: torch.device) -> Team:
         check_gpus(size)
         torch.cuda.set_device(device)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    with together():
-        dist.init_process_group(backend, timeout=TIMEOUT)
+    join_group(backend, TIMEOUT)
     return Team(dist.get_rank(), size)
 
 

@@ -54,6 +54,15 @@ def test_short_commands_do_not_wait_for_torch(here, modules):
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
 
 
+def test_what_compiles_nothing_does_not_wait_for_the_compiler(here):
+    """torch._dynamo takes longer to import than the rest of torch."""
+    code = (
+        "import sys, msdd, msdd.train.run_job, msdd.speed.stage, msdd.evaluate.stage; msdd.Fast; "
+        "print('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [

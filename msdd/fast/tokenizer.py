@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._inductor.exc import GPUTooOldForTriton, InductorError, TritonMissing
 
 from msdd.device import check_bf16, clock
 from msdd.errors import MsddError
@@ -109,6 +108,8 @@ class Fast(Tokenizer):
 
     def build(self) -> None:
         """Compile, and run a few batches; without a working compiler say so and stay eager."""
+        from torch._inductor.exc import GPUTooOldForTriton, InductorError, TritonMissing
+
         modules = self.compiled_modules()
         for module in modules:
             module.compile(fullgraph=True, **options(self.device.type == "cuda"))

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from msdd.commands.options import GUIDANCE, STANDARD, STEPS, positive, put_json
+from msdd.commands.options import DEVICE, GUIDANCE, STANDARD, STEPS, positive, put_json
 from msdd.commands.parser import examples
 from msdd.errors import MsddError
 from msdd.weights.representations import REPRESENTATIONS
@@ -154,7 +154,7 @@ def add_how(group: argparse._ArgumentGroup) -> None:
         help="where a network's weights cannot be had: stop (default), or skip its metrics, which "
         "are named as not measured",
     )
-    group.add_argument("--device", metavar="D", help="default: a GPU if there is one")
+    group.add_argument("--device", metavar="D", help=DEVICE)
 
 
 def call(args: argparse.Namespace) -> None:

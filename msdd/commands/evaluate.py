@@ -32,7 +32,7 @@ SETS = ("originals", "reconstructions", "images", "samples", "reference")
 READ = (*SETS, "against", "checkpoint")
 PROVENANCE = ("commit", "dirty", "versions", "device")
 OUTPUTS = ("export_reference", "export_latents", "json", "work")
-HOW = ("protocol", "features", "missing", "reference", "against", "batch", *OUTPUTS)
+HOW = ("device", "protocol", "features", "missing", "reference", "against", "batch", *OUTPUTS)
 
 
 def add(commands: argparse._SubParsersAction) -> None:

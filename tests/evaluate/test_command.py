@@ -270,6 +270,7 @@ def test_names_that_are_not_utf8_are_measured(folders, tmp_path, capsys):
             "os:sep is no function of images and has no encode",
         ),
         (["teacher", "--steps", "2"], "--steps means nothing to `evaluate teacher`"),
+        (["teacher", "--device", "cpu"], "--device means nothing to `evaluate teacher`"),
         (["teacher"], "--protocol means nothing to `evaluate teacher`"),
         (["--originals", "x", "--reconstructions", "y", "--seed", "3"], "--seed means nothing"),
         (["--tokenizer", "os:sep", "--images", ".", "--steps", "2"], "--steps means nothing to"),

@@ -321,8 +321,14 @@ def evaluate_named(
     document = {} if team.rank else report.opening(evaluation, settings) | origin()
     if other and team.rank == 0:
         compare.check(document, other)
-    with enough_memory(f"lower --batch, {args.batch} now"):
+    with enough_memory(lower_batch(document)):
         return document, report.measure_passes(evaluation, document, settings, team)
+
+
+def lower_batch(document: dict) -> str:
+    """What to do where memory lacks, with the batch that is in use; only the first process, whose
+    document is not empty, knows it."""
+    return f"lower --batch, {document['batch']} now" if document else "lower --batch"
 
 
 def origin() -> dict:

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from msdd.commands.options import GUIDANCE, STANDARD, STEPS, positive, put_json
+from msdd.commands.options import DEVICE, GUIDANCE, STANDARD, STEPS, positive, put_json
 from msdd.commands.parser import examples
 from msdd.errors import MsddError
 from msdd.weights.representations import REPRESENTATIONS
@@ -32,7 +32,7 @@ SETS = ("originals", "reconstructions", "images", "samples", "reference")
 READ = (*SETS, "against", "checkpoint")
 PROVENANCE = ("commit", "dirty", "versions", "device")
 OUTPUTS = ("export_reference", "export_latents", "json", "work")
-HOW = ("protocol", "features", "missing", "reference", "against", "batch", *OUTPUTS)
+HOW = ("device", "protocol", "features", "missing", "reference", "against", "batch", *OUTPUTS)
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -154,7 +154,7 @@ def add_how(group: argparse._ArgumentGroup) -> None:
         help="where a network's weights cannot be had: stop (default), or skip its metrics, which "
         "are named as not measured",
     )
-    group.add_argument("--device", metavar="D", help="default: a GPU if there is one")
+    group.add_argument("--device", metavar="D", help=DEVICE)
 
 
 def call(args: argparse.Namespace) -> None:
@@ -321,8 +321,14 @@ def evaluate_named(
     document = {} if team.rank else report.opening(evaluation, settings) | origin()
     if other and team.rank == 0:
         compare.check(document, other)
-    with enough_memory(f"lower --batch, {args.batch} now"):
+    with enough_memory(lower_batch(document)):
         return document, report.measure_passes(evaluation, document, settings, team)
+
+
+def lower_batch(document: dict) -> str:
+    """What to do where memory lacks, with the batch that is in use; only the first process, whose
+    document is not empty, knows it."""
+    return f"lower --batch, {document['batch']} now" if document else "lower --batch"
 
 
 def origin() -> dict:

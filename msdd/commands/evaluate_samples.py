@@ -6,7 +6,7 @@ from functools import partial
 
 def evaluate(args: argparse.Namespace) -> None:
     """Measure, and print and write the report in the first process."""
-    from msdd.commands.evaluate import check_paths, told_what_is_kept
+    from msdd.commands.evaluate import check_paths, lower_batch, told_what_is_kept
     from msdd.device import enough_memory
     from msdd.evaluate import distributed, report, samples_compare, samples_report
 
@@ -20,7 +20,7 @@ def evaluate(args: argparse.Namespace) -> None:
     document = {} if team.rank else opening(comparison, settings)
     if other and team.rank == 0:
         samples_compare.check(document, other)
-    with told_what_is_kept(args), enough_memory(f"lower --batch, {args.batch} now"):
+    with told_what_is_kept(args), enough_memory(lower_batch(document)):
         sums = samples_report.measure(comparison, document, settings, team)
     if team.rank == 0:
         publish(args, comparison, document, sums, other)

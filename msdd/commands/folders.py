@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msdd.commands.options import GUIDANCE, STEPS, positive
+from msdd.commands.options import DEVICE, GUIDANCE, STEPS, positive
 from msdd.commands.parser import examples
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def _add_tokenizer(command: argparse.ArgumentParser) -> None:
         metavar="N",
         help="images at once, by default 8; with --size native, tiles at once",
     )
+    command.add_argument("--device", metavar="D", help=DEVICE)
 
 
 def _add_decoding(command: argparse.ArgumentParser) -> None:
@@ -93,13 +94,12 @@ def _add_decoding(command: argparse.ArgumentParser) -> None:
 
 
 def call(args: argparse.Namespace) -> None:
-    import torch
-
     from msdd.device import arithmetic, enough_memory
+    from msdd.evaluate import distributed
     from msdd.tokenizers import folders
 
     folders.check(args.action, args.source, args.target)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = distributed.device(args.device)
     check_size(args)
     tokenizer = open_tokenizer(args, device)
     given = (tokenizer, args.source, args.target)

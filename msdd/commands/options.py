@@ -7,6 +7,7 @@ from pathlib import Path
 from msdd.files import expand_user, json_text, write_json
 
 STEPS = "default: as published; of a teacher's folder one a scale"
+DEVICE = "cpu, cuda, cuda:1, mps or xpu; default: as MSDD_DEVICE says, else a GPU if there is one"
 GUIDANCE = "default: as published; of a teacher's folder none"
 
 

@@ -19,7 +19,11 @@ from msdd.metrics.psnr_hvs import SIDE
 from msdd.pipeline import stop
 from msdd.pipeline.progress import Progress
 
-SMALLEST = {"ssim": WINDOW, "gaussian_ssim": RADIUS + 1, "psnr_hvs": SIDE}  # sides, in pixels
+SMALLEST = {  # sides that columns need, in pixels, and what people call the columns
+    "ssim": (WINDOW, "SSIM"),
+    "gaussian_ssim": (RADIUS + 1, "SSIM Gaussian"),
+    "psnr_hvs": (SIDE, "PSNR-HVS"),
+}
 
 
 def measure_source(
@@ -103,10 +107,11 @@ def measure_batch(accumulator: Accumulator, names: list[str], batch: Batch) -> M
     """What a batch adds, computed on the device of the networks."""
     ids, *parts = batch
     height, width = parts[0].shape[-2:]
-    needed = max((SMALLEST.get(column.kind, 1) for column in accumulator.columns), default=1)
+    kinds = SMALLEST.keys() & {column.kind for column in accumulator.columns}
+    needed, metric = max((SMALLEST[kind] for kind in kinds), default=(1, ""))
     if min(height, width) < needed:
         raise MsddError(
-            f"{names[ids[0]]} has {width} x {height} pixels: SSIM needs {needed} a side"
+            f"{names[ids[0]]} has {width} x {height} pixels: {metric} needs {needed} a side"
         )
     device = accumulator.networks.device
     here = (part.to(device) if isinstance(part, Tensor) else part for part in parts)

@@ -117,8 +117,8 @@ class Prepared:
     key:       digest of everything that decides the result
     precision: of the tokenizer's arithmetic, fp32 or bf16
     photographs: see `Source`
-    seconds:   of decoding alone, or of the whole reconstruction where nothing decodes apart; one
-               value for every batch decoded here
+    timed:     images and seconds of every batch decoded here: of decoding alone, or of the whole
+               reconstruction where nothing decodes apart
 
     A batch is read from its memory map when it is due: that costs nothing beside decoding, whose
     time a thread that reads ahead would change.
@@ -140,7 +140,7 @@ class Prepared:
         self.names = [str(i) for i in range(count)]
         self.photographs = photographs
         self.preparation = f"prepared crops of {crops.resolution} px"
-        self.seconds: list[float] = []
+        self.timed: list[tuple[int, float]] = []
         self.samples: dict[int, np.ndarray] = {}
 
     def pixels(self) -> list[int]:
@@ -170,7 +170,7 @@ class Prepared:
             given = before(from_uint8(originals))
             started = clock(self.device)
             decoded = timed(given, ids, self.seed)
-            self.seconds.append(clock(self.device) - started)
+            self.timed.append((len(ids), clock(self.device) - started))
         check_finite(decoded, ids)
         self.keep_samples(ids, decoded)
         encoded = encoded_by(self.tokenizer, given) if is_apart(self.tokenizer) else None

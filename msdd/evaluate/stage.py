@@ -165,10 +165,11 @@ def write(
 ) -> None:
     """Put timing, samples, extremes, pyramid and metrics in place; what is decoded for pictures
     alone is not timed."""
-    path = root / job.path
-    samples = source.first_samples(job.task.evaluate.batch)
+    path, batch = root / job.path, job.task.evaluate.batch
+    if not source.timed:  # an interrupted run has decoded all: the batches of the samples are timed
+        source.first_samples(batch)
     write_json(layout.timing(path), timing(source, job.task, origin))
-    pictures.save(layout.samples(path), samples)
+    pictures.save(layout.samples(path), source.first_samples(batch))
     extremes = pictures.of_extremes(document["extremes"]["held_out"], source)
     pictures.save(layout.extremes(path), extremes)
     if job.task.model:
@@ -208,17 +209,20 @@ def restrict(protocol: protocols.Protocol, settings: Evaluate) -> protocols.Prot
 
 
 def timing(source: Prepared, task: Task, origin: dict[str, object]) -> dict[str, object]:
-    """Time of decoding alone: the median batch of those that this process has decoded.
+    """Time of decoding alone: the median, over the batches that this process has decoded, of the
+    seconds of an image; the last batch may have fewer images than the others.
 
-    The first is left out as warm-up. Where nothing decodes apart it is the time of whole
-    reconstructions, the region `both`, and so says the document.
+    The first batch is left out as warm-up. `seconds` are those of `batch` images, the largest batch
+    that counts. Where nothing decodes apart it is the time of whole reconstructions, the region
+    `both`, and so says the document.
     """
-    seconds = statistics.median(source.seconds[1:] or source.seconds)
-    batch = min(task.evaluate.batch, len(source.names))
+    counted = source.timed[1:] or source.timed
+    batch = max(images for images, _ in counted)
+    per_image = statistics.median(seconds / images for images, seconds in counted)
     return {
-        "seconds": seconds,
+        "seconds": batch * per_image,
         "batch": batch,
-        "images_per_second": batch / seconds,
+        "images_per_second": 1 / per_image,
         "device": origin["device"],
         "threads": task.cpu_threads,
         "precision": task.evaluate.precision,

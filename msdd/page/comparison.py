@@ -26,7 +26,7 @@ DISTANCES = ("fid", "frechet")
 # The keys of a protocol that say how metrics of a kind are measured; of others their own name.
 RULES = {"gaussian": ("gaussian_ssim",), "ms": ("ms_ssim",), "patch": ("patch_fid",)}
 RULES["psnr_hvs_m"] = ("psnr_hvs",)
-RULES |= dict.fromkeys(("fd", "kd", "mind", "cmmd", "fdr"), DISTANCES)
+RULES |= dict.fromkeys(("fd", "mind", "fdr"), DISTANCES) | {"kd": ("fid",)}
 ABOUT = ("of", "steps", "guidance", "jump", "noise", "scales", "tokens", "dim", "parameters")
 SPEED = Column("images_per_second", "images/s ↑", 1)
 

@@ -94,11 +94,12 @@ def view(name: str, table: Table) -> TableView:
 
 def _head(column: Column) -> Head:
     number, wide = column.digits is not None, bool(column.width)
-    return Head(column.title.splitlines(), number, wide, _about(column.name))
+    return Head(column.title.splitlines(), number, wide, described(column.name))
 
 
-def _about(name: str) -> str:
-    """The entry with the longest beginning of the name."""
+def described(name: str) -> str:
+    """What the page says of a column, from its name: the entry of `ABOUT` whose key is the longest
+    beginning of it; empty without one."""
     matches = [key for key in ABOUT if name == key or name.startswith(f"{key}_")]
     return ABOUT[max(matches, key=len)] if matches else ""
 

@@ -23,7 +23,7 @@ class Engine(NamedTuple):
     @property
     def lost(self) -> str:
         """That the process has ended, in words, whoever has its number now; empty if it has not."""
-        ended = _status(self.pid).get("start") != self.start
+        ended = process_status(self.pid).get("start") != self.start
         number = f" (process {self.pid})" if self.pid else ""
         return f"{self.name}{number} is gone" if ended else ""
 
@@ -32,10 +32,10 @@ class Engine(NamedTuple):
 def above() -> Engine | None:
     """The nearest engine among the parents of this process; None without one, and where there is no
     /proc to tell."""
-    pid = int(_status("self").get("parent", 0))
+    pid = int(process_status("self").get("parent", 0))
     while pid > 1:
-        status = _status(pid)
-        if name := _engine(pid):
+        status = process_status(pid)
+        if name := engine_of(pid):
             return Engine(name, pid, status.get("start", ""))
         pid = int(status.get("parent", 0))
     return None
@@ -46,9 +46,9 @@ def gone() -> Engine | None:
     before this process could see it: then nobody but shells and init is above. Its number is 0.
     """
     name = "dvc" if "DVC_STAGE" in os.environ else os.environ.get("MSDD_ENGINE")
-    pid = int(_status("self").get("parent", 0))
-    while pid > 1 and _status(pid).get("name") in STARTERS:
-        pid = int(_status(pid).get("parent", 0))
+    pid = int(process_status("self").get("parent", 0))
+    while pid > 1 and process_status(pid).get("name") in STARTERS:
+        pid = int(process_status(pid).get("parent", 0))
     return Engine(name, 0, "") if name in NAMES and pid == 1 else None
 
 
@@ -58,8 +58,9 @@ def lost() -> str:
     return engine.lost if engine else ""
 
 
-def _engine(pid: int) -> str:
-    """The engine's name if the process is one: a script, or a module that Python runs."""
+def engine_of(pid: int) -> str:
+    """`snakemake` or `dvc` if the process is one, as a script or a module that Python runs; empty
+    for any other, and for one that has ended."""
     try:
         words = (PROCESSES / str(pid) / "cmdline").read_text(errors="replace").split("\0")
     except OSError:
@@ -68,7 +69,7 @@ def _engine(pid: int) -> str:
     return next((name for name in NAMES if name in {Path(word).name for word in script}), "")
 
 
-def _status(pid: int | str) -> dict[str, str]:
+def process_status(pid: int | str) -> dict[str, str]:
     """`name`, `parent` and `start` of a process that runs, from proc(5); {} of one that ended."""
     try:
         text = (PROCESSES / str(pid) / "stat").read_text(errors="replace")

@@ -102,11 +102,12 @@ def _of_decode(params: Params, name: str, networks: MSDD) -> TimedSystem:
     plain = MSDD(networks.encoder, networks.decoders, *how)
     flops = {"encode": costs.encoder_flops(cost.config), "decode": cost.flops}
     precision = params.throughput.precision
-    return TimedSystem(name, plain, _fast(plain, precision), flops, _runtime(plain))
+    return TimedSystem(name, plain, _fast(plain, precision), flops, runtime_of(plain))
 
 
-def _runtime(plain: MSDD) -> Callable[[int, str, str], Tokenizer] | None:
-    """The variants by other runtimes, which a student of MMDiTs on a processor has."""
+def runtime_of(plain: MSDD) -> Callable[[int, str, str], Tokenizer] | None:
+    """A function that makes the variants by other runtimes, from batch, runtime and precision; None
+    but for a student of MMDiTs on a processor."""
     if unexportable(plain) or plain.config.kl_encoder or plain.device.type != "cpu":
         return None
     folder = TemporaryDirectory(prefix="msdd-")  # is removed with the function below

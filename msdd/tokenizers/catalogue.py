@@ -102,9 +102,9 @@ def random_tokenizer(name: str, seed: int = 0, device: "str | torch.device" = "c
         torch.manual_seed(seed)
         made = getattr(module, system.family.kind)(system.config(module))
         for weights in made.eval().requires_grad_(False).parameters():
-            if not weights.any():
+            if not weights.is_meta and not weights.any():
                 torch.nn.init.normal_(weights, std=0.02)
-    return made
+    return made.to(device)  # tables that a network always computes on the CPU, too
 
 
 def find(name: str) -> System:

@@ -46,7 +46,7 @@ class Own(Tokenizer):
         return self.on
 
     def encode(self, images: Tensor) -> Tensor:
-        made = self.run(self.half("encode"), images)
+        made = self.run(self.half("encode"), images.to(self.on))
         if not isinstance(made, Tensor) or made.ndim < 2 or len(made) != len(images):
             raise MsddError(
                 f"{self.name}.encode returned {form(made)} for {len(images)} images; it must be "
@@ -57,7 +57,7 @@ class Own(Tokenizer):
     def decode(self, latents: Tensor, ids: Sequence[int] | None = None, seed: int = 0) -> Tensor:
         with torch.random.fork_rng([self.on] if self.on.type == "cuda" else []):
             torch.manual_seed(seed)
-            made = self.run(self.half("decode"), latents)
+            made = self.run(self.half("decode"), latents.to(self.on))
         return floats(self.images_in(made, (len(latents), 3, None, None)))
 
     def reconstruct(
@@ -73,7 +73,7 @@ class Own(Tokenizer):
 
     def code(self, images: Tensor) -> tuple[Tensor | None, Tensor]:
         """Latents of images, if they are one tensor, and the reconstructions as above."""
-        latents = None
+        latents, images = None, images.to(self.on)
         if is_called(self.thing):
             made = self.run(self.thing, images)
         else:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import straightforward
 from PIL import Image
-from two_folders import SIDE, copied, run
+from two_folders import COUNT, SIDE, copied, run
 
 from msdd.cli import main
-from msdd.evaluate import reference_statistics
+from msdd.evaluate import loop, reference_statistics
 
 
 def arrays(folder: Path) -> np.ndarray:
@@ -270,6 +270,7 @@ def test_names_that_are_not_utf8_are_measured(folders, tmp_path, capsys):
             "os:sep is no function of images and has no encode",
         ),
         (["teacher", "--steps", "2"], "--steps means nothing to `evaluate teacher`"),
+        (["teacher", "--device", "cpu"], "--device means nothing to `evaluate teacher`"),
         (["teacher"], "--protocol means nothing to `evaluate teacher`"),
         (["--originals", "x", "--reconstructions", "y", "--seed", "3"], "--seed means nothing"),
         (["--tokenizer", "os:sep", "--images", ".", "--steps", "2"], "--steps means nothing to"),
@@ -279,6 +280,17 @@ def test_wrong_options_are_told(folders, capsys, monkeypatch, arguments, message
     monkeypatch.chdir(folders / "o")
     how = ["--features", "none", "--protocol", "msdd"] if arguments[:1] != [] else []
     assert message in refused(capsys, *arguments, *how)
+
+
+@pytest.mark.parametrize(("arguments", "batch"), [([], COUNT), (["--batch", "3"], 3)])
+def test_a_lack_of_memory_names_the_batch_in_use(folders, capsys, monkeypatch, arguments, batch):
+    def lack(*_):
+        raise MemoryError("too much")
+
+    monkeypatch.setattr(loop, "measure_batch", lack)
+    sides = ["--originals", str(folders / "o"), "--reconstructions", str(folders / "r")]
+    told = refused(capsys, *sides, "--protocol", "msdd", "--features", "none", *arguments)
+    assert f"out of memory: lower --batch, {batch} now (too much)" in told
 
 
 def test_names_with_line_breaks_break_no_line(folders, tmp_path, capsys):

@@ -130,13 +130,18 @@ def test_a_reference_for_one_crop_is_refused_before_the_other_is_measured(
         evaluated(photographs, ssdd | {"lanczos": lanczos}, **how)
 
 
-def test_only_ssim_needs_its_window(tmp_path):
+def test_only_metrics_with_a_window_need_its_side(tmp_path):
     for folder in ("o", "r"):
         (tmp_path / folder).mkdir()
         for k in range(2):
             Image.new("RGB", (6, 9), (k, 0, 0)).save(tmp_path / f"{folder}/{k}.png")
     with pytest.raises(MsddError, match="0 has 6 x 9 pixels: SSIM needs 7 a side"):
         of_folders(tmp_path)
+    extended = protocols.load(["extended"])["extended"]
+    hvs = protocols.Protocol(crop="adm", ssim=extended.ssim, psnr_hvs=extended.psnr_hvs)
+    both = passes.of_folders(tmp_path / "o", tmp_path / "r", {"hvs": hvs})
+    with pytest.raises(MsddError, match="0 has 6 x 9 pixels: PSNR-HVS needs 8 a side"):
+        measured(both)
     gaussian = protocols.GaussianSsim(quantisation="round")
     alone = protocols.Protocol(crop="adm", gaussian_ssim=gaussian)  # which reaches 5 px aside
     found = measured(passes.of_folders(tmp_path / "o", tmp_path / "r", {"alone": alone}))

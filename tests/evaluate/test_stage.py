@@ -4,6 +4,8 @@ import multiprocessing
 import os
 import shutil
 import signal
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,8 @@ from msdd.files import read_json
 from msdd.metrics.intervals import bootstrap
 from msdd.params.schema import Params
 from msdd.pipeline import layout
+from msdd.pipeline.environment import context
+from msdd.pipeline.task import resolve
 from msdd.tokenizers.baselines import MeanColour
 from msdd.tokenizers.msdd import MSDD
 
@@ -116,6 +120,63 @@ def test_an_evaluation_says_what_was_measured_and_repeats_its_bytes(params, trai
     assert {"seconds", "device", "batch", "provenance"} <= read_json(layout.timing(path)).keys()
     run_stage(params, "evaluate", root, decode="teacher")
     assert path.read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("batches", "batch", "speed"),
+    [
+        ([(64, 9.0), (36, 0.36)], 36, 100),  # only the short one is left without the warm-up
+        ([(64, 9.0), (64, 0.64), (64, 0.64), (4, 0.08)], 64, 100),
+        ([(4, 0.5)], 4, 8),
+    ],
+)
+def test_speed_is_that_of_an_image_whatever_the_size_of_its_batch(
+    params, prepared, batches, batch, speed
+):
+    job = resolve(params, "baseline", prepared, [], baseline="mean-colour")
+    crops = Crops(prepared / layout.prepared(), "held_out")
+    source = Prepared(crops, IMAGES, MeanColour(16), "key", 0, "fp32", torch.device("cpu"))
+    source.timed = batches
+    found = stage.timing(source, job, {"device": "cpu"})
+    assert (found["batch"], found["images_per_second"]) == (batch, pytest.approx(speed))
+    assert found["seconds"] == pytest.approx(batch / speed)
+
+
+class Slow(MeanColour):
+    """The images that another process would have decoded take their time."""
+
+    def decode(self, latents, ids=None, seed=0):
+        time.sleep(0.3 if 0 in ids else 0)
+        return super().decode(latents)
+
+
+def test_what_is_decoded_for_pictures_alone_is_not_timed(params, workdir):
+    """As by the first of two processes, which has decoded the last images."""
+    job = resolve(params, "baseline", workdir, [], baseline="mean-colour")
+    evaluation = replace(stage.baseline_job(job), tokenizer=Slow(16))
+    source = stage.source_of(evaluation, torch.device("cpu"), workdir)
+    list(source.batches([range(4, 6)]))
+    extremes = {word: {"name": "0"} for word in ("worst", "median", "best")}
+    document = {"extremes": {"held_out": extremes}}
+    stage.write(evaluation, document, source, context(), workdir)
+    path = workdir / evaluation.path
+    assert read_json(layout.timing(path))["seconds"] < 0.3
+    assert len(np.load(layout.samples(path))) == IMAGES
+
+
+def test_an_evaluation_stopped_behind_its_last_batch_has_a_speed(
+    params, workdir, monkeypatch, capsys
+):
+    """Nothing is left to decode but for the pictures."""
+    monkeypatch.setattr(checkpoint, "SAVE_SECONDS", 0)
+    path = workdir / layout.baseline("mean-colour")
+    layout.timing(path).mkdir(parents=True)
+    with pytest.raises((MsddError, OSError)):
+        run_stage(params, "baseline", workdir, baseline="mean-colour")
+    layout.timing(path).rmdir()
+    run_stage(params, "baseline", workdir, baseline="mean-colour")
+    assert "resuming after 6 of 6 images" in capsys.readouterr().err
+    assert read_json(layout.timing(path))["images_per_second"] > 0
 
 
 class Broken(MeanColour):

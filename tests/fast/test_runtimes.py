@@ -129,9 +129,9 @@ def test_a_runtime_that_is_not_installed_says_what_to_install(
 def test_a_teacher_has_no_runtime(plain, file):
     """Its rows are left out; a run in which nothing of it is left says so."""
     teacher = MSDD(plain.encoder, plain.decoders, 4)
-    assert systems._runtime(teacher) is None and systems._runtime(plain)
+    assert systems.runtime_of(teacher) is None and systems.runtime_of(plain)
     pair = [
-        systems.TimedSystem(name, one, None, {}, systems._runtime(one))
+        systems.TimedSystem(name, one, None, {}, systems.runtime_of(one))
         for name, one in (("student", plain), ("teacher", teacher))
     ]
     found = [
@@ -150,7 +150,7 @@ def test_a_refused_variant_is_told_and_others_are_timed(plain, tiny_params, monk
         update=own | {"variants": ("plain", "onnxruntime")}
     )
     flops = {"encode": 1, "decode": 1}
-    timed = [systems.TimedSystem("student", plain, None, flops, systems._runtime(plain))]
+    timed = [systems.TimedSystem("student", plain, None, flops, systems.runtime_of(plain))]
     found = rounds.measure(timed, settings, torch.device("cpu"))
     assert [row["variant"] for row in found["rows"]] == ["plain"]
     assert "dB of the student's own in fp32, and 300" in found["gates"][1]["refused"]

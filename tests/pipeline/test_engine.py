@@ -74,7 +74,7 @@ def test_an_engine_that_died_before_its_job_looked_for_it_is_waited_for(tmp_path
 
 
 def test_a_process_that_has_anothers_number_is_no_engine():
-    ours = engine._status("self")["start"]
+    ours = engine.process_status("self")["start"]
     assert engine.Engine("dvc", os.getpid(), ours).lost == ""
     assert "is gone" in engine.Engine("dvc", os.getpid(), str(int(ours) + 1)).lost
 
@@ -83,5 +83,5 @@ def test_a_command_that_only_names_an_engine_is_none(tmp_path):
     """Such as the shell in which Snakemake runs a rule, in a folder of this name."""
     command = ["sh", "-c", "sleep 60; : /a/dvc", "snakemake"]
     with subprocess.Popen(command) as process:
-        assert engine._engine(process.pid) == ""
+        assert engine.engine_of(process.pid) == ""
         process.kill()

@@ -129,6 +129,29 @@ def test_other_rules_are_not_compared(two):
     assert "student" in comparison.compare(*two).unlike
 
 
+@pytest.mark.parametrize(
+    ("rule", "lost"),
+    [
+        ("fid", {"fd_efficientnet_lite0", "kd_efficientnet_lite0"}),
+        ("frechet", {"fd_efficientnet_lite0"}),
+        ("cmmd", {"cmmd"}),
+    ],
+)
+def test_distances_go_by_the_rules_that_they_are_measured_by(two, rule, lost):
+    """Of a Fréchet distance both rules may be the one."""
+
+    def measured(_, entry):
+        entry["metrics"] |= {"cmmd": 0.5, "kd_efficientnet_lite0": 0.1}
+        entry["protocol"] |= {key: {"quantisation": "round"} for key in ("fid", "frechet", "cmmd")}
+
+    for folder in two:
+        edit(folder / STUDENT, measured)
+    before = {metric for decode, metric in changes(*two) if decode == "student"}
+    edit(two[1] / STUDENT, lambda _, entry: entry["protocol"][rule].update(quantisation="none"))
+    after = {metric for decode, metric in changes(*two) if decode == "student"}
+    assert before - after == lost and lost < before
+
+
 def test_rows_of_one_side_and_params_that_differ_are_told(two):
     (two[1] / STUDENT).unlink()
     teacher = layout.evaluation("msdd", None, "teacher")

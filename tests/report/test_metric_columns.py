@@ -2,7 +2,7 @@
 
 import pytest
 
-from msdd.page.table_view import _about
+from msdd.page.table_view import described
 from msdd.report.metric_columns import metric_column, metrics
 
 
@@ -23,7 +23,8 @@ def test_headings_name_the_network(name, heading):
 
 
 def test_what_is_told_of_a_metric_is_not_that_of_one_with_a_shorter_name():
-    assert _about("psnr_hvs_m").startswith("PSNR of luma") and _about("psnr") != _about("psnr_hvs")
+    assert described("psnr_hvs_m").startswith("PSNR of luma")
+    assert described("psnr") != described("psnr_hvs")
 
 
 def test_a_distance_without_an_interval_is_a_number():

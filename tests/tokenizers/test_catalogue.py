@@ -357,6 +357,13 @@ def test_random_weights_are_a_function_of_the_seed_and_leave_no_trace(monkeypatc
         catalogue.random_tokenizer("msdd")
 
 
+@pytest.mark.parametrize("name", NAMED)
+def test_random_weights_and_tables_are_on_the_device(name):
+    """One without storage, as there may be no other here."""
+    made = catalogue.random_tokenizer(name, device="meta")
+    assert {part.device.type for part in (*made.parameters(), *made.buffers())} == {"meta"}
+
+
 # The listing
 
 

@@ -119,7 +119,7 @@ def test_latents_of_another_tokenizer_are_refused(latents, model, tmp_path, caps
     assert "are not latents of MSDD, which has [8, 4] of torch.float32" in told
 
 
-def test_mistakes_are_one_line(images, model, tmp_path, capsys):
+def test_mistakes_are_one_line(images, model, tmp_path, capsys, monkeypatch):
     def told(*arguments: object) -> str:
         assert run(*arguments) == 1
         (line,) = [one for one in capsys.readouterr().err.splitlines() if "error" in one]
@@ -140,6 +140,12 @@ def test_mistakes_are_one_line(images, model, tmp_path, capsys):
     (tmp_path / "z/x.safetensors").write_bytes(b"no")
     assert run("decode", tmp_path / "z", out, *of) == 1
     assert "x.safetensors: cannot be read as latents" in capsys.readouterr().err
+    assert "--device gpu is unknown; it may be cpu" in told(
+        "encode", images, out, *of, "--device", "gpu"
+    )
+    with monkeypatch.context() as environment:
+        environment.setenv("MSDD_DEVICE", "gpu")
+        assert "MSDD_DEVICE is gpu" in told("reconstruct", images, out, *of)
     Image.fromarray(rocket()).save(images / "a.jpg")
     assert "have the same name" in told("encode", images, out, *of)
     assert not out.exists()

@@ -79,6 +79,25 @@ def test_functions_halves_and_networks_reconstruct(name):
     assert made.reconstruct(images).equal(made.reconstruct(images))  # without dropout
 
 
+def test_what_lies_on_another_device_is_moved_to_that_of_the_tokenizer():
+    """As images and latents of files are; a decoder on no real device cannot make pixels there."""
+    images, seen = torch.zeros(2, 3, 4, 4), []
+
+    class Halves:
+        down = torch.nn.Conv2d(3, 4, 2, 2, device="meta")
+
+        def encode(self, x):
+            return self.down(x)
+
+        def decode(self, z):
+            seen.append(z.device.type)
+            return images
+
+    made = Own("own:halves", Halves(), torch.device("meta"))
+    assert made.encode(images).device.type == "meta"
+    assert made.decode(torch.zeros(2, 4, 2, 2)).device.type == "meta" and seen == ["meta"]
+
+
 @pytest.mark.parametrize(
     "name, message",
     [

@@ -6,7 +6,6 @@ bits.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from itertools import islice
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from msdd.data.pixels import from_uint8
+from msdd.device import exact
 from msdd.evaluate import faces, ocr
 from msdd.evaluate.class_columns import best_classes, class_numbers
 from msdd.evaluate.columns import (
@@ -95,11 +95,6 @@ class Measurement(NamedTuple):
     encoded: Encoded | None = None
 
 
-def exact_convolutions() -> AbstractContextManager:
-    """In the block a GPU computes float32 convolutions in float32, always by the same algorithm."""
-    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
-
-
 class Accumulator:
     """Grows by `update`, whose batches must be the same however they are dealt to processes.
 
@@ -156,7 +151,7 @@ class Accumulator:
         if measured:
             check_encoded(measured, names)
         views = Views(originals, reconstructions)
-        with exact_convolutions():
+        with exact(originals.device):
             values = {str(c): value.tolist() for c, value in self.numbers(views, names).items()}
             features = [
                 (wanted, rows)

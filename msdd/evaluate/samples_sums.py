@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from msdd.data.pixels import from_uint8
 from msdd.device import exact
-from msdd.evaluate.accumulator import FEATURE_BATCH
+from msdd.evaluate.measurer import FEATURE_BATCH
 from msdd.evaluate.samples_rules import InceptionScore, Rules
 from msdd.metrics.frechet import Moments
 from msdd.metrics.inception_score import Scores, splits_in_order, splits_shuffled

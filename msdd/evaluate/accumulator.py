@@ -7,6 +7,7 @@ bits.
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -99,9 +100,12 @@ class Accumulator:
         first = next((p for p in self.protocols if p.psnr), None)
         if first is None or not self.ids:
             return {}
-        values, pool = self.sorted_values(), first.psnr.pool
-        errors = values[str(columns(first)["psnr"])].numpy()
-        return {"psnr": mean_psnr(pool, errors, values["pixels"].double().numpy())}
+        errors = np.array(self.values[str(columns(first)["psnr"])])
+        pixels = np.array(self.pixels, np.float64)
+        if first.psnr.pool not in ("all", 1):  # where the order of images does not matter
+            order = np.argsort(self.ids)
+            errors, pixels = errors[order], pixels[order]
+        return {"psnr": mean_psnr(first.psnr.pool, errors, pixels)}
 
     def sorted_values(self) -> dict[str, Tensor]:
         """Columns (N,) in the order of the ids, and `pixels`."""

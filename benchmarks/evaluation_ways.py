@@ -69,7 +69,7 @@ def ways_of_msdd(place: Path) -> Ways:
     def features(count: int) -> float:
         with torch.inference_mode():
             for images in read(place, count):
-                (made,) = accumulator.features_of(wanted, images)
+                (made,) = accumulator.measurer.features_of(wanted, images)
         return made.mean().item()
 
     def distance(count: int) -> float:
@@ -108,7 +108,7 @@ def ways_of_msdd(place: Path) -> Ways:
             with clocked(spent, f"lpips_{net}"):
                 network.distances([tuple(both)])
         with clocked(spent, "features"):
-            rows = [fresh.features_of(wanted, images)[0] for images in both]
+            rows = [fresh.measurer.features_of(wanted, images)[0] for images in both]
         sums = [Sums(2048, True, cpu) for _ in rows]
         with clocked(spent, "sums"):
             for side, some in zip(sums, rows, strict=True):

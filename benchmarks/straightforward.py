@@ -27,7 +27,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from msdd.data.image_folder import at_least_two, stack
 from msdd.data.photographs import read_photograph
 from msdd.data.pixels import from_uint8
-from msdd.evaluate.accumulator import FEATURE_BATCH
+from msdd.evaluate.measurer import FEATURE_BATCH
 from msdd.evaluate.sources import split
 from msdd.metrics.frechet import Moments, frechet_distance
 from msdd.metrics.perceptual import Lpips

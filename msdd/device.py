@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache
 
 import torch
@@ -60,11 +60,55 @@ def chosen() -> str:
 
 
 def arithmetic(precision: str, device: torch.device) -> AbstractContextManager:
-    """Context of the networks' arithmetic: `bf16` through autocast, `fp32` as it is."""
+    """Context of a tokenizer's arithmetic: `bf16` by autocast, `fp32` without that of a caller.
+
+    Raises MsddError for another precision, and where bf16 does not compute.
+    """
+    if precision not in ("fp32", "bf16"):
+        raise MsddError(f"the precision {precision} is unknown; it may be fp32 or bf16")
     if precision == "fp32":
-        return nullcontext()
+        return torch.autocast(device.type, enabled=False)
     check_bf16(device)
     return torch.autocast(device.type, torch.bfloat16)
+
+
+@contextmanager
+def exact(device: torch.device) -> Iterator[None]:
+    """In the block what measures computes in float32, whatever its caller has chosen.
+
+    No autocast on the device or the CPU, no TF32 or bf16 inside float32 products, and on a GPU
+    convolutions by the same algorithm each time. Then all is as it was.
+    """
+    with ExitStack() as stack:
+        for kind in {device.type, "cpu"}:
+            stack.enter_context(torch.autocast(kind, enabled=False))
+        hold_float32(stack)
+        cudnn = torch.backends.cudnn
+        hold(stack, cudnn, enabled=True, benchmark=False, deterministic=True)
+        yield
+
+
+def hold_float32(stack: ExitStack) -> None:
+    """Compute products and convolutions of float32 in float32 until the stack unwinds.
+
+    torch 2.9 has settings for that beside the older ones, and refuses to read these where both
+    disagree.
+    """
+    cuda, cudnn, mkldnn = torch.backends.cuda, torch.backends.cudnn, torch.backends.mkldnn
+    if hasattr(cuda.matmul, "fp32_precision"):
+        for backend in (cuda.matmul, cudnn.conv, mkldnn.matmul, mkldnn.conv):
+            hold(stack, backend, fp32_precision="ieee")
+    else:
+        hold(stack, cudnn, allow_tf32=False)
+    stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+    torch.set_float32_matmul_precision("highest")
+
+
+def hold(stack: ExitStack, owner: object, **settings: object) -> None:
+    """Set attributes until the stack unwinds."""
+    for name, value in settings.items():
+        stack.callback(setattr, owner, name, getattr(owner, name))
+        setattr(owner, name, value)
 
 
 def check_bf16(device: torch.device) -> None:

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from msdd.device import prepare_device
+from msdd.device import arithmetic, exact, prepare_device
 from msdd.errors import MsddError
 
 TRIAL = """
@@ -26,6 +26,44 @@ def test_bf16_computes_or_says_that_it_cannot():
     done = subprocess.run([sys.executable, "-c", TRIAL], capture_output=True, text=True)
     assert done.returncode == 0
     assert done.stdout.strip() == str(64.0**3) or done.stdout.startswith("precision bf16: ")
+
+
+CPU = torch.device("cpu")
+ONES = torch.ones(2, 2)
+
+
+def test_fp32_is_fp32_inside_a_callers_autocast():
+    with torch.autocast("cpu", torch.bfloat16):
+        with arithmetic("fp32", CPU):
+            assert (ONES @ ONES).dtype == torch.float32
+        assert (ONES @ ONES).dtype == torch.bfloat16
+
+
+def test_an_unknown_precision_is_named():
+    with pytest.raises(MsddError, match="the precision fp16 is unknown; it may be fp32 or bf16"):
+        arithmetic("fp16", CPU)
+
+
+def products() -> list[str]:
+    """How torch computes products and convolutions of float32, on a GPU and on a CPU."""
+    cudnn, mkldnn = torch.backends.cudnn, torch.backends.mkldnn
+    backends = (torch.backends.cuda.matmul, cudnn.conv, mkldnn.matmul, mkldnn.conv)
+    return [backend.fp32_precision for backend in backends]
+
+
+@pytest.mark.parametrize("chosen", ["highest", "high", "medium"])
+def test_what_measures_is_exact_and_leaves_the_callers_settings(chosen):
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(chosen)
+    try:
+        settings = products()
+        with torch.autocast("cpu", torch.bfloat16), exact(CPU):
+            assert (ONES @ ONES).dtype == torch.float32
+            assert products() == ["ieee"] * 4 and torch.backends.cudnn.deterministic
+        assert products() == settings and torch.get_float32_matmul_precision() == chosen
+        assert not torch.backends.cudnn.deterministic
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def test_a_gpu_that_was_asked_for_and_is_not_there_is_one_line(monkeypatch):

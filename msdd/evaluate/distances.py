@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+import torch
 from torch import Tensor
 
+from msdd.device import exact
 from msdd.evaluate.accumulator import Accumulator
 from msdd.evaluate.columns import Features, Pair, frechet_pairs, of_single_images, patch_pair
 from msdd.evaluate.protocols import Protocol
@@ -16,9 +18,11 @@ from msdd.weights.representations import FDR, REPRESENTATIONS, key_of
 
 Distance = float | dict[str, object]
 References = Mapping[Features, Reference]
+CPU = torch.device("cpu")  # where all features of single images are
 FEWEST = {"kid": 4, "kid_torch_fidelity": SIZE, "mind": 2, "cmmd": 2}  # images
 
 
+@exact(CPU)
 def distances(
     protocol: Protocol,
     accumulator: Accumulator,

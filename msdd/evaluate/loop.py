@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from torch import Tensor
 
 from msdd.errors import MsddError
-from msdd.evaluate.accumulator import Accumulator, Measurement
+from msdd.evaluate.accumulator import Accumulator
 from msdd.evaluate.checkpoint import Checkpoint, Checkpointer
 from msdd.evaluate.distributed import Team
+from msdd.evaluate.measurer import Measurement
 from msdd.evaluate.sources import Batch, Source, deal
 from msdd.metrics.gaussian_ssim import RADIUS
 from msdd.metrics.pixel import WINDOW

@@ -2,8 +2,10 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
+from msdd.device import exact
 from msdd.evaluate.reference_statistics import Reference
 from msdd.evaluate.samples_rules import Rules
 from msdd.evaluate.samples_sums import Key, SetSums
@@ -37,6 +39,7 @@ class Figures(NamedTuple):
     missing: dict[str, str]
 
 
+@exact(torch.device("cpu"))  # where the features are
 def figures(rules: Rules, sides: Sides) -> Figures:
     """All that the rules ask for."""
     found = Figures({}, {}, {})

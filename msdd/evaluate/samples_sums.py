@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from msdd.data.pixels import from_uint8
-from msdd.evaluate.accumulator import FEATURE_BATCH, exact_convolutions
+from msdd.device import exact
+from msdd.evaluate.measurer import FEATURE_BATCH
 from msdd.evaluate.samples_rules import InceptionScore, Rules
 from msdd.metrics.frechet import Moments
 from msdd.metrics.inception_score import Scores, splits_in_order, splits_shuffled
@@ -121,7 +122,7 @@ class SetSums:
     def compute(self, ids: Sequence[int], _names: Sequence[str], images: Tensor) -> Measurement:
         """Measure uint8 images (B, 3, H, W); nothing is added yet."""
         floats = from_uint8(images)
-        with exact_convolutions():
+        with exact(images.device):
             return Measurement(ids, {key: self.parts_of(key, floats) for key in self.wanted})
 
     def parts_of(self, key: Key, images: Tensor) -> Parts:

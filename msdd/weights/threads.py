@@ -11,18 +11,24 @@ import torch
 
 
 def by_threads(work: Callable[[Any], Any], parts: Iterable[Any], device: torch.device) -> list[Any]:
-    """What `work` makes of every part, without gradients, in their order.
+    """What `work` makes of every part, without gradients and autocast, in their order.
 
     On a CPU as many parts at once as torch may use threads, and each on a single one: NNPACK has no
     more, and small layers gain little from several. Meanwhile torch has one thread everywhere. An
     error of `work` is raised once all threads have ended; of several that of the earliest part.
     """
     given, threads = list(parts), torch.get_num_threads()
+
+    def plainly(part: Any) -> Any:
+        # in each thread, because torch keeps both modes for each
+        with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+            return work(part)
+
     if device.type != "cpu" or min(threads, len(given)) < 2:
-        return [work(part) for part in given]
+        return [plainly(part) for part in given]
     torch.set_num_threads(1)
     try:
-        return in_turns(torch.inference_mode()(work), given, min(threads, len(given)) - 1)
+        return in_turns(plainly, given, min(threads, len(given)) - 1)
     finally:
         torch.set_num_threads(threads)
 

@@ -61,14 +61,16 @@ def test_the_bound_changes_no_number_of_an_image(photographs, monkeypatch):
     assert [e["per_image"]["psnr"] for e in found[1:]] == [found[0]["per_image"]["psnr"]] * 2
 
 
-@pytest.mark.parametrize("name", ["primary", "ssdd", "flowmo"])
-def test_the_live_psnr_ends_as_the_tables(photographs, name):
-    """Image by image, pooled over all, pooled over groups of 5."""
-    chosen = small([name])
-    plain = {name: chosen[name].model_copy(update={"lpips": None, "fid": None, "dreamsim": None})}
+@pytest.mark.parametrize("name, pool", [("primary", 1), ("ssdd", "all"), ("flowmo", 2)])
+def test_the_live_psnr_ends_as_the_tables(photographs, name, pool):
+    """Image by image, pooled over all, pooled over pairs; also of batches in another order."""
+    chosen = small([name])[name]
+    few = {"psnr": chosen.psnr.model_copy(update={"pool": pool}), "lpips": None, "fid": None}
+    plain = {name: chosen.model_copy(update={**few, "dreamsim": None})}
     accumulator = new_accumulator(plain)
     source = Cropped(photographs, plain[name].crop, SIDE, faded, CPU)
-    loop.measure_source(source, accumulator, 2)
+    loop.measure_ranges(source, accumulator, deal(source, 2)[::-1], "", Team(), None)
+    assert accumulator.ids == [4, 2, 3, 0, 1]
     table = evaluated(photographs, plain)["protocols"][name]["metrics"]["psnr"]["mean"]
     assert accumulator.live_figures() == {"psnr": pytest.approx(table, rel=1e-12)}
 

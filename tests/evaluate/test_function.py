@@ -79,6 +79,26 @@ def test_what_load_gives_is_a_tokenizer_and_is_measured(trained, folders):
     assert figures(report) == figures(named)
 
 
+AUTOCAST = """
+plain:
+  crop: bicubic
+  psnr: { quantisation: none, pool: 1 }
+  lpips: { quantisation: none, nets: [alex] }
+  fid: { quantisation: none, features: efficientnet-lite0 }
+  mind: true
+"""
+
+
+def test_autocast_of_the_caller_changes_no_number(folders, tmp_path):
+    (tmp_path / "plain.yaml").write_text(AUTOCAST)
+    torch.manual_seed(0)
+    tokenizer = torch.nn.Conv2d(3, 3, 3, padding=1)
+    how = {"protocol": str(tmp_path / "plain.yaml"), "resolution": 32}
+    whole = msdd.evaluate(tokenizer, folders / "o", **how)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert msdd.evaluate(tokenizer, folders / "o", **how) == whole
+
+
 GREYS = torch.zeros(2, 3, 8, 8)
 
 

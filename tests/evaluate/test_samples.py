@@ -103,6 +103,11 @@ def test_memorised_samples_and_a_constant_image(sets, tmp_path):
     assert measured(found)["lite"]["fd_efficientnet_lite0"] > 100
 
 
+def test_autocast_of_the_caller_changes_no_number(sets, lite):
+    with torch.autocast("cpu", torch.bfloat16):
+        assert compared(sets / "made", sets / "real", rules(sets, "lite", "dense")) == lite
+
+
 def of_team(sets, chosen):
     """In one process of several."""
     return compared(sets / "made", sets / "real", chosen, distributed.join())

@@ -31,6 +31,14 @@ def test_parts_keep_their_order_and_torch_its_threads(two_threads):
     assert used == [(1, True)] * 5 and torch.get_num_threads() == 2
 
 
+@pytest.mark.parametrize("parts", [1, 5])
+def test_no_thread_computes_by_the_autocast_of_the_caller(two_threads, parts):
+    ones = torch.ones(2, 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        made = by_threads(lambda _: (ones @ ones).dtype, range(parts), CPU)
+    assert made == [torch.float32] * parts
+
+
 def test_an_error_ends_the_work_and_leaves_torch_its_threads(two_threads):
     def work(part: int) -> torch.Tensor:
         raise ValueError(f"part {part}")

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from msdd.errors import MsddError, known_names
 from msdd.evaluate import (
+    arguments,
     distributed,
     named,
     passes,
@@ -99,14 +100,23 @@ def evaluate(
                 `msdd.weights.representations`, or `none`.
     missing:    `skip`: metrics whose weights cannot be had stand in `not_measured`, in place of an
                 error.
-    resolution: side of the crops of a folder; None: as published.
-    precision, seed: of decoding. batch: images at once; None: 64 up to 256 px, fewer above.
+    resolution: of a tokenizer on a folder, the side of the crops in pixels; None: as published.
+    precision, seed: of a tokenizer's decoding.
+    batch:      images at once, 1 or more; None: 64 up to 256 px, fewer above.
     device:     None: the tokenizer's own, else a GPU if there is one.
 
     Signals are left to the caller, and it may run in any thread; Ctrl-C ends it after a batch.
-    Raises MsddError for arguments that do not fit together, and for images that cannot be measured.
+    Raises MsddError for values that are not allowed, for arguments that do not fit together or mean
+    nothing to what is measured, and for images that cannot be measured.
     """
-    check_arguments((tokenizer, images), (originals, reconstructions), (samples, reference))
+    arguments.check_what((tokenizer, images), (originals, reconstructions), (samples, reference))
+    arguments.check_choice("missing", missing, ("stop", "skip"))
+    arguments.check_choice("precision", precision, ("fp32", "bf16"))
+    batch = arguments.positive("batch", batch)
+    resolution = arguments.positive("resolution", resolution)
+    seed = arguments.whole("seed", seed)
+    of_decoding = {"resolution": resolution, "precision": precision, "seed": seed}
+    arguments.check_heard(tokenizer, images, samples, **of_decoding)
     if device is None and isinstance(tokenizer, base.Tokenizer):
         device = tokenizer.device
     where = distributed.device(None if device is None else str(device))
@@ -125,16 +135,6 @@ def evaluate(
     document = report.opening(evaluation, settings)
     report.measure_passes(evaluation, document, settings, distributed.Team())
     return cast(Report, document)
-
-
-def check_arguments(*pairs: tuple[object, object]) -> None:
-    """MsddError unless one of the pairs is complete and the others are not given."""
-    given = sorted(sum(thing is not None for thing in pair) for pair in pairs)
-    if given != [0, 0, 2]:
-        raise MsddError(
-            "evaluate takes a tokenizer with images, originals with reconstructions, or samples "
-            "with a reference"
-        )
 
 
 def of_samples(

@@ -80,6 +80,9 @@ def test_what_load_gives_is_a_tokenizer_and_is_measured(trained, folders):
 
 
 GREYS = torch.zeros(2, 3, 8, 8)
+PAIRED = {"originals": GREYS, "reconstructions": GREYS}
+SAMPLED = {"samples": GREYS, "reference": GREYS}
+MADE = {"tokenizer": Faded(), "images": GREYS}
 
 
 @pytest.mark.parametrize(
@@ -104,6 +107,15 @@ GREYS = torch.zeros(2, 3, 8, 8)
             "image 0 contains nan",
         ),
         ({"tokenizer": Faded(), "images": "x", "protocol": "flomo"}, "did you mean flowmo"),
+        (PAIRED | {"missing": "stpo"}, "missing is 'stpo'; it must be stop or skip"),
+        (PAIRED | {"batch": 0}, "batch is 0; it must be 1 or more"),
+        (PAIRED | {"batch": 2.5}, "batch is 2.5; it must be a whole number"),
+        (PAIRED | {"seed": 3}, "seed means nothing to originals with reconstructions; leave it"),
+        (PAIRED | {"precision": "bf16"}, "precision means nothing to originals with"),
+        (SAMPLED | {"resolution": 64}, "resolution means nothing to samples; leave it out"),
+        (MADE | {"precision": "float16"}, "precision is 'float16'; it must be fp32 or bf16"),
+        (MADE | {"seed": None}, "seed is None; it must be a whole number"),
+        (MADE | {"resolution": 8}, "resolution means nothing to images in memory; leave it out"),
     ],
 )
 def test_what_cannot_be_measured_is_named(arguments, told):

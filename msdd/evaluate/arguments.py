@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from numbers import Integral
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from msdd.errors import MsddError
+from msdd.files import expand_user
 
 OF_TOKENIZERS = {"resolution": None, "precision": "fp32", "seed": 0}  # with their defaults
 
@@ -54,3 +57,18 @@ def check_heard(tokenizer: object, images: object, samples: object, **given: obj
     for name, default in unheard.items():
         if given[name] != default:
             raise MsddError(f"{name} means nothing to {what}; leave it out")
+
+
+def images_of(name: str, given: Any, place: str = "a folder") -> Tensor | Path:
+    """A tensor as it is, or a path. MsddError for anything else.
+
+    place: what the path may be of, for the message
+    """
+    if isinstance(given, Tensor):
+        return given
+    if isinstance(given, str | PathLike):
+        return expand_user(given)
+    raise MsddError(
+        f"{name} is of type {type(given).__name__}; it must be {place}, or a tensor (N, 3, H, W): "
+        "torch.from_numpy makes one of an array, torch.stack one of a list"
+    )

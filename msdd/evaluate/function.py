@@ -1,13 +1,13 @@
 """`msdd.evaluate`, the function: `msdd evaluate` for Python."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
+from os import PathLike, fspath
 from typing import Any, Literal, TypedDict, cast
 
 import torch
 from torch import Tensor
 
-from msdd.errors import MsddError, known_names
+from msdd.errors import MsddError
 from msdd.evaluate import (
     arguments,
     distributed,
@@ -27,9 +27,8 @@ from msdd.pipeline import stop
 from msdd.tokenizers import tokenizer as base
 from msdd.tokenizers.own import Own
 from msdd.tokenizers.protocol import Tokenizer
-from msdd.weights.representations import REPRESENTATIONS
 
-Place = str | Path
+Place = str | PathLike[str]
 Measured = Tokenizer | Callable[[Tensor], Tensor] | Place
 
 
@@ -75,7 +74,7 @@ def evaluate(
     reconstructions: Place | Tensor | None = None,
     samples: Place | Tensor | None = None,
     reference: Place | Tensor | None = None,
-    protocol: str | Sequence[str] | None = None,
+    protocol: protocols.Names | None = None,
     features: str | None = None,
     missing: Literal["stop", "skip"] = "stop",
     resolution: int | None = None,
@@ -94,8 +93,8 @@ def evaluate(
                 names, or two tensors.
     samples, reference: in their place: folders, `.npz` files or tensors without partners
                 (docs/samples.md).
-    protocol:   one or several names of docs/protocols.md or YAML files, by default `primary`; of
-                samples those of docs/samples.md.
+    protocol:   one or several names of docs/protocols.md, `all`, or YAML files, by default
+                `primary`; of samples those of docs/samples.md.
     features:   another network for the Fréchet distance than the protocol's, one of
                 `msdd.weights.representations`, or `none`.
     missing:    `skip`: metrics whose weights cannot be had stand in `not_measured`, in place of an
@@ -123,10 +122,11 @@ def evaluate(
     if samples is not None and reference is not None:
         settings = report.Settings(batch, where, skip=missing == "skip")
         return of_samples(samples, reference, protocol, features, settings)
-    chosen = chosen_protocols(protocol or "primary", features)
+    chosen = protocols.choose(protocol or "primary", features)
     if tokenizer is None:
         evaluation = of_pairs(originals, reconstructions, chosen, where)
     else:
+        images = arguments.images_of("images", images)  # before any weights are loaded
         decoding = named.Decoding(seed, precision)
         subject = subject_of(tokenizer, where, decoding, resolution)
         evaluation = of_subject(subject, images, chosen, where)
@@ -140,14 +140,15 @@ def evaluate(
 def of_samples(
     samples: Place | Tensor,
     reference: Place | Tensor,
-    protocol: str | Sequence[str] | None,
+    protocol: protocols.Names | None,
     features: str | None,
     settings: report.Settings,
 ) -> Report:
     """`msdd evaluate --samples`."""
-    listed = [protocol] if isinstance(protocol, str) else list(protocol or samples_rules.DEFAULT)
+    listed = protocols.listed_names(protocol or samples_rules.DEFAULT)
     rules = samples_rules.chosen(listed, features)
-    made, real = (x if isinstance(x, Tensor) else Path(x) for x in (samples, reference))
+    made = arguments.images_of("samples", samples, "a folder, a .npz file")
+    real = arguments.images_of("reference", reference, "a folder, a .npz file")
     place = "samples in memory" if isinstance(made, Tensor) else str(made)
     images, given = image_set(made, "samples"), samples_reference.opened(real)
     lost = samples_rules.left_out(listed, features)
@@ -157,30 +158,17 @@ def of_samples(
     return cast(Report, document)
 
 
-def chosen_protocols(
-    names: str | Sequence[str], features: str | None
-) -> dict[str, protocols.Protocol]:
-    listed = [names] if isinstance(names, str) else list(names)
-    chosen = protocols.load(protocols.of_all() if listed == ["all"] else listed)
-    if features not in (None, "none", *REPRESENTATIONS):
-        told = known_names(features, [*REPRESENTATIONS, "none"])
-        raise MsddError(f"features '{features}' are unknown; {told}")
-    if features:
-        chosen = {name: one.with_features(features) for name, one in chosen.items()}
-    if not any(one.measures for one in chosen.values()):
-        raise MsddError(f"with features {features}, nothing is left to measure")
-    return {name: one for name, one in chosen.items() if one.measures}
-
-
 def of_pairs(
     originals: Any, made: Any, chosen: dict[str, protocols.Protocol], device: torch.device
 ) -> Evaluation:
     """Two folders, or two tensors."""
+    originals = arguments.images_of("originals", originals)
+    made = arguments.images_of("reconstructions", made)
     kinds = {isinstance(side, Tensor) for side in (originals, made)}
     if len(kinds) > 1:
         raise MsddError("originals and reconstructions must both be folders, or both tensors")
     if kinds == {False}:
-        return passes.of_folders(Path(originals), Path(made), chosen)
+        return passes.of_folders(originals, made, chosen)
     source = Tensors(originals, made, device)
     about: dict[str, object] = {"tokenizer": "reconstructions in memory"}
     return Evaluation(about, list(chosen), [Pass("tensors", source, chosen, "evaluate")])
@@ -191,7 +179,7 @@ def of_subject(
 ) -> Evaluation:
     """A tokenizer on a folder, or on a tensor."""
     if not isinstance(images, Tensor):
-        return passes.of_tokenizer(subject, Path(images), chosen, device)
+        return passes.of_tokenizer(subject, images, chosen, device)
     source = Tensors(images, subject.reconstruct, device)
     return Evaluation(subject.about, list(chosen), [Pass("tensors", source, chosen, "evaluate")])
 
@@ -200,8 +188,8 @@ def subject_of(
     tokenizer: Measured, device: torch.device, decoding: named.Decoding, resolution: int | None
 ) -> Subject:
     """Any tokenizer as an evaluation sees it."""
-    if isinstance(tokenizer, str | Path):
-        return named.open_subject(str(tokenizer), None, device, decoding, resolution)
+    if isinstance(tokenizer, str | PathLike):
+        return named.open_subject(fspath(tokenizer), None, device, decoding, resolution)
     about: dict[str, object] = {"tokenizer": name_of(tokenizer), **vars(decoding)}
     if isinstance(tokenizer, base.Tokenizer):
         about["weights"] = dict(tokenizer.files)

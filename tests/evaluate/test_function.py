@@ -60,6 +60,21 @@ def test_tensors_give_what_folders_give(folders):
     assert msdd.evaluate(lambda images: images, floats, **PLAIN)["digest"] == made["digest"]
 
 
+def test_a_protocol_is_named_as_for_the_command(tmp_path, capsys):
+    """Also a file by its path, `all` among others, and what these features leave out."""
+    file = tmp_path / "mine.yaml"
+    file.write_text("mine: { base: msdd }")
+    given = PAIRED | {"features": "none", "missing": "skip"}
+    assert list(msdd.evaluate(**given, protocol=file)["protocols"]) == ["mine"]
+    named = msdd.evaluate(**given, protocol=["msdd", "all", file, str(file)])["protocols"]
+    assert list(named)[:3] == ["msdd", "primary", "llamagen"] and list(named)[-1] == "mine"
+    assert "nothing is left to measure of titok: left out" in capsys.readouterr().err
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("rules: { features: efficientnet-lite0, frechet: true }")
+    report = msdd.evaluate(**SAMPLED, protocol=rules)
+    assert list(report["protocols"]) == ["rules"]
+
+
 FADED = Faded()
 
 
@@ -116,6 +131,21 @@ MADE = {"tokenizer": Faded(), "images": GREYS}
         (MADE | {"precision": "float16"}, "precision is 'float16'; it must be fp32 or bf16"),
         (MADE | {"seed": None}, "seed is None; it must be a whole number"),
         (MADE | {"resolution": 8}, "resolution means nothing to images in memory; leave it out"),
+        (MADE | {"images": [GREYS[0]]}, "images is of type list; it must be a folder, or a tensor"),
+        (
+            PAIRED | {"originals": GREYS.numpy()},
+            "originals is of type ndarray; .*from_numpy",
+        ),
+        (
+            SAMPLED | {"reference": 3},
+            "reference is of type int; .* a .npz file, or",
+        ),
+        (MADE | {"protocol": 3}, "protocol is 3; it must be a name, a YAML file, or a list"),
+        (
+            SAMPLED | {"protocol": [3]},
+            r"protocol is \[3\]; it must be a name",
+        ),
+        (MADE | {"protocol": "titok"}, "nothing is left to measure of titok; name another"),
     ],
 )
 def test_what_cannot_be_measured_is_named(arguments, told):

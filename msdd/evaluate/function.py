@@ -1,6 +1,7 @@
 """`msdd.evaluate`, the function: `msdd evaluate` for Python."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from os import PathLike, fspath
 from typing import Any, Literal, TypedDict, cast
 
@@ -25,7 +26,7 @@ from msdd.evaluate.sources import Subject
 from msdd.evaluate.tensors import Tensors
 from msdd.pipeline import stop
 from msdd.tokenizers import tokenizer as base
-from msdd.tokenizers.own import Own
+from msdd.tokenizers.own import Own, device_of, modes_kept
 from msdd.tokenizers.protocol import Tokenizer
 
 Place = str | PathLike[str]
@@ -102,7 +103,9 @@ def evaluate(
     resolution: of a tokenizer on a folder, the side of the crops in pixels; None: as published.
     precision, seed: of a tokenizer's decoding.
     batch:      images at once, 1 or more; None: 64 up to 256 px, fewer above.
-    device:     None: the tokenizer's own, else a GPU if there is one.
+    device:     None: that of the tokenizer or of its first parameter, else a GPU if there is one.
+                Networks of an object of your own are moved to a device that is named, and are in
+                eval mode only until this returns.
 
     Signals are left to the caller, and it may run in any thread; Ctrl-C ends it after a batch.
     Raises MsddError for values that are not allowed, for arguments that do not fit together or mean
@@ -116,22 +119,30 @@ def evaluate(
     seed = arguments.whole("seed", seed)
     of_decoding = {"resolution": resolution, "precision": precision, "seed": seed}
     arguments.check_heard(tokenizer, images, samples, **of_decoding)
-    if device is None and isinstance(tokenizer, base.Tokenizer):
-        device = tokenizer.device
-    where = distributed.device(None if device is None else str(device))
+    where = device_for(tokenizer, device)
+    settings = report.Settings(batch, where, skip=missing == "skip")
     if samples is not None and reference is not None:
-        settings = report.Settings(batch, where, skip=missing == "skip")
         return of_samples(samples, reference, protocol, features, settings)
     chosen = protocols.choose(protocol or "primary", features)
     if tokenizer is None:
-        evaluation = of_pairs(originals, reconstructions, chosen, where)
-    else:
-        images = arguments.images_of("images", images)  # before any weights are loaded
-        decoding = named.Decoding(seed, precision)
-        subject = subject_of(tokenizer, where, decoding, resolution)
-        evaluation = of_subject(subject, images, chosen, where)
-    in_files = not isinstance(images if tokenizer is not None else originals, Tensor)
-    settings = report.Settings(batch, where, cache=in_files, skip=missing == "skip")
+        return measured(of_pairs(originals, reconstructions, chosen, where), originals, settings)
+    images = arguments.images_of("images", images)  # before any weights are loaded
+    with modes_kept(tokenizer):
+        subject = subject_of(tokenizer, where, named.Decoding(seed, precision), resolution)
+        return measured(of_subject(subject, images, chosen, where), images, settings)
+
+
+def device_for(tokenizer: Measured | None, device: str | torch.device | None) -> torch.device:
+    """The device that is named, else the tokenizer's, else the default."""
+    if device is None:
+        own = isinstance(tokenizer, base.Tokenizer)
+        device = tokenizer.device if own else device_of(tokenizer)
+    return distributed.device(None if device is None else str(device))
+
+
+def measured(evaluation: Evaluation, images: object, settings: report.Settings) -> Report:
+    """The report of an evaluation; what is computed of images in files is cached."""
+    settings = replace(settings, cache=not isinstance(images, Tensor))
     document = report.opening(evaluation, settings)
     report.measure_passes(evaluation, document, settings, distributed.Team())
     return cast(Report, document)

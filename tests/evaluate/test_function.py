@@ -153,6 +153,49 @@ def test_what_cannot_be_measured_is_named(arguments, told):
         msdd.evaluate(**({} if "samples" in arguments else PLAIN) | arguments)
 
 
+class Halves:
+    """A tokenizer with networks among its attributes, as in a training that goes on."""
+
+    def __init__(self, device="cpu"):
+        convolution = torch.nn.Conv2d(3, 3, 1, device=device)
+        self.encoder = torch.nn.Sequential(convolution, torch.nn.BatchNorm2d(3, device=device))
+        self.decoder = torch.nn.Dropout(0.5)
+        self.encoder[1].eval()  # statistics that are to stay
+        self.fails = False
+
+    def encode(self, images):
+        assert not any(self.modes()), "measured in training mode"
+        assert not self.fails
+        return self.encoder(images)
+
+    def decode(self, latents):
+        return self.decoder(latents)
+
+    def modes(self):
+        networks = (self.encoder, self.decoder)
+        return [part.training for network in networks for part in network.modules()]
+
+
+def test_networks_train_on_after_a_measurement():
+    halves = Halves()
+    before = halves.modes()
+    assert before == [True, True, False, True]
+    msdd.evaluate(halves, PAIR, **PLAIN)
+    assert halves.modes() == before
+    halves.fails = True
+    with pytest.raises(MsddError, match="failed: AssertionError"):
+        msdd.evaluate(halves, PAIR, **PLAIN)
+    assert halves.modes() == before
+    network = torch.nn.Sequential(torch.nn.Dropout(), torch.nn.Conv2d(3, 3, 1))
+    first, second = (msdd.evaluate(network, PAIR, **PLAIN) for _ in range(2))
+    assert figures(first) == figures(second) and all(part.training for part in network.modules())
+
+
+def test_the_device_is_that_of_the_first_parameter():
+    with pytest.raises(MsddError, match="device meta"):  # on which nothing can be measured
+        msdd.evaluate(Halves("meta"), PAIR, **PLAIN)
+
+
 def test_tensors_in_another_range_are_warned_of(capsys):
     """Of sets that nothing tells apart but their values: samples, and the originals of a pair."""
     warn.cache_clear()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SIZES = ("crop", "native")
 
 
-def tokenizer(
+def load(
     name: str | Path,
     checkpoint: str | Path | None = None,
     device: "str | torch.device" = "cpu",
@@ -83,7 +83,7 @@ def opened(
     files = locate(checkpoint, system) if checkpoint else required_files(str(name), system)
     if system.vae:
         files += required_files(system.vae, SYSTEMS[system.vae], of=str(name))
-    return finish(with_settings(load(system, files, run_code), settings), files, device)
+    return finish(with_settings(of_files(system, files, run_code), settings), files, device)
 
 
 def random_tokenizer(name: str, seed: int = 0, device: "str | torch.device" = "cpu") -> "Tokenizer":
@@ -171,7 +171,7 @@ def required_files(name: str, system: System, of: str | None = None) -> list[Pat
     raise MsddError(f"{message}, or name a checkpoint: a path, or {named}")
 
 
-def load(system: System, files: list[Path], run_code: bool = False) -> "Tokenizer":
+def of_files(system: System, files: list[Path], run_code: bool = False) -> "Tokenizer":
     """A system with the weights of its official files, the VAE's last if it needs one.
 
     MsddError if they do not fit.

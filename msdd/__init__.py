@@ -12,7 +12,7 @@ from msdd.version import __version__ as __version__
 if TYPE_CHECKING:
     from msdd.evaluate.function import evaluate
     from msdd.fast.tokenizer import Fast
-    from msdd.tokenizers.catalogue import tokenizer as load
+    from msdd.tokenizers.catalogue import load
     from msdd.tokenizers.protocol import Tokenizer
 
 __all__ = ["Fast", "Tokenizer", "evaluate", "load"]
@@ -20,7 +20,7 @@ __all__ = ["Fast", "Tokenizer", "evaluate", "load"]
 _PLACES = {
     "Fast": ("msdd.fast.tokenizer", "Fast"),
     "Tokenizer": ("msdd.tokenizers.protocol", "Tokenizer"),
-    "load": ("msdd.tokenizers.catalogue", "tokenizer"),
+    "load": ("msdd.tokenizers.catalogue", "load"),
 }
 
 

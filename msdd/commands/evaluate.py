@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 from msdd.commands.options import DEVICE, GUIDANCE, STANDARD, STEPS, positive, put_json
@@ -200,8 +199,9 @@ def check_options(args: argparse.Namespace, kind: str) -> None:
 def evaluate(args: argparse.Namespace) -> None:
     """Measure, and print and write the report in the first process."""
     from msdd.evaluate import compare, distributed
+    from msdd.evaluate.protocols import choose
 
-    protocols = choose_protocols(args)
+    protocols = choose(args.protocol or "primary", args.features)
     check_paths(args)
     check_latents(args, protocols)
     other = compare.read(args.against) if args.against else None
@@ -277,27 +277,6 @@ def check_work_apart(args: argparse.Namespace) -> None:
         if folder and args.work.resolve().is_relative_to(folder.resolve()):
             lies = f"--work {args.work} lies in --{option} {folder}"
             raise MsddError(f"{lies}, which would measure its pictures: name a folder apart")
-
-
-def choose_protocols(args: argparse.Namespace) -> dict:
-    from msdd.evaluate import protocols
-
-    names = args.protocol or ["primary"]
-    alone = ([name] if name != "all" else protocols.of_all() for name in names)
-    chosen = protocols.load(list(dict.fromkeys(chain.from_iterable(alone))))
-    return with_features(chosen, args.features) if args.features else chosen
-
-
-def with_features(protocols: dict, features: str) -> dict:
-    """Those that still measure something, the others being named; MsddError if none does."""
-    changed = {name: p.with_features(features) for name, p in protocols.items()}
-    idle = ", ".join(name for name, p in changed.items() if not p.measures)
-    nothing = f"with --features {features}, nothing is left to measure of {idle}"
-    if not any(p.measures for p in changed.values()):
-        raise MsddError(f"{nothing}; name another protocol too, or leave it out")
-    if idle:
-        print(f"{nothing}: left out", file=sys.stderr)
-    return {name: p for name, p in changed.items() if p.measures}
 
 
 def evaluate_named(

@@ -29,10 +29,11 @@ def evaluate(args: argparse.Namespace) -> None:
 def comparison_of(args: argparse.Namespace):
     """What is compared, by the rules that are asked for."""
     from msdd.evaluate import samples_report, samples_rules
+    from msdd.evaluate.protocols import listed_names
     from msdd.evaluate.samples_reference import opened
     from msdd.evaluate.samples_sets import image_set
 
-    named = args.protocol or samples_rules.DEFAULT
+    named = listed_names(args.protocol or samples_rules.DEFAULT)
     rules = samples_rules.chosen(named, args.features)
     lost = samples_rules.left_out(named, args.features)
     samples, reference = image_set(args.samples, "--samples"), opened(args.reference)

@@ -124,11 +124,11 @@ def check_size(args: argparse.Namespace) -> None:
 def open_tokenizer(args: argparse.Namespace, device: object) -> "Tokenizer":
     from msdd.pipeline.progress import busy
     from msdd.tokenizers.any_size import any_size
-    from msdd.tokenizers.catalogue import tokenizer
+    from msdd.tokenizers.catalogue import load
 
     chosen = {key: getattr(args, key, None) for key in ("steps", "guidance")}
     with busy(f"opening {args.tokenizer}"):
-        made = tokenizer(args.tokenizer, args.checkpoint, device, run_code=args.run_code, **chosen)
+        made = load(args.tokenizer, args.checkpoint, device, run_code=args.run_code, **chosen)
     return any_size(made, args.batch) if args.size == "native" else made
 
 

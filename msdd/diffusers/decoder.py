@@ -14,7 +14,7 @@ from msdd.diffusers.card import card
 from msdd.errors import MsddError
 from msdd.files import atomic, expand_user, read_json, write_json, write_text
 from msdd.tokenizers.any_size import Windows
-from msdd.tokenizers.catalogue import tokenizer
+from msdd.tokenizers.catalogue import load
 from msdd.weights import hub
 from msdd.weights.model_folder import read_config
 from msdd.weights.optional_imports import import_torchvision
@@ -85,7 +85,7 @@ class Decoder(ModelMixin, ConfigMixin):
         that cannot be fetched.
         """
         folder = locate(pretrained_model_name_or_path, subfolder, revision)
-        sized = tokenizer(folder, size="native")
+        sized = load(folder, size="native")
         if not isinstance(sized, Windows):
             raise MsddError(
                 f"{folder}: its latents have no place on the image, as pipelines of diffusers need "

@@ -1,7 +1,6 @@
 """The torchrun process group (`Team`) and the device of an evaluation."""
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -13,6 +12,7 @@ import torch.distributed as dist
 from msdd.device import default_device
 from msdd.errors import MsddError
 from msdd.process_group import join_group
+from msdd.tokenizers import arguments
 
 
 class Team(NamedTuple):
@@ -65,14 +65,4 @@ def join() -> Team:
 def device(name: str | None) -> torch.device:
     """The named device, else that of `msdd.device.default_device`; MsddError for another name, and
     where it cannot be used."""
-    if name is None:
-        name = str(default_device())
-    if not re.fullmatch(r"(cpu|cuda|mps|xpu)(:\d+)?", name):  # where float32 convolutions compute
-        raise MsddError(f"--device {name} is unknown; it may be cpu, cuda, cuda:1, mps or xpu")
-    try:
-        chosen = torch.device(name)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise MsddError(f"--device {name} cannot be used: {reason}") from error
-    return chosen
+    return arguments.device("--device", str(default_device()) if name is None else name)

@@ -1,14 +1,16 @@
 """`msdd.evaluate`, the function: `msdd evaluate` for Python."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
+from os import PathLike, fspath
 from typing import Any, Literal, TypedDict, cast
 
 import torch
 from torch import Tensor
 
-from msdd.errors import MsddError, known_names
+from msdd.errors import MsddError
 from msdd.evaluate import (
+    arguments,
     distributed,
     named,
     passes,
@@ -24,11 +26,10 @@ from msdd.evaluate.sources import Subject
 from msdd.evaluate.tensors import Tensors
 from msdd.pipeline import stop
 from msdd.tokenizers import tokenizer as base
-from msdd.tokenizers.own import Own
+from msdd.tokenizers.own import Own, device_of, modes_kept
 from msdd.tokenizers.protocol import Tokenizer
-from msdd.weights.representations import REPRESENTATIONS
 
-Place = str | Path
+Place = str | PathLike[str]
 Measured = Tokenizer | Callable[[Tensor], Tensor] | Place
 
 
@@ -74,7 +75,7 @@ def evaluate(
     reconstructions: Place | Tensor | None = None,
     samples: Place | Tensor | None = None,
     reference: Place | Tensor | None = None,
-    protocol: str | Sequence[str] | None = None,
+    protocol: protocols.Names | None = None,
     features: str | None = None,
     missing: Literal["stop", "skip"] = "stop",
     resolution: int | None = None,
@@ -93,61 +94,72 @@ def evaluate(
                 names, or two tensors.
     samples, reference: in their place: folders, `.npz` files or tensors without partners
                 (docs/samples.md).
-    protocol:   one or several names of docs/protocols.md or YAML files, by default `primary`; of
-                samples those of docs/samples.md.
+    protocol:   one or several names of docs/protocols.md, `all`, or YAML files, by default
+                `primary`; of samples those of docs/samples.md.
     features:   another network for the Fréchet distance than the protocol's, one of
                 `msdd.weights.representations`, or `none`.
     missing:    `skip`: metrics whose weights cannot be had stand in `not_measured`, in place of an
                 error.
-    resolution: side of the crops of a folder; None: as published.
-    precision, seed: of decoding. batch: images at once; None: 64 up to 256 px, fewer above.
-    device:     None: the tokenizer's own, else a GPU if there is one.
+    resolution: of a tokenizer on a folder, the side of the crops in pixels; None: as published.
+    precision, seed: of a tokenizer's decoding.
+    batch:      images at once, 1 or more; None: 64 up to 256 px, fewer above.
+    device:     None: that of the tokenizer or of its first parameter, else a GPU if there is one.
+                Networks of an object of your own are moved to a device that is named, and are in
+                eval mode only until this returns.
 
     Signals are left to the caller, and it may run in any thread; Ctrl-C ends it after a batch.
-    Raises MsddError for arguments that do not fit together, and for images that cannot be measured.
+    Raises MsddError for values that are not allowed, for arguments that do not fit together or mean
+    nothing to what is measured, and for images that cannot be measured.
     """
-    check_arguments((tokenizer, images), (originals, reconstructions), (samples, reference))
-    if device is None and isinstance(tokenizer, base.Tokenizer):
-        device = tokenizer.device
-    where = distributed.device(None if device is None else str(device))
+    arguments.check_what((tokenizer, images), (originals, reconstructions), (samples, reference))
+    arguments.check_choice("missing", missing, ("stop", "skip"))
+    arguments.check_choice("precision", precision, ("fp32", "bf16"))
+    batch = arguments.positive("batch", batch)
+    resolution = arguments.positive("resolution", resolution)
+    seed = arguments.whole("seed", seed)
+    of_decoding = {"resolution": resolution, "precision": precision, "seed": seed}
+    arguments.check_heard(tokenizer, images, samples, **of_decoding)
+    where = device_for(tokenizer, device)
+    settings = report.Settings(batch, where, skip=missing == "skip")
     if samples is not None and reference is not None:
-        settings = report.Settings(batch, where, skip=missing == "skip")
         return of_samples(samples, reference, protocol, features, settings)
-    chosen = chosen_protocols(protocol or "primary", features)
+    chosen = protocols.choose(protocol or "primary", features)
     if tokenizer is None:
-        evaluation = of_pairs(originals, reconstructions, chosen, where)
-    else:
-        decoding = named.Decoding(seed, precision)
-        subject = subject_of(tokenizer, where, decoding, resolution)
-        evaluation = of_subject(subject, images, chosen, where)
-    in_files = not isinstance(images if tokenizer is not None else originals, Tensor)
-    settings = report.Settings(batch, where, cache=in_files, skip=missing == "skip")
+        return measured(of_pairs(originals, reconstructions, chosen, where), originals, settings)
+    images = arguments.images_of("images", images)  # before any weights are loaded
+    with modes_kept(tokenizer):
+        subject = subject_of(tokenizer, where, named.Decoding(seed, precision), resolution)
+        return measured(of_subject(subject, images, chosen, where), images, settings)
+
+
+def device_for(tokenizer: Measured | None, device: str | torch.device | None) -> torch.device:
+    """The device that is named, else the tokenizer's, else the default."""
+    if device is None:
+        own = isinstance(tokenizer, base.Tokenizer)
+        device = tokenizer.device if own else device_of(tokenizer)
+    return distributed.device(None if device is None else str(device))
+
+
+def measured(evaluation: Evaluation, images: object, settings: report.Settings) -> Report:
+    """The report of an evaluation; what is computed of images in files is cached."""
+    settings = replace(settings, cache=not isinstance(images, Tensor))
     document = report.opening(evaluation, settings)
     report.measure_passes(evaluation, document, settings, distributed.Team())
     return cast(Report, document)
 
 
-def check_arguments(*pairs: tuple[object, object]) -> None:
-    """MsddError unless one of the pairs is complete and the others are not given."""
-    given = sorted(sum(thing is not None for thing in pair) for pair in pairs)
-    if given != [0, 0, 2]:
-        raise MsddError(
-            "evaluate takes a tokenizer with images, originals with reconstructions, or samples "
-            "with a reference"
-        )
-
-
 def of_samples(
     samples: Place | Tensor,
     reference: Place | Tensor,
-    protocol: str | Sequence[str] | None,
+    protocol: protocols.Names | None,
     features: str | None,
     settings: report.Settings,
 ) -> Report:
     """`msdd evaluate --samples`."""
-    listed = [protocol] if isinstance(protocol, str) else list(protocol or samples_rules.DEFAULT)
+    listed = protocols.listed_names(protocol or samples_rules.DEFAULT)
     rules = samples_rules.chosen(listed, features)
-    made, real = (x if isinstance(x, Tensor) else Path(x) for x in (samples, reference))
+    made = arguments.images_of("samples", samples, "a folder, a .npz file")
+    real = arguments.images_of("reference", reference, "a folder, a .npz file")
     place = "samples in memory" if isinstance(made, Tensor) else str(made)
     images, given = image_set(made, "samples"), samples_reference.opened(real)
     lost = samples_rules.left_out(listed, features)
@@ -157,30 +169,17 @@ def of_samples(
     return cast(Report, document)
 
 
-def chosen_protocols(
-    names: str | Sequence[str], features: str | None
-) -> dict[str, protocols.Protocol]:
-    listed = [names] if isinstance(names, str) else list(names)
-    chosen = protocols.load(protocols.of_all() if listed == ["all"] else listed)
-    if features not in (None, "none", *REPRESENTATIONS):
-        told = known_names(features, [*REPRESENTATIONS, "none"])
-        raise MsddError(f"features '{features}' are unknown; {told}")
-    if features:
-        chosen = {name: one.with_features(features) for name, one in chosen.items()}
-    if not any(one.measures for one in chosen.values()):
-        raise MsddError(f"with features {features}, nothing is left to measure")
-    return {name: one for name, one in chosen.items() if one.measures}
-
-
 def of_pairs(
     originals: Any, made: Any, chosen: dict[str, protocols.Protocol], device: torch.device
 ) -> Evaluation:
     """Two folders, or two tensors."""
+    originals = arguments.images_of("originals", originals)
+    made = arguments.images_of("reconstructions", made)
     kinds = {isinstance(side, Tensor) for side in (originals, made)}
     if len(kinds) > 1:
         raise MsddError("originals and reconstructions must both be folders, or both tensors")
     if kinds == {False}:
-        return passes.of_folders(Path(originals), Path(made), chosen)
+        return passes.of_folders(originals, made, chosen)
     source = Tensors(originals, made, device)
     about: dict[str, object] = {"tokenizer": "reconstructions in memory"}
     return Evaluation(about, list(chosen), [Pass("tensors", source, chosen, "evaluate")])
@@ -191,7 +190,7 @@ def of_subject(
 ) -> Evaluation:
     """A tokenizer on a folder, or on a tensor."""
     if not isinstance(images, Tensor):
-        return passes.of_tokenizer(subject, Path(images), chosen, device)
+        return passes.of_tokenizer(subject, images, chosen, device)
     source = Tensors(images, subject.reconstruct, device)
     return Evaluation(subject.about, list(chosen), [Pass("tensors", source, chosen, "evaluate")])
 
@@ -200,8 +199,8 @@ def subject_of(
     tokenizer: Measured, device: torch.device, decoding: named.Decoding, resolution: int | None
 ) -> Subject:
     """Any tokenizer as an evaluation sees it."""
-    if isinstance(tokenizer, str | Path):
-        return named.open_subject(str(tokenizer), None, device, decoding, resolution)
+    if isinstance(tokenizer, str | PathLike):
+        return named.open_subject(fspath(tokenizer), None, device, decoding, resolution)
     about: dict[str, object] = {"tokenizer": name_of(tokenizer), **vars(decoding)}
     if isinstance(tokenizer, base.Tokenizer):
         about["weights"] = dict(tokenizer.files)

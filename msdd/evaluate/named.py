@@ -16,7 +16,7 @@ from msdd.evaluate.sources import Reconstruct, Subject, encoded_by
 from msdd.files import digest
 from msdd.pipeline.fingerprint import closure_digest
 from msdd.seeds import seed_of
-from msdd.tokenizers.catalogue import tokenizer
+from msdd.tokenizers.catalogue import load
 from msdd.tokenizers.folders import ids as noise_ids
 from msdd.tokenizers.own import Own, open_own
 from msdd.tokenizers.tokenizer import Tokenizer
@@ -52,7 +52,7 @@ def open_subject(
         own = open_own(name, device)
         about["code"] = loaded_digest()
         return Subject(about, resolution or own.resolution, through_own(own, device, decoding))
-    system = tokenizer(
+    system = load(
         name,
         checkpoint,
         device,

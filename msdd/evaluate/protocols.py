@@ -3,8 +3,10 @@
 The built-in ones stand in `protocols.yaml` beside this file, each fact with its source.
 """
 
+import sys
 from collections.abc import Iterable
 from importlib import resources
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -40,6 +42,7 @@ Quantisation = Literal["round", "truncate", "truncate64", "truncate_made", "shif
 Crop = Literal["adm", "bilinear", "bicubic", "lanczos"]
 Network = Literal[tuple(REPRESENTATIONS)]
 EMBEDDING = "clip-l14-336"  # that CMMD is taken on
+Names = str | PathLike[str] | Iterable[str | PathLike[str]]  # of protocols, or of YAML files
 
 
 def _or_missing(schema: dict[str, Any]) -> None:
@@ -237,6 +240,42 @@ def builtin(file: str = "protocols.yaml") -> dict[str, Any]:
 def of_all() -> list[str]:
     """What `all` stands for: without `extended`, which needs networks that few have."""
     return [name for name in builtin() if name != "extended"]
+
+
+def choose(names: Names, features: str | None = None) -> dict[str, Protocol]:
+    """The protocols by name that measure something: built-in ones, `all`, and those of YAML files;
+    with `features`, their Fréchet distance is on that network, or on `none`.
+
+    Tells on standard error which measure nothing with these features. Raises MsddError for what
+    names no protocol, for features that are not known, and where nothing is left to measure.
+    """
+    if features not in (None, "none", *REPRESENTATIONS):
+        told = known_names(features, [*REPRESENTATIONS, "none"])
+        raise MsddError(f"features '{features}' are unknown; {told}")
+    listed = [(of_all() if name == "all" else [name]) for name in listed_names(names)]
+    chosen = load(dict.fromkeys(name for group in listed for name in group))
+    return measuring(chosen, features) if features else chosen
+
+
+def measuring(chosen: dict[str, Protocol], features: str) -> dict[str, Protocol]:
+    """Those that still measure something, the others being named; MsddError if none does."""
+    changed = {name: one.with_features(features) for name, one in chosen.items()}
+    idle = ", ".join(name for name, one in changed.items() if not one.measures)
+    nothing = f"with --features {features}, nothing is left to measure of {idle}"
+    if not any(one.measures for one in changed.values()):
+        raise MsddError(f"{nothing}; name another protocol too, or leave it out")
+    if idle:
+        print(f"{nothing}: left out", file=sys.stderr)
+    return {name: one for name, one in changed.items() if one.measures}
+
+
+def listed_names(given: Names) -> list[str]:
+    """One name or file, or several, as texts, each once. MsddError for anything else."""
+    one = isinstance(given, str | PathLike)
+    listed = [given] if one else list(given) if isinstance(given, Iterable) else [None]
+    if not all(isinstance(name, str | PathLike) for name in listed):
+        raise MsddError(f"protocol is {given!r:.60}; it must be a name, a YAML file, or a list")
+    return list(dict.fromkeys(map(fspath, listed)))
 
 
 def load(names: Iterable[str]) -> dict[str, Protocol]:

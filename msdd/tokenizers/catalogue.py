@@ -6,13 +6,14 @@ Nothing heavy is imported before a tokenizer is asked for.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
+from os import PathLike
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from msdd.errors import MsddError, did_you_mean
 from msdd.files import digest, expand_user
-from msdd.tokenizers import user_code
+from msdd.tokenizers import arguments, user_code
 from msdd.tokenizers.systems import COSMOS, KLVAE, SYSTEMS, System
 from msdd.weights import addresses, hub, shards
 
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 SIZES = ("crop", "native")
 
 
-def tokenizer(
-    name: str | Path,
-    checkpoint: str | Path | None = None,
+def load(
+    name: str | PathLike[str],
+    checkpoint: str | PathLike[str] | None = None,
     device: "str | torch.device" = "cpu",
     *,
     steps: int | Sequence[int] | None = None,
@@ -48,13 +49,15 @@ def tokenizer(
     run_code:   allows to open Cosmos's TorchScript files, which runs code that stands in them.
     size:       `crop`: it takes images of its own sides; `native`: of any (`any_size.AnySize`).
 
-    Raises MsddError: a name that is not known, weights that are not here or do not fit, a setting
-    that the system has not.
+    Raises MsddError: a name that is not known, weights that are not here or do not fit, a value
+    that is not allowed, a setting that the system has not.
     """
     if size not in SIZES:
-        raise MsddError(f"size is {size!r}; it must be {' or '.join(SIZES)}")
-    settings = {"steps": steps, "guidance": guidance, "jump": jump}
-    made = opened(name, checkpoint, device, settings, run_code)
+        raise MsddError(f"size is {size!r:.60}; it must be {' or '.join(SIZES)}")
+    name = arguments.place("name", name)
+    checkpoint = None if checkpoint is None else arguments.place("checkpoint", checkpoint)
+    settings = arguments.of_decode(steps, guidance, jump)
+    made = opened(name, checkpoint, arguments.device("device", device), settings, run_code)
     if size == "crop":
         return made
     from msdd.tokenizers.any_size import any_size
@@ -65,12 +68,11 @@ def tokenizer(
 def opened(
     name: str | Path,
     checkpoint: str | Path | None,
-    device: "str | torch.device",
+    device: "torch.device",
     settings: dict,
     run_code: bool,
 ) -> "Tokenizer":
     """The tokenizer as it is, for images of its own sides."""
-    settings = {key: value for key, value in settings.items() if value is not None}
     if addresses.is_address(str(name)):
         name = addresses.folder_of(str(name))
     if str(name) not in SYSTEMS and expand_user(name).is_dir():
@@ -83,7 +85,7 @@ def opened(
     files = locate(checkpoint, system) if checkpoint else required_files(str(name), system)
     if system.vae:
         files += required_files(system.vae, SYSTEMS[system.vae], of=str(name))
-    return finish(with_settings(load(system, files, run_code), settings), files, device)
+    return finish(with_settings(of_files(system, files, run_code), settings), files, device)
 
 
 def random_tokenizer(name: str, seed: int = 0, device: "str | torch.device" = "cpu") -> "Tokenizer":
@@ -171,7 +173,7 @@ def required_files(name: str, system: System, of: str | None = None) -> list[Pat
     raise MsddError(f"{message}, or name a checkpoint: a path, or {named}")
 
 
-def load(system: System, files: list[Path], run_code: bool = False) -> "Tokenizer":
+def of_files(system: System, files: list[Path], run_code: bool = False) -> "Tokenizer":
     """A system with the weights of its official files, the VAE's last if it needs one.
 
     MsddError if they do not fit.
@@ -277,13 +279,12 @@ def of_diffusers(folder: Path, device: "str | torch.device", settings: dict) -> 
 
 def with_settings(made: "Tokenizer", settings: dict) -> "Tokenizer":
     """The tokenizer with other settings of the decode. MsddError for one that it does not have."""
-    steps = settings.get("steps", 1)
-    if not isinstance(steps, int) or steps < 1:
-        raise MsddError(f"steps is {steps}; it must be a number, 1 or more")
     holder: Any = getattr(made, "sampling", made)
-    for name in settings:
+    for name, value in settings.items():
         if not hasattr(holder, name):
             raise MsddError(f"{type(made).__name__} has no {name} to set")
+        if isinstance(value, list):
+            raise MsddError(f"{name} is {value}; {type(made).__name__} takes one number")
     if holder is not made:
         made.sampling = replace(holder, **settings)
     else:

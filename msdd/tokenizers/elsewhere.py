@@ -34,7 +34,7 @@ def opened(row: Decode, root: Path, side: int, device: "torch.device") -> "Token
     import torch
 
     name, checkpoint = located(row, root)
-    made = catalogue.tokenizer(
+    made = catalogue.load(
         name, checkpoint, device, steps=row.steps, guidance=row.guidance, jump=None
     )
     made.check_sides(torch.empty(0, 3, side, side))

@@ -1,7 +1,8 @@
 """`Own`: a function or an object of the user's as a tokenizer."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from inspect import getattr_static
 
@@ -171,6 +172,28 @@ def without(name: str, half: str) -> MsddError:
 def networks_of(thing: object) -> list[nn.Module]:
     parts = [thing, *getattr(thing, "__dict__", {}).values()]
     return [part for part in parts if isinstance(part, nn.Module)]
+
+
+def device_of(thing: object) -> torch.device | None:
+    """The device of the first parameter of its networks; None without one."""
+    parameters = (one for network in networks_of(thing) for one in network.parameters())
+    first = next(parameters, None)
+    return None if first is None else first.device
+
+
+@contextmanager
+def modes_kept(thing: object) -> Iterator[None]:
+    """A block after which all its networks, and all parts of them, train or not as before."""
+    parts = [part for network in networks_of(thing) for part in network.modules()]
+    before = [(part, part.training) for part in parts if hasattr(part, "training")]  # not if frozen
+    try:
+        yield
+    finally:
+        for part, training in before:
+            if part.training != training:
+                part.train(training)  # which may do more than set the flag
+        for part, training in before:  # a module sets those of its parts
+            part.training = training
 
 
 HALVES = ("encode", "decode")

@@ -26,7 +26,7 @@ from msdd.pipeline.progress import Progress
 from msdd.pipeline.provenance import recorded
 from msdd.pipeline.task import Task
 from msdd.tokenizers import frozen
-from msdd.tokenizers.catalogue import tokenizer
+from msdd.tokenizers.catalogue import load
 from msdd.tokenizers.tokenizer import Tokenizer
 from msdd.train.stored_latents import check_size, check_source
 from msdd.weights.hub import PREFIX
@@ -71,7 +71,7 @@ def open_encoder(given: Given, root: Path, device: torch.device) -> Tokenizer:
         checkpoint = expand_user(checkpoint, root)
     folder = expand_user(given.tokenizer, root)
     named = folder if folder.is_dir() else given.tokenizer
-    made = tokenizer(named, checkpoint, device)
+    made = load(named, checkpoint, device)
     if type(made) not in frozen.ENCODERS:
         frozen.encoder_half(made, given.tokenizer)  # raises, before anything is encoded
     return made

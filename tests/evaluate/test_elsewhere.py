@@ -13,7 +13,7 @@ from msdd.files import read_json
 from msdd.params.load import parse
 from msdd.pipeline import layout
 from msdd.tokenizers import elsewhere
-from msdd.tokenizers.catalogue import tokenizer
+from msdd.tokenizers.catalogue import load
 from msdd.weights import addresses, hub
 
 HALF = """
@@ -125,13 +125,13 @@ def test_an_artefact_of_mlflow_is_a_model_folder(trained, tmp_path, monkeypatch)
     folder = trained / layout.stage1("msdd")
     for file in layout.MODEL_FILES:
         client.log_artifact(run, str(folder / file), "model")
-    fetched = tokenizer(f"mlflow:/{run}/model", steps=2)
+    fetched = load(f"mlflow:/{run}/model", steps=2)
     images = torch.rand(1, 3, *[fetched.resolution] * 2) * 2 - 1
-    assert torch.equal(fetched.reconstruct(images), tokenizer(folder, steps=2).reconstruct(images))
+    assert torch.equal(fetched.reconstruct(images), load(folder, steps=2).reconstruct(images))
     with pytest.raises(MsddError, match="cannot be fetched from MLflow"):
-        tokenizer(f"mlflow:/{run}/nothing")
+        load(f"mlflow:/{run}/nothing")
     with pytest.raises(MsddError, match="not of the form mlflow:/RUN/ARTIFACT"):
-        tokenizer("mlflow:/../x")
+        load("mlflow:/../x")
 
 
 def test_a_repository_of_the_hub_is_a_folder(trained, tmp_path, monkeypatch):
@@ -142,7 +142,7 @@ def test_a_repository_of_the_hub_is_a_folder(trained, tmp_path, monkeypatch):
         return trained / layout.stage1("msdd") / Path(file).name
 
     monkeypatch.setattr(hub, "fetch", fetch)
-    made = tokenizer("hf://somebody/decoder@v2/teacher", steps=2)
+    made = load("hf://somebody/decoder@v2/teacher", steps=2)
     assert made.files.keys() == {"model.safetensors"}
     files = ("teacher/config.json", "teacher/model.safetensors")
     assert asked == [("somebody/decoder", file, "v2") for file in files]

@@ -60,6 +60,21 @@ def test_tensors_give_what_folders_give(folders):
     assert msdd.evaluate(lambda images: images, floats, **PLAIN)["digest"] == made["digest"]
 
 
+def test_a_protocol_is_named_as_for_the_command(tmp_path, capsys):
+    """Also a file by its path, `all` among others, and what these features leave out."""
+    file = tmp_path / "mine.yaml"
+    file.write_text("mine: { base: msdd }")
+    given = PAIRED | {"features": "none", "missing": "skip"}
+    assert list(msdd.evaluate(**given, protocol=file)["protocols"]) == ["mine"]
+    named = msdd.evaluate(**given, protocol=["msdd", "all", file, str(file)])["protocols"]
+    assert list(named)[:3] == ["msdd", "primary", "llamagen"] and list(named)[-1] == "mine"
+    assert "nothing is left to measure of titok: left out" in capsys.readouterr().err
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("rules: { features: efficientnet-lite0, frechet: true }")
+    report = msdd.evaluate(**SAMPLED, protocol=rules)
+    assert list(report["protocols"]) == ["rules"]
+
+
 FADED = Faded()
 
 
@@ -100,6 +115,9 @@ def test_autocast_of_the_caller_changes_no_number(folders, tmp_path):
 
 
 GREYS = torch.zeros(2, 3, 8, 8)
+PAIRED = {"originals": GREYS, "reconstructions": GREYS}
+SAMPLED = {"samples": GREYS, "reference": GREYS}
+MADE = {"tokenizer": Faded(), "images": GREYS}
 
 
 @pytest.mark.parametrize(
@@ -124,11 +142,78 @@ GREYS = torch.zeros(2, 3, 8, 8)
             "image 0 contains nan",
         ),
         ({"tokenizer": Faded(), "images": "x", "protocol": "flomo"}, "did you mean flowmo"),
+        (PAIRED | {"missing": "stpo"}, "missing is 'stpo'; it must be stop or skip"),
+        (PAIRED | {"batch": 0}, "batch is 0; it must be 1 or more"),
+        (PAIRED | {"batch": 2.5}, "batch is 2.5; it must be a whole number"),
+        (PAIRED | {"seed": 3}, "seed means nothing to originals with reconstructions; leave it"),
+        (PAIRED | {"precision": "bf16"}, "precision means nothing to originals with"),
+        (SAMPLED | {"resolution": 64}, "resolution means nothing to samples; leave it out"),
+        (MADE | {"precision": "float16"}, "precision is 'float16'; it must be fp32 or bf16"),
+        (MADE | {"seed": None}, "seed is None; it must be a whole number"),
+        (MADE | {"resolution": 8}, "resolution means nothing to images in memory; leave it out"),
+        (MADE | {"images": [GREYS[0]]}, "images is of type list; it must be a folder, or a tensor"),
+        (
+            PAIRED | {"originals": GREYS.numpy()},
+            "originals is of type ndarray; .*from_numpy",
+        ),
+        (
+            SAMPLED | {"reference": 3},
+            "reference is of type int; .* a .npz file, or",
+        ),
+        (MADE | {"protocol": 3}, "protocol is 3; it must be a name, a YAML file, or a list"),
+        (
+            SAMPLED | {"protocol": [3]},
+            r"protocol is \[3\]; it must be a name",
+        ),
+        (MADE | {"protocol": "titok"}, "nothing is left to measure of titok; name another"),
     ],
 )
 def test_what_cannot_be_measured_is_named(arguments, told):
     with pytest.raises(MsddError, match=told):
         msdd.evaluate(**({} if "samples" in arguments else PLAIN) | arguments)
+
+
+class Halves:
+    """A tokenizer with networks among its attributes, as in a training that goes on."""
+
+    def __init__(self, device="cpu"):
+        convolution = torch.nn.Conv2d(3, 3, 1, device=device)
+        self.encoder = torch.nn.Sequential(convolution, torch.nn.BatchNorm2d(3, device=device))
+        self.decoder = torch.nn.Dropout(0.5)
+        self.encoder[1].eval()  # statistics that are to stay
+        self.fails = False
+
+    def encode(self, images):
+        assert not any(self.modes()), "measured in training mode"
+        assert not self.fails
+        return self.encoder(images)
+
+    def decode(self, latents):
+        return self.decoder(latents)
+
+    def modes(self):
+        networks = (self.encoder, self.decoder)
+        return [part.training for network in networks for part in network.modules()]
+
+
+def test_networks_train_on_after_a_measurement():
+    halves = Halves()
+    before = halves.modes()
+    assert before == [True, True, False, True]
+    msdd.evaluate(halves, PAIR, **PLAIN)
+    assert halves.modes() == before
+    halves.fails = True
+    with pytest.raises(MsddError, match="failed: AssertionError"):
+        msdd.evaluate(halves, PAIR, **PLAIN)
+    assert halves.modes() == before
+    network = torch.nn.Sequential(torch.nn.Dropout(), torch.nn.Conv2d(3, 3, 1))
+    first, second = (msdd.evaluate(network, PAIR, **PLAIN) for _ in range(2))
+    assert figures(first) == figures(second) and all(part.training for part in network.modules())
+
+
+def test_the_device_is_that_of_the_first_parameter():
+    with pytest.raises(MsddError, match="device meta"):  # on which nothing can be measured
+        msdd.evaluate(Halves("meta"), PAIR, **PLAIN)
 
 
 def test_tensors_in_another_range_are_warned_of(capsys):

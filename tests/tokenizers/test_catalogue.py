@@ -6,6 +6,7 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 import test_cosmos
 import test_dito
@@ -324,14 +325,39 @@ def test_settings_of_the_decode(monkeypatch, tmp_path):
     assert tokenizer.describe().nfe == 7
     with pytest.raises(MsddError, match="FlowMo has no jump to set"):
         msdd.load("flowmo-lo", checkpoint=path, jump="white")
-    with pytest.raises(MsddError, match="steps is 0; it must be a number, 1 or more"):
-        msdd.load("flowmo-lo", checkpoint=path, steps=0)
+    with pytest.raises(MsddError, match=r"guidance is \[1.5, 2\]; FlowMo takes one number"):
+        msdd.load("flowmo-lo", checkpoint=path, guidance=(1.5, 2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"steps": 0}, "steps is 0; it must be a number, 1 or more, or a list, one a scale"),
+        ({"steps": 2.5}, "steps is 2.5; it must be a number, 1 or more"),
+        ({"steps": [2, True]}, r"steps is \[2, True\]; it must be a number, 1 or more"),
+        ({"steps": []}, r"steps is \[\]; it must be a number, 1 or more"),
+        ({"guidance": float("nan")}, "guidance is nan; it must be a finite number"),
+        ({"guidance": ["1"]}, r"guidance is \['1'\]; it must be a finite number"),
+        ({"jump": "wihte"}, "jump is 'wihte'; did you mean white. known: white, paper_code"),
+        ({"size": 256}, "size is 256; it must be crop or native"),
+        ({"device": "gpu"}, "^device gpu is unknown; it may be cpu, cuda, cuda:1, mps or xpu"),
+        ({"checkpoint": 3}, "checkpoint is 3; it must be a text or a path"),
+        ({"name": None}, "name is None; it must be a text or a path"),
+    ],
+)
+def test_arguments_that_are_not_allowed_are_named(arguments, told):
+    with pytest.raises(MsddError, match=told):
+        msdd.load(**{"name": "flowmo-lo"} | arguments)
+    assert msdd.load.__name__ == "load"  # which help and tracebacks show
 
 
 def test_a_model_folder_is_a_tokenizer(trained):
     folder = trained / "runs/msdd/stage1"
     tokenizer = msdd.load(folder, steps=4, guidance=1.5)
     assert tokenizer.describe().nfe == 8
+    scales = len(tokenizer.steps)
+    same = msdd.load(folder, steps=np.int64(4), guidance=(1.5,) * scales, jump="white")
+    assert (same.steps, same.guidance) == (tokenizer.steps, tokenizer.guidance)
     weights = folder / "model.safetensors"
     assert tokenizer.files == {weights.name: digest(weights)}
     with pytest.raises(MsddError, match="it takes no checkpoint"):

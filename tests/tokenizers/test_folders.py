@@ -18,7 +18,7 @@ from msdd import cli
 from msdd.data.centre_crops import adm
 from msdd.errors import MsddError
 from msdd.tokenizers import folders
-from msdd.tokenizers.catalogue import tokenizer
+from msdd.tokenizers.catalogue import load
 from msdd.tokenizers.folders import Cut
 from msdd.tokenizers.llamagen import LlamaGen, LlamaGenConfig
 from msdd.weights.metadata import unpack
@@ -70,7 +70,7 @@ def test_there_and_back_is_a_reconstruction(images, model, tmp_path, capsys):
 
 def test_latents_are_those_of_the_crop_and_say_whose(images, model, tmp_path):
     assert run("encode", images, tmp_path / "z", "--tokenizer", model) == 0
-    path, made = tmp_path / "z/more/c.safetensors", tokenizer(model)
+    path, made = tmp_path / "z/more/c.safetensors", load(model)
     crop = adm(Image.open(images / "more/c.png"), SIDE)
     pixels = torch.from_numpy(np.asarray(crop).copy()).permute(2, 0, 1)[None] / 127.5 - 1
     torch.testing.assert_close(load_file(path)["latents"], made.encode(pixels)[0])

@@ -12,7 +12,7 @@ from skimage.data import astronaut
 from msdd import cli
 from msdd.errors import MsddError
 from msdd.tokenizers import own
-from msdd.tokenizers.catalogue import tokenizer
+from msdd.tokenizers.catalogue import load
 from msdd.tokenizers.own import Own
 
 CPU = torch.device("cpu")
@@ -74,7 +74,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 )
 def test_functions_halves_and_networks_reconstruct(name):
     images = torch.rand(2, 3, 16, 16) * 2 - 1
-    made = tokenizer(name)
+    made = load(name)
     assert made.reconstruct(images).shape == images.shape
     assert made.reconstruct(images).equal(made.reconstruct(images))  # without dropout
 
@@ -127,7 +127,7 @@ def test_what_lies_on_another_device_is_moved_to_that_of_the_tokenizer():
 )
 def test_what_does_not_work_is_one_line(name, message):
     with pytest.raises(MsddError) as error:
-        tokenizer(name).reconstruct(torch.zeros(1, 3, 8, 8))
+        load(name).reconstruct(torch.zeros(1, 3, 8, 8))
     pattern = message if ".*" in message or "\\" in message else None
     assert "\n" not in str(error.value)
     assert error.match(pattern) if pattern else message in str(error.value)
@@ -251,5 +251,5 @@ def test_folders_go_through_objects_with_both_halves(tmp_path, capsys):
 
 
 def test_a_network_describes_itself():
-    described = tokenizer("own_code:network").describe()
+    described = load("own_code:network").describe()
     assert described == (32 * 32, 4, None, 2 * 3 * 4 * 4 + 7, 1)

@@ -1,7 +1,7 @@
 """Multi-scale diffusion decoders and their one-step students.
 
 `load` opens a tokenizer, `Fast` makes it fast, `evaluate` measures it; `Tokenizer` is the protocol
-that an object of your own may satisfy (docs/python.md).
+that an object of your own may satisfy (docs/python.md). `MsddError` is raised for what you can fix.
 """
 
 from importlib import import_module
@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING
 from msdd.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from msdd.errors import MsddError
     from msdd.evaluate.function import evaluate
     from msdd.fast.tokenizer import Fast
     from msdd.tokenizers.catalogue import load
     from msdd.tokenizers.protocol import Tokenizer
 
-__all__ = ["Fast", "Tokenizer", "evaluate", "load"]
+__all__ = ["Fast", "MsddError", "Tokenizer", "evaluate", "load"]
 
 _PLACES = {
     "Fast": ("msdd.fast.tokenizer", "Fast"),
+    "MsddError": ("msdd.errors", "MsddError"),
     "Tokenizer": ("msdd.tokenizers.protocol", "Tokenizer"),
     "load": ("msdd.tokenizers.catalogue", "load"),
 }

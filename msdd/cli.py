@@ -1,10 +1,7 @@
 """The command line: one parser for all commands, one line for every mistake. No torch for help."""
 
 import argparse
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, redirect_stderr
 from importlib import import_module
 from pathlib import Path
 
@@ -14,7 +11,7 @@ from msdd.errors import MsddError
 from msdd.files import expand_user
 from msdd.pipeline import checkout, launch, stop
 from msdd.pipeline.stop import AGAIN, EXIT, Stopped
-from msdd.terminal import paint
+from msdd.terminal import paint, silent
 from msdd.unexpected import hide_secrets
 from msdd.urls import without_secrets
 from msdd.version import __version__
@@ -65,7 +62,7 @@ def _run(arguments: list[str] | None) -> int:
     except SystemExit as ended:  # after --help, or a wrong option
         return int(ended.code or 0)
     try:
-        with _silent() if args.quiet else nullcontext():
+        with silent(args.quiet):
             args.call(args)
     except KeyboardInterrupt as interrupt:
         message = str(interrupt) or AGAIN
@@ -83,13 +80,6 @@ def _run(arguments: list[str] | None) -> int:
             print(f"msdd: {paint('error:', 'red', sys.stderr)} {line}", file=sys.stderr)
         return 1
     return 0
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Progress and remarks, which all go to standard error, go nowhere; errors come after it."""
-    with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
-        yield
 
 
 def with_homes(args: argparse.Namespace) -> argparse.Namespace:

@@ -1,5 +1,6 @@
 """The public interface in Python: its types, and the examples."""
 
+import inspect
 import runpy
 import sys
 from pathlib import Path
@@ -39,6 +40,24 @@ def test_consumers_see_types(trained: Path) -> None:
     assert_type(report["names"], list[str])
     assert_type(report["protocols"]["msdd"]["metrics"], dict[str, Any])
     assert isinstance(mine, msdd.Tokenizer)
+
+
+def test_evaluate_shows_its_arguments_to_notebooks() -> None:
+    assert "originals" in inspect.signature(msdd.evaluate).parameters
+
+
+def test_quiet_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Here the progress, and the warning that floats are in another range than [-1, 1]."""
+    images = torch.full((2, 3, 16, 16), 200.0)
+
+    def darker(x: torch.Tensor) -> torch.Tensor:
+        return (x + 1) / 2
+
+    def measure(**more: bool) -> str:
+        msdd.evaluate(darker, images.to(torch.uint8), protocol="msdd", features="none", **more)
+        return capsys.readouterr().err
+
+    assert "msdd: warning:" in measure() and measure(quiet=True) == ""
 
 
 @pytest.fixture

@@ -8,9 +8,14 @@ from typing import Any
 
 
 class _Callable(ModuleType):
+    @property
+    def __wrapped__(self) -> object:
+        """For `inspect.signature`, and so for notebooks and editors."""
+        return import_module(f"{__name__}.function").evaluate
+
     def __call__(self, *given: Any, **more: Any) -> Any:
         # by name: what `msdd.evaluate` takes makes no stage of the pipeline stale
-        return import_module(f"{__name__}.function").evaluate(*given, **more)
+        return self.__wrapped__(*given, **more)
 
 
 sys.modules[__name__].__class__ = _Callable

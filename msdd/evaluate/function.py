@@ -25,6 +25,7 @@ from msdd.evaluate.samples_sets import image_set
 from msdd.evaluate.sources import Subject
 from msdd.evaluate.tensors import Tensors
 from msdd.pipeline import stop
+from msdd.terminal import silent
 from msdd.tokenizers import tokenizer as base
 from msdd.tokenizers.own import Own, device_of, modes_kept
 from msdd.tokenizers.protocol import Tokenizer
@@ -83,6 +84,7 @@ def evaluate(
     seed: int = 0,
     batch: int | None = None,
     device: str | torch.device | None = None,
+    quiet: bool = False,
 ) -> Report:
     """Measure a tokenizer on images, reconstructions against originals, or generated samples.
 
@@ -106,6 +108,7 @@ def evaluate(
     device:     None: that of the tokenizer or of its first parameter, else a GPU if there is one.
                 Networks of an object of your own are moved to a device that is named, and are in
                 eval mode only until this returns.
+    quiet:      print neither progress nor warnings, which otherwise go to standard error.
 
     Signals are left to the caller, and it may run in any thread; Ctrl-C ends it after a batch.
     Raises MsddError for values that are not allowed, for arguments that do not fit together or mean
@@ -121,13 +124,14 @@ def evaluate(
     arguments.check_heard(tokenizer, images, samples, **of_decoding)
     where = device_for(tokenizer, device)
     settings = report.Settings(batch, where, skip=missing == "skip")
-    if samples is not None and reference is not None:
-        return of_samples(samples, reference, protocol, features, settings)
-    chosen = protocols.choose(protocol or "primary", features)
-    if tokenizer is None:
-        return measured(of_pairs(originals, reconstructions, chosen, where), originals, settings)
-    images = arguments.images_of("images", images)  # before any weights are loaded
-    with modes_kept(tokenizer):
+    with silent(quiet), modes_kept(tokenizer):
+        if samples is not None and reference is not None:
+            return of_samples(samples, reference, protocol, features, settings)
+        chosen = protocols.choose(protocol or "primary", features)
+        if tokenizer is None:
+            pairs = of_pairs(originals, reconstructions, chosen, where)
+            return measured(pairs, originals, settings)
+        images = arguments.images_of("images", images)  # before any weights are loaded
         subject = subject_of(tokenizer, where, named.Decoding(seed, precision), resolution)
         return measured(of_subject(subject, images, chosen, where), images, settings)
 

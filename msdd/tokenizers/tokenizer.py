@@ -1,6 +1,6 @@
 """The base class `Tokenizer`, and its `Description`."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
@@ -28,7 +28,7 @@ class Description(NamedTuple):
     nfe: int | None
 
 
-class Tokenizer(nn.Module):
+class Tokenizer(nn.Module, ABC):
     """Images (B, 3, H, W) in [-1, 1] to latents and back.
 
     resolution: side of the images it is described at.

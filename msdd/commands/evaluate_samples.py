@@ -30,13 +30,13 @@ def comparison_of(args: argparse.Namespace):
     """What is compared, by the rules that are asked for."""
     from msdd.evaluate import samples_report, samples_rules
     from msdd.evaluate.protocols import listed_names
-    from msdd.evaluate.samples_reference import opened
+    from msdd.evaluate.samples_reference import open_reference
     from msdd.evaluate.samples_sets import image_set
 
     named = listed_names(args.protocol or samples_rules.DEFAULT)
     rules = samples_rules.chosen(named, args.features)
     lost = samples_rules.left_out(named, args.features)
-    samples, reference = image_set(args.samples, "--samples"), opened(args.reference)
+    samples, reference = image_set(args.samples, "--samples"), open_reference(args.reference)
     return samples_report.Comparison(str(args.samples), samples, reference, rules, lost)
 
 

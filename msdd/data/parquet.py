@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from msdd.data.remote import Remote, bare, located
+from msdd.data.remote import Remote, bare, locate
 from msdd.errors import MsddError
 
 COLUMN = "image.bytes"
@@ -40,7 +40,7 @@ def open_file(path: str | Path | Remote) -> Any:
         from pyarrow.parquet import ParquetFile
     except ImportError as error:
         raise MsddError(f"{path}: Parquet files need the package pyarrow, install it") from error
-    place = located(str(path))
+    place = locate(str(path))
     return ParquetFile(place.open() if isinstance(place, Remote) else place)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from msdd.data import parquet
 from msdd.data.image_file import PhotographError, read_file
-from msdd.data.remote import Remote, located
+from msdd.data.remote import Remote, locate
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class Photograph:
     def path(self) -> Path | Remote:
         """The file that holds it."""
         if self.version:
-            return Remote(str(located(self.folder) / self.name), self.size, self.version)
-        return located(self.archive) if self.archive else located(self.folder) / self.name
+            return Remote(str(locate(self.folder) / self.name), self.size, self.version)
+        return locate(self.archive) if self.archive else locate(self.folder) / self.name
 
     @property
     def place(self) -> str:
@@ -52,7 +52,7 @@ class Photograph:
 
 
 def read_part(path: str, offset: int, size: int) -> bytes:
-    place = located(path)
+    place = locate(path)
     if isinstance(place, Remote):
         part = place.read(offset, size)
     else:

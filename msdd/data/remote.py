@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from msdd.data.store_errors import asked, hides_another
+from msdd.data.store_errors import hides_another, one_line_errors
 from msdd.errors import MsddError
 from msdd.files import braces
 from msdd.urls import escaped, filled_in, is_url
@@ -69,7 +69,7 @@ class Remote:
         return PurePosixPath(self.base.removeprefix(folder.base).lstrip("/"))
 
     def is_file(self) -> bool:
-        with asked(self.url):
+        with one_line_errors(self.url):
             try:
                 return _info(*_opened(self.url))["type"] == "file"
             except FileNotFoundError as error:
@@ -82,7 +82,7 @@ class Remote:
 
         Raises MsddError where the store does not answer, or sends more than it was asked for.
         """
-        with asked(self.url):
+        with one_line_errors(self.url):
             files, path = _opened(self.url)
             if size is None:
                 return files.cat_file(path)
@@ -95,7 +95,7 @@ class Remote:
         return content
 
     def open(self, _mode: str = "rb") -> io.BufferedReader:
-        with asked(self.url):
+        with one_line_errors(self.url):
             size = _info(*_opened(self.url)).get("size")
         if size is None:
             raise MsddError(f"{self.url}: its server does not tell its size: copy it to a disk")
@@ -103,12 +103,12 @@ class Remote:
 
     def told_version(self) -> str:
         """What the store says now of the content."""
-        with asked(self.url):
+        with one_line_errors(self.url):
             return version_of(self.url, *_opened(self.url))
 
     def files(self) -> dict[str, "Remote"]:
         """All files below a folder by their names in it, except hidden ones, sorted."""
-        with asked(self.url):
+        with one_line_errors(self.url):
             files, path = _opened(self.url)
             files.invalidate_cache()
             found = files.find(path, detail=True)
@@ -151,7 +151,7 @@ class _Parts(io.RawIOBase):
         return len(content)
 
 
-def located(place: str) -> Path | Remote:
+def locate(place: str) -> Path | Remote:
     """A path or URL in the form that reads it."""
     return Remote(place) if is_url(place) else Path(place)
 
@@ -166,7 +166,7 @@ def expanded(pattern: Remote) -> list[Remote]:
     found: set[Remote] = set()
     for one in map(Remote, braces(pattern.url)):
         if "*" in one.base:
-            with asked(one.url):
+            with one_line_errors(one.url):
                 files, path = _opened(one.url)
                 files.invalidate_cache()
                 names = [PurePosixPath(name).name for name in files.glob(path)]
@@ -233,7 +233,7 @@ def is_folder(path: Remote) -> bool:
 
     A web server has no folders but pages of links: asked for a file, it would send the whole.
     """
-    with asked(path.url):
+    with one_line_errors(path.url):
         files, name = _opened(path.url)
         if path.url.startswith("http") and not path.url.endswith("/"):
             return "." not in PurePosixPath(path.base).name

@@ -11,7 +11,7 @@ QUERY = re.compile(r"\?[^\s'\")]+")
 
 
 @contextmanager
-def asked(url: str) -> Iterator[None]:
+def one_line_errors(url: str) -> Iterator[None]:
     """A block that asks a store: whatever is wrong with the answer becomes one line."""
     try:
         yield

@@ -130,10 +130,10 @@ def evaluate(
         chosen = protocols.choose(protocol or "primary", features)
         if tokenizer is None:
             pairs = of_pairs(originals, reconstructions, chosen, where)
-            return measured(pairs, originals, settings)
+            return measure(pairs, originals, settings)
         images = arguments.images_of("images", images)  # before any weights are loaded
         subject = subject_of(tokenizer, where, named.Decoding(seed, precision), resolution)
-        return measured(of_subject(subject, images, chosen, where), images, settings)
+        return measure(of_subject(subject, images, chosen, where), images, settings)
 
 
 def device_for(tokenizer: Measured | None, device: str | torch.device | None) -> torch.device:
@@ -144,7 +144,7 @@ def device_for(tokenizer: Measured | None, device: str | torch.device | None) ->
     return distributed.device(None if device is None else str(device))
 
 
-def measured(evaluation: Evaluation, images: object, settings: report.Settings) -> Report:
+def measure(evaluation: Evaluation, images: object, settings: report.Settings) -> Report:
     """The report of an evaluation; what is computed of images in files is cached."""
     settings = replace(settings, cache=not isinstance(images, Tensor))
     document = report.opening(evaluation, settings)
@@ -165,7 +165,7 @@ def of_samples(
     made = arguments.images_of("samples", samples, "a folder, a .npz file")
     real = arguments.images_of("reference", reference, "a folder, a .npz file")
     place = "samples in memory" if isinstance(made, Tensor) else str(made)
-    images, given = image_set(made, "samples"), samples_reference.opened(real)
+    images, given = image_set(made, "samples"), samples_reference.open_reference(real)
     lost = samples_rules.left_out(listed, features)
     comparison = samples_report.Comparison(place, images, given, rules, lost)
     document = samples_report.opening(comparison, settings)

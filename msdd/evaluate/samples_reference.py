@@ -43,7 +43,7 @@ class Given:
     told: dict[str, Any] = field(default_factory=dict)
 
 
-def opened(place: Path | Tensor) -> Given:
+def open_reference(place: Path | Tensor) -> Given:
     """A folder, a `.npz` file or a tensor; MsddError if it holds neither images nor statistics."""
     if isinstance(place, Tensor):
         return Given("images in memory", image_set(place, "--reference"))

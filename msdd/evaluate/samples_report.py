@@ -128,13 +128,13 @@ def measure(
 
     Returns what was taken of the reference's images, if anything.
     """
-    networks, missing = loaded(comparison.protocols.values(), settings)
+    networks, missing = load_networks(comparison.protocols.values(), settings)
     chosen = {name: p for name, p in comparison.protocols.items() if p.network in networks}
     check_some_metric(chosen.values(), comparison.reference, missing)
     pooled, spatial = ({}, None) if team.rank else read_all(comparison.reference, chosen.values())
-    made = measured(of_samples(comparison, chosen), networks, settings, team)
+    made = measure_set(of_samples(comparison, chosen), networks, settings, team)
     of_images = of_reference(comparison, chosen)
-    real = measured(of_images, networks, settings, team) if of_images else None
+    real = measure_set(of_images, networks, settings, team) if of_images else None
     if team.rank == 0:
         report["not_measured"] |= missing
         with busy("distances between the two sets"):
@@ -159,7 +159,7 @@ def complete(report: dict[str, Any], chosen: Mapping[str, Rules], sides: Sides) 
         report["not_measured"] |= {f"{m} of {name}": why for m, why in found.missing.items()}
 
 
-def loaded(
+def load_networks(
     protocols: Iterable[Rules], settings: Settings
 ) -> tuple[dict[Key, nn.Module], dict[str, str]]:
     """The networks, and what is not measured for want of the others' weights.
@@ -205,7 +205,7 @@ def of_reference(comparison: Comparison, chosen: Mapping[str, Rules]) -> Part | 
     return Part("reference", given.images, wanted) if given.images and wanted else None
 
 
-def measured(
+def measure_set(
     part: Part, networks: Mapping[Key, nn.Module], settings: Settings, team: Team
 ) -> SetSums:
     """The sums of a set, whole in the first process."""

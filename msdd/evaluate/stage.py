@@ -99,7 +99,7 @@ def decode_job(task: Task, root: Path, device: torch.device) -> EvaluationJob:
 def elsewhere_job(task: Task, root: Path, device: torch.device) -> EvaluationJob:
     """A row of `decodes` with the tokenizer that it names."""
     row, name = task.decode, task.wildcards["decode"]
-    tokenizer = elsewhere.opened(row, root, task.data.resolution, device)
+    tokenizer = elsewhere.open_row(row, root, task.data.resolution, device)
     about = tokenizer.describe()._asdict()
     about |= {"tokenizer": frozen.shown(row.tokenizer), "weights": dict(tokenizer.files)}
     if row.tokenizer in SYSTEMS:

@@ -153,7 +153,7 @@ def resampled_means(
     for start in range(0, resamples, rows):
         counts = draw_counts(random, min(rows, resamples - start), count)
         mean = counts @ finite / (counts @ sizes)[:, None]
-        means.append(mean if known.all() else mean + drawn(counts, others))
+        means.append(mean if known.all() else mean + infinities_drawn(counts, others))
     return np.concatenate(means)
 
 
@@ -165,7 +165,7 @@ def draw_counts(random: np.random.Generator, resamples: int, count: int) -> np.n
     return counts.reshape(resamples, count).astype(np.float64)
 
 
-def drawn(counts: np.ndarray, others: Mapping[float, np.ndarray]) -> np.ndarray:
+def infinities_drawn(counts: np.ndarray, others: Mapping[float, np.ndarray]) -> np.ndarray:
     """(resamples, columns): infinity or NaN, where a resample has drawn one of the values; or 0.
 
     others: how many of each of these values a group has (G, columns). In the matrix product 0 times

@@ -23,7 +23,7 @@ def mind(x: Tensor, y: Tensor, directions: int = DIRECTIONS, seed: int = SEED) -
     if not n:
         raise MsddError("MIND needs at least one image on both sides")
     generator = torch.Generator().manual_seed(seed)
-    x, y = (drawn(side, n, generator).float() for side in (x, y))
+    x, y = (draw_rows(side, n, generator).float() for side in (x, y))
     if not (x.isfinite().all() and y.isfinite().all()):
         raise MsddError("the features of MIND contain NaN or infinity")
     parts = unit_vectors(directions, x.shape[1], generator).split(AT_ONCE)
@@ -31,7 +31,7 @@ def mind(x: Tensor, y: Tensor, directions: int = DIRECTIONS, seed: int = SEED) -
     return 3 * x.shape[1] * total / (n * directions)
 
 
-def drawn(rows: Tensor, count: int, generator: torch.Generator) -> Tensor:
+def draw_rows(rows: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """So many of some rows; nothing is drawn where there are no more."""
     if len(rows) == count:
         return rows

@@ -21,7 +21,7 @@ ASSIGNED += ("PE_HOSTFILE", "RANK", "SLURM_JOB_ID")  # torchrun's processes shar
 SECONDS = 1.0  # between two looks at GPUs that are taken
 
 
-def asked() -> int | None:
+def requested() -> int | None:
     """The GPUs that the job was given, of MSDD_GPUS in the environment; None if nobody said."""
     text = os.environ.get("MSDD_GPUS", "")
     if text and not text.isdecimal():

@@ -33,7 +33,7 @@ def spread(arguments: list[str]) -> bool:
     if "RANK" in os.environ:
         end_with_parent()
         return False
-    given, nodes = gpus.asked(), hosts()
+    given, nodes = gpus.requested(), hosts()
     if given and given % nodes:
         raise MsddError(f"MSDD_GPUS={given} on {nodes} hosts: ask for as many GPUs on each")
     each = 1 if given is None else given // nodes

@@ -60,7 +60,7 @@ def admit(
             allowed = tolerances(regions.plain, expected, region)[precision]
             result[f"{region}_deviation"] = check(name, outputs[region], expected, allowed)
         if not alike:
-            result |= kept(outputs[region], expected, inputs.images[0])
+            result |= fidelity_of_images(outputs[region], expected, inputs.images[0])
             if precision == "int8":
                 fidelity.check(name, outputs["decode"], expected)
     return result, regions
@@ -112,7 +112,7 @@ def peak(device: torch.device) -> int | None:
     return torch.cuda.max_memory_allocated(device) - torch.cuda.memory_allocated(device)
 
 
-def kept(output: Tensor, expected: Tensor, originals: Tensor) -> dict[str, float]:
+def fidelity_of_images(output: Tensor, expected: Tensor, originals: Tensor) -> dict[str, float]:
     """PSNR in dB of decoded images against the plain variant's, and how much less they have against
     the originals.
     """

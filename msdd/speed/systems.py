@@ -86,7 +86,7 @@ def _other(params: Params, name: str, root: Path, device: torch.device) -> Token
     if is_object(name):
         return open_own(name, device)
     if name in params.decodes:
-        made = elsewhere.opened(params.decodes[name], root, params.data.resolution, device)
+        made = elsewhere.open_row(params.decodes[name], root, params.data.resolution, device)
         if isinstance(made, Own):
             return made
     else:

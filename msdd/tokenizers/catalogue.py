@@ -57,7 +57,7 @@ def load(
     name = arguments.place("name", name)
     checkpoint = None if checkpoint is None else arguments.place("checkpoint", checkpoint)
     settings = arguments.of_decode(steps, guidance, jump)
-    made = opened(name, checkpoint, arguments.device("device", device), settings, run_code)
+    made = open_tokenizer(name, checkpoint, arguments.device("device", device), settings, run_code)
     if size == "crop":
         return made
     from msdd.tokenizers.any_size import any_size
@@ -65,7 +65,7 @@ def load(
     return any_size(made)
 
 
-def opened(
+def open_tokenizer(
     name: str | Path,
     checkpoint: str | Path | None,
     device: "torch.device",

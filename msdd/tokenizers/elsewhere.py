@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 WEIGHTS = (".json", ".safetensors", ".bin", ".pt", ".pth")
 
 
-def opened(row: Decode, root: Path, side: int, device: "torch.device") -> "Tokenizer":
+def open_row(row: Decode, root: Path, side: int, device: "torch.device") -> "Tokenizer":
     """The tokenizer of a row for images of `side` pixels; relative paths lie below `root`.
 
     Raises MsddError for one that cannot be had, or does not take that side.
     """
     import torch
 
-    name, checkpoint = located(row, root)
+    name, checkpoint = locate(row, root)
     made = catalogue.load(
         name, checkpoint, device, steps=row.steps, guidance=row.guidance, jump=None
     )
@@ -42,7 +42,7 @@ def opened(row: Decode, root: Path, side: int, device: "torch.device") -> "Token
     return made
 
 
-def located(row: Decode, root: Path) -> tuple[str | Path, str | Path | None]:
+def locate(row: Decode, root: Path) -> tuple[str | Path, str | Path | None]:
     """Name and checkpoint, with paths that are relative to `root` made so that they open here."""
     name, checkpoint = row.tokenizer, row.checkpoint
     if checkpoint and not checkpoint.startswith(hub.PREFIX):
@@ -60,7 +60,7 @@ def files(row: Decode, root: Path) -> list[Path]:
 
     Of code the file that is named, not what it imports. Raises MsddError where they are missing.
     """
-    name, checkpoint = located(row, root)
+    name, checkpoint = locate(row, root)
     if isinstance(name, Path):
         return _of_folder(name)
     if addresses.is_address(name) or str(checkpoint or "").startswith(hub.PREFIX):

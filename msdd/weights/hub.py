@@ -82,7 +82,7 @@ def fetch(repository: str, file: str, revision: str | None = None) -> Path:
             )
             # The download below tries five times and is silent for 23 s where there is no network.
             url = hf_hub_url(repository, file, revision=revision)
-            asked(lambda: get_hf_file_metadata(url, timeout=PATIENCE), named)
+            ask_patiently(lambda: get_hf_file_metadata(url, timeout=PATIENCE), named)
         return Path(hf_hub_download(repository, file, revision=revision))
     except Exception as error:  # the client and the libraries below it raise what they like
         offline = "HF_HUB_OFFLINE is set" if constants.is_offline_mode() else ""
@@ -93,7 +93,7 @@ def fetch(repository: str, file: str, revision: str | None = None) -> Path:
         ) from error
 
 
-def asked(ask: Callable[[], object], named: str) -> None:
+def ask_patiently(ask: Callable[[], object], named: str) -> None:
     """Ask, and again after each of WAITS where the Hub is too busy; says so."""
     for wait in WAITS:
         try:

@@ -273,7 +273,7 @@ def from_download(name: str) -> StateDict:
     path = Path(torch.hub.get_dir()) / "checkpoints" / source.file
     if not path.exists() and source.url is None:
         raise FileNotFoundError("there is no official download")
-    if path.exists() or downloaded(source.url(), path):
+    if path.exists() or cache_download(source.url(), path):
         state = read(path, name)
     else:
         with tempfile.TemporaryDirectory() as aside:
@@ -284,7 +284,7 @@ def from_download(name: str) -> StateDict:
     return state
 
 
-def downloaded(url: str, path: Path) -> bool:
+def cache_download(url: str, path: Path) -> bool:
     """Fetch a file into a cache; False, and a line says so, where that takes no file."""
     try:
         download(url, path)

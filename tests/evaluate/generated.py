@@ -9,7 +9,7 @@ from skimage import data
 
 from msdd.evaluate import report, samples_report, samples_rules
 from msdd.evaluate.distributed import Team
-from msdd.evaluate.samples_reference import opened
+from msdd.evaluate.samples_reference import open_reference
 from msdd.evaluate.samples_sets import image_set
 
 SIDE, COUNT = 32, 12
@@ -49,7 +49,7 @@ def compared(samples: Path, reference: Path, chosen: dict, team: Team | None = N
     """The report of the first process, in batches of 3."""
     settings = report.Settings(3, torch.device("cpu"), **more)
     comparison = samples_report.Comparison(
-        str(samples), image_set(samples, "--samples"), opened(reference), chosen
+        str(samples), image_set(samples, "--samples"), open_reference(reference), chosen
     )
     found = samples_report.opening(comparison, settings)
     samples_report.measure(comparison, found, settings, team or Team())

@@ -116,4 +116,4 @@ def test_more_than_there_are_is_refused(devices, tmp_path):
 def test_a_number_of_gpus_is_a_number(monkeypatch, text):
     monkeypatch.setenv("MSDD_GPUS", text)
     with pytest.raises(MsddError, match=f"MSDD_GPUS is {text}"):
-        gpus.asked()
+        gpus.requested()

@@ -49,26 +49,30 @@ class Checkpoint:
     def __init__(self, folder: Path, key: str) -> None:
         self.folder, self.key = folder / key[:12], key
 
-    def save(self, rank: int, tally: Resumable) -> None:
+    def save(self, rank: int, tally: Resumable) -> bool:
+        """Whether a state is written; where there is one that cannot be, a warning says why."""
         features = json.dumps([str(wanted) for wanted in tally.features])
-        if state := tally.state():
-            lost = unwritten("nothing is kept to continue from", SafetensorError)
-            with lost, atomic(self.path(rank)) as temporary:
+        if not (state := tally.state()):
+            return False
+        with unwritten("nothing is kept to continue from", SafetensorError):
+            with atomic(self.path(rank)) as temporary:
                 tensors = {name: tensor.contiguous() for name, tensor in state.items()}
                 save_file(tensors, temporary, pack({"key": self.key, "features": features}))
+            return True
+        return False
 
     def resume(self, tally: Resumable) -> None:
         """Give a tally all that is saved, and leave it as the one state.
 
-        For the first process, before the others begin. A run may stop between the two steps, so a
-        state whose images have been seen is left out.
+        For the first process, before the others begin. The other states go once that one is
+        written, which a full disk may forbid. A run may stop between the two steps, so a state
+        whose images have been seen is left out.
         """
         states = sorted(self.states(tally), key=lambda state: len(state["ids"]), reverse=True)
         for state in states:
             if not set(state["ids"].tolist()) & set(tally.ids):
                 tally.load(state)
-        if len(states) > 1:
-            self.save(0, tally)
+        if len(states) > 1 and self.save(0, tally):
             for path in self.paths():
                 if path != self.path(0):
                     path.unlink()

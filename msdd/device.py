@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache
+from typing import Any
 
 import torch
 
@@ -94,7 +95,8 @@ def hold_float32(stack: ExitStack) -> None:
     torch 2.9 has settings for that beside the older ones, and refuses to read these where both
     disagree.
     """
-    cuda, cudnn, mkldnn = torch.backends.cuda, torch.backends.cudnn, torch.backends.mkldnn
+    cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
+    mkldnn: Any = torch.backends.mkldnn  # mypy does not see what stands for the module
     if hasattr(cuda.matmul, "fp32_precision"):
         for backend in (cuda.matmul, cudnn.conv, mkldnn.matmul, mkldnn.conv):
             hold(stack, backend, fp32_precision="ieee")

@@ -58,15 +58,16 @@ class Accumulator:
     ) -> None:
         self.protocols = list(protocols.values())
         self.measurer = Measurer(self.protocols, networks, known)
-        self.networks, self.features = networks, self.measurer.features
-        self.columns = self.measurer.columns
-        self.errors = next(str(c) for c in self.columns if c.kind == "squared_error")
+        self.networks, self.device = networks, networks.device
+        self.features, self.least_side = self.measurer.features, self.measurer.least_side
+        columns = self.measurer.columns
+        self.errors = next(str(c) for c in columns if c.kind == "squared_error")
         self.sampled = features_to_sample(self.protocols)
         self.latent_sums: LatentSums | None = None
         self.ids: list[int] = []
         self.pixels: list[int] = []
         # Python's numbers: small tensors that live on would hold the heap of large ones apart
-        self.values: dict[str, list[float]] = {str(column): [] for column in self.columns}
+        self.values: dict[str, list[float]] = {str(column): [] for column in columns}
         self.sums: dict[str, Sums] = {}
 
     def compute(self, *batch) -> Measurement:
@@ -93,7 +94,7 @@ class Accumulator:
         self.latent_sums.update(encoded.values)
 
     def new_sums(self, wanted: Features, dimensions: int) -> Sums:
-        return Sums(dimensions, wanted in self.sampled, self.networks.device)
+        return Sums(dimensions, wanted in self.sampled, self.device)
 
     def live_figures(self) -> dict[str, float]:
         """The PSNR of the images so far, as the first protocol that has one will show it."""

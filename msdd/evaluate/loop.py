@@ -3,63 +3,75 @@
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from msdd.errors import MsddError
-from msdd.evaluate.accumulator import Accumulator
-from msdd.evaluate.checkpoint import Checkpoint, Checkpointer
+from msdd.evaluate.checkpoint import Checkpoint, Checkpointer, Resumable
 from msdd.evaluate.distributed import Team
-from msdd.evaluate.measurer import Measurement
 from msdd.evaluate.sources import Batch, Source, deal
-from msdd.metrics.gaussian_ssim import RADIUS
-from msdd.metrics.pixel import WINDOW
-from msdd.metrics.psnr_hvs import SIDE
 from msdd.pipeline import stop
 from msdd.pipeline.progress import Progress
 
-SMALLEST = {  # sides that columns need, in pixels, and what people call the columns
-    "ssim": (WINDOW, "SSIM"),
-    "gaussian_ssim": (RADIUS + 1, "SSIM Gaussian"),
-    "psnr_hvs": (SIDE, "PSNR-HVS"),
-}
+
+class Tally(Resumable, Protocol):
+    """What a pass fills: an `Accumulator` of pairs, or the `SetSums` of a set.
+
+    device:     where `compute` takes its tensors
+    least_side: pixels a side that an image needs, and the metric that needs them
+    """
+
+    device: torch.device
+    least_side: tuple[int, str]
+
+    @property
+    def compute(self) -> Callable[..., Any]:
+        """Measures a batch and adds nothing yet: its ids, its names, and the rest of a `Batch`."""
+
+    def add(self, measurement: Any) -> None:
+        """Add what `compute` has measured."""
+
+    def live_figures(self) -> dict[str, float]:
+        """What is shown while it grows, by name."""
 
 
 def measure_source(
     source: Source,
-    accumulator: Accumulator,
+    tally: Tally,
     batch: int | None,
     label: str = "evaluate",
     team: Team | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> bool:
-    """Fill the accumulator with all images of the source; True in the process that has them all.
+    """Fill the tally with all images of the source; True in the process that has them all.
 
     Batches are the same ranges of places however many processes there are, and however often the
     work was stopped: so is the result. batch: see `sources.deal`.
     """
     team = team or Team()
     if checkpoint and team.rank == 0:
-        checkpoint.resume(accumulator)
-        if accumulator.ids:
-            count = f"{len(accumulator.ids):,} of {len(source.names):,} images"
+        checkpoint.resume(tally)
+        if tally.ids:
+            count = f"{len(tally.ids):,} of {len(source.names):,} images"
             print(f"{label}: resuming after {count}", file=sys.stderr)
-    done = set(team.share(accumulator.ids))
+    done = set(team.share(tally.ids))
     ranges = [part for part in deal(source, batch) if part[0] not in done]
-    measure_ranges(source, accumulator, ranges[team.rank :: team.size], label, team, checkpoint)
+    measure_ranges(source, tally, ranges[team.rank :: team.size], label, team, checkpoint)
     if team.rank:
-        team.send(accumulator.state())
+        team.send(tally.state())
         return False
     for state in team.collect():
-        accumulator.load(state)
+        tally.load(state)
     return True
 
 
 def measure_ranges(
     source: Source,
-    accumulator: Accumulator,
+    tally: Tally,
     ranges: list[range],
     label: str,
     team: Team,
@@ -69,22 +81,22 @@ def measure_ranges(
 
     Raises Stopped when this process is asked to stop (`msdd.pipeline.stop`).
     """
-    before = len(accumulator.ids)
+    before = len(tally.ids)
     total = before + sum(map(len, ranges))
     shown = label if team.size == 1 else f"{label} (process {team.rank + 1} of {team.size})"
-    checkpointer = Checkpointer(checkpoint, team.rank, accumulator)
+    checkpointer = Checkpointer(checkpoint, team.rank, tally)
     progress = Progress(shown, total, start=before)
     with stop.requests() as asked, checkpointer, progress, progress.alive():
         for batches in source.batches(iter(ranges)):
-            measurements = [measure_batch(accumulator, source.names, one) for one in batches]
+            measurements = [measure_batch(tally, source.names, one) for one in batches]
             with deferred_interrupt():  # what is saved holds whole ranges
                 for measurement in measurements:
-                    accumulator.add(measurement)
+                    tally.add(measurement)
             checkpointer.save_if_due()
-            progress.update(len(accumulator.ids), **accumulator.live_figures())
-            if len(accumulator.ids) < total and (why := asked()):
+            progress.update(len(tally.ids), **tally.live_figures())
+            if len(tally.ids) < total and (why := asked()):
                 kept = "saved" if checkpoint else "nothing is kept"
-                raise stop.Stopped(f"{label}: {why}; {kept} after {len(accumulator.ids):,} images")
+                raise stop.Stopped(f"{label}: {why}; {kept} after {len(tally.ids):,} images")
 
 
 @contextmanager
@@ -104,16 +116,14 @@ def deferred_interrupt() -> Iterator[None]:
         signal.raise_signal(signal.SIGINT)
 
 
-def measure_batch(accumulator: Accumulator, names: list[str], batch: Batch) -> Measurement:
-    """What a batch adds, computed on the device of the networks."""
+def measure_batch(tally: Tally, names: list[str], batch: Batch) -> Any:
+    """What a batch adds; MsddError for images that are too small."""
     ids, *parts = batch
     height, width = parts[0].shape[-2:]
-    kinds = SMALLEST.keys() & {column.kind for column in accumulator.columns}
-    needed, metric = max((SMALLEST[kind] for kind in kinds), default=(1, ""))
+    needed, metric = tally.least_side
     if min(height, width) < needed:
         raise MsddError(
             f"{names[ids[0]]} has {width} x {height} pixels: {metric} needs {needed} a side"
         )
-    device = accumulator.networks.device
-    here = (part.to(device) if isinstance(part, Tensor) else part for part in parts)
-    return accumulator.compute(ids, [names[i] for i in ids], *here)
+    here = (part.to(tally.device) if isinstance(part, Tensor) else part for part in parts)
+    return tally.compute(ids, [names[i] for i in ids], *here)

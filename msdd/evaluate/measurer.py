@@ -15,16 +15,21 @@ from msdd.evaluate.columns import RATE, Features, MetricColumn, all_pairs, colum
 from msdd.evaluate.latent_sums import Encoded, check_encoded, nominal_rate
 from msdd.evaluate.networks import Networks
 from msdd.evaluate.protocols import Protocol
-from msdd.metrics.gaussian_ssim import gaussian_ssim, ms_ssim
+from msdd.metrics.gaussian_ssim import RADIUS, gaussian_ssim, ms_ssim
 from msdd.metrics.patches import patches
-from msdd.metrics.pixel import squared_error, ssim
-from msdd.metrics.psnr_hvs import psnr_hvs, psnr_hvs_m
+from msdd.metrics.pixel import WINDOW, squared_error, ssim
+from msdd.metrics.psnr_hvs import SIDE, psnr_hvs, psnr_hvs_m
 from msdd.metrics.quantisation import Views
 from msdd.weights.features import Inception
 from msdd.weights.threads import by_threads
 
 PATCH_BATCH = 64  # patches at once on a GPU
 FEATURE_BATCH = 8  # on a CPU larger batches of the feature network are slower
+SMALLEST = {  # sides that columns need, in pixels, and what people call the columns
+    "ssim": (WINDOW, "SSIM"),
+    "gaussian_ssim": (RADIUS + 1, "SSIM Gaussian"),
+    "psnr_hvs": (SIDE, "PSNR-HVS"),
+}
 OF_PIXELS = {  # measures of a pair of images that nothing else decides
     "squared_error": squared_error,
     "psnr_hvs": psnr_hvs,
@@ -60,7 +65,8 @@ class Measurer:
     known:     features that need not be taken, because their statistics are known
 
     Its `columns` are the numbers of each image, always one of squared errors among them; its
-    `features` are those that are taken.
+    `features` are those that are taken. Images need `least_side` pixels a side, for the
+    metric beside it.
     """
 
     def __init__(
@@ -71,6 +77,7 @@ class Measurer:
         if not any(column.kind == "squared_error" for column in wanted):
             wanted.add(MetricColumn("squared_error", "none"))  # to tell good images from bad ones
         self.columns = sorted(wanted, key=str)
+        self.least_side = max(SMALLEST.get(column.kind, (1, "")) for column in wanted)
         sides = {side for p in protocols for pair in all_pairs(p) for side in pair}
         self.features = sorted(sides - set(known), key=str)
         self.of_latents = any(p.codes or p.latents for p in protocols)

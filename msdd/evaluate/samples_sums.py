@@ -101,7 +101,7 @@ class SetSums:
     Memory is that of the sums; and 4 D bytes an image where rows are wanted.
     """
 
-    columns = ()  # numbers of pairs
+    least_side = (1, "")  # the networks resize
 
     def __init__(
         self,
@@ -111,8 +111,7 @@ class SetSums:
         device: torch.device,
     ) -> None:
         self.wanted, self.count, self.device = dict(wanted), count, device
-        self.by_key = {key: networks[key] for key in wanted}
-        self.networks = self  # whose `device` the loop asks for
+        self.networks = {key: networks[key] for key in wanted}
         self.features = [f"{key} {one}" for key, one in self.wanted.items()]
         self.ids: list[int] = []
         self.sums: dict[Key, NetworkSums] = {}
@@ -127,7 +126,7 @@ class SetSums:
 
     def parts_of(self, key: Key, images: Tensor) -> Parts:
         size = len(images) if images.is_cuda else FEATURE_BATCH
-        parts = [self.by_key[key](part) for part in images.split(size)]
+        parts = [self.networks[key](part) for part in images.split(size)]
         return Parts(
             *(None if one[0] is None else torch.cat(one) for one in zip(*parts, strict=True))
         )

@@ -1,6 +1,9 @@
 """A stopped evaluation goes on from its folder, and ends with the same report."""
 
+import resource
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -95,6 +98,34 @@ def test_fewer_processes_go_on_where_more_were_stopped(photographs, tmp_path, ss
         assert torch.equal(ends[0].covariance, ends[1].covariance)
     for key, values in whole.sorted_values().items():
         assert torch.equal(again.sorted_values()[key], values)
+
+
+def test_states_that_cannot_be_written_as_one_stay(photographs, tmp_path, ssdd, capsys):
+    """The disk is full when fewer processes go on; what several have saved is not lost."""
+    source = Cropped(photographs, "bilinear", SIDE, faded, CPU)
+    checkpoint = Checkpoint(tmp_path, "key")
+    for rank in range(2):
+        ranges = split(5, 2)[rank:2:2]
+        loop.measure_ranges(source, new_accumulator(ssdd), ranges, "", Team(rank, 2), checkpoint)
+    before = {path: path.read_bytes() for path in checkpoint.paths()}
+    with largest_file(1000):
+        checkpoint.resume(resumed := new_accumulator(ssdd))
+    assert "nothing is kept to continue from" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in checkpoint.paths()} == before
+    checkpoint.resume(again := new_accumulator(ssdd))
+    assert sorted(again.ids) == sorted(resumed.ids) == [0, 1, 2, 3]
+    assert checkpoint.paths() == [checkpoint.path(0)]
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """No file of this process grows above so many bytes, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_damaged_state_is_made_anew(photographs, tmp_path, ssdd, capsys):

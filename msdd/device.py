@@ -95,8 +95,9 @@ def hold_float32(stack: ExitStack) -> None:
     torch 2.9 has settings for that beside the older ones, and refuses to read these where both
     disagree.
     """
-    cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
-    mkldnn: Any = torch.backends.mkldnn  # mypy does not see what stands for the module
+    cuda = torch.backends.cuda
+    cudnn: Any = torch.backends.cudnn  # mypy does not see the objects that replace these modules
+    mkldnn: Any = torch.backends.mkldnn
     if hasattr(cuda.matmul, "fp32_precision"):
         for backend in (cuda.matmul, cudnn.conv, mkldnn.matmul, mkldnn.conv):
             hold(stack, backend, fp32_precision="ieee")

@@ -9,7 +9,7 @@ from typing import Any
 
 class _Callable(ModuleType):
     @property
-    def __wrapped__(self) -> object:
+    def __wrapped__(self) -> Any:
         """For `inspect.signature`, and so for notebooks and editors."""
         return import_module(f"{__name__}.function").evaluate
 

@@ -134,9 +134,10 @@ def evaluate(
 
 def device_for(tokenizer: Measured | None, device: str | torch.device | None) -> torch.device:
     """The device that is named, else the tokenizer's, else the default."""
-    if device is None:
-        own = isinstance(tokenizer, base.Tokenizer)
-        device = tokenizer.device if own else device_of(tokenizer)
+    if device is None and isinstance(tokenizer, base.Tokenizer):
+        device = tokenizer.device
+    elif device is None:
+        device = device_of(tokenizer)
     return distributed.device(None if device is None else str(device))
 
 

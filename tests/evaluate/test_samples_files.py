@@ -132,7 +132,7 @@ def test_labels_that_are_none_are_told(root, tmp_path, capsys):
     """Of another count or form, and of some names only."""
     images = pixels(0)
     for wrong, told in (
-        (np.zeros(11, np.int64), "arr_1 is int64 of shape (11,), not one whole number for each of 12"),
+        (np.zeros(11, np.int64), "of shape (11,), not one whole number for each of 12"),
         (np.zeros((12, 3), np.int64), "arr_1 is int64 of shape (12, 3)"),
         (np.zeros(12), "arr_1 is float64 of shape (12,)"),
         (np.array([None] * 12), "it holds object"),

@@ -95,11 +95,10 @@ def hold_float32(stack: ExitStack) -> None:
     torch 2.9 has settings for that beside the older ones, and refuses to read these where both
     disagree.
     """
-    cuda = torch.backends.cuda
-    cudnn: Any = torch.backends.cudnn  # mypy does not see the objects that replace these modules
-    mkldnn: Any = torch.backends.mkldnn
-    if hasattr(cuda.matmul, "fp32_precision"):
-        for backend in (cuda.matmul, cudnn.conv, mkldnn.matmul, mkldnn.conv):
+    backends: Any = torch.backends  # mypy does not see what takes the place of its modules
+    matmul, cudnn, mkldnn = backends.cuda.matmul, backends.cudnn, backends.mkldnn
+    if hasattr(matmul, "fp32_precision"):
+        for backend in (matmul, cudnn.conv, mkldnn.matmul, mkldnn.conv):
             hold(stack, backend, fp32_precision="ieee")
     else:
         hold(stack, cudnn, allow_tf32=False)

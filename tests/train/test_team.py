@@ -111,7 +111,7 @@ def test_a_killed_process_ends_the_job_by_name_and_the_command_goes_on(quarters,
     workers = psutil.Process(job.pid).children()
     (second,) = (worker for worker in workers if worker.environ()["RANK"] == "1")
     second.send_signal(signal.SIGKILL)
-    _, said = job.communicate(timeout=20)
+    _, said = job.communicate(timeout=300)
     assert job.returncode == 1
     (error,) = (line for line in said.splitlines() if "error" in line)
     assert error.startswith(f"msdd: error: process 1 of 2 (pid {second.pid} on ")

@@ -58,8 +58,8 @@ def lead(
     with hold(aside / "lock"):
         team.wait()
         check_place(root / job.folder / "model.safetensors", "the result")
-        describe(job, team)
         state = State(job.network, job.settings, job.adversary, job.frechet)
+        describe(job, team)
         resumed = resume(state, checkpoint, job)
         kept = checkpoint if checkpoint.exists() else previous(checkpoint)
         earlier = pieces(aside / "pieces.json", kept, resumed, state.images)

@@ -65,11 +65,12 @@ def ways_of_msdd(place: Path) -> Ways:
     protocols = load(["primary"])
     accumulator = Accumulator(protocols, Networks(protocols.values(), cpu))
     wanted = accumulator.features[0]
+    measurer = getattr(accumulator, "measurer", accumulator)  # the earlier commit has none
 
     def features(count: int) -> float:
         with torch.inference_mode():
             for images in read(place, count):
-                (made,) = accumulator.measurer.features_of(wanted, images)
+                (made,) = measurer.features_of(wanted, images)
         return made.mean().item()
 
     def distance(count: int) -> float:

@@ -36,8 +36,11 @@ class FastConvolution(nn.Module):
         super().__init__()
         self.weight, self.bias = weight.detach().contiguous(), bias.detach().contiguous()
         self.stride, self.padding = list(stride), list(padding)
-        self.seen: list[int] = []  # size of the images that `packed` is for
+        # Weights in oneDNN's layout, which depends on the size of the images and on the number of
+        # threads. In the layout of another number it computes right, and twenty times as slow.
+        self.seen: list[int] = []  # size and threads that `packed` is for
         self.packed: Tensor | None = None
+        self.threads = 0  # that `points` are for
         self.points: Tensor | None = None  # of Winograd's algorithm
 
     @torch.no_grad()
@@ -75,10 +78,11 @@ class FastConvolution(nn.Module):
     def by_onednn(self, images: Tensor) -> Tensor:
         images = images.contiguous(memory_format=torch.channels_last)
         how, shape = [self.padding, self.stride, [1, 1], 1], list(images.shape)
-        if shape != self.seen:  # another size may have another layout
+        seen = [*shape, torch.get_num_threads()]
+        if seen != self.seen:
             pack = torch.ops.mkldnn._reorder_convolution_weight
             self.packed = pack(self.weight, *how, shape)  # first, for other threads
-            self.seen = shape
+            self.seen = seen
         convolve = torch.ops.mkldnn._convolution_pointwise
         return convolve(images, self.packed, self.bias, *how, "relu", [], "")
 
@@ -104,8 +108,9 @@ class FastConvolution(nn.Module):
         )
 
     def by_winograd(self, images: Tensor) -> Tensor:
-        if self.points is None:
-            self.points = packed_points(self.weight)
+        if self.threads != (threads := torch.get_num_threads()):
+            self.points = packed_points(self.weight)  # first, for other threads
+            self.threads = threads
         return winograd(images, self.points, self.bias).relu_()
 
 

@@ -123,6 +123,22 @@ def test_another_size_gets_weights_of_its_own():
         torch.testing.assert_close(fast(x), own(x.double()).relu().float(), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("case", ["winograd", "onednn"])
+def test_another_number_of_threads_gets_weights_of_its_own(case):
+    """A layout for another number is right, but twenty times as slow without AVX-512."""
+    shape, weight, stride, padding = CASES[case]
+    x, (fast, _), threads = images(*shape), layer(weight, stride, padding), torch.get_num_threads()
+    made = []
+    try:
+        for number in (2, 1):
+            torch.set_num_threads(number)
+            assert torch.equal(fast(x), layer(weight, stride, padding)[0](x))
+            made.append(fast.points if case == "winograd" else fast.packed)
+    finally:
+        torch.set_num_threads(threads)
+    assert made[0] is not made[1]
+
+
 @pytest.mark.parametrize("size, step", [(2, 2), (3, 2)])
 def test_maxima_are_torchs(size, step):
     x, pool = images(2, 5, 13, 18), nn.MaxPool2d(size, step)

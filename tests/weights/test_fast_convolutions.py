@@ -125,7 +125,7 @@ def test_another_size_gets_weights_of_its_own():
 
 @pytest.mark.parametrize("case", ["winograd", "onednn"])
 def test_another_number_of_threads_gets_weights_of_its_own(case):
-    """A layout for another number is right, but twenty times as slow without AVX-512."""
+    """A layout for another number is right, but far slower without AVX-512."""
     shape, weight, stride, padding = CASES[case]
     x, (fast, _), threads = images(*shape), layer(weight, stride, padding), torch.get_num_threads()
     made = []

@@ -37,7 +37,7 @@ class FastConvolution(nn.Module):
         self.weight, self.bias = weight.detach().contiguous(), bias.detach().contiguous()
         self.stride, self.padding = list(stride), list(padding)
         # Weights in oneDNN's layout, which depends on the size of the images and on the number of
-        # threads. In the layout of another number it computes right, but far slower without AVX-512.
+        # threads. In that of another number it computes right, but far slower without AVX-512.
         self.seen: list[int] = []  # size and threads that `packed` is for
         self.packed: Tensor | None = None
         self.threads = 0  # that `points` are for

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from msdd.pipeline.digest_cache import DATA, remember
+
 PACKAGE = Path(__file__).parents[1]
 
 # Rooms that change no result: they report, guard or name. Params are tracked by value.
 OUTSIDE = ("msdd.params", "msdd.pipeline", "msdd.tracking", "msdd.commands", "msdd.cli")
-DATA = (".yaml", ".html", ".css", ".js")  # what a module reads of itself
 
 
 def closure_digest(module: str, package: Path = PACKAGE) -> str:
@@ -28,6 +29,10 @@ def closure_digest(module: str, package: Path = PACKAGE) -> str:
         module: dotted name, e.g. `msdd.train.stage1`.
         package: folder of the package `msdd`.
     """
+    return remember(module, package, lambda: _compute_digest(module, package))
+
+
+def _compute_digest(module: str, package: Path) -> str:
     total = hashlib.sha256()
     for name in sorted(closure(module, package)):
         file = _file(name, package)

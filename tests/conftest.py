@@ -9,6 +9,9 @@ os.environ.setdefault("MSDD_TRACKING", "off")
 # Torch reads it when it is imported, here and in processes that tests start. The number of threads
 # changes the last bits of sums; and each of several processes would take every core.
 os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+# Processes that tests start keep Python's compiled files, whatever is set here: without them each
+# takes a second longer.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Of a `make test` around the tests; a make that a test starts would go on in its name.
 for variable in ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"):
     os.environ.pop(variable, None)

@@ -63,6 +63,16 @@ def test_what_compiles_nothing_does_not_wait_for_the_compiler(here):
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
 
 
+def test_nor_does_what_decodes_and_judges(trained):
+    code = (
+        "import sys, msdd, torch; from msdd.metrics.perceptual import Lpips; "
+        "msdd.load('runs/msdd/stage1'); msdd.load('runs/msdd/msdd-1step'); "
+        "Lpips('alex', torch.device('cpu')); print('torch._dynamo' in sys.modules)"
+    )
+    told = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=trained)
+    assert told == "False\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [

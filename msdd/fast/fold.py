@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from msdd.model.decoder import Decoder
 from msdd.model.mmdit import Modulation, Stream
+from msdd.weights.unfilled import unfilled
 
 
 def fold(decoder: Decoder, time: float) -> Decoder:
@@ -25,7 +26,7 @@ def fold(decoder: Decoder, time: float) -> Decoder:
         for i, (block, pair) in enumerate(zip(decoder.blocks, at.blocks, strict=True)):
             for name, m in zip(("latents", "image"), pair, strict=True):
                 changed |= fold_stream(getattr(block, name), m, f"blocks.{i}.{name}.")
-    with torch.device("meta"):  # no time lost on weights that are replaced at once
+    with unfilled():  # no time lost on weights that are replaced at once
         folded = Decoder(decoder.config, modulated=False)
     return with_weights(folded, decoder, changed)
 

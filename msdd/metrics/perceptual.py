@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from msdd.data.pixels import from_uint8
 from msdd.weights.fast_convolutions import fast_layers
 from msdd.weights.features import enlarge
-from msdd.weights.pretrained import folders, lpips_network
+from msdd.weights.pretrained import TRUNKS, folders, freeze, lpips_heads, tensors
 from msdd.weights.threads import by_threads
+from msdd.weights.trunks import slices
 
 # What DreamSim's package looks for before it downloads anything.
 DREAMSIM_FILES = (
@@ -23,6 +24,7 @@ DREAMSIM_FILES = (
 )
 # Of the images that a trunk sees at once: bounds memory, and keeps its maps near a CPU's cache.
 CPU_PIXELS, GPU_PIXELS = {"alex": 2**19, "vgg": 2**16}, 2**22
+SHIFT, SCALE = (-0.03, -0.088, -0.188), (0.458, 0.448, 0.45)  # of colours in [-1, 1]
 BLOCK = 2**17  # numbers of a map that are compared at once on a CPU
 
 
@@ -33,13 +35,18 @@ class Lpips:
     """
 
     def __init__(self, net: str, device: torch.device) -> None:
-        network = lpips_network(net, device)
+        parts, heads = slices(net, tensors(TRUNKS[net])), lpips_heads(net)
         fast = device.type == "cpu"
         self.pixels = CPU_PIXELS[net] if fast else GPU_PIXELS
-        slices = [getattr(network.net, f"slice{k + 1}") for k in range(network.L)]
-        self.slices = [nn.Sequential(*fast_layers(part)) if fast else part for part in slices]
-        self.heads = [network.lins[k].model[-1].weight.flatten(1) for k in range(network.L)]
-        self.shift, self.scale = network.scaling_layer.shift, network.scaling_layer.scale
+        self.slices = [
+            nn.Sequential(*fast_layers(part)) if fast else freeze(part, device) for part in parts
+        ]
+        self.heads = [
+            heads[f"lin{k}.model.1.weight"].flatten(1).to(device) for k in range(len(parts))
+        ]
+        self.shift, self.scale = (
+            torch.tensor(x, device=device)[:, None, None] for x in (SHIFT, SCALE)
+        )
 
     @torch.inference_mode()
     def distances(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:

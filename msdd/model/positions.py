@@ -19,7 +19,7 @@ def rotation(rows: Tensor, columns: Tensor, head: int, base: float = BASE) -> Te
     pairs in each half has the frequency base^(-j / (head / 4)).
     """
     pairs = head // 4
-    frequencies = base ** -(torch.arange(pairs, dtype=torch.float64) / pairs)
+    frequencies = base ** -(count(pairs) / pairs)
     angles = torch.cat(
         [rows[:, None].double() * frequencies, columns[:, None].double() * frequencies], dim=1
     )
@@ -41,9 +41,17 @@ def rotate(x: Tensor, rotation: Tensor) -> Tensor:
     return turned.flatten(-2).to(x.dtype)
 
 
+def count(numbers: int) -> Tensor:
+    """0, 1, 2, ... (numbers,) in float64, on the CPU.
+
+    Also for a network on `meta`, where `torch.arange` would import torch's compiler.
+    """
+    return torch.arange(numbers, dtype=torch.float64, device="cpu")
+
+
 def square(side: int, spacing: float, offset: float) -> tuple[Tensor, Tensor]:
     """Rows and columns (side * side,) of a square grid in row-major order."""
-    axis = torch.arange(side, dtype=torch.float64) * spacing + offset
+    axis = count(side) * spacing + offset
     return axis.repeat_interleave(side), axis.repeat(side)
 
 
@@ -66,7 +74,7 @@ def joint_rotation(layout: str, side: int, full: int, latents: int, head: int) -
 def _line(side: int, full: int, latents: int, head: int) -> tuple[Tensor, Tensor]:
     """The paper's positions: patches at the centre of the full-resolution grid, latents on a line
     below them, with a base that grows with their number."""
-    line = torch.arange(latents, dtype=torch.float64)
+    line = count(latents)
     latent = rotation(torch.full_like(line, side), line, head, BASE * latents / side)
     return latent, rotation(*square(side, 1, (full - side) // 2), head)
 
@@ -89,10 +97,7 @@ def grid_rotation(config: ModelConfig, height: int, width: int, latents: tuple[i
 
 def spread(grid: tuple[int, int], full: tuple[float, float]) -> tuple[Tensor, Tensor]:
     """Rows and columns, (tokens,) each, of a grid of tokens spread over (rows, columns) units."""
-    y, x = (
-        (torch.arange(n, dtype=torch.float64) + 0.5) * length / n - 0.5
-        for n, length in zip(grid, full, strict=True)
-    )
+    y, x = ((count(n) + 0.5) * length / n - 0.5 for n, length in zip(grid, full, strict=True))
     return y.repeat_interleave(grid[1]), x.repeat(grid[0])
 
 

@@ -17,6 +17,7 @@ from msdd.tokenizers.msdd import new_encoder
 from msdd.tokenizers.own import Own
 from msdd.tokenizers.systems import SYSTEMS
 from msdd.tokenizers.tokenizer import Tokenizer
+from msdd.weights.unfilled import unfilled
 
 
 def with_encoder(config: ModelConfig, tokenizer: str) -> ModelConfig:
@@ -84,7 +85,7 @@ def encoder_weights(config: ModelConfig) -> int:
 
 def shapes(network, config: ModelConfig) -> nn.Module:
     """The network on torch's meta device, which holds shapes and computes nothing."""
-    with torch.device("meta"):
+    with unfilled():
         return network(config).requires_grad_(False)
 
 

@@ -8,25 +8,8 @@ forward passes here equal those of `torch.utils.flop_counter.FlopCounterMode`
 from collections.abc import Sequence
 from typing import NamedTuple
 
-# The convolutions before each of the maps that LPIPS compares, of torchvision's AlexNet and VGG16:
-# (channels, kernel, stride, padding), or (0, kernel, stride, 0) for a pooling.
-POOL_3, POOL_2 = (0, 3, 2, 0), (0, 2, 2, 0)
-TRUNKS = {
-    "alex": (
-        [(64, 11, 4, 2)],
-        [POOL_3, (192, 5, 1, 2)],
-        [POOL_3, (384, 3, 1, 1)],
-        [(256, 3, 1, 1)],
-        [(256, 3, 1, 1)],
-    ),
-    "vgg": (
-        [(64, 3, 1, 1)] * 2,
-        [POOL_2, *[(128, 3, 1, 1)] * 2],
-        [POOL_2, *[(256, 3, 1, 1)] * 3],
-        [POOL_2, *[(512, 3, 1, 1)] * 3],
-        [POOL_2, *[(512, 3, 1, 1)] * 3],
-    ),
-}
+from msdd.weights.trunks import LAYERS
+
 PATCH = [(32, 4, 2, 1), (64, 4, 2, 1), (1, 3, 1, 1)]  # the small discriminator on pixels
 SMALLEST = 64  # pixels a side for the trunks: smaller images are enlarged
 KERNEL = 9  # of a discriminator's heads
@@ -65,7 +48,7 @@ def convolutions(layers: list[tuple[int, int, int, int]], channels: int, side: i
 def trunk(net: str, side: int) -> list[Map]:
     """The five maps of `alex` or `vgg` for an image of `side` pixels."""
     maps = [Map(0, 3, max(side, SMALLEST))]
-    for layers in TRUNKS[net]:
+    for layers in LAYERS[net]:
         maps.append(convolutions(layers, maps[-1].channels, maps[-1].side))
     return maps[1:]
 

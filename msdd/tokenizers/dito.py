@@ -17,6 +17,7 @@ from msdd.model import vqgan
 from msdd.tokenizers.dito_renderer import Renderer
 from msdd.tokenizers.tokenizer import Description, Tokenizer
 from msdd.weights.strict import load_strict
+from msdd.weights.unfilled import unfilled
 
 RENAMES = [
     (r"^renderer\.", "renderer.net."),
@@ -143,7 +144,7 @@ def load(
 
     The official trainer's files keep it under `model`, `sd`.
     """
-    with torch.device("meta"):  # no time is lost on initial weights
+    with unfilled():  # no time is lost on initial weights
         tokenizer = DiTo(config, steps, guidance)
     return load_strict(tokenizer, state, official_name)
 

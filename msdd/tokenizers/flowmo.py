@@ -15,6 +15,7 @@ from msdd.flow.noise import image_noise
 from msdd.tokenizers.flowmo_network import Decoder, Encoder, FlowMoConfig, Transformer
 from msdd.tokenizers.tokenizer import Description, Tokenizer
 from msdd.weights.strict import load_strict
+from msdd.weights.unfilled import unfilled
 
 FLOWMO_LO = FlowMoConfig(
     resolution=256,
@@ -148,6 +149,6 @@ def load(
 
     An official file wraps two of them; the evaluated one is `model_ema_state_dict`.
     """
-    with torch.device("meta"):  # no time is lost on initial weights
+    with unfilled():  # no time is lost on initial weights
         tokenizer = FlowMo(config, sampling)
     return load_strict(tokenizer, state)

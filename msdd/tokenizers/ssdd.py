@@ -21,6 +21,7 @@ from msdd.model.uvit import UViT, UViTConfig
 from msdd.tokenizers import klvae
 from msdd.tokenizers.tokenizer import Description, Tokenizer
 from msdd.weights.strict import load_strict
+from msdd.weights.unfilled import unfilled
 
 OWN_ENCODER = "encoder.out_proj.weight"  # a tensor that an SSDD has beside its own encoder
 
@@ -131,7 +132,7 @@ def sample(decoder: UViT, x: Tensor, latents: Tensor, sampling: Sampling) -> Ten
 
 def load(config: SSDDConfig, state: Mapping[str, Tensor], sampling: Sampling | None = None) -> SSDD:
     """The tokenizer with the weights of an official file. MsddError if they do not fit."""
-    with torch.device("meta"):  # no time for initial weights
+    with unfilled():  # no time for initial weights
         tokenizer = SSDD(config, sampling)
     return load_strict(tokenizer.to_empty(device="cpu"), state)
 

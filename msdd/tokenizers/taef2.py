@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from msdd.tokenizers.tokenizer import Description, Tokenizer
 from msdd.weights.strict import load_strict
+from msdd.weights.unfilled import unfilled
 
 GROUPS = 4  # of the norm in a block's second branch
 HUB_LAYERS = ".layers."  # in the names of the one file on the Hub
@@ -128,7 +129,7 @@ def load(config: TAEF2Config, state: Mapping[str, Tensor]) -> TAEF2:
     `encoder.layers.` and `decoder.layers.`, as in the file on the Hub, where the decoder's places
     do not count its clamp.
     """
-    with torch.device("meta"):  # no time for initial weights
+    with unfilled():  # no time for initial weights
         tokenizer = TAEF2(config)
     on_hub = any(HUB_LAYERS in name for name in state)
     return load_strict(tokenizer, state, hub_name if on_hub else str)

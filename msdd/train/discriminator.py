@@ -20,6 +20,7 @@ from msdd.errors import MsddError, known_names
 from msdd.weights import pretrained
 from msdd.weights.features import enlarge, standardise
 from msdd.weights.optional_imports import import_timm
+from msdd.weights.unfilled import unfilled
 
 SLOPE = 0.2  # of LeakyReLU
 KERNEL = 9  # of the circular convolution along the positions
@@ -229,7 +230,7 @@ def dino_network(device: str | torch.device = "cpu") -> nn.Module:
     """DINO's ViT-S/16 by timm, frozen, with the published weights. Touches no random state."""
     timm = import_timm("discriminator 'dino'")
     state = pretrained.tensors("dino-vit-s16")
-    with torch.device("meta"):
+    with unfilled():
         network = timm.create_model(DINO, num_classes=0)
     network.load_state_dict(state, assign=True)
     return pretrained.freeze(network, device)

@@ -18,6 +18,7 @@ from msdd.weights import official
 from msdd.weights.features import standardise
 from msdd.weights.optional_imports import import_timm
 from msdd.weights.strict import load_strict
+from msdd.weights.unfilled import unfilled
 
 NAME = "repa"  # of the MLP among the networks that are trained
 
@@ -75,7 +76,7 @@ def dinov2(settings: Settings, root: Path) -> nn.Module:
     timm = import_timm("stage1.repa")
     if not timm.is_model(settings.model):
         raise MsddError(f"stage1.repa.model: timm has no '{settings.model}'")
-    with torch.device("meta"):
+    with unfilled():
         network = timm.create_model(settings.model, num_classes=0, dynamic_img_size=True)
     try:
         return load_strict(network, state)

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from msdd.weights.features import lite_levels
 from msdd.weights.pretrained import freeze, tensors
+from msdd.weights.unfilled import unfilled
 
 SIDE, PADDING = 224, 32  # of the network's input; of the border that is cut off at that size
 
@@ -24,7 +25,7 @@ class Classifier(nn.Module):
         from efficientnet_lite_pytorch import EfficientNet
 
         super().__init__()
-        with torch.device("meta"):
+        with unfilled():
             self.network = EfficientNet.from_name("efficientnet-lite0")
         self.network.load_state_dict(tensors("efficientnet-lite0"), assign=True)
 

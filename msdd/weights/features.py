@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from msdd.data.pixels import to_uint8
 from msdd.weights.optional_imports import import_torchvision
+from msdd.weights.unfilled import unfilled
 
 SMALLEST = 64  # pixels a side for LPIPS; AlexNet's trunk fails below 31
 SIDE = 299  # pixels a side for Inception
@@ -45,7 +46,7 @@ class EfficientNetLite(nn.Module):
         from efficientnet_lite_pytorch import EfficientNet
 
         super().__init__()
-        with torch.device("meta"):
+        with unfilled():
             self.network = EfficientNet.from_name(name)
         self.network.load_state_dict(state, assign=True)
         self.side = side

@@ -5,7 +5,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
-import torch
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
@@ -15,6 +14,7 @@ from msdd.model.autoencoder import Autoencoder, decoder_of
 from msdd.model.config import ModelConfig
 from msdd.weights import official
 from msdd.weights.strict import differences
+from msdd.weights.unfilled import unfilled
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -75,7 +75,7 @@ def sized(make: Callable[[], Module], state: dict[str, Tensor], folder: Path) ->
     ask for more memory than there is. MsddError if they are not, or if no network has such sizes.
     """
     try:
-        with torch.device("meta"):
+        with unfilled():
             wanted = make().state_dict()
     except (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError, AssertionError) as e:
         reason = " ".join(str(e).split())[:200] or type(e).__name__

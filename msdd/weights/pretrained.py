@@ -26,6 +26,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -44,6 +45,7 @@ from msdd.weights.features import RESIZES, EfficientNetLite, Inception
 from msdd.weights.optional_imports import import_torchvision
 from msdd.weights.representations import REPRESENTATIONS
 from msdd.weights.timm_features import TimmFeatures
+from msdd.weights.unfilled import unfilled
 from msdd.weights.weight_sources import REPRESENTATION_SOURCES, WeightSource
 
 logger = logging.getLogger(__name__)
@@ -133,14 +135,19 @@ def lpips_network(net: str, device: str | torch.device = "cpu") -> nn.Module:
     import_torchvision()
     import lpips
 
-    with torch.device("meta"), warnings.catch_warnings(action="ignore"):  # of torchvision's API
+    with unfilled(), warnings.catch_warnings(action="ignore"):  # of torchvision's API
         network = lpips.LPIPS(net=net, pretrained=False, pnet_rand=True, verbose=False)
-    heads = Path(lpips.__file__).parent / "weights" / "v0.1" / f"{net}.pth"
-    weights |= official.read(heads)
+    weights |= lpips_heads(net)
     weights |= network.scaling_layer.state_dict(prefix="scaling_layer.")
     state = {name: weights[official_name(name)] for name in network.state_dict()}
     network.load_state_dict(state, assign=True)
     return freeze(network, device)
+
+
+def lpips_heads(net: str) -> StateDict:
+    """The weights of LPIPS v0.1's channels, (1, C, 1, 1) by name, without importing the package."""
+    folder = Path(find_spec("lpips").origin).with_name("weights")
+    return official.read(folder / "v0.1" / f"{net}.pth")
 
 
 def official_name(name: str) -> str:

@@ -13,6 +13,7 @@ from msdd.data.pixels import to_uint8
 from msdd.weights.optional_imports import import_timm
 from msdd.weights.representations import Timm
 from msdd.weights.strict import load_strict
+from msdd.weights.unfilled import unfilled
 
 StateDict = dict[str, Tensor]
 
@@ -71,7 +72,7 @@ def load(state: StateDict, about: Timm) -> nn.Module:
     more = {"dynamic_img_size": True, "dynamic_img_pad": True} if is_transformer else {}
     if about.pool != "head":
         more["num_classes"] = 0
-    with torch.device("meta"):
+    with unfilled():
         network = timm.create_model(about.model, pretrained=False, **more)
     module = importlib.import_module(type(network).__module__)
     state = from_clip(state) if "visual_projection.weight" in state else state

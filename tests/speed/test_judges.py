@@ -48,7 +48,7 @@ def judge(name: str) -> torch.nn.Module:
 
 
 @pytest.mark.parametrize("side", [32, 64, 100])
-@pytest.mark.parametrize("net", judges.TRUNKS)
+@pytest.mark.parametrize("net", judges.LAYERS)
 def test_lpips_and_its_gradient(net, side):
     network, a = distance(net), images(side).requires_grad_()
     with FlopCounterMode(display=False) as counter:

@@ -1,4 +1,4 @@
-"""Several processes as torchrun starts them, forked from one that has nothing but torch.
+"""Several processes as torchrun starts them, forked from one that has only imported.
 
 Not from the test's own: torch computes no gradients in forks of a process that has computed some.
 """
@@ -13,11 +13,14 @@ import torch
 
 from msdd.errors import MsddError
 
+# What trainings and evaluations import, once for all of them: optimisers import torch's compiler.
+PRELOADED = ["torch", "torch._dynamo", "msdd.train.chain", "msdd.evaluate.report"]
+
 
 def of_first(size: int, call: Callable, *arguments):
     """What `call` returns in the first of so many processes, or the text of its MsddError."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch"])
+    context.set_forkserver_preload(PRELOADED)
     answer, port = context.Queue(), free_port()
     workers = [
         context.Process(target=work, args=(rank, size, port, answer, call, arguments))

@@ -78,8 +78,9 @@ class Fast(Tokenizer):
             )
         if device.type == "cuda" and not torch.cuda.is_available():
             raise MsddError(f"device {device}: there is no GPU here that torch can use")
-        faster = "fp32" if runtime else preferred_precision(device, tokenizer.config.width)
-        self.precision = precision or faster
+        if precision is None:
+            precision = "fp32" if runtime else preferred_precision(device, tokenizer.config.width)
+        self.precision = precision
         if self.precision == "bf16":
             check_bf16(device)
         self.config, self.resolution = tokenizer.config, tokenizer.resolution

@@ -122,6 +122,11 @@ def test_without_a_compiler_it_stays_plain_and_says_so(images, monkeypatch, caps
     )
 
 
+def test_a_precision_that_is_given_is_not_tried(images, monkeypatch):
+    monkeypatch.setattr(fast_path, "preferred_precision", None)
+    assert Fast(tokenizer("student"), 1, precision="fp32").precision == "fp32"
+
+
 def test_mistakes_are_told(images):
     student = tokenizer("student")
     latents = student.encode(images)

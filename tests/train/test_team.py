@@ -39,10 +39,10 @@ def on_the_cpu(monkeypatch):
 
 @pytest.fixture
 def quarters(tiny_params):
-    """The tiny preset, with four microbatches a step."""
+    """The tiny preset, with four microbatches a step and four steps."""
+    shorter = {"microbatch": 8, "images": 128, "checkpoint_every": 64}
     sections = {
-        name: getattr(tiny_params, name).model_copy(update={"microbatch": 8})
-        for name in ("stage1", "distil")
+        name: getattr(tiny_params, name).model_copy(update=shorter) for name in ("stage1", "distil")
     }
     return tiny_params.model_copy(update=sections)
 
@@ -90,8 +90,8 @@ def test_who_goes_on_from_a_checkpoint_goes_on_alike(quarters, work):
     uninterrupted, _ = trained_by(2, quarters, whole, STAGE1)
     for root in (same, other):
         trained_by(
-            2, quarters, root, STAGE1, stop=2 * 7
-        )  # in the eighth step; a checkpoint after four
+            2, quarters, root, STAGE1, stop=2 * 3
+        )  # in the last step; a checkpoint after two
         assert (root / "checkpoints" / layout.stage1("msdd") / "checkpoint.pt").exists()
     resumed, _ = trained_by(2, quarters, same, STAGE1)
     assert_same(resumed, uninterrupted)
@@ -100,7 +100,7 @@ def test_who_goes_on_from_a_checkpoint_goes_on_alike(quarters, work):
 
 @pytest.mark.long
 def test_a_killed_process_ends_the_job_by_name_and_the_command_goes_on(quarters, workdir):
-    longer = quarters.stage1.model_copy(update={"images": 2560})
+    longer = quarters.stage1.model_copy(update={"images": 640})
     raw = quarters.model_copy(update={"stage1": longer}).raw()
     (workdir / "params.yaml").write_text(yaml.safe_dump(raw))
     aside = workdir / "checkpoints" / layout.stage1("msdd")

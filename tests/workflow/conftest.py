@@ -10,6 +10,7 @@ from msdd.pipeline import layout
 
 OFTEN = {"checkpoint_every": 32}  # after every step, so that there is a middle to kill in
 PARAMS = RAW | {name: RAW[name] | OFTEN for name in ("stage1", "distil")}
+PARAMS["throughput"] = RAW["throughput"] | {"batches": [1], "repeats": 1}
 SNAKEMAKE = ("snakemake", "--cores", "2")
 
 

@@ -1,7 +1,7 @@
 """Snakemake and DVC: the same jobs, stale for the same reasons, and the same bytes in the end."""
 
 import copy
-from contextlib import chdir
+from contextlib import chdir, contextmanager
 from functools import cache, partial
 from pathlib import Path
 
@@ -113,11 +113,16 @@ def make_up(folder):
             crops = path.endswith(("/train", "/held_out")) and path.startswith("data/")
             write_text(folder / path / "00000.npy" if crops else folder / path, path)
     stages.write_fingerprints(folder)
-    data = load(folder / "params.yaml").data
-    write_text(folder / layout.code("photographs"), f"{of_photographs(data, folder)}\n")
+    look_for_photographs(folder)
     engines.touch(folder)
     engines.commit(folder)
     assert engines.snakemake_stale(folder) == engines.dvc_stale(folder) == set()
+
+
+def look_for_photographs(folder):
+    """As `msdd code` does."""
+    data = load(folder / "params.yaml").data
+    write_text(folder / layout.code("photographs"), f"{of_photographs(data, folder)}\n")
 
 
 def leaves(value, path=()):
@@ -289,6 +294,28 @@ def test_changed_code_makes_the_same_jobs_stale(finished, cached, stage):
     assert stale(finished) == (set(), set())
 
 
+@contextmanager
+def other_content(path):
+    write_text(path, "other")
+    yield
+    write_text(path, path.name)
+
+
+@contextmanager
+def removed(path):
+    path.unlink()
+    yield
+    write_text(path, path.name)
+
+
+@contextmanager
+def added(path):
+    new = path.with_name("new.png")
+    write_text(new, "new")
+    yield
+    new.unlink()
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_changed_photographs_make_the_same_jobs_stale(tmp_path, cached, jobs):
     """`msdd code`, which DVC runs each time, looks for them; Snakemake looks by itself."""
@@ -298,17 +325,14 @@ def test_changed_photographs_make_the_same_jobs_stale(tmp_path, cached, jobs):
     for path in photographs:
         write_text(path, path.name)
     make_up(folder)
-    added = folder / "photos/new.png"
-    other, new = (partial(write_text, path, "other") for path in (photographs[0], added))
-    for change in (other, photographs[1].unlink, new):
-        change()
-        ours = engines.snakemake_stale(folder) - {"code"}
-        assert engines.dvc_stale(folder) == set()
-        run(folder, "msdd", "code")
-        assert ours == engines.dvc_stale(folder) > {"prepare", "train@msdd", "table2"}
-        assert ("scatter@part0" in ours, "scatter@part1" in ours) == (jobs > 1, jobs > 1)
-        engines.touch(folder)
-        engines.commit(folder)
+    for change in (other_content, removed, added):
+        with change(photographs[0]):
+            ours = engines.snakemake_stale(folder) - {"code"}
+            assert engines.dvc_stale(folder) == set()
+            run(folder, "msdd", "code")
+            assert ours == engines.dvc_stale(folder) > {"prepare", "train@msdd", "table2"}
+            assert ("scatter@part0" in ours, "scatter@part1" in ours) == (jobs > 1, jobs > 1)
+        look_for_photographs(folder)
     cached["scatter"] = "changed"
     ours, theirs = stale(folder)
     assert ours == theirs and ("scatter@part1" in ours) == (jobs > 1)

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from msdd.data.pixels import from_uint8
 from msdd.weights.fast_convolutions import fast_layers
 from msdd.weights.features import enlarge
-from msdd.weights.pretrained import TRUNKS, folders, freeze, lpips_heads, tensors
+from msdd.weights.pretrained import folders, freeze, lpips_heads, lpips_slices
 from msdd.weights.threads import by_threads
-from msdd.weights.trunks import slices
 
 # What DreamSim's package looks for before it downloads anything.
 DREAMSIM_FILES = (
@@ -35,7 +34,7 @@ class Lpips:
     """
 
     def __init__(self, net: str, device: torch.device) -> None:
-        parts, heads = slices(net, tensors(TRUNKS[net])), lpips_heads(net)
+        parts, heads = lpips_slices(net), lpips_heads(net)
         fast = device.type == "cpu"
         self.pixels = CPU_PIXELS[net] if fast else GPU_PIXELS
         self.slices = [

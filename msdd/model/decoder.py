@@ -64,7 +64,7 @@ class Decoder(Denoiser):
         self.head = nn.Linear(width, 3 * config.patch**2)
         for side in config.sides:
             rotation = token_rotation(config, side, config.patch)
-            self.register_buffer(f"rotation{side}", rotation, persistent=False)
+            self.register_buffer(f"rotation{side}", rotation.to(self.null.device), persistent=False)
         initialise(self, local=config.positions == "grid")
         nn.init.normal_(self.null, std=0.02)
         nn.init.zeros_(self.head.weight)  # the first prediction is 0

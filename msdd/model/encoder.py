@@ -29,7 +29,7 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(config.width, eps=EPS, elementwise_affine=False)
         self.head = nn.Linear(config.width, config.latent_dim)
         rotation = token_rotation(config, config.resolution, config.encoder_patch)
-        self.register_buffer("rotation", rotation, persistent=False)
+        self.register_buffer("rotation", rotation.to(self.registers.device), persistent=False)
         initialise(self, local=config.positions == "grid")
         nn.init.normal_(self.registers, std=0.02)
 

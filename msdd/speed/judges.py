@@ -8,7 +8,7 @@ forward passes here equal those of `torch.utils.flop_counter.FlopCounterMode`
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from msdd.weights.trunks import LAYERS
+from msdd.weights.trunk_layers import LAYERS
 
 PATCH = [(32, 4, 2, 1), (64, 4, 2, 1), (1, 3, 1, 1)]  # the small discriminator on pixels
 SMALLEST = 64  # pixels a side for the trunks: smaller images are enlarged

@@ -40,7 +40,7 @@ from msdd import files
 from msdd.errors import MsddError, known_names
 from msdd.files import expand_user
 from msdd.urls import without_secrets
-from msdd.weights import official, packages
+from msdd.weights import official, packages, trunks
 from msdd.weights.features import RESIZES, EfficientNetLite, Inception
 from msdd.weights.optional_imports import import_torchvision
 from msdd.weights.representations import REPRESENTATIONS
@@ -142,6 +142,11 @@ def lpips_network(net: str, device: str | torch.device = "cpu") -> nn.Module:
     state = {name: weights[official_name(name)] for name in network.state_dict()}
     network.load_state_dict(state, assign=True)
     return freeze(network, device)
+
+
+def lpips_slices(net: str) -> list[nn.Sequential]:
+    """The trunk of `alex` or `vgg` as LPIPS cuts it, frozen, on the CPU; without torchvision."""
+    return trunks.slices(net, tensors(TRUNKS[net]))
 
 
 def lpips_heads(net: str) -> StateDict:

@@ -113,11 +113,12 @@ def test_a_mistake_in_the_params_is_one_line(tiny):
 
 @pytest.mark.parametrize("question", ["-n", "--lint", "--summary"])
 def test_a_question_writes_nothing(question, tmp_path):
-    """Apart from Snakemake's own folder; the rows file is outdated before and after."""
+    """Apart from Snakemake's own folder, and from what Python keeps of modules that it has read;
+    the rows file is outdated before and after."""
     folder = project(tmp_path)
     (folder / layout.rows()).write_text("outdated")
     before = listing(folder)
-    run(folder, "snakemake", question)
+    run(folder, "snakemake", question, PYTHONDONTWRITEBYTECODE="1")
     assert listing(folder) == before
 
 

@@ -34,6 +34,19 @@ def test_the_version_is_the_installed_one():
     assert msdd("--version").stdout == f"msdd {metadata.version('msdd')}\n"
 
 
+def test_a_command_takes_large_pages_unless_told_otherwise():
+    code = """
+import atexit, os, sys, msdd.__main__
+atexit.register(lambda: print(os.environ["THP_MEM_ALLOC_ENABLE"]))
+sys.argv[1:] = ["--version"]
+msdd.__main__.run()
+"""
+    unset = {k: v for k, v in os.environ.items() if k != "THP_MEM_ALLOC_ENABLE"}
+    for given, expected in ({}, "1"), ({"THP_MEM_ALLOC_ENABLE": "0"}, "0"):
+        told = subprocess.check_output([sys.executable, "-c", code], text=True, env=unset | given)
+        assert told.splitlines()[-1] == expected
+
+
 def test_help_needs_no_torch():
     assert msdd("--help").returncode == 0
     code = (

@@ -106,21 +106,22 @@ def found(name: str, is_needed: bool) -> Finding:
     if source.page:
         told = f"not here; for {use(name)}"
         return absent(about, is_needed, told, str(pretrained.ask_for(name)))
-    url = source.url() if source.url else ""
     told = f"not here; for {use(name)}"
     by_hand = f"put {source.file} into {pretrained.cache_folder()} or the folder of MSDD_WEIGHTS"
     if not is_needed:
-        return Finding(about, "warn", told, f"fetched at first use from {url}, or {by_hand}")
-    if answers(url):
-        return Finding(about, "warn", told, f"the first use fetches {url}; offline, {by_hand}")
+        return Finding(about, "warn", told, f"fetched at first use from {source.url}, or {by_hand}")
+    if answers(source.url):
+        return Finding(
+            about, "warn", told, f"the first use fetches {source.url}; offline, {by_hand}"
+        )
     if source.package:
         return Finding(
             about,
             "warn",
-            f"{told}; {url} does not answer",
+            f"{told}; {source.url} does not answer",
             f"the first use tries pip; or {by_hand}",
         )
-    return Finding(about, "missing", f"{told}; {url} does not answer", by_hand)
+    return Finding(about, "missing", f"{told}; {source.url} does not answer", by_hand)
 
 
 def _packaged(name: str, is_needed: bool) -> Finding:

@@ -46,48 +46,28 @@ from msdd.weights.optional_imports import import_torchvision
 from msdd.weights.representations import REPRESENTATIONS
 from msdd.weights.timm_features import TimmFeatures
 from msdd.weights.unfilled import unfilled
-from msdd.weights.weight_sources import REPRESENTATION_SOURCES, WeightSource
+from msdd.weights.weight_sources import HUB, REPRESENTATION_SOURCES, WeightSource
 
 logger = logging.getLogger(__name__)
 NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
 TIMEOUT = 10  # seconds without an answer, or without a byte, before a download is given up
+TORCHVISION = "https://download.pytorch.org/models"
+PYTORCH_FID = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights"
 StateDict = dict[str, Tensor]
-
-
-def alexnet_url() -> str:
-    return import_torchvision().models.AlexNet_Weights.IMAGENET1K_V1.url
-
-
-def vgg16_url() -> str:
-    return import_torchvision().models.VGG16_Weights.IMAGENET1K_V1.url
-
-
-def inception_url() -> str:
-    import_torchvision()
-    from pytorch_fid.inception import FID_WEIGHTS_URL
-
-    return FID_WEIGHTS_URL
-
-
-def dino_url() -> str:
-    return (
-        "https://huggingface.co/timm/vit_small_patch16_224.dino/resolve/"
-        "a0b40130d29ebc347b9bf146a1ecf0edf3fdca60/pytorch_model.bin"
-    )
 
 
 SOURCES = {
     "alexnet": WeightSource(
         "alexnet-owt-7be5be79.pth",
         "55bf5f9599d7084e11ad54ff09cbf9931a9aa9326f8eabeaccce8330f085fc40",
-        alexnet_url,
+        f"{TORCHVISION}/alexnet-owt-7be5be79.pth",
         packages.lpips_trunks,
         prefix="features.",
     ),
     "vgg16": WeightSource(
         "vgg16-397923af.pth",
         "ec92018a5117639a9a29e1d7bfc6aea5a0d98384dc77408e2d5843ae2dc21cf9",
-        vgg16_url,
+        f"{TORCHVISION}/vgg16-397923af.pth",
         packages.lpips_trunks,
         prefix="features.",
     ),
@@ -106,14 +86,15 @@ SOURCES = {
     "inception": WeightSource(
         "pt_inception-2015-12-05-6726825d.pth",
         "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
-        inception_url,
+        f"{PYTORCH_FID}/pt_inception-2015-12-05-6726825d.pth",
         whole=True,
     ),
     # ViT-S/16 of DINO by timm's names; again the published digest is the file's.
     "dino-vit-s16": WeightSource(
         "vit_small_patch16_224.dino-49a1c6cc.bin",
         "49a1c6cc0534ac3f4c7ec18cc6e24374952f602e87a12271648fca99f84ca898",
-        dino_url,
+        f"{HUB}/timm/vit_small_patch16_224.dino/resolve/"
+        "a0b40130d29ebc347b9bf146a1ecf0edf3fdca60/pytorch_model.bin",
         whole=True,
     ),
     **REPRESENTATION_SOURCES,
@@ -264,7 +245,7 @@ def ask_for(name: str) -> MsddError:
     """Which file to put in place, and where it is."""
     source = SOURCES[name]
     told = f", of SHA-256 {source.digest}" if source.digest and source.whole else ""
-    address = source.page or (source.url() if source.url else "")
+    address = source.page or source.url
     origin = f" from {address}" if address else ""
     return MsddError(
         f"no weights for '{name}': get {source.file.rpartition('/')[2]}{told}{origin} "
@@ -283,13 +264,13 @@ def from_download(name: str) -> StateDict:
     """The weights from torch hub's cache, downloaded first if they are not there."""
     source = SOURCES[name]
     path = Path(torch.hub.get_dir()) / "checkpoints" / source.file
-    if not path.exists() and source.url is None:
+    if not path.exists() and not source.url:
         raise FileNotFoundError("there is no official download")
-    if path.exists() or cache_download(source.url(), path):
+    if path.exists() or cache_download(source.url, path):
         state = read(path, name)
     else:
         with tempfile.TemporaryDirectory() as aside:
-            download(source.url(), Path(aside, source.file))
+            download(source.url, Path(aside, source.file))
             state = read(Path(aside, source.file), name)
     if not source.whole:
         keep(state, name)

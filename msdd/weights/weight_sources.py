@@ -18,13 +18,13 @@ class WeightSource:
 
     digest: of the tensors; of the whole file where `whole`; None where none is published, which a
             file must then be put in place by hand for, and has the digest it has
-    url:    of the official download
+    url:    of the official download, or nothing
     page:   where to get the file by hand, of gigabytes that nobody fetches unasked
     """
 
     file: str
     digest: str | None
-    url: Callable[[], str] | None = None
+    url: str = ""
     package: Callable[[], dict[str, StateDict]] | None = None
     prefix: str = ""  # of the tensors that are used
     whole: bool = False

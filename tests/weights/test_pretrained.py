@@ -49,6 +49,18 @@ def test_package_ships_the_published_trunks(package):
         assert pretrained.digest(packages.trunk(arrays, net)) == pretrained.SOURCES[net].digest
 
 
+def test_addresses_are_those_of_the_packages():
+    models = import_torchvision().models
+    from pytorch_fid.inception import FID_WEIGHTS_URL
+
+    told = {name: pretrained.SOURCES[name].url for name in ("alexnet", "vgg16", "inception")}
+    assert told == {
+        "alexnet": models.AlexNet_Weights.IMAGENET1K_V1.url,
+        "vgg16": models.VGG16_Weights.IMAGENET1K_V1.url,
+        "inception": FID_WEIGHTS_URL,
+    }
+
+
 @pytest.mark.parametrize("net, name", pretrained.TRUNKS.items())
 def test_heads_of_both_packages_are_equal(package, net, name):
     network = pretrained.lpips_network(net)
@@ -118,7 +130,7 @@ def test_a_cache_that_takes_no_file_ends_no_download(no_cache, monkeypatch, capf
     name = f"small-{sha[:8]}.pth"
     (no_cache / name).write_bytes(file.getvalue())
     with web(no_cache) as url:
-        source = WeightSource(name, sha, lambda: f"{url}/{name}", whole=True)
+        source = WeightSource(name, sha, f"{url}/{name}", whole=True)
         monkeypatch.setitem(pretrained.SOURCES, "small", source)
         monkeypatch.setenv("TORCH_HOME", os.devnull)
         assert pretrained.tensors("small")["a"].tolist() == [0, 1, 2]

@@ -15,15 +15,21 @@ from msdd.errors import MsddError
 
 # What trainings and evaluations import, once for all of them: optimisers import torch's compiler.
 PRELOADED = ["torch", "torch._dynamo", "msdd.train.chain", "msdd.evaluate.report"]
+PRELOADED += ["msdd.cli", "msdd.commands.stages", "msdd.train.run_job", "msdd.evaluate.stage"]
+
+
+def context():
+    """Of processes that are forked from the one that has imported."""
+    found = multiprocessing.get_context("forkserver")
+    found.set_forkserver_preload(PRELOADED)
+    return found
 
 
 def of_first(size: int, call: Callable, *arguments):
     """What `call` returns in the first of so many processes, or the text of its MsddError."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    answer, port = context.Queue(), free_port()
+    answer, port = context().Queue(), free_port()
     workers = [
-        context.Process(target=work, args=(rank, size, port, answer, call, arguments))
+        context().Process(target=work, args=(rank, size, port, answer, call, arguments))
         for rank in range(size)
     ]
     for worker in workers:

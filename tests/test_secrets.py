@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from command import msdd
 from echoing import echoing
 
 from msdd.health import project
@@ -51,7 +52,7 @@ def test_no_command_tells_a_secret(tmp_path, photographs, commands):
         told = run([sys.executable, "-c", TRAIN], own, tmp_path)
         for command in commands:
             words = [word.format(SECRET) for word in command]
-            told += run([sys.executable, "-m", "msdd", *words], own, tmp_path)
+            told += msdd(tmp_path, *words, **own)[1]
     assert told.count("error") >= len(commands)
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert any(".tracking" in path.parts for path in written), told

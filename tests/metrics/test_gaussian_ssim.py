@@ -13,7 +13,7 @@ from msdd.metrics.gaussian_ssim import SMALLEST, gaussian_ssim, ms_ssim
 from msdd.metrics.pixel import ssim
 from msdd.weights.optional_imports import import_torchvision
 
-CROPS = [(data.astronaut, 256, 256), (data.coffee, 400, 599), (data.chelsea, 300, 451)]
+CROPS = [(data.astronaut, 192, 192), (data.coffee, 200, 301), (data.chelsea, 171, 225)]
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_ms_ssim_is_that_of_pytorch_msssim(pairs):
 
     for a, b in pairs:
         expected = theirs(a.double(), b.double(), size_average=False)
-        assert ms_ssim(a, b).tolist() == pytest.approx(expected.tolist(), abs=2e-6)
+        assert ms_ssim(a, b).tolist() == pytest.approx(expected.tolist(), abs=5e-6)
         assert ms_ssim(a.double() / 255, b.double() / 255).tolist() == ms_ssim(a, b).tolist()
 
 

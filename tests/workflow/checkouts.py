@@ -33,12 +33,14 @@ ENVIRONMENT = os.environ | {
 
 
 def project(folder, raw=RAW):
-    """A checkout in `folder`, as far as the pipeline needs it, with `raw` as params."""
-    ignored = shutil.ignore_patterns("__pycache__")
+    """A checkout in `folder`, as far as the pipeline needs it, with `raw` as params.
+
+    With Python's compiled files, which cost the first jobs seconds.
+    """
     for name in PARTS:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+            shutil.copytree(ROOT / name, folder / name)
         else:
             shutil.copy(ROOT / name, folder / name)
     git(folder, "init", "--quiet")

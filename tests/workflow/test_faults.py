@@ -4,14 +4,13 @@ On file systems of their own, which root may mount.
 """
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 import time
 
 import pytest
 import yaml
+from command import Command, msdd
 from PIL import Image
 
 from msdd.pipeline import layout
@@ -38,12 +37,6 @@ def mounted():
         subprocess.run(["umount", "--lazy", place], check=True)
 
 
-def msdd(root, *command, **environment):
-    run = [sys.executable, "-m", "msdd", *command]
-    env = os.environ | environment
-    return subprocess.run(run, cwd=root, env=env, capture_output=True, text=True, timeout=300)
-
-
 @pytest.fixture
 def often(tiny_params, workdir):
     """A working directory in which trainings save after every second step."""
@@ -55,32 +48,32 @@ def often(tiny_params, workdir):
 
 def test_a_full_disk_is_one_line_and_with_space_the_same_command_goes_on(often, mounted):
     mounted(often / "checkpoints", "size=24k")
-    done = msdd(often, "train", "msdd")
-    assert done.returncode == 1
-    assert f"msdd: error: {ASIDE}/checkpoint.pt: No space left on device\n" in done.stderr
+    status, told = msdd(often, "train", "msdd")
+    assert status == 1
+    assert f"msdd: error: {ASIDE}/checkpoint.pt: No space left on device\n" in told
     assert not [*(often / ASIDE).glob("*.pt"), *(often / ASIDE).glob(".*.tmp")]
     mounted(often / "checkpoints", "size=64m")
-    assert msdd(often, "train", "msdd").returncode == 0
+    assert msdd(often, "train", "msdd")[0] == 0
     weights = often / FOLDER / "model.safetensors"
     resumed = weights.read_bytes()
 
     shutil.rmtree(often / "runs")
     mounted(often / "runs", "size=16k")
-    done = msdd(often, "train", "msdd")
-    assert f"msdd: error: {FOLDER}/model.safetensors: No space left on device" in done.stderr
+    status, told = msdd(often, "train", "msdd")
+    assert f"msdd: error: {FOLDER}/model.safetensors: No space left on device" in told
     assert not weights.exists()
     mounted(often / "runs", "size=64m")
-    done = msdd(often, "train", "msdd")
-    assert done.returncode == 0 and "resuming after" in done.stderr
+    status, told = msdd(often, "train", "msdd")
+    assert status == 0 and "resuming after" in told
     assert weights.read_bytes() == resumed
 
 
 def test_a_folder_that_cannot_be_written_is_named_before_the_training(often, mounted):
     mounted(often / "runs", "ro")
-    done = msdd(often, "train", "msdd")
-    assert done.returncode == 1 and "images   " not in done.stderr
-    told = f"msdd: error: the result {FOLDER}/model.safetensors cannot be written: Read-only file"
-    assert told in done.stderr
+    status, told = msdd(often, "train", "msdd")
+    assert status == 1 and "images   " not in told
+    why = f"msdd: error: the result {FOLDER}/model.safetensors cannot be written: Read-only file"
+    assert why in told
 
 
 @pytest.mark.parametrize("options", ["ro", "size=4k"])
@@ -89,20 +82,18 @@ def test_a_home_that_takes_nothing_ends_nothing(trained, tmp_path, mounted, opti
     root = shutil.copytree(trained, tmp_path / "work")
     mounted(tmp_path / "home", options)
     home = {"HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": str(tmp_path / "home/cache")}
-    done = msdd(root, "baseline", "mean-colour", **home)
-    assert done.returncode == 0, done.stderr
+    status, told = msdd(root, "baseline", "mean-colour", **home)
+    assert status == 0, told
     assert (root / layout.baseline("mean-colour")).is_file()
 
 
 def test_checkpoints_that_are_deleted_under_a_training_end_nothing(often):
-    command = [sys.executable, "-m", "msdd", "train", "msdd"]
-    with subprocess.Popen(command, cwd=often, stderr=subprocess.PIPE, text=True) as training:
-        deadline = time.monotonic() + 300
-        while not (often / ASIDE / "checkpoint.pt").exists() and time.monotonic() < deadline:
-            time.sleep(0.002)
-        shutil.rmtree(often / ASIDE, ignore_errors=True)
-        said = training.communicate(timeout=300)[1]
-    assert training.returncode == 0, said
+    training = Command(often, "train", "msdd")
+    while not (often / ASIDE / "checkpoint.pt").exists() and training.running():
+        time.sleep(0.002)
+    shutil.rmtree(often / ASIDE, ignore_errors=True)
+    status, told = training.end()
+    assert status == 0, told
     assert (often / FOLDER / "model.safetensors").is_file()
 
 
@@ -120,11 +111,11 @@ def test_a_full_cache_ends_no_distance(tmp_path, mounted):
     mounted(tmp_path / "cache", "size=64k")
     chosen = ("--features", "efficientnet-lite0", "--json", "a.json")
     full = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
-    done = msdd(tmp_path, *two_sides(tmp_path), *chosen, **full)
-    assert done.returncode == 0, done.stderr
+    status, told = msdd(tmp_path, *two_sides(tmp_path), *chosen, **full)
+    assert status == 0, told
     for lost in ("weights of efficientnet-lite0 are", "originals' statistics are"):
-        assert f"the {lost} not kept" in done.stderr
-    assert done.stderr.count("No space left on device") == 2
+        assert f"the {lost} not kept" in told
+    assert told.count("No space left on device") == 2
     found = json.loads((tmp_path / "a.json").read_text())["protocols"]["msdd"]["metrics"]
     assert found["fd_efficientnet_lite0"] > 0
 
@@ -137,10 +128,10 @@ def test_an_evaluation_on_a_full_disk_goes_on_with_space(tmp_path, mounted):
     (tmp_path / "state/full").write_bytes(bytes(4096))
     (tmp_path / "made/full").write_bytes(bytes(4096))
     command = (*sides, "--features", "none", "--work", "state", "--json", "made/a.json")
-    done = msdd(tmp_path, *command)
-    assert done.returncode == 1 and "No space left on device" in done.stderr
-    assert done.stderr.splitlines()[-1] == "msdd: error: made/a.json: No space left on device"
+    status, told = msdd(tmp_path, *command)
+    assert status == 1 and "No space left on device" in told
+    assert told.splitlines()[-1] == "msdd: error: made/a.json: No space left on device"
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["full"]
     (tmp_path / "made/full").unlink()  # the state's disk stays full
-    assert msdd(tmp_path, *command).returncode == 0
+    assert msdd(tmp_path, *command)[0] == 0
     assert json.loads((tmp_path / "made/a.json").read_text())["images"] == 3

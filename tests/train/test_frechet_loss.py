@@ -140,13 +140,13 @@ def test_an_interrupted_distillation_goes_on_to_the_same_bits(
 ):
     """With moments and a transport that were made before the checkpoint."""
     frechet = Frechet(weight=(0, 0.1), networks=("efficientnet-lite0",), half_life=4)
-    sizes = {"batch": 8, "images": 32, "checkpoint_every": 16, "log_every": 8}
+    sizes = {"batch": 8, "images": 24, "checkpoint_every": 16, "log_every": 8}
     section = tiny_params.distil.model_copy(update={"frechet": frechet, **sizes})
     params = tiny_params.model_copy(update={"distil": section})
     shutil.rmtree(work / SCALE)
     run_stage(params, "distil", work, student="msdd-1step", scale=1)
     shutil.rmtree(work / SCALE)
-    with interrupted(monkeypatch, distil, step=4):
+    with interrupted(monkeypatch, distil, step=3):
         run_stage(params, "distil", work, student="msdd-1step", scale=1)
     last = run_stage(params, "distil", work, student="msdd-1step", scale=1)
     uninterrupted, _, resumed = states

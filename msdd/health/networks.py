@@ -103,10 +103,9 @@ def found(name: str, is_needed: bool) -> Finding:
         return Finding(about, "ok", str(path))
     if name in pretrained.packages.EFFICIENTNETS:
         return _packaged(name, is_needed)
-    if source.page:
-        told = f"not here; for {use(name)}"
-        return absent(about, is_needed, told, str(pretrained.ask_for(name)))
     told = f"not here; for {use(name)}"
+    if source.page:
+        return absent(about, is_needed, told, str(pretrained.ask_for(name)))
     by_hand = f"put {source.file} into {pretrained.cache_folder()} or the folder of MSDD_WEIGHTS"
     if not is_needed:
         return Finding(about, "warn", told, f"fetched at first use from {source.url}, or {by_hand}")

@@ -69,6 +69,7 @@ class Decoder(ModelMixin, ConfigMixin):
         subfolder: str | None = None,
         revision: str | None = None,
         torch_dtype: torch.dtype | None = None,
+        dtype: torch.dtype | None = None,
         scaling_factor: float | None = None,
         shift_factor: float | None = None,
         **passed_on: object,
@@ -76,6 +77,7 @@ class Decoder(ModelMixin, ConfigMixin):
         """The model in a folder (`runs/<model>/<student>`, or what `save_pretrained` wrote), or in
         a repository of the Hub, frozen and in eval mode.
 
+        dtype, torch_dtype: the type of the weights, by the newer or the older name; None: float32.
         scaling_factor, shift_factor: a pipeline decodes latents / scaling_factor + shift_factor;
                      by default as saved, otherwise 1 and 0.
         passed_on:   what pipelines tell their models about ways to load; the weights are one file,
@@ -98,7 +100,8 @@ class Decoder(ModelMixin, ConfigMixin):
             for name, default in STATISTICS.items()
         }
         made = cls(sized, folder, **statistics).eval().requires_grad_(False)
-        return made if torch_dtype is None else made.to(torch_dtype)
+        cast = dtype or torch_dtype
+        return made if cast is None else made.to(cast)
 
     def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | tuple:
         """The latents of images (B, 3, H, W) in [-1, 1], as a distribution without spread."""
@@ -109,19 +112,29 @@ class Decoder(ModelMixin, ConfigMixin):
         return AutoencoderKLOutput(latent_dist=distribution) if return_dict else (distribution,)
 
     def decode(
-        self, z: Tensor, return_dict: bool = True, generator: torch.Generator | None = None
+        self,
+        z: Tensor,
+        return_dict: bool = True,
+        generator: torch.Generator | list[torch.Generator] | None = None,
     ) -> DecoderOutput | tuple:
         """Images (B, 3, H, W) in [-1, 1] of latents (B, latent_channels, h, w).
 
         generator: of the seed of the noise; None: seed 0. The noise of an image depends on the
-                   seed and on its place in the batch.
+                   seed and on its place in the batch. A list has one for each image, which is then
+                   decoded as if it were alone.
 
-        Raises MsddError for latents of another form, and of fewer positions than an image of the
-        model's own size has.
+        Raises MsddError for latents of another form, of fewer positions than an image of the
+        model's own size has, and for generators that are not one for each.
         """
-        seed = 0 if generator is None else draw_seed(generator)
-        with self.arithmetic():
-            images = self.sized.decode(z.float(), seed=seed).to(self.dtype)
+        if isinstance(generator, list):
+            if len(generator) != len(z):
+                raise MsddError(f"{len(generator)} generators for {len(z)} latents; give one each")
+            each = zip(z.split(1), generator, strict=True)
+            images = torch.cat([self.decode(one, generator=g).sample for one, g in each])
+        else:
+            seed = 0 if generator is None else draw_seed(generator)
+            with self.arithmetic():
+                images = self.sized.decode(z.float(), seed=seed).to(self.dtype)
         return DecoderOutput(sample=images) if return_dict else (images,)
 
     def forward(self, sample: Tensor, return_dict: bool = True) -> DecoderOutput | tuple:

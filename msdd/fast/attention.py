@@ -28,7 +28,8 @@ def fastest(config: ModelConfig, side: int, batch: int, like: Tensor) -> SDPBack
     """
     length = config.latents + (side // config.patch) ** 2
     shape = (batch, config.heads, length, config.width // config.heads)
-    q, k, v = torch.randn(3, *shape, dtype=like.dtype, device=like.device).unbind()
+    drawn = torch.Generator(like.device)  # its own: the caller's random numbers stay as they are
+    q, k, v = torch.randn(3, *shape, dtype=like.dtype, device=like.device, generator=drawn)
     times = {backend: attention_seconds(backend, q, k, v) for backend in CANDIDATES}
     return min(times, key=times.get)
 

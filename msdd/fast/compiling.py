@@ -1,24 +1,18 @@
 """Options of torch.compile, and copies of networks that can be compiled alone."""
 
 import copy
-import os
 
 from torch import nn
-
-from msdd.weights.pretrained import cache_folder
 
 SPECIALISATIONS = 256  # every model, scale and batch is a graph of its own
 
 
 def options(cuda_graphs: bool = False) -> dict[str, object]:
-    """Options of torch.compile: static shapes and, if asked, CUDA graphs.
-
-    Sets torch's limit of graphs to 256, and the cache of compiled code to msdd's cache folder.
-    """
+    """Options of torch.compile: static shapes and, if asked, CUDA graphs. Sets torch's limit of
+    graphs to 256."""
     from torch._dynamo import config  # takes longer to import than the rest of torch
 
     config.recompile_limit = max(config.recompile_limit, SPECIALISATIONS)
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder().parent / "compiled"))
     return {"dynamic": False, **({"mode": "reduce-overhead"} if cuda_graphs else {})}
 
 

@@ -62,7 +62,7 @@ def example(tokenizer: MSDD) -> tuple[Tensor, Tensor]:
     A `.pt2` file keeps them, so they are always the same.
     """
     config = tokenizer.config
-    latents = torch.zeros(2, config.latents, config.latent_dim)
+    latents = torch.zeros(2, config.latents, config.latent_dim, dtype=torch.float32)
     return latents, vectors(0, range(2), config.sides)
 
 

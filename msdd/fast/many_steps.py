@@ -88,7 +88,7 @@ def evaluate(
 @torch.no_grad()
 def table(decoder: Decoder, scale: Scale, steps: int) -> Tensor:
     """The packed conditioning on the times of all steps inside a scale, (steps, rows, width)."""
-    t = 1 - torch.arange(steps, device=decoder.head.weight.device) / steps
+    t = 1 - torch.arange(steps, dtype=torch.float32, device=decoder.head.weight.device) / steps
     return pack(decoder.conditioning(scale.time(t)))
 
 

@@ -24,7 +24,7 @@ from msdd.fast.openvino import decode_by_openvino
 from msdd.flow.noise import vectors
 from msdd.model.mmdit import Block
 from msdd.tokenizers.msdd import MSDD, tokens_of
-from msdd.tokenizers.tokenizer import Description, Tokenizer
+from msdd.tokenizers.tokenizer import Description, Tokenizer, noise_key, without_gradients
 
 CALLS = 3  # of a CUDA graph until it is recorded and replayed
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -53,7 +53,7 @@ class Fast(Tokenizer):
 
     def __init__(
         self,
-        tokenizer: MSDD,
+        tokenizer: Tokenizer,
         batch: int,
         device: str | torch.device | None = None,
         precision: str | None = None,
@@ -62,6 +62,11 @@ class Fast(Tokenizer):
         file: Path | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(tokenizer, MSDD):
+            raise MsddError(
+                f"Fast takes a model of msdd at its own size, as load(folder) gives it, not "
+                f"{type(tokenizer).__name__}: decode with that itself"
+            )
         if tokenizer.config.uvit or tokenizer.config.kl_encoder:
             raise MsddError("only MMDiTs have a fast variant: decode with the tokenizer itself")
         if batch < 1:
@@ -117,7 +122,7 @@ class Fast(Tokenizer):
         self.compiled = True
         try:
             for _ in range(CALLS):
-                self.reconstruct(torch.zeros(self.batch, 3, *[self.resolution] * 2))
+                self.reconstruct(torch.zeros(self.batch, 3, *[self.resolution] * 2).float())
         except (InductorError, TritonMissing, GPUTooOldForTriton) as error:
             for module in modules:
                 module.compile(backend="eager")
@@ -144,22 +149,20 @@ class Fast(Tokenizer):
         """The description of the tokenizer that it comes from."""
         return self.described
 
-    @torch.inference_mode()
+    @without_gradients
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3, R, R) in [-1, 1] to latents (B, M, dim), float32, or another tokenizer's, by
         its own code."""
-        self.check_sides(images)
+        self.check_images(images)
         if self.config.frozen:
             return self.encoder.encode(images)
         images = images.to(self.encoder.head.weight, copy=True)  # why: see `decode`
         return self.in_batches(self.encoder, images).float()
 
-    @torch.inference_mode()
+    @without_gradients
     def decode(self, latents: Tensor, ids: Sequence[int] | None = None, seed: int = 0) -> Tensor:
         """Latents of `encode` to images (B, 3, R, R) in [-1, 1], with the same noise as `MSDD`."""
-        ids = range(len(latents)) if ids is None else ids
-        if len(ids) != len(latents):
-            raise MsddError(f"{len(ids)} ids for {len(latents)} latents; name one for each")
+        ids, seed = noise_key(latents, ids, seed)
         noise = noise_of(self, seed, ids)
         # A tensor from outside inference mode would cause another compilation: copy it.
         latents = tokens_of(latents.to(self.device, copy=True), self.config)
@@ -170,8 +173,7 @@ class Fast(Tokenizer):
 
         If compiled, the last batch is padded with copies of its last row, which are cut off again.
         """
-        if not (rows := len(inputs[0])):
-            raise MsddError("an empty batch: at least one image is coded at once")
+        rows = len(inputs[0])
         missing = -rows % self.batch if self.compiled else 0
         if missing:
             inputs = tuple(torch.cat([x, x[-1:].expand(missing, *x.shape[1:])]) for x in inputs)
@@ -246,7 +248,8 @@ def preferred_precision(device: torch.device, width: int) -> str:
 @torch.inference_mode()
 def seconds_of(dtype: torch.dtype, width: int) -> float:
     """Least seconds of a few calls of a linear layer (width to 4 width, 256 rows) on a CPU."""
-    layer, x = nn.Linear(width, 4 * width, dtype=dtype), torch.randn(256, width).to(dtype)
+    with torch.random.fork_rng([]):
+        layer, x = nn.Linear(width, 4 * width, dtype=dtype), torch.randn(256, width).to(dtype)
     times = []
     for _ in range(5):
         started = clock(x.device)

@@ -26,6 +26,6 @@ class Denoiser(nn.Module):
         t: in [0, 1], a number or (B,). latents: (B, latents, latent_dim); None: the null latents.
         """
         if not isinstance(t, Tensor):
-            t = torch.full((len(x),), t, device=x.device)  # filled on the device: nothing waits
+            t = torch.full((len(x),), t, dtype=x.dtype, device=x.device)  # filled there: no wait
         latents = self.null.expand(len(x), -1, -1) if latents is None else latents
         return self(x, scale.time(t), latents).to(x.dtype)

@@ -13,7 +13,7 @@ from msdd.model.autoencoder import encode, standardise, tokens
 from msdd.model.config import ModelConfig
 from msdd.tokenizers.msdd import MSDD
 from msdd.tokenizers.tiles import Layout, enlarged, mirror_pad, nearest, shares
-from msdd.tokenizers.tokenizer import Description, Tokenizer
+from msdd.tokenizers.tokenizer import Description, Tokenizer, noise_key, without_gradients
 
 PIXELS = 8 * 256**2  # of the tiles that are coded at once
 OVERLAP = 16  # pixels at the least: with 8 of them a seam can be measured (docs/sizes.md)
@@ -68,6 +68,7 @@ class AnySize(Tokenizer):
         return self.tokenizer.describe()
 
     def pad(self, images: Tensor) -> Tensor:
+        self.check_images(images)
         return mirror_pad(images, *self.sides(*images.shape[-2:]))
 
     @abstractmethod
@@ -128,7 +129,7 @@ class Windows(AnySize):
         stride = tuple(stride_of(self.resolution, unit) for unit in self.unit)
         return Layout.over(height, width, self.resolution, stride)
 
-    @torch.inference_mode()
+    @without_gradients
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] to (B, dim, h, w), with a latent for each cell."""
         images = self.pad(images)
@@ -156,14 +157,14 @@ class Windows(AnySize):
         tiles = nearest(begins, self.resolution, (cells + 0.5) * side)
         return tiles, cells - torch.tensor(begins)[tiles] // side
 
-    @torch.inference_mode()
+    @without_gradients
     def decode(self, latents: Tensor, ids: Sequence[int] | None = None, seed: int = 0) -> Tensor:
         """Latents (B, dim, h, w) to images (B, 3, H, W) in [-1, 1], a cell of pixels for each.
 
         MsddError for latents of another form, or of fewer cells than the model's own image has.
         """
-        self.check_latents(latents)
-        ids = range(len(latents)) if ids is None else ids
+        self.check_cells(latents)
+        ids, seed = noise_key(latents, ids, seed)
         height, width = (n * c for n, c in zip(latents.shape[-2:], self.cell, strict=True))
         if not self.tiled:
             return self.decode_whole(latents, ids, seed, (height, width))
@@ -205,12 +206,13 @@ class Windows(AnySize):
                 f"multiples of {multiple} px; decode it by tiles"
             )
 
-    def check_latents(self, latents: Tensor) -> None:
+    def check_cells(self, latents: Tensor) -> None:
         given, dim = tuple(latents.shape), self.config.latent_dim
         least = " x ".join(map(str, self.config.grid))
         steps = [unit // side for unit, side in zip(self.unit, self.cell, strict=True)]
         fits = (
             latents.ndim == 4
+            and len(latents) > 0
             and latents.shape[1] == dim
             and all(n >= m for n, m in zip(given[2:], self.config.grid, strict=True))
             and not any(n % step for n, step in zip(given[2:], steps, strict=True))
@@ -245,17 +247,18 @@ class Tiles(AnySize):
     def layout(self, height: int, width: int) -> Layout:
         return Layout.over(height, width, self.resolution, (self.stride, self.stride))
 
-    @torch.inference_mode()
+    @without_gradients
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] to (B, rows, columns, ...), the latents of each tile."""
         images = self.pad(images)
         layout = self.layout(*images.shape[-2:])
         return encode_tiles(layout, images, self.batch, self.tokenizer.encode)
 
-    @torch.inference_mode()
+    @without_gradients
     def decode(self, latents: Tensor, ids: Sequence[int] | None = None, seed: int = 0) -> Tensor:
         """Latents (B, rows, columns, ...) to images (B, 3, H, W) in [-1, 1]."""
-        ids = range(len(latents)) if ids is None else ids
+        self.check_tiles(latents)
+        ids, seed = noise_key(latents, ids, seed)
         size = (self.resolution + (n - 1) * self.stride for n in latents.shape[1:3])
         layout = self.layout(*size)
 
@@ -264,6 +267,13 @@ class Tiles(AnySize):
             return self.tokenizer.decode(some, windows(layout, ids, places), seed)
 
         return blend(layout, len(latents), self.batch, decode)
+
+    def check_tiles(self, latents: Tensor) -> None:
+        if latents.ndim < 4 or not latents.numel():
+            raise MsddError(
+                f"latents {tuple(latents.shape)} are not of this decoder, which takes (B, rows, "
+                "columns, ...), B 1 or more, with an image's latents for each tile"
+            )
 
 
 def whole_unit(config: ModelConfig) -> int:

@@ -9,15 +9,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from msdd.model import vqgan
 from msdd.tokenizers import fsq
 from msdd.tokenizers.codebook import bits
 from msdd.tokenizers.haar import haar, inverse_haar
-from msdd.tokenizers.tokenizer import Description, Tokenizer
+from msdd.tokenizers.tokenizer import Description, Tokenizer, without_gradients
 from msdd.weights.strict import load_strict
+from msdd.weights.unfilled import unfilled
 
 
 @dataclass(frozen=True)
@@ -103,15 +103,16 @@ class Cosmos(Tokenizer):
         size = bits(tokens, self.codes)
         return Description(tokens, len(levels), size, self.size(), nfe=1)
 
-    @torch.inference_mode()
+    @without_gradients
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] to indices (B, H / f, W / f), int32; f = `multiple`."""
-        self.check_sides(images)
+        self.check_images(images)
         return fsq.quantise(self.features(images.to(self.device)), self.config.levels)
 
-    @torch.inference_mode()
+    @without_gradients
     def decode(self, latents: Tensor, ids: Sequence[int] | None = None, seed: int = 0) -> Tensor:
         """Indices (B, h, w) to images (B, 3, f h, f w) in [-1, 1]. No noise is drawn."""
+        self.check_latents(latents, None, None)
         codes = fsq.codes(latents.to(self.device), self.config.levels)
         return self.pixels(codes).float().clamp(-1, 1)
 
@@ -130,4 +131,6 @@ def load(config: CosmosConfig, state: Mapping[str, Tensor]) -> Cosmos:
     The levels are no part of it: from the released files use `cosmos_archives.load`, which
     compares them.
     """
-    return load_strict(Cosmos(config), state)
+    with unfilled():  # no time is lost on initial weights
+        tokenizer = Cosmos(config)
+    return load_strict(tokenizer, state)

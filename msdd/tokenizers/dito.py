@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from msdd.flow.noise import image_noise
 from msdd.model import vqgan
 from msdd.tokenizers.dito_renderer import Renderer
-from msdd.tokenizers.tokenizer import Description, Tokenizer
+from msdd.tokenizers.tokenizer import Description, Tokenizer, noise_key, without_gradients
 from msdd.weights.strict import load_strict
 from msdd.weights.unfilled import unfilled
 
@@ -90,7 +90,7 @@ class DiTo(Tokenizer):
         passes = self.steps * (1 if self.guidance == 1 else 2)
         return Description(tokens, self.config.dim, None, self.size(), passes)
 
-    @torch.inference_mode()
+    @without_gradients
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3, R, R) in [-1, 1] to (B, dim, R / factor, R / factor)."""
         features = self.features(images).float()
@@ -98,18 +98,20 @@ class DiTo(Tokenizer):
 
     def features(self, images: Tensor) -> Tensor:
         """Latents of images before they are normalised."""
-        self.check_sides(images)
+        self.check_images(images)
         weight = self.encoder[1].weight
         return self.encoder(images.to(weight.device, weight.dtype))
 
-    @torch.inference_mode()
+    @without_gradients
     def decode(self, latents: Tensor, ids: Sequence[int] | None = None, seed: int = 0) -> Tensor:
         """Latents (B, dim, R / factor, R / factor) to images (B, 3, R, R) in [-1, 1].
 
         The noise of an image is a function of `seed` and its id (its place in the batch by
         default), not of its neighbours.
         """
-        ids = range(len(latents)) if ids is None else ids
+        side = self.resolution // self.config.factor
+        self.check_latents(latents, self.config.dim, side, side)
+        ids, seed = noise_key(latents, ids, seed)
         (noise,) = image_noise(seed, ids, [self.resolution], self.device)
         context = self.context(latents.to(self.device))
         return self.sample(noise, context).clamp(-1, 1)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from msdd.flow.noise import image_noise
 from msdd.tokenizers.flowmo_network import Decoder, Encoder, FlowMoConfig, Transformer
-from msdd.tokenizers.tokenizer import Description, Tokenizer
+from msdd.tokenizers.tokenizer import Description, Tokenizer, noise_key, without_gradients
 from msdd.weights.strict import load_strict
 from msdd.weights.unfilled import unfilled
 
@@ -76,24 +76,25 @@ class FlowMo(Tokenizer):
         passes = self.sampling.nfe
         return Description(c.tokens, c.bits, c.tokens * c.bits, self.size(), passes)
 
-    @torch.inference_mode()
+    @without_gradients
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3, R, R) in [-1, 1] to indices (B, tokens, bits / group) in [0, 2^group)."""
         return pack(self.values(images) > 0, self.config.group)
 
     def values(self, images: Tensor) -> Tensor:
         """The code of images before its signs are taken, (B, tokens, bits)."""
-        self.check_sides(images)
+        self.check_images(images)
         return self.encoder(images.to(self.device)).float()
 
-    @torch.inference_mode()
+    @without_gradients
     def decode(self, latents: Tensor, ids: Sequence[int] | None = None, seed: int = 0) -> Tensor:
         """Indices (B, tokens, bits / group) to images (B, 3, R, R) in [-1, 1].
 
         The noise of an image is a function of `seed` and its id (its place in the batch by
         default), not of its neighbours.
         """
-        ids = range(len(latents)) if ids is None else ids
+        self.check_latents(latents, self.config.tokens, self.books)
+        ids, seed = noise_key(latents, ids, seed)
         (noise,) = image_noise(seed, ids, [self.resolution], self.device)
         return self.sample(noise, self.code(latents)).clamp(-1, 1)
 

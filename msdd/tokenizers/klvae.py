@@ -8,12 +8,11 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from msdd.errors import MsddError
 from msdd.files import read_json
-from msdd.tokenizers.tokenizer import Description, Tokenizer
+from msdd.tokenizers.tokenizer import Description, Tokenizer, without_gradients
 from msdd.weights import ldm
 from msdd.weights.optional_imports import import_torchvision
 from msdd.weights.strict import load_strict
@@ -60,15 +59,16 @@ class KLVAE(Tokenizer):
         for network in (self.vae.encoder, self.vae.decoder):
             network.compile(**options)
 
-    @torch.inference_mode()
+    @without_gradients
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] to posterior means (B, C, H / f, W / f), f = `multiple`."""
-        self.check_sides(images)
+        self.check_images(images)
         return self.vae.encode(images.to(self.device)).latent_dist.mode().float()
 
-    @torch.inference_mode()
+    @without_gradients
     def decode(self, latents: Tensor, ids: Sequence[int] | None = None, seed: int = 0) -> Tensor:
         """Latents (B, C, h, w) to images (B, 3, f h, f w) in [-1, 1]. No noise is drawn."""
+        self.check_latents(latents, self.vae.config.latent_channels, None, None)
         return self.vae.decode(latents.to(self.device)).sample.float().clamp(-1, 1)
 
 

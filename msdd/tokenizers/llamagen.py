@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import torch
 from torch import Tensor, nn
 
 from msdd.model import vqgan
 from msdd.tokenizers.codebook import Codebook, bits
-from msdd.tokenizers.tokenizer import Description, Tokenizer
+from msdd.tokenizers.tokenizer import Description, Tokenizer, without_gradients
 from msdd.weights.strict import load_strict
+from msdd.weights.unfilled import unfilled
 
 RENAMES = [
     (r"^encoder\.down\.", "encoder.conv_blocks."),
@@ -78,15 +78,16 @@ class LlamaGen(Tokenizer):
         size = bits(tokens, self.config.codes)
         return Description(tokens, self.config.dim, size, self.size(), nfe=1)
 
-    @torch.inference_mode()
+    @without_gradients
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] to indices (B, H / f, W / f), int64; f = `multiple`."""
-        self.check_sides(images)
+        self.check_images(images)
         return self.quantize.nearest(self.quant_conv(self.encoder(images.to(self.device))))
 
-    @torch.inference_mode()
+    @without_gradients
     def decode(self, latents: Tensor, ids: Sequence[int] | None = None, seed: int = 0) -> Tensor:
         """Indices (B, h, w) to images (B, 3, f h, f w) in [-1, 1]. No noise is drawn."""
+        self.check_latents(latents, None, None)
         vectors = self.quantize.vectors(latents.to(self.device))
         return self.pixels(vectors).float().clamp(-1, 1)
 
@@ -102,7 +103,9 @@ def load(config: LlamaGenConfig, state: Mapping[str, Tensor]) -> LlamaGen:
     """
     state = {name: value for name, value in state.items() if name != "quantize.codebook_used"}
     official = partial(official_name, levels=len(config.decoder))
-    return load_strict(LlamaGen(config), state, official)
+    with unfilled():  # no time is lost on initial weights
+        tokenizer = LlamaGen(config)
+    return load_strict(tokenizer, state, official)
 
 
 def official_name(name: str, levels: int) -> str:

@@ -21,7 +21,7 @@ from msdd.model.autoencoder import Autoencoder, decoder_of, encode, encoder_of, 
 from msdd.model.config import ModelConfig
 from msdd.model.denoiser import Denoiser
 from msdd.tokenizers.frozen import build
-from msdd.tokenizers.tokenizer import Description, Tokenizer
+from msdd.tokenizers.tokenizer import Description, Tokenizer, noise_key, without_gradients
 from msdd.weights import model_folder
 
 
@@ -76,22 +76,22 @@ class MSDD(Tokenizer):
         for network in (self.encoder, *self.decoders):
             network.compile(**options)
 
-    @torch.inference_mode()
+    @without_gradients
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3, R, R) in [-1, 1] to latents (B, latents, latent_dim)."""
-        self.check_sides(images)
+        self.check_images(images)
         if self.config.frozen:
             return self.encoder.encode(images)
         return encode(self.encoder, images.to(self.device))
 
-    @torch.inference_mode()
+    @without_gradients
     def decode(self, latents: Tensor, ids: Sequence[int] | None = None, seed: int = 0) -> Tensor:
         """Latents (B, latents, latent_dim) to images (B, 3, R, R) in [-1, 1].
 
         The noise of an image is a function of `seed` and its id (its place in the batch by
         default), not of its neighbours.
         """
-        ids = range(len(latents)) if ids is None else ids
+        ids, seed = noise_key(latents, ids, seed)
         latents = tokens_of(latents.to(self.device), self.config)
         return self.states(latents, self.normals(ids, seed))[-1].clamp(-1, 1)
 
@@ -121,6 +121,8 @@ def tokens_of(latents: Tensor, config: ModelConfig) -> Tensor:
     """
     frozen = config.frozen
     wanted = frozen.shape if frozen else (config.latents, config.latent_dim)
+    if not len(latents):
+        raise MsddError("an empty batch: at least one image is decoded at once")
     if tuple(latents.shape[1:]) != wanted:
         given, own = ("x".join(map(str, shape)) for shape in (latents.shape[1:], wanted))
         of = f" of {frozen.tokenizer} at {config.resolution} px" if frozen else ""

@@ -19,7 +19,7 @@ from msdd.model import uvit
 from msdd.model.kl_encoder import ENCODERS, KLEncoder, KLEncoderConfig, posterior
 from msdd.model.uvit import UViT, UViTConfig
 from msdd.tokenizers import klvae
-from msdd.tokenizers.tokenizer import Description, Tokenizer
+from msdd.tokenizers.tokenizer import Description, Tokenizer, noise_key, without_gradients
 from msdd.weights.strict import load_strict
 from msdd.weights.unfilled import unfilled
 
@@ -88,20 +88,21 @@ class SSDD(Tokenizer):
         self.encoder.compile(**options)
         self.decoder.denoise = torch.compile(self.decoder.denoise, **options)
 
-    @torch.inference_mode()
+    @without_gradients
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] to (B, latent_dim, H / factor, W / factor)."""
-        self.check_sides(images)
+        self.check_images(images)
         return posterior(self.encoder(images.to(self.device))).mean
 
-    @torch.inference_mode()
+    @without_gradients
     def decode(self, latents: Tensor, ids: Sequence[int] | None = None, seed: int = 0) -> Tensor:
         """Latents (B, latent_dim, h, w) to images (B, 3, factor h, factor w) in [-1, 1].
 
         The noise of an image is a function of `seed` and its id (its place in the batch by
         default), not of its neighbours.
         """
-        ids = range(len(latents)) if ids is None else ids
+        self.check_latents(latents, self.config.decoder.latent_dim, None, None)
+        ids, seed = noise_key(latents, ids, seed)
         height, width = (self.encoder.factor * side for side in latents.shape[-2:])
         (noise,) = image_noise(seed, ids, [max(height, width)], self.device)
         noise = noise[:, :, :height, :width]

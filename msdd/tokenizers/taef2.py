@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from msdd.tokenizers.tokenizer import Description, Tokenizer
+from msdd.tokenizers.tokenizer import Description, Tokenizer, without_gradients
 from msdd.weights.strict import load_strict
 from msdd.weights.unfilled import unfilled
 
@@ -45,15 +45,16 @@ class TAEF2(Tokenizer):
         tokens = (self.resolution // self.multiple) ** 2
         return Description(tokens, self.config.latents, None, self.size(), nfe=1)
 
-    @torch.inference_mode()
+    @without_gradients
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] to (B, 32, H / 8, W / 8)."""
-        self.check_sides(images)
+        self.check_images(images)
         return self.encoder((images.to(self.device) + 1) / 2).float()
 
-    @torch.inference_mode()
+    @without_gradients
     def decode(self, latents: Tensor, ids: Sequence[int] | None = None, seed: int = 0) -> Tensor:
         """Latents (B, 32, h, w) to images (B, 3, 8 h, 8 w) in [-1, 1]. No noise is drawn."""
+        self.check_latents(latents, self.config.latents, None, None)
         return (2 * self.decoder(latents.to(self.device)).float() - 1).clamp(-1, 1)
 
 

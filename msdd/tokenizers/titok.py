@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from msdd.tokenizers.codebook import Codebook, bits
 from msdd.tokenizers.maskgit import PixelConfig, PixelDecoder
-from msdd.tokenizers.tokenizer import Description, Tokenizer
+from msdd.tokenizers.tokenizer import Description, Tokenizer, without_gradients
 from msdd.weights.strict import load_strict
+from msdd.weights.unfilled import unfilled
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class TiTokConfig:
 
 def vectors(*shape: int) -> nn.Parameter:
     """Learned vectors, of length about 1 at first."""
-    return nn.Parameter(torch.randn(shape) * shape[-1] ** -0.5)
+    return nn.Parameter(nn.init.normal_(torch.empty(shape), std=shape[-1] ** -0.5))
 
 
 class Block(nn.Module):
@@ -153,15 +154,16 @@ class TiTok(Tokenizer):
         size = bits(tokens, self.config.codes)
         return Description(tokens, dim, size, self.size(), nfe=1)
 
-    @torch.inference_mode()
+    @without_gradients
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3, R, R) in [-1, 1] to indices (B, tokens), int64."""
-        self.check_sides(images)
+        self.check_images(images)
         return self.quantize.nearest(self.features((images.to(self.device) + 1) / 2))
 
-    @torch.inference_mode()
+    @without_gradients
     def decode(self, latents: Tensor, ids: Sequence[int] | None = None, seed: int = 0) -> Tensor:
         """Indices (B, tokens) to images (B, 3, R, R) in [-1, 1]. No noise is drawn."""
+        self.check_latents(latents, self.config.tokens)
         logits = self.decoder(self.quantize.vectors(latents.to(self.device)))
         return (2 * self.pixel_decoder(self.soft_codes(logits)).float() - 1).clamp(-1, 1)
 
@@ -177,4 +179,6 @@ class TiTok(Tokenizer):
 
 def load(config: TiTokConfig, state: Mapping[str, Tensor]) -> TiTok:
     """The tokenizer with the weights of an official state dict. MsddError if they do not fit."""
-    return load_strict(TiTok(config), state)
+    with unfilled():  # no time is lost on initial weights
+        tokenizer = TiTok(config)
+    return load_strict(tokenizer, state)

@@ -1,14 +1,19 @@
 """The base class `Tokenizer`, and its `Description`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from operator import index
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple, ParamSpec
 
 import torch
 from torch import Tensor, nn
 
 from msdd.errors import MsddError
+from msdd.flow.noise import Window
+
+Arguments = ParamSpec("Arguments")
 
 
 class Description(NamedTuple):
@@ -79,6 +84,37 @@ class Tokenizer(nn.Module, ABC):
         """Number of weights."""
         return sum(p.numel() for p in self.parameters())
 
+    def check_images(self, images: Tensor) -> None:
+        """MsddError unless they are floats (B, 3, H, W), B 1 or more, of sides that it takes."""
+        whole = images.ndim == 4 and images.shape[1] == 3 and len(images) > 0
+        if not whole or not images.is_floating_point():
+            raise MsddError(
+                f"images {tuple(images.shape)} of {images.dtype}: {type(self).__name__} takes "
+                "(B, 3, H, W), B 1 or more, as floats in [-1, 1]"
+            )
+        self.check_sides(images)
+
+    def check_latents(self, latents: Tensor, *shape: int | None) -> None:
+        """MsddError unless they are (B, *shape), B 1 or more and None any number, and indices below
+        `codes` where it has codes."""
+        whole = latents.ndim == 1 + len(shape) and latents.numel() > 0
+        sides = zip(latents.shape[1:], shape, strict=whole)
+        if not whole or any(wanted not in (None, given) for given, wanted in sides):
+            wanted = ", ".join("any" if side is None else str(side) for side in shape)
+            raise MsddError(
+                f"latents {tuple(latents.shape)}: {type(self).__name__} takes (B, {wanted}), B 1 "
+                "or more"
+            )
+        if latents.is_floating_point() != (self.codes is None):
+            kind = "floats" if self.codes is None else "integers"
+            raise MsddError(f"latents of {latents.dtype}: {type(self).__name__} takes {kind}")
+        if self.codes and not 0 <= latents.min() <= latents.max() < self.codes:
+            low, high = latents.min().item(), latents.max().item()
+            raise MsddError(
+                f"latents are indices {low} to {high}; {type(self).__name__} has 0 to "
+                f"{self.codes - 1}"
+            )
+
     def check_sides(self, images: Tensor) -> None:
         """MsddError for images of sides that it cannot take."""
         height, width = images.shape[-2:]
@@ -90,3 +126,36 @@ class Tokenizer(nn.Module, ABC):
             return
         name = type(self).__name__
         raise MsddError(f"{name} takes {wanted}, not {width}x{height}; crop or resize them first")
+
+
+def without_gradients(function: Callable[Arguments, Tensor]) -> Callable[Arguments, Tensor]:
+    """In torch's inference mode, but of a result that others may take gradients of, unless the
+    caller is in that mode, too."""
+
+    @wraps(function)
+    def run(*given: Arguments.args, **named: Arguments.kwargs) -> Tensor:
+        with torch.inference_mode():
+            made = function(*given, **named)
+        return made if torch.is_inference_mode_enabled() else made.clone()
+
+    return run
+
+
+def noise_key(latents: Tensor, ids: Sequence[int] | None, seed: int) -> tuple[Sequence[int], int]:
+    """What the noise of latents depends on: an id each, their places by default, and the seed.
+
+    MsddError unless there is an id for each, and all are whole numbers.
+    """
+    try:
+        chosen = range(len(latents)) if ids is None else list(map(whole, ids))
+        seed = index(seed)
+    except TypeError as error:
+        raise MsddError(f"ids and seed must be whole numbers ({error})") from error
+    if len(chosen) != len(latents):
+        raise MsddError(f"{len(chosen)} ids for {len(latents)} latents; name one for each")
+    return chosen, seed
+
+
+def whole(number: Any) -> Any:
+    """An id: a number, or a place in the noise of an image."""
+    return number if isinstance(number, Window) else index(number)

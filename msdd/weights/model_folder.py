@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
+import torch
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
@@ -85,7 +86,8 @@ def sized(make: Callable[[], Module], state: dict[str, Tensor], folder: Path) ->
     if mistakes := differences(wanted, state):
         told = f"{Path(folder) / 'model.safetensors'}: not of the sizes in config.json"
         raise MsddError(f"{told}: {'; '.join(mistakes)}")
-    return make()
+    with torch.random.fork_rng([]):  # its first weights are replaced: nobody's numbers are drawn
+        return make().float()
 
 
 def fill(module: nn.Module, state: dict[str, Tensor], folder: Path) -> None:

@@ -76,12 +76,18 @@ def test_a_generator_decides_the_noise(folder):
         for seed in (1, 1, 2)
     )
     assert torch.equal(first, same) and not torch.allclose(first, other)
+    generators = [torch.Generator().manual_seed(seed) for seed in (1, 2)]
+    each = decoder.decode(latents.repeat(2, 1, 1, 1), generator=generators).sample
+    assert torch.equal(each, torch.cat([first, other]))
+    with pytest.raises(MsddError, match="2 generators for 1 latents"):
+        decoder.decode(latents, generator=generators)
 
 
 def test_it_is_moved_and_cast_as_other_models_are(folder):
     decoder, images = Decoder.from_pretrained(folder), drawn(16, 16)
     made = decoder(images).sample
     half = Decoder.from_pretrained(folder, torch_dtype=torch.bfloat16)
+    assert Decoder.from_pretrained(folder, dtype=torch.bfloat16).dtype == half.dtype
     assert half.dtype == torch.bfloat16 and half.device == torch.device("cpu")
     assert {b.dtype for b in half.buffers()} == {torch.float32}  # positions keep their digits
     cast = half(images.bfloat16()).sample

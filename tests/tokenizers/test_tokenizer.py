@@ -1,0 +1,93 @@
+"""What every tokenizer takes and gives: batches, latents, ids, gradients, the process's state."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import test_cosmos
+import test_flowmo
+import test_llamagen
+import torch
+from cases import load_case
+from recorded import cases
+from torch import nn
+
+from msdd import Fast, load
+from msdd.errors import MsddError
+from msdd.pipeline import layout
+from msdd.tokenizers.tokenizer import Tokenizer
+
+STUDENT = layout.assembled("msdd", "msdd-1step")
+DISCRETE = {"cosmos": test_cosmos, "llamagen": test_llamagen, "flowmo": test_flowmo}
+
+
+def opened(kind: str, root: Path) -> Tokenizer:
+    plain = load(root / STUDENT, size="native" if kind == "native" else "crop")
+    return Fast(plain, batch=2, compiled=False) if kind == "fast" else plain
+
+
+def drawn(images: int) -> torch.Tensor:
+    return torch.rand(images, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+@pytest.mark.parametrize("kind", ["plain", "native", "fast"])
+def test_others_learn_from_what_it_makes(trained, kind):
+    """Latents and images are inputs of a network that is trained, as of a latent generator."""
+    tokenizer = opened(kind, trained)
+    latents = tokenizer.encode(drawn(2))
+    for made in (latents, tokenizer.decode(latents)):
+        nn.Linear(made.shape[-1], 1)(made).sum().backward()
+    with torch.inference_mode():
+        assert tokenizer.encode(drawn(2)).is_inference()
+
+
+@pytest.mark.parametrize("kind", ["plain", "native", "fast"])
+def test_wrong_batches_and_ids_are_one_line(trained, kind):
+    tokenizer, images = opened(kind, trained), drawn(2)
+    latents = tokenizer.encode(images)
+    for wrong in (images[:0], images[0], images[:, :1], images.byte()):
+        with pytest.raises(MsddError, match=r"takes \(B, 3, H, W\), B 1 or more, as floats"):
+            tokenizer.encode(wrong)
+    for wrong in (latents[:0], latents[:, :-1]):
+        with pytest.raises(MsddError, match="empty batch|takes"):
+            tokenizer.decode(wrong)
+    with pytest.raises(MsddError, match="1 ids for 2 latents; name one for each"):
+        tokenizer.decode(latents, ids=[0])
+    for how in ({"seed": 0.0}, {"seed": None}, {"ids": [0.0, 1.0]}):
+        with pytest.raises(MsddError, match="must be whole numbers"):
+            tokenizer.decode(latents, **how)
+    expected = tokenizer.decode(latents)
+    for ids in (np.arange(2), torch.arange(2)):
+        assert torch.equal(tokenizer.decode(latents, ids=ids, seed=np.int64(0)), expected)
+
+
+@pytest.mark.parametrize("family", DISCRETE)
+def test_codes_outside_the_codebook_are_one_line(family):
+    case, state, _ = load_case(cases(family)[0])
+    module = DISCRETE[family]
+    tokenizer = module.load(module.config_of(case["config"]), state)
+    latents = tokenizer.encode(torch.zeros(2, 3, *[tokenizer.resolution] * 2))
+    tokenizer.decode(latents)
+    for index in (-1, tokenizer.codes):
+        with pytest.raises(MsddError, match=rf"has 0 to {tokenizer.codes - 1}$"):
+            tokenizer.decode(torch.full_like(latents, index))
+    with pytest.raises(MsddError, match="takes integers"):
+        tokenizer.decode(latents.float())
+    with pytest.raises(MsddError, match=r"takes \(B, "):
+        tokenizer.decode(latents[None])
+
+
+def test_the_caller_s_random_numbers_and_types_stay(trained):
+    """Also where new tensors are in float64; up to the rounding of products."""
+    images, state = drawn(2), torch.random.get_rng_state()
+    expected = opened("fast", trained).reconstruct(images)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    torch.set_default_dtype(torch.float64)
+    try:
+        for kind in ("plain", "native", "fast"):
+            tokenizer = opened(kind, trained)
+            assert {p.dtype for p in tokenizer.parameters()} == {torch.float32}
+            found = tokenizer.reconstruct(images)
+            torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    finally:
+        torch.set_default_dtype(torch.float32)

@@ -15,7 +15,7 @@ from msdd.files import write_text
 from msdd.page import comparison, history, pictures, scatter, settings, table_view, training
 from msdd.params import presets
 from msdd.params.schema import Params
-from msdd.pipeline import layout
+from msdd.pipeline import agreement, layout
 from msdd.report import (
     ablation,
     curves,
@@ -36,7 +36,8 @@ BESIDE = (layout.samples, layout.extremes, layout.pyramid)  # an evaluation, sho
 
 
 def run(params: Params, root: Path = Path(".")) -> list[str]:
-    """Write `reports/report.html` from what is there; returns what is not, a line each."""
+    """Write `reports/report.html` from what is there; returns what is not, or was made with other
+    params, a line each."""
     with results.recorded("report", params, root, _files(params, root)):
         page = content(params, root)
         write_text(root / PAGE, rendered("document.html", page))
@@ -88,7 +89,7 @@ def content(params: Params, root: Path) -> dict[str, Any]:
     """All that the page holds; sections of what is not there are None or empty."""
     measured = results.read_present(params, root)
     known = _present(params, measured)
-    records = history.records(root)
+    records = history.records(params, root)
     panels, more_panels = training.panels(params, root)
     pairs, more_pairs = pictures.pairs(measured, root)
     return {
@@ -139,7 +140,7 @@ def _present(params: Params, measured: list[dict]) -> Params:
 
 
 def _absent(params: Params, measured: list[dict], root: Path) -> list[str]:
-    """What the params ask for and nobody has made yet."""
+    """What the params ask for and nobody has made yet, or only with other params."""
     files = {result["file"] for result in measured}
     lines = [
         f"{path.as_posix()} is missing: its decode is not shown"
@@ -148,14 +149,14 @@ def _absent(params: Params, measured: list[dict], root: Path) -> list[str]:
     ]
     if timings.read(root) is None:
         lines.append(f"{layout.throughput()} is missing: speeds are those beside evaluations")
-    return lines
+    return lines + agreement.disagreements(params, root)
 
 
 def _unmeasured(measured: list[dict]) -> dict[str, list[str]]:
     """Metrics that evaluations name as missing, and the decodes that lack them."""
     lacking: dict[str, list[str]] = {}
     for result in measured:
-        for metric in result.get("missing", {}):
+        for metric in result.get("not_measured", {}):
             lacking.setdefault(metric, []).append(result["decode"])
     return lacking
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from msdd.files import shown
-from msdd.pipeline import layout, provenance
+from msdd.params.schema import Params
+from msdd.pipeline import jobs, layout, provenance
 from msdd.pipeline.progress import duration
 from msdd.report.table import Column, Table
 
@@ -24,25 +25,20 @@ KINDS = {
 }
 
 
-def records(root: Path) -> list[dict]:
+def records(params: Params, root: Path) -> list[dict]:
     """The records of the jobs that made what the page shows, the first first.
 
-    Those of tables and figures, which the page does not read, are left out.
+    Those of rows that the params no longer have, and of tables and figures, which the page does not
+    read, are left out.
     """
-    folder = root / layout.RECORDS
+    made = [*(job.artefact for job in jobs.named(params)), layout.throughput()]
+    places = {artefact: root / layout.provenance(artefact) for artefact in made}
     found = [
-        provenance.read(path) | {"artefact": _artefact(path, folder)} for path in _files(folder)
+        provenance.read(place) | {"artefact": artefact.with_suffix("").as_posix()}
+        for artefact, place in places.items()
+        if place.exists()
     ]
     return sorted(found, key=lambda record: (record["started"], record["artefact"]))
-
-
-def _files(folder: Path) -> list[Path]:
-    parts = [*folder.glob("data/**/*.json"), *folder.glob("runs/**/*.json")]
-    return [*parts, *folder.glob("reports/throughput.json")]
-
-
-def _artefact(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).with_suffix("").as_posix()
 
 
 def table(found: list[dict]) -> Table:

@@ -39,6 +39,8 @@ def _names(params: Params) -> Iterator[str]:
         for row in rows:
             if RESERVED.fullmatch(row):
                 yield f"{table}.{row}: the name '{row}' is reserved for a folder; choose another"
+            if row in BASELINES:
+                yield f"{table}.{row}: '{row}' is a baseline of every table; choose another name"
             if row in taken:
                 yield f"{table}.{row}: {taken[row]} has a row of that name already"
             taken[row] = table

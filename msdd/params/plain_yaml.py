@@ -2,7 +2,7 @@
 
 PyYAML resolves by YAML 1.1, where `off` is false, `010` is 8 and `1e-3` is a text. DVC reads with
 ruamel.yaml, by 1.2. A params file must mean the same to both, so the scalars resolve here as there;
-`tests/test_plain_yaml.py` compares the two. Keys are texts, as they are written.
+`tests/params/test_plain_yaml.py` compares the two. Keys are texts, as they are written.
 """
 
 import re

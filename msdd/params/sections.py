@@ -19,7 +19,9 @@ Steps = Count | Annotated[tuple[Count, ...], Field(min_length=1)]
 # A key such as `null` or `1e3` is no text to YAML, and DVC finds no params below it; below one of
 # digits alone it finds them.
 NO_TEXT = r"null|true|false|0b[01]+|0o[0-7]+|0x[0-9a-f]+|[0-9]+e-?[0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2}"
-RowName = Annotated[str, Field(pattern=rf"^(?!({NO_TEXT})$)[a-z0-9][a-z0-9-]*$")]
+RowName = Annotated[  # of folders and files, whose names have 255 bytes at most
+    str, Field(pattern=rf"^(?!({NO_TEXT})$)[a-z0-9][a-z0-9-]*$", max_length=100)
+]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Levels = Annotated[tuple[Count, ...], Field(min_length=1)]
 Trunk = Literal["alex", "vgg"]
@@ -69,7 +71,8 @@ class Data(Section):
     )
     held_out: str | None = Field(
         description="images to evaluate on, named likewise; null: a `held_out_fraction` of the "
-        "photographs, or the two embedded ones that are not trained on (rocket and flower)"
+        "photographs, or the two embedded ones that are not trained on (rocket and flower)",
+        min_length=1,
     )
     held_out_fraction: Decay = Field(
         description="share of the photographs that is held out for evaluation"
@@ -393,7 +396,7 @@ class Evaluate(Section):
 class Throughput(Section):
     """What is timed: all systems in one run, in turns."""
 
-    systems: Literal["all"] | tuple[str, ...] = Field(
+    systems: Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         description="all rows of `decodes`, or a list of rows and of names of other systems, "
         "which get random weights; speed-ups are relative to the first"
     )

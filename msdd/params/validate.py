@@ -22,8 +22,8 @@ RENAMED = {
 OLD = {new: old for old, new in RENAMED.items()}
 NOW = {("evaluate.images", "0"): "null"}  # values that mean another one now
 NAMES = (
-    "allowed: a-z, 0-9 and -, not - at the start, and nothing that YAML takes for more than a "
-    "text, as null, true, 1e3 or a date"
+    "allowed: up to 100 of a-z, 0-9 and -, not - at the start, and nothing that YAML takes for "
+    "more than a text, as null, true, 1e3 or a date"
 )
 
 

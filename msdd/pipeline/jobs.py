@@ -5,7 +5,7 @@ A row of params may need several jobs. DVC reads the tables from `workflow/rows.
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from msdd.errors import MsddError
 from msdd.files import expand_user, expanded, holds, write_text
@@ -19,6 +19,43 @@ MEASURED = ("decodes", "elsewhere")
 TABLES = ("models", "students", "decodes", "ablations")
 NO_JOBS = ("prepare", "order")  # of the tables
 HEADER = "# Written by `msdd params expand` from params.yaml; do not edit.\n"
+
+
+class Job(NamedTuple):
+    """A job that makes data, models or evaluations: its stage, what names it, and what it makes."""
+
+    stage: str
+    wildcards: dict[str, Any]
+    artefact: Path
+
+    @property
+    def command(self) -> str:
+        """As a user types it."""
+        return " ".join(["msdd", self.stage, *map(str, self.wildcards.values())])
+
+
+def named(params: Params) -> list[Job]:
+    """All jobs of the rows, those that others read first."""
+    tables = rows(params)
+    wildcards = {
+        "scatter": [({"part": job["part"]}, job["path"]) for job in tables["parts"].values()],
+        "prepare": [({}, layout.prepared())],
+        "latents": [({"model": row}, job["path"]) for row, job in tables["latents"].items()],
+        "train": [({"model": row}, job["path"]) for row, job in tables["models"].items()],
+        "distil": [
+            ({"student": job["student"], "scale": job["scale"]}, job["path"])
+            for job in tables["scales"].values()
+        ],
+        "assemble": [({"student": row}, job["path"]) for row, job in tables["students"].items()],
+        "chain": [({"student": row}, job["path"]) for row, job in tables["chains"].items()],
+        "baseline": [({"baseline": name}, layout.baseline(name)) for name in BASELINES],
+        "evaluate": [
+            ({"decode": row}, job["path"])
+            for table in MEASURED
+            for row, job in tables[table].items()
+        ],
+    }
+    return [Job(stage, of, Path(path)) for stage, some in wildcards.items() for of, path in some]
 
 
 def rows(params: Params) -> dict[str, dict[str, Any]]:
@@ -108,7 +145,7 @@ def expand(params: Params, root: Path = Path(".")) -> bool:
     Receipts of rows that are gone are hidden from DVC.
     """
     path, tables = root / layout.rows(), rows(params)
-    receipts.hide(_receipts(tables), root)
+    receipts.hide(receipts_of(tables), root)
     new = _text(tables)
     if holds(path, new):
         return False
@@ -142,12 +179,8 @@ def _table(name: str, table: dict[str, Any]) -> str:
     return "".join([f"  {name}:\n" if lines else f"  {name}: {{}}\n", *lines])
 
 
-def wanted_receipts(params: Params) -> list[Path]:
-    """The receipts of all jobs of the rows."""
-    return _receipts(rows(params))
-
-
-def _receipts(tables: dict[str, dict[str, Any]]) -> list[Path]:
+def receipts_of(tables: dict[str, dict[str, Any]]) -> list[Path]:
+    """Those of all jobs of the rows."""
     trained = [job["path"] for name in TRAINED for job in tables[name].values()]
     measured = [job["path"] for name in MEASURED for job in tables[name].values()]
     measured += [str(layout.baseline(name)) for name in BASELINES]

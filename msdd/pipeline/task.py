@@ -110,6 +110,19 @@ def resolve(
     Raises MsddError for a row or scale that does not exist, and for a student whose mode belongs to
     another stage.
     """
+    task = _of_params(params, stage, wildcards)
+    paths = _inputs(params, task) if inputs is None else inputs
+    digests = {str(path): digest(root / path) for path in paths if (root / path).exists()}
+    return replace(task, code=fingerprint(stage), inputs=digests)
+
+
+def params_of(params: "Params", stage: str, **wildcards: Any) -> dict[str, Any]:
+    """What a job depends on of the params: `Task.params`, without a look at code or files."""
+    return _of_params(params, stage, wildcards).params
+
+
+def _of_params(params: "Params", stage: str, wildcards: dict[str, Any]) -> Task:
+    """The job as far as the params decide it."""
     model, student = _rows(params, wildcards)
     _check(params, stage, model, student, wildcards)
     task = Task(
@@ -127,14 +140,12 @@ def resolve(
         evaluate=params.evaluate,
         decode=params.decodes.get(wildcards.get("decode")),
         params={},
-        code=fingerprint(stage),
+        code="",
         inputs={},
         latents=params.latents_of(model) if model else None,
         first_decode=_is_first(params, wildcards.get("decode")),
     )
-    paths = _inputs(params, task) if inputs is None else inputs
-    digests = {str(path): digest(root / path) for path in paths if (root / path).exists()}
-    return replace(task, params=_tracked_params(params, task), inputs=digests)
+    return replace(task, params=_tracked_params(params, task))
 
 
 def _rows(params: "Params", wildcards: dict[str, Any]) -> tuple[str | None, str | None]:

@@ -15,7 +15,7 @@ from msdd.metrics.intervals import MaybeInterval, groups_of, mean_difference
 from msdd.metrics.pooling import pooled_psnr_difference
 from msdd.params.schema import Params
 from msdd.params.sections import BASELINES
-from msdd.pipeline import forms, layout, provenance
+from msdd.pipeline import agreement, forms, layout, provenance
 from msdd.pipeline.task import resolve
 from msdd.report import timings
 
@@ -45,8 +45,11 @@ def read(params: Params, root: Path) -> list[dict]:
     `timing` is what was timed in turns with others, else what stands in the file beside it, empty
     if there is neither. `whole` is the like of what makes whole reconstructions alone: nothing of
     it is a time of decoding, so its `timing` is empty.
-    Raises MsddError for a file that is missing and for images that differ.
+    Raises MsddError for a file that is missing, for images that differ, and for what was made with
+    other params.
     """
+    if lines := agreement.disagreements(params, root):
+        raise MsddError("\n".join([*lines, "or put these params back"]))
     return _read_all(paths(params), root)
 
 

@@ -157,9 +157,18 @@ def test_unknown_row_names_what_exists():
             {"models__msdd": None},
             "p.yaml: models.msdd is null; it should be a table with model, stage1",
         ),
-        ({"models__A b": {}}, "p.yaml: models.A b is no name for a row; allowed: a-z, 0-9 and -"),
-        ({"models__1e3": {}}, "p.yaml: models.1e3 is no name for a row; allowed: a-z, 0-9 and -"),
-        ({"models__null": {}}, "p.yaml: models.null is no name for a row; allowed: a-z, 0-9"),
+        (
+            {"models__A b": {}},
+            "p.yaml: models.A b is no name for a row; allowed: up to 100",
+        ),
+        (
+            {"models__1e3": {}},
+            "p.yaml: models.1e3 is no name for a row; allowed: up to 100",
+        ),
+        (
+            {"models__null": {}},
+            "p.yaml: models.null is no name for a row; allowed: up to 100",
+        ),
         ({"extra": 1}, "p.yaml: extra is an unknown key; allowed here: seed, cpu_threads, "),
     ],
 )
@@ -222,6 +231,13 @@ def test_a_mistake_names_key_value_and_what_is_allowed(changes, line):
             "students.msdd: models has a row of that name already",
         ),
         ({"students__scale0": {"model": "msdd"}}, "students.scale0: the name 'scale0' is reserved"),
+        ({"decodes__bicubic": {"of": "msdd"}}, "decodes.bicubic: 'bicubic' is a baseline of every"),
+        (
+            {"models__" + "x" * 101: {}},
+            f"models.{'x' * 101} is no name for a row; allowed: up to 100",
+        ),
+        ({"data__held_out": ""}, 'data.held_out is ""; String should have at least 1 character'),
+        ({"throughput__systems": []}, "throughput.systems is []; it should"),
         ({"students__x": {"model": "y"}}, "students.x.model is 'y'; rows of models: msdd"),
         (
             {"students__x": {"model": "one-scale", "mode": "finetune", "start": "msdd-1step"}},

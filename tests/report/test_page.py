@@ -77,7 +77,7 @@ def test_markup_in_names_is_text(finished):
         report = read_json(root / path)
         for image in report["extremes"]["held_out"].values():
             image["name"] = HOSTILE
-        write_json(root / path, report | {"missing": {HOSTILE: "gone"}})
+        write_json(root / path, report | {"not_measured": {HOSTILE: "gone"}})
     row = params.ablations["joint"].model_copy(update={"question": HOSTILE})
     data = params.data.model_copy(update={"photographs": HOSTILE})
     asked = {"ablations": params.ablations | {"joint": row}, "data": data}
@@ -99,7 +99,7 @@ def test_what_is_missing_is_named_and_the_rest_is_shown(finished):
         if decode != "student-joint":
             report = read_json(path)
             del report["protocols"]["primary"]["metrics"]["lpips_vgg"]
-            write_json(path, report | {"missing": {"lpips_vgg": "no weights"}})
+            write_json(path, report | {"not_measured": {"lpips_vgg": "no weights"}})
     page = made(params, root)
     assert f"{gone.as_posix()} is missing" in page and "lpips_vgg is not measured of" in page
     assert 'id="quality"' in page and 'id="row-student"' in page

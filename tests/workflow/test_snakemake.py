@@ -71,7 +71,7 @@ def expected(params):
     for path in [*evaluations, *map(layout.baseline, BASELINES)]:
         yield from (path, layout.timing(path), layout.samples(path), layout.extremes(path))
     yield from (layout.pyramid(Path(job["path"])) for job in tables["decodes"].values())
-    yield from jobs.wanted_receipts(params)
+    yield from jobs.receipts_of(tables)
     yield from map(layout.code, (*stages.STAGES, "photographs", "weights"))
     yield from map(layout.provenance, artefacts(tables))
     for name in layout.REPORTS:

@@ -1,0 +1,51 @@
+"""What was made with other params than the file has now."""
+
+import pytest
+
+from msdd.errors import MsddError
+from msdd.page import document
+from msdd.params.load import parse
+from msdd.params.schema import Params
+from msdd.pipeline import layout
+from msdd.pipeline.agreement import disagreements
+from msdd.report import results
+
+SCALE = layout.scale("msdd", "msdd-1step", 0)
+
+
+def with_steps(params: Params, steps: int) -> Params:
+    raw = params.raw()
+    raw["distil"]["teacher_steps"] = steps
+    return parse(raw)
+
+
+def test_what_was_made_with_other_params_is_named_with_its_cure(tiny_params, trained):
+    assert disagreements(tiny_params, trained) == []
+    now = tiny_params.distil.teacher_steps
+    found = disagreements(with_steps(tiny_params, now + 3), trained)
+    assert found == [
+        f"runs/msdd/msdd-1step/scale{k} was made with distil.teacher_steps {now}, which is "
+        f"{now + 3} now: `msdd distil msdd-1step {k}` makes it again"
+        for k in range(tiny_params.model.scales)
+    ]
+
+
+def test_no_table_is_made_of_it_and_the_page_says_so(tiny_params, trained):
+    other = with_steps(tiny_params, 5)
+    with pytest.raises(MsddError, match="`msdd distil msdd-1step 0` makes it again"):
+        results.read(other, trained)
+    absent = document.content(other, trained)["absent"]
+    assert set(disagreements(other, trained)) <= set(absent)
+
+
+def test_jobs_of_rows_that_are_gone_are_not_shown(tiny_params, trained):
+    """Nor are their values compared."""
+    raw = tiny_params.raw()
+    raw |= {"students": {}, "ablations": {}}
+    raw["decodes"] = {n: d for n, d in raw["decodes"].items() if d.get("of") == "msdd"}
+    raw["throughput"]["systems"] = "all"
+    params = parse(raw)
+    assert disagreements(with_steps(params, 5), trained) == []
+    shown = document.history.records(params, trained)
+    assert {"data/prepared", "runs/msdd/stage1"} == {one["artefact"] for one in shown}
+    assert len(document.history.records(tiny_params, trained)) > 2

@@ -8,7 +8,7 @@ from pathlib import Path
 from msdd import output
 from msdd.commands.parser import Parser, leaves
 from msdd.errors import MsddError
-from msdd.files import expand_user
+from msdd.files import expand_user, reason
 from msdd.pipeline import checkout, launch, stop
 from msdd.pipeline.stop import AGAIN, EXIT, Stopped
 from msdd.terminal import paint, silent
@@ -103,7 +103,7 @@ def _message(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
         return f'this command needs {_package(error)}: pip install "msdd[pipeline]"'
     if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
+        return reason(error)
     return str(error) or type(error).__name__
 
 

@@ -130,8 +130,15 @@ def unwritten(consequence: str, *more: type[Exception]) -> Iterator[None]:
     try:
         yield
     except (OSError, *more) as error:
-        where = f"{error.filename}: {error.strerror}" if getattr(error, "filename", "") else error
+        where = reason(error) if getattr(error, "filename", "") else error
         print(f"msdd: warning: {consequence} ({where})", file=sys.stderr)
+
+
+def reason(error: OSError) -> str:
+    """The file that an error names, and what it says. Some writers give no number of an error, but
+    only tell how many bytes were taken of how many."""
+    said = error.strerror or f"{' '.join(map(str, error.args))}: is the disk full?"
+    return f"{error.filename}: {said}"
 
 
 def check_place(path: Path, option: str) -> None:
@@ -256,6 +263,13 @@ def digest(path: str | Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def stamp(path: Path) -> tuple[int, ...]:
+    """What differs once a file was written anew or replaced, by a copy with the old time as well:
+    its number, its size and the times of its last changes. Not to be kept: copies differ, too."""
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def expanded(path: Path) -> list[Path]:

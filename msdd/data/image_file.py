@@ -49,8 +49,10 @@ def decode(file: bytes, name: object, srgb: bool = False) -> np.ndarray:
     `srgb` converts colours from an embedded profile to sRGB; otherwise profiles are ignored.
     Decoders report damage by exceptions of a dozen types; all become PhotographError.
     """
-    # The limit is a global of Pillow. All threads write the same value, so none disturbs another.
-    Image.MAX_IMAGE_PIXELS = max_pixels()
+    # The limit is a global of Pillow, which its user may have lifted: it is only raised here, and
+    # `check_pixels` refuses. All threads write the same value, so none disturbs another.
+    if Image.MAX_IMAGE_PIXELS is not None and max_pixels() > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = max_pixels()
     try:
         return np.asarray(with_or_without_metadata(file, srgb))
     except MemoryError:

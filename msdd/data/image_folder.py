@@ -16,7 +16,7 @@ from torch import Tensor
 from msdd.data.prefetch import prefetch
 from msdd.data.sources import no_image, of_other_kinds, told_apart
 from msdd.errors import MsddError
-from msdd.files import digest, text_of, walk
+from msdd.files import digest, stamp, text_of, walk
 
 READERS = 8  # threads that decode image files
 
@@ -102,13 +102,13 @@ def images_digest(named: tuple[tuple[str, Path], ...]) -> str:
     """
     sha = hashlib.sha256()
     for name, path in named:
-        sha.update(f"{name} {_digest_at(path, path.stat().st_mtime_ns)}\n".encode())
+        sha.update(f"{name} {_digest_at(path, stamp(path))}\n".encode())
     return sha.hexdigest()
 
 
 @cache
-def _digest_at(path: Path, _changed: int) -> str:
-    """SHA-256 of a file last changed at a time; every file is read once in a process."""
+def _digest_at(path: Path, _changed: tuple[int, ...]) -> str:
+    """SHA-256 of a file as it was at a time; every file is read once in a process."""
     return digest(path)
 
 

@@ -129,8 +129,8 @@ def check_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise MsddError(
-            f"what data.store and data.held_out_crops ask for takes {needed / 2**30:.2f} GiB in "
-            f"{folder.parent}, where {free / 2**30:.2f} GiB are free"
+            f"what data.store and data.held_out_crops ask for takes {needed / 1e6:,.1f} MB in "
+            f"{folder.parent}, where {free / 1e6:,.1f} MB are free"
         )
 
 

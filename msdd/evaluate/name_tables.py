@@ -4,15 +4,17 @@ import csv
 import json
 import re
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path, PurePosixPath
 
+from msdd.data.image_folder import composed_form
 from msdd.data.sources import is_image
 from msdd.errors import MsddError
-from msdd.files import expand_user
+from msdd.files import expand_user, stamp
 from msdd.params.plain_yaml import read_yaml
 
+TEXT = "utf-8-sig"  # with the mark that spreadsheets begin it with, or without
 WORDNET_ID = re.compile(r"(?<![A-Za-z0-9])n\d{8}(?![0-9])")
 
 
@@ -37,9 +39,13 @@ def class_in(name: str) -> int | None:
     return next((number for number in found if number is not None), None)
 
 
-@cache
 def read_classes(path: str) -> dict[str, int]:
-    return {name: class_of(value, path, name) for name, value in read_table(path).items()}
+    return classes_at(path, changed(path))
+
+
+@lru_cache(maxsize=8)
+def classes_at(path: str, at: tuple[int, ...]) -> dict[str, int]:
+    return {name: class_of(value, path, name) for name, value in table_at(path, at).items()}
 
 
 def class_of(value: str, path: str, name: str) -> int:
@@ -53,31 +59,47 @@ def class_of(value: str, path: str, name: str) -> int:
     )
 
 
-@cache
 def read_table(path: str) -> dict[str, str]:
     """Texts by name, of a .json file with one object, or of a .csv file with two columns and no
-    heading. Endings of images' names are left out, as they are in a set's names.
+    heading. Endings of images' names are left out, and letters composed, as in a set's names.
 
     MsddError for another form, and for a name that comes twice.
     """
+    return table_at(path, changed(path))
+
+
+@lru_cache(maxsize=8)
+def table_at(path: str, _changed: tuple[int, ...]) -> dict[str, str]:
+    """A table as it was at a time."""
     file = expand_user(path)
     try:
         rows = read_json_rows(file) if file.suffix == ".json" else read_csv_rows(file)
     except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise MsddError(f"{path} cannot be read as a table of names ({reason})") from error
+        raise unreadable(path, error) from error
     return by_name(rows, path)
 
 
+def changed(path: str) -> tuple[int, ...]:
+    try:
+        return stamp(expand_user(path))
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: str, error: Exception) -> MsddError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return MsddError(f"{path} cannot be read as a table of names ({reason})")
+
+
 def read_json_rows(file: Path) -> list[tuple[str, str]]:
-    value = json.loads(file.read_text(encoding="utf-8"))
+    value = json.loads(file.read_text(encoding=TEXT))
     if not isinstance(value, dict) or not all(isinstance(x, str | int) for x in value.values()):
         raise ValueError("it must be one object of texts by name")
     return [(name, str(text)) for name, text in value.items()]
 
 
 def read_csv_rows(file: Path) -> list[tuple[str, str]]:
-    with open(file, encoding="utf-8", newline="") as lines:
+    with open(file, encoding=TEXT, newline="") as lines:
         rows = [row for row in csv.reader(lines, strict=True) if row]
     for number, row in enumerate(rows, start=1):
         if len(row) != 2:
@@ -88,7 +110,7 @@ def read_csv_rows(file: Path) -> list[tuple[str, str]]:
 def by_name(rows: Sequence[tuple[str, str]], path: str) -> dict[str, str]:
     table: dict[str, str] = {}
     for written, text in rows:
-        name = stem(written.strip())
+        name = composed_form(stem(written.strip()))
         if name in table:
             raise MsddError(f"{path}: {written} comes twice, apart from its ending")
         table[name] = text.strip()

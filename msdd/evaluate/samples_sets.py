@@ -20,7 +20,6 @@ from msdd.data.image_folder import READERS, at_least_two, images_digest, read_ah
 from msdd.data.photographs import read_photograph
 from msdd.errors import MsddError
 from msdd.evaluate.reference_statistics import check_archive
-from msdd.evaluate.sources import stamp
 from msdd.evaluate.tensors import check, digest_of, levels
 from msdd.files import digest
 from msdd.pipeline.fingerprint import closure_digest
@@ -98,8 +97,8 @@ class FolderSet:
     def digest(self) -> str:
         return images_digest(tuple(zip(self.names, self.paths, strict=True)))
 
-    def identity(self) -> list:
-        return [closure_digest("msdd.evaluate.samples_report"), *map(stamp, self.paths)]
+    def identity(self) -> list[str]:
+        return [closure_digest("msdd.evaluate.samples_report"), self.digest()]
 
     def batches(self, ranges: Iterable[range]) -> Iterator[list[Images]]:
         for ids, images in read_ahead(self.read, ranges):
@@ -117,7 +116,7 @@ def size_of(path: Path) -> tuple[int, int] | None:
     """Width and height of an upright image; None for a damaged one, an error when it is read."""
     try:
         with Image.open(path) as image:
-            turned = image.getexif().get(0x0112, 1) >= 5  # the orientation
+            turned = image.getexif().get(0x0112, 1) in range(5, 9)  # the orientation
             return image.size[::-1] if turned else image.size
     except Exception:  # of a dozen types, by format
         return None
@@ -143,8 +142,8 @@ class ArraySet:
     def digest(self) -> str:
         return digest(self.path)
 
-    def identity(self) -> list:
-        return [closure_digest("msdd.evaluate.samples_report"), stamp(self.path)]
+    def identity(self) -> list[str]:
+        return [closure_digest("msdd.evaluate.samples_report"), self.digest()]
 
     def batches(self, ranges: Iterable[range]) -> Iterator[list[Images]]:
         """Ranges ascend, so that the file is read once, compressed or not."""
@@ -219,7 +218,8 @@ def without_images(path: Path, option: str, names: list[str]) -> str:
             f"{option} {path} holds statistics (mu), no images: the array {ARRAY} is missing; "
             "statistics serve as --reference"
         )
-    return f"{option} {path} has no array {ARRAY} with images, but {', '.join(names[:5])}"
+    others = ", ".join(names[:5]) or "nothing"
+    return f"{option} {path} has no array {ARRAY} with images, but {others}"
 
 
 def check_images(path: Path, option: str, shape: tuple[int, ...], kind: str, fortran: bool) -> None:
@@ -228,7 +228,7 @@ def check_images(path: Path, option: str, shape: tuple[int, ...], kind: str, for
     wrong = f"{option} {path}: {ARRAY} is {kind} of shape {shape}; it must be"
     if kind != "uint8" or fortran:
         raise MsddError(f"{wrong} levels 0 to 255 as uint8, (N, H, W, 3) in C order")
-    if len(shape) != 4 or shape[3] != 3 or min(shape) < 1:
+    if len(shape) != 4 or shape[3] != 3 or min(shape[1:]) < 1:
         hint = ", which a transposition gives" if shape[1:2] == (3,) else ""
         raise MsddError(f"{wrong} images (N, H, W, 3){hint}")
     if shape[0] < 2:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from msdd.data.centre_crops import CROPS
 from msdd.data.file_rates import rate
+from msdd.data.image_file import max_pixels
 from msdd.data.image_folder import (
     READERS,
     at_least_two,
@@ -85,8 +86,8 @@ class Source(Protocol):
         """SHA-256 of the originals and their names."""
 
     def identity(self) -> object:
-        """What decides what is measured, beside what a report says of it: code, and files or their
-        digests. For JSON."""
+        """What decides what is measured, beside what a report says of it: digests of code and of
+        files, wherever these lie. For JSON."""
 
     def batches(self, ranges: Iterable[range]) -> Iterator[list[Batch]]:
         """The images at each range of places, as one batch for each size of image."""
@@ -221,8 +222,9 @@ class Folders:
     def digest(self) -> str:
         return images_digest(named_paths(self))
 
-    def identity(self) -> list:
-        return [closure_digest("msdd.evaluate.report"), *map(stamp, (*self.paths, *self.others))]
+    def identity(self) -> list[str]:
+        others = images_digest(tuple(zip(self.names, self.others, strict=True)))
+        return [closure_digest("msdd.evaluate.report"), self.digest(), others]
 
     def batches(self, ranges: Iterable[range]) -> Iterator[list[Batch]]:
         for ids, pairs in read_ahead(self.read, ranges):
@@ -270,8 +272,8 @@ class Cropped:
     def digest(self) -> str:
         return images_digest(named_paths(self))
 
-    def identity(self) -> list:
-        return [closure_digest("msdd.evaluate.report"), *map(stamp, self.paths)]
+    def identity(self) -> list[str]:
+        return [closure_digest("msdd.evaluate.report"), self.digest()]
 
     def batches(self, ranges: Iterable[range]) -> Iterator[list[Batch]]:
         for ids, crops in read_ahead(self.read, ranges):
@@ -279,7 +281,13 @@ class Cropped:
             yield [Batch(ids, originals, *self.reconstructions(originals, ids))]
 
     def read(self, i: int) -> np.ndarray:
-        return np.asarray(self.crop(Image.fromarray(read_photograph(self.paths[i])), self.side))
+        image = Image.fromarray(read_photograph(self.paths[i]))
+        if (whole := max(image.size) * self.side // min(image.size) * self.side) > max_pixels():
+            raise MsddError(
+                f"{self.paths[i]} has {image.width} x {image.height} pixels: with a short side of "
+                f"{self.side} it would have {whole:,}; crop it first"
+            )
+        return np.asarray(self.crop(image, self.side))
 
     @torch.inference_mode()
     def reconstructions(self, originals: Tensor, ids: list[int]) -> tuple[Tensor, Encoded | None]:
@@ -334,12 +342,6 @@ def pixels_of(path: Path) -> int:
             return image.width * image.height
     except Exception:  # of a dozen types, by format
         return 0
-
-
-def stamp(path: Path) -> tuple[str, int, int]:
-    """Name, size and time of change."""
-    status = path.stat()
-    return str(path), status.st_size, status.st_mtime_ns
 
 
 def check_same(a: dict[str, Path], b: dict[str, Path], folder_a: Path, folder_b: Path) -> None:

@@ -80,8 +80,12 @@ def locks(root: Path) -> Iterator[Finding]:
 
 
 def is_free(path: Path) -> bool:
-    with lock.attempt(path, sign=False) as free:
-        return free
+    """True where nothing can be written: then nobody makes anything there."""
+    try:
+        with lock.attempt(path, sign=False) as free:
+            return free
+    except OSError:
+        return True
 
 
 def tracking(root: Path) -> Iterator[Finding]:

@@ -174,10 +174,15 @@ def test_an_image_above_the_limit_is_refused_in_plain_words(tmp_path, monkeypatc
     file = saved(tmp_path / "a.png", Image.new("RGB", (20, 10)))
     monkeypatch.setenv("MSDD_MAX_PIXELS", "200")
     assert read_photograph(file).shape == (10, 20, 3)
-    for limit in ("199", "10"):  # Pillow itself warns of the one and refuses the other
+    for limit, pillow in (("199", 199), ("10", 199), ("10", None)):  # Pillow's own is its user's
         monkeypatch.setenv("MSDD_MAX_PIXELS", limit)
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pillow)
         with pytest.raises(PhotographError, match=f"more than {limit} pixels.*MSDD_MAX_PIXELS"):
             read_photograph(file)
+        assert pillow == Image.MAX_IMAGE_PIXELS
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    monkeypatch.setenv("MSDD_MAX_PIXELS", "200")
+    assert read_photograph(file).shape == (10, 20, 3)
     monkeypatch.setenv("MSDD_MAX_PIXELS", "many")
     with pytest.raises(MsddError, match="MSDD_MAX_PIXELS: 'many' is no number of pixels"):
         read_photograph(file)

@@ -289,7 +289,7 @@ def test_a_second_process_is_refused(root):
 
 
 def test_crops_that_cannot_fit_are_foreseen(root):
-    with pytest.raises(MsddError, match="GiB are free"):
+    with pytest.raises(MsddError, match="MB are free"):
         run_stage(params(train_crops=10**15), "prepare", root)
     assert list((root / "data").iterdir()) == []
 

@@ -1,6 +1,7 @@
 """Classes that a network recognises, and the labels of images."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -36,6 +37,22 @@ def test_a_table_gives_labels_by_id_and_by_number(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"b/x": "n01440764", "c": 999}))
     for file in ("a.csv", "a.json"):
         assert labels(["b/x", "c", "d"], str(tmp_path / file)) == [0, 999, None]
+
+
+def test_a_table_that_is_changed_is_read_again(tmp_path):
+    """Also one with the old time, by a program that sets it."""
+    file = tmp_path / "t.csv"
+    for number in (1, 2):
+        file.write_text(f"a,{number}\n")
+        os.utime(file, (0, 0))
+        assert labels(["a"], str(file)) == [number]
+
+
+def test_a_table_of_a_spreadsheet_or_of_macos_has_all_names(tmp_path):
+    """The first begins with a mark, the second writes letters and accents apart."""
+    file = tmp_path / "t.csv"
+    file.write_bytes("\ufeffa.png,1\ncafe\u0301.png,2\n".encode())
+    assert labels(["a", "caf\u00e9"], str(file)) == [1, 2]
 
 
 @pytest.mark.parametrize(

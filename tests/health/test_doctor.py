@@ -117,6 +117,14 @@ def test_a_lock_that_is_held_names_its_holder(tmp_path):
     assert free.state == "ok"
 
 
+def test_a_lock_that_cannot_be_opened_is_nobody_s(tmp_path):
+    """As on a file system that is read-only now: `disk` tells that."""
+    path = tmp_path / "checkpoints" / "runs" / "lock"
+    path.mkdir(parents=True)  # root may open any file, and no folder
+    (free,) = project.locks(tmp_path)
+    assert free.state == "ok"
+
+
 def test_runs_that_wait_and_a_server_that_is_down_are_told(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # discard: nobody listens
     folder = outbox.folder(tmp_path) / "run"

@@ -78,13 +78,15 @@ def arithmetic(precision: str, device: torch.device) -> AbstractContextManager:
 def exact(device: torch.device) -> Iterator[None]:
     """In the block what measures computes in float32, whatever its caller has chosen.
 
-    No autocast on the device or the CPU, no TF32 or bf16 inside float32 products, and on a GPU
-    convolutions by the same algorithm each time. Then all is as it was.
+    No autocast on the device or the CPU, no TF32 or bf16 inside float32 products, no other type of
+    new tensors, and on a GPU convolutions by the same algorithm each time. Then all is as it was.
     """
     with ExitStack() as stack:
         for kind in {device.type, "cpu"}:
             stack.enter_context(torch.autocast(kind, enabled=False))
         hold_float32(stack)
+        stack.callback(torch.set_default_dtype, torch.get_default_dtype())
+        torch.set_default_dtype(torch.float32)
         cudnn = torch.backends.cudnn
         hold(stack, cudnn, enabled=True, benchmark=False, deterministic=True)
         yield

@@ -1,9 +1,12 @@
 """The public interface in Python: its types, and the examples."""
 
 import inspect
+import pickle
 import runpy
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import sleep
 from typing import Any, assert_type
 
 import pytest
@@ -57,7 +60,36 @@ def test_quiet_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
         msdd.evaluate(darker, images.to(torch.uint8), protocol="msdd", features="none", **more)
         return capsys.readouterr().err
 
-    assert "msdd: warning:" in measure() and measure(quiet=True) == ""
+    assert measure(quiet=True) == "" and "msdd: warning:" in measure()
+
+
+def test_evaluations_in_threads_are_those_of_one_after_the_other(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Torch's random numbers, standard error and what others say on it."""
+    images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    state, stream = torch.random.get_rng_state(), sys.stderr
+
+    def noisy(x: torch.Tensor) -> torch.Tensor:
+        return x + 0.1 * torch.randn_like(x)
+
+    def measure(_: int) -> dict[str, Any]:
+        report = msdd.evaluate(noisy, images, protocol="msdd", features="none", quiet=True)
+        return report["protocols"]["msdd"]["metrics"]
+
+    with ThreadPoolExecutor(3) as pool:
+        running = [pool.submit(measure, k) for k in range(6)]
+        while not all(one.done() for one in running):
+            print("heard", file=sys.stderr)
+            sleep(0.01)
+    assert all(one.result() == running[0].result() for one in running)
+    assert sys.stderr is stream and torch.equal(torch.random.get_rng_state(), state)
+    said = capsys.readouterr().err
+    assert set(said.splitlines()) == {"heard"}
+
+
+def test_a_pool_of_processes_can_be_given_the_function() -> None:
+    assert pickle.loads(pickle.dumps(msdd.evaluate)) is msdd.evaluate
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from msdd.commands.options import DEVICE, GUIDANCE, STANDARD, STEPS, positive, put_json
+from msdd.commands.options import DEVICE, GUIDANCE, STANDARD, STEPS, json_alone, positive, put_json
 from msdd.commands.parser import examples
 from msdd.errors import MsddError
 from msdd.weights.representations import REPRESENTATIONS
@@ -207,7 +207,7 @@ def evaluate(args: argparse.Namespace) -> None:
     other = compare.read(args.against) if args.against else None
     device = distributed.device(args.device)
     team = distributed.join()
-    with told_what_is_kept(args):
+    with told_what_is_kept(args), json_alone(args.json):
         report, references = evaluate_named(args, protocols, other, device, team)
     if team.rank == 0:
         publish(report, references, args, other)

@@ -2,6 +2,8 @@
 
 import argparse
 import os
+import sys
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from pathlib import Path
 
 from msdd.files import expand_user, json_text, write_json
@@ -38,6 +40,12 @@ def json_file(text: str) -> Path:
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise argparse.ArgumentTypeError(f"{text}: nothing can be written below {folder}")
     return path
+
+
+def json_alone(path: Path | None) -> AbstractContextManager:
+    """A block in which what a user's code prints goes to standard error, where standard output is
+    for a JSON document alone."""
+    return redirect_stdout(sys.stderr) if path == STANDARD else nullcontext()
 
 
 def put_json(document: object, path: Path) -> None:

@@ -3,7 +3,14 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from msdd.commands.options import STANDARD, add_preset, json_file, params_file, put_json
+from msdd.commands.options import (
+    STANDARD,
+    add_preset,
+    json_alone,
+    json_file,
+    params_file,
+    put_json,
+)
 from msdd.commands.parser import examples
 from msdd.errors import MsddError
 from msdd.tokenizers.user_code import is_object
@@ -92,7 +99,9 @@ def measure_own(args: argparse.Namespace, changed: dict) -> None:
 
     check_no_input(args.json, "--json", [("--params", params_file(args))])
     if args.json == STANDARD:  # which needs none of the packages for tables
-        put_json(stage.timings(params, ROOT, silent, args.random, names), args.json)
+        with json_alone(args.json):
+            document = stage.timings(params, ROOT, silent, args.random, names)
+        put_json(document, args.json)
         return
     from msdd.report import speed
 

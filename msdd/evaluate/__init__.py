@@ -17,5 +17,8 @@ class _Callable(ModuleType):
         # by name: what `msdd.evaluate` takes makes no stage of the pipeline stale
         return self.__wrapped__(*given, **more)
 
+    def __reduce__(self) -> Any:
+        return import_module, (__name__,)  # for pools of processes, which pickle what they call
+
 
 sys.modules[__name__].__class__ = _Callable

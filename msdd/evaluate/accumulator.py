@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from msdd.evaluate.columns import Features, columns, features_to_sample
-from msdd.evaluate.latent_sums import Encoded, LatentSums, new_sums, sums_from
+from msdd.evaluate.latent_sums import Encoded, LatentSums, check_alike, new_sums, sums_from
 from msdd.evaluate.measurer import Measurement, Measurer, doubles
 from msdd.evaluate.networks import Networks
 from msdd.evaluate.protocols import Protocol
@@ -91,6 +91,7 @@ class Accumulator:
     def add_latents(self, encoded: Encoded) -> None:
         if self.latent_sums is None:
             self.latent_sums = new_sums(encoded)
+        check_alike(self.latent_sums, encoded)
         self.latent_sums.update(encoded.values)
 
     def new_sums(self, wanted: Features, dimensions: int) -> Sums:

@@ -12,12 +12,14 @@ from tabulate import tabulate
 from msdd.data.image_folder import composed_form
 from msdd.errors import MsddError
 from msdd.evaluate.columns import PARTIAL
-from msdd.evaluate.protocols import Protocol
+from msdd.evaluate.protocols import NO_FEATURES, OF_FEATURES, Protocol
 from msdd.evaluate.rows import ROWS
 from msdd.evaluate.text import INFINITY, NAMES
 from msdd.metrics.intervals import MaybeInterval, mean_difference
 from msdd.metrics.pooling import pooled_psnr_difference
 from msdd.pipeline import forms
+
+DISTANCES = (*OF_FEATURES, *NO_FEATURES)  # keys of a protocol
 
 
 class Other(NamedTuple):
@@ -67,9 +69,12 @@ def check(report: Mapping, other: Other) -> None:
         "rules, on the same crops"
     ]
     for name, entry in report["protocols"].items():
-        there = other.report["protocols"].get(name, entry)["preparation"]
-        if there != entry["preparation"]:
+        theirs = other.report["protocols"].get(name, entry)
+        if (there := theirs["preparation"]) != entry["preparation"]:
             lines.append(f"{name} is of {there} there, and of {entry['preparation']} here")
+        ours, rules = of_images(entry["protocol"]), of_images(theirs["protocol"])
+        if keys := [key for key in ours | rules if ours.get(key) != rules.get(key)]:
+            lines.append(f"{name} has another rule there for {', '.join(keys)}")
     raise MsddError("\n".join(lines))
 
 
@@ -86,14 +91,21 @@ def check_names(names: list[str], other: Other) -> None:
 
 
 def shared_protocols(report: Mapping, other: Mapping) -> list[str]:
-    """Names of the protocols whose rules and whose originals are the same in both."""
+    """Names of the protocols whose rules for single images and whose originals are the same in
+    both."""
     theirs = other["protocols"]
-    keys = ("protocol", "preparation")
     return [
         name
         for name, entry in report["protocols"].items()
-        if name in theirs and all(theirs[name][key] == entry[key] for key in keys)
+        if name in theirs
+        and theirs[name]["preparation"] == entry["preparation"]
+        and of_images(theirs[name]["protocol"]) == of_images(entry["protocol"])
     ]
+
+
+def of_images(rules: Mapping) -> dict:
+    """The rules of a protocol without those of distances, which have no values of images."""
+    return {key: value for key, value in rules.items() if key not in DISTANCES}
 
 
 def comparison(report: dict, other: Other) -> str:

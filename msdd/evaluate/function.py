@@ -1,5 +1,6 @@
 """`msdd.evaluate`, the function: `msdd evaluate` for Python."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from os import PathLike, fspath
@@ -27,11 +28,12 @@ from msdd.evaluate.tensors import Tensors
 from msdd.pipeline import stop
 from msdd.terminal import silent
 from msdd.tokenizers import tokenizer as base
-from msdd.tokenizers.own import Own, device_of, modes_kept
+from msdd.tokenizers.own import Own, device_of, modes_kept, warn
 from msdd.tokenizers.protocol import Tokenizer
 
 Place = str | PathLike[str]
 Measured = Tokenizer | Callable[[Tensor], Tensor] | Place
+ONE = threading.RLock()  # standard error and torch's random state are the process's
 
 
 class Entry(TypedDict):
@@ -110,7 +112,8 @@ def evaluate(
                 eval mode only until this returns.
     quiet:      print neither progress nor warnings, which otherwise go to standard error.
 
-    Signals are left to the caller, and it may run in any thread; Ctrl-C ends it after a batch.
+    Signals are left to the caller, and it may run in any thread, in one after the other; Ctrl-C
+    ends it after a batch.
     Raises MsddError for values that are not allowed, for arguments that do not fit together or mean
     nothing to what is measured, and for images that cannot be measured.
     """
@@ -124,7 +127,8 @@ def evaluate(
     arguments.check_heard(tokenizer, images, samples, **of_decoding)
     where = device_for(tokenizer, device)
     settings = report.Settings(batch, where, skip=missing == "skip")
-    with silent(quiet), modes_kept(tokenizer):
+    with ONE, silent(quiet), modes_kept(tokenizer):
+        warn.cache_clear()  # what a quiet evaluation has not said, the next one does
         if samples is not None and reference is not None:
             return of_samples(samples, reference, protocol, features, settings)
         chosen = protocols.choose(protocol or "primary", features)

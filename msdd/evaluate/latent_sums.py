@@ -174,6 +174,17 @@ def sums_for(key: str, sums: LatentSums | None) -> LatentSums | str:
     return sums
 
 
+def check_alike(sums: LatentSums, encoded: Encoded) -> None:
+    """MsddError for latents of another kind, or of other channels, than those before."""
+    if isinstance(sums, CodeCounts):
+        before, now = "codes", "codes" if encoded.discrete else "numbers"
+    else:
+        before = f"{len(sums.positions.sum)} channels"
+        now = "codes" if encoded.discrete else f"{by_position(encoded.values).shape[-1]} channels"
+    if now != before:
+        raise MsddError(f"latents have {now} here, and had {before} in the images before")
+
+
 def new_sums(encoded: Encoded) -> LatentSums:
     if encoded.discrete:
         return CodeCounts(encoded.books, encoded.codes)
@@ -216,6 +227,7 @@ def check_encoded(encoded: Encoded, names: list[str]) -> None:
             name = names[int(bad.nonzero()[0])]
             raise MsddError(f"the latents of {shown(name)} contain NaN or infinity")
         return
+    values = values.long()  # of the short types without sign torch compares none
     outside = (values < 0) | (values >= encoded.codes)
     if outside.any():
         place = outside.nonzero()[0]

@@ -79,7 +79,8 @@ def measure_ranges(
 ) -> None:
     """Measure these batches. Whatever stops that, the checkpoint has what was measured.
 
-    Raises Stopped when this process is asked to stop (`msdd.pipeline.stop`).
+    When this process is asked to stop (`msdd.pipeline.stop`), raises Stopped, or MsddError where
+    nothing is kept that another run could go on from.
     """
     before = len(tally.ids)
     total = before + sum(map(len, ranges))
@@ -95,8 +96,11 @@ def measure_ranges(
             checkpointer.save_if_due()
             progress.update(len(tally.ids), **tally.live_figures())
             if len(tally.ids) < total and (why := asked()):
-                kept = "saved" if checkpoint else "nothing is kept"
-                raise stop.Stopped(f"{label}: {why}; {kept} after {len(tally.ids):,} images")
+                after = f"after {len(tally.ids):,} images"
+                if checkpoint is None:
+                    lost = f"nothing is kept {after}; with --work DIR it would go on"
+                    raise MsddError(f"{label}: stopped by {why}; {lost}")
+                raise stop.Stopped(f"{label}: {why}; saved {after}")
 
 
 @contextmanager

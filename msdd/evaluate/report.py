@@ -5,7 +5,8 @@ A report is reproducible: it holds no times. Its form is the same whatever was e
     what was evaluated (`decode`, or `tokenizer`, or `originals` and `reconstructions`, ...)
     images, names, digest   of the set
     batch, reference
-    not_measured            metrics that could not be, each with the reason
+    not_measured            metrics that could not be, each with the reason; "METRIC of PROTOCOL"
+                            where another protocol has the metric, or another reason
     protocol                the one that tables show
     protocols.NAME          protocol (its rules), preparation, levels (before its networks, where
                             they have changed), metrics, per_image; images_with (how many have a
@@ -55,6 +56,7 @@ from msdd.metrics.intervals import groups_of
 from msdd.pipeline.progress import busy
 from msdd.weights.representations import levels_of
 
+OF_PROTOCOL = " of "  # between a metric and its protocol, in `not_measured`
 UNDEFINED = {
     None: "it is not a number (NaN) on",
     "ms_ssim": f"its five scales need sides of {SMALLEST} px, which are shorter in",
@@ -138,6 +140,7 @@ def measure_passes(
                 add(report, part, accumulator, references)
             known |= references
     if team.rank == 0:
+        shorten_reasons(report)
         check_measured(report)
     return list(known.values())
 
@@ -252,11 +255,30 @@ def add(
     for name, protocol in part.protocols.items():
         entry = measured_entry(protocol, accumulator, references, part.source)
         report["protocols"][name] |= entry
-        report["not_measured"] |= pop_undefined(entry, nan_images(protocol, accumulator, part))
-        report["not_measured"] |= without(protocol, accumulator, references)
-        report["not_measured"] |= without_latents(protocol, accumulator)
-        report["not_measured"] |= without_images(protocol, accumulator)
+        report["not_measured"] |= {
+            f"{metric}{OF_PROTOCOL}{name}": why
+            for metric, why in (
+                pop_undefined(entry, nan_images(protocol, accumulator, part))
+                | without(protocol, accumulator, references)
+                | without_latents(protocol, accumulator)
+                | without_images(protocol, accumulator)
+            ).items()
+        }
     report["extremes"][part.name] = extremes.describe(accumulator, part.source.names)
+
+
+def shorten_reasons(report: dict[str, dict]) -> None:
+    """Let a reason be of a metric; only where another protocol has the metric, or lacks it for
+    another reason, it stays of metric and protocol."""
+    measured = {name for entry in report["protocols"].values() for name in entry["metrics"]}
+    of_metric: dict[str, dict[str, str]] = {}
+    for key, why in report["not_measured"].items():
+        of_metric.setdefault(key.partition(OF_PROTOCOL)[0], {})[key] = why
+    report["not_measured"] = {}
+    for metric, reasons in of_metric.items():
+        whys = set(reasons.values())
+        alike = len(whys) == 1 and metric not in measured
+        report["not_measured"] |= {metric: whys.pop()} if alike else reasons
 
 
 def pop_undefined(entry: dict[str, dict], images: Mapping[str, str]) -> dict[str, str]:

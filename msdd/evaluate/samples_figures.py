@@ -9,7 +9,7 @@ from msdd.device import exact
 from msdd.evaluate.reference_statistics import Reference
 from msdd.evaluate.samples_rules import Rules
 from msdd.evaluate.samples_sums import Key, SetSums
-from msdd.evaluate.summary import Metric, spread
+from msdd.evaluate.summary import Metric, is_undefined, spread
 from msdd.metrics.frechet import Gaussian, frechet_distance
 from msdd.metrics.intervals import bootstrap
 from msdd.metrics.kid import SIZE, kid_torch_fidelity
@@ -51,6 +51,9 @@ def figures(rules: Rules, sides: Sides) -> Figures:
     elif rules.rows:
         add_kernels(rules, sides, found)
         add_manifolds(rules, sides, found)
+    for name in [name for name, value in found.metrics.items() if is_undefined(value)]:
+        del found.metrics[name]
+        found.missing[name] = "it is no finite number of these features and statistics"
     return found
 
 

@@ -25,7 +25,7 @@ from msdd.evaluate import loop
 from msdd.evaluate import samples_reference as references
 from msdd.evaluate.checkpoint import Checkpoint
 from msdd.evaluate.distributed import Team
-from msdd.evaluate.report import Settings
+from msdd.evaluate.report import Settings, check_measured
 from msdd.evaluate.samples_figures import WITHOUT_IMAGES, Figures, Sides, figures
 from msdd.evaluate.samples_reference import Given, has_spatial, read_all
 from msdd.evaluate.samples_rules import Rules
@@ -139,6 +139,7 @@ def measure(
         report["not_measured"] |= missing
         with busy("distances between the two sets"):
             complete(report, chosen, Sides(made, real, pooled, spatial))
+        check_measured(report)
     return real
 
 

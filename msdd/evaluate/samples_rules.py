@@ -103,7 +103,12 @@ def chosen(names: Iterable[str], features: str | None) -> dict[str, Rules]:
     found = load(names)
     if features:
         found = {name: rules.with_features(features) for name, rules in found.items()}
-    return {name: rules for name, rules in found.items() if rules.measures}
+    if left := {name: rules for name, rules in found.items() if rules.measures}:
+        return left
+    raise MsddError(
+        f"--features {features} leaves nothing to measure of {', '.join(found)}: what they have is "
+        "of inception's features"
+    )
 
 
 def left_out(names: Iterable[str], features: str | None) -> dict[str, str]:
@@ -152,6 +157,8 @@ def read_file(path: str) -> dict[str, Rules]:
     raw = read_yaml(expand_user(path))
     if not isinstance(raw, dict) or not all(isinstance(row, dict) for row in raw.values()):
         raise MsddError(f"{path}: must be a table of protocols by name, each a table of keys")
+    if not raw:
+        raise MsddError(f"{path}: holds no protocol")
     return {str(name): read_row(row, f"{path}: {name}") for name, row in raw.items()}
 
 

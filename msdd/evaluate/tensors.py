@@ -71,7 +71,7 @@ def digest_of(images: Tensor) -> str:
 def check(what: str, images: Tensor) -> None:
     """MsddError for other shapes and types, and for values that are no numbers; a warning where
     values seem to be in another range."""
-    if images.ndim != 4 or images.shape[1] != 3 or len(images) < 2:
+    if images.ndim != 4 or images.shape[1] != 3 or len(images) < 2 or not images.numel():
         raise MsddError(f"{what} are {tuple(images.shape)}; they must be (N, 3, H, W), N >= 2")
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise MsddError(f"{what} are {images.dtype}; they must be uint8, or floats in [-1, 1]")

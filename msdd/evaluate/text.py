@@ -49,6 +49,7 @@ QUANTISATION = {
 }
 
 
+UNROUNDED = {"bpp": "bits per pixel", "codes": "use of the codebook", "latents": "latents' moments"}
 INFINITY = "∞"
 WIDTH = 100  # columns of a terminal that a table may take
 
@@ -272,6 +273,7 @@ def describe(protocol: Protocol, preparation: str) -> str:
         parts.append(f"text read by {protocol.text.ocr}{rule(protocol.text, of_files)}")
     if protocol.faces:
         parts.append(f"faces by {protocol.faces.network}{rule(protocol.faces, of_files)}")
+    parts += [what for key, what in UNROUNDED.items() if getattr(protocol, key)]
     return "; ".join(parts) or "no metric is left"
 
 

@@ -31,7 +31,8 @@ class Dists:
             (weights[name] / total).split(CHANNELS) for name in ("alpha", "beta")
         )
         self.mean, self.deviation = (
-            torch.tensor(x, device=device)[:, None, None] for x in (MEAN, DEVIATION)
+            torch.tensor(x, dtype=torch.float32, device=device)[:, None, None]
+            for x in (MEAN, DEVIATION)
         )
         self.pixels = CPU_PIXELS if device.type == "cpu" else GPU_PIXELS
 

@@ -29,7 +29,7 @@ class Sample(nn.Module):
     def __init__(self, dimensions: int, capacity: int = CAPACITY) -> None:
         super().__init__()
         self.register_buffer("keys", torch.full((capacity,), EMPTY))
-        self.register_buffer("rows", torch.zeros(capacity, dimensions))
+        self.register_buffer("rows", torch.zeros(capacity, dimensions, dtype=torch.float32))
 
     def update(self, ids: Sequence[int | str], features: Tensor) -> None:
         """Offer the features (B, D) of these images."""

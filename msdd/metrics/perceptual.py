@@ -44,7 +44,8 @@ class Lpips:
             heads[f"lin{k}.model.1.weight"].flatten(1).to(device) for k in range(len(parts))
         ]
         self.shift, self.scale = (
-            torch.tensor(x, device=device)[:, None, None] for x in (SHIFT, SCALE)
+            torch.tensor(x, dtype=torch.float32, device=device)[:, None, None]
+            for x in (SHIFT, SCALE)
         )
 
     @torch.inference_mode()

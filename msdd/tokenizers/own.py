@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from inspect import getattr_static
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from msdd.data.pixels import from_uint8
 from msdd.errors import MsddError
+from msdd.tokenizers.codebook import bits
 from msdd.tokenizers.tokenizer import Description, Tokenizer
 from msdd.tokenizers.user_code import import_object, raise_failed
 
@@ -36,10 +38,8 @@ class Own(Tokenizer):
         check_kind(name, thing)
         self.networks = nn.ModuleList(networks_of(thing)).to(device).eval()
         self.name, self.on, self.thing = name, device, thing
-        side = getattr(thing, "resolution", None)
-        self.resolution = side if isinstance(side, int) and side > 0 else RESOLUTION
-        codes = getattr(thing, "codes", None)
-        self.codes = codes if isinstance(codes, int) and codes > 0 else None
+        self.resolution = count(name, thing, "resolution") or RESOLUTION
+        self.codes = count(name, thing, "codes")
         self.apart = not missing_halves(thing)
 
     @property
@@ -100,7 +100,7 @@ class Own(Tokenizer):
     def images_in(self, made: object, shape: tuple[int | None, ...]) -> Tensor:
         """The images in what came back; None in `shape` is any size. MsddError says what else."""
         made = made.sample if isinstance(getattr(made, "sample", None), Tensor) else made
-        made = torch.from_numpy(made) if is_array(made) else made
+        made = tensor_of(made) if is_array(made) else made
         if not isinstance(made, Tensor):
             raise MsddError(f"{self.name} returned {form(made)}; {WANTED}")
         if made.ndim != 4 or any(
@@ -122,12 +122,15 @@ class Own(Tokenizer):
         return made if made.dtype == torch.uint8 else made.float()
 
     def describe(self) -> Description:
-        """With the weights of `networks`; those of any other code are not seen. Of a function no
-        latent is known, and not how often it decodes."""
+        """With the weights of `networks`; those of any other code are not seen. Each integer of a
+        latent is a token. Of a function no latent is known, and not how often it decodes."""
         if not self.apart:
             return Description(None, None, None, self.size(), None)
         black = -torch.ones(1, 3, self.resolution, self.resolution, device=self.on)
         latents, size = self.encode(black)[0], self.size()
+        if not latents.is_floating_point():
+            tokens = latents.numel()
+            return Description(tokens, 1, self.codes and bits(tokens, self.codes), size, 1)
         channels = latents.shape[0] if latents.ndim == 3 else latents.shape[-1]
         return Description(latents.numel() // channels, channels, None, size, 1)
 
@@ -143,7 +146,9 @@ def open_own(name: str, device: str | torch.device) -> Own:
 def check_kind(name: str, thing: object) -> None:
     """MsddError for what cannot make images of images."""
     if isinstance(thing, type):
-        module, _, attribute = name.partition(":")
+        module, of_file, attribute = name.partition(":")
+        if not of_file:
+            raise MsddError(f"tokenizer {name} is a class; give an instance, as in {name}()")
         raise MsddError(
             f"--tokenizer {name} is a class; make an instance in that file, as in `tokenizer = "
             f"{attribute}()`, and name it: {module}:tokenizer"
@@ -157,6 +162,15 @@ def check_kind(name: str, thing: object) -> None:
         f"--tokenizer {name} is no function of images and has no encode and decode, but is of type "
         f"{type(thing).__name__}"
     )
+
+
+def count(name: str, thing: object, attribute: str) -> int | None:
+    """An attribute that is a number of 1 or more; None without it. MsddError for another value."""
+    value = getattr(thing, attribute, None)
+    whole = isinstance(value, Integral) and not isinstance(value, bool) and value > 0
+    if not whole and value is not None:
+        raise MsddError(f"{name}: {attribute} is {value!r:.60}; it must be a whole number above 0")
+    return None if value is None else int(value)
 
 
 def missing_halves(thing: object) -> list[str]:
@@ -201,9 +215,11 @@ NO_FORWARD = nn.Module.forward
 
 
 def is_called(thing: object) -> bool:
-    """A torch module without a `forward` of its own cannot be."""
-    forward = getattr_static(type(thing), "forward", None)
-    return callable(thing) and not (isinstance(thing, nn.Module) and forward is NO_FORWARD)
+    """A torch module without a `forward` of its own cannot be, be it compiled or not."""
+    module = getattr(thing, "_orig_mod", thing)
+    of_class = getattr_static(type(module), "forward", None)
+    forward = getattr(module, "__dict__", {}).get("forward", of_class)
+    return callable(thing) and not (isinstance(module, nn.Module) and forward is NO_FORWARD)
 
 
 def is_latent(made: object, images: int) -> bool:
@@ -213,6 +229,12 @@ def is_latent(made: object, images: int) -> bool:
 
 def is_array(made: object) -> bool:
     return isinstance(made, np.ndarray) and made.dtype.kind in "fiu"
+
+
+def tensor_of(array: np.ndarray) -> Tensor:
+    """Of an array in any order and of any width, which torch does not take by itself."""
+    kind = np.float32 if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
+    return torch.from_numpy(np.array(array, kind, order="C"))
 
 
 def floats(images: Tensor) -> Tensor:
@@ -279,5 +301,5 @@ def mean_square(a: Tensor, b: Tensor) -> float:
 
 @cache
 def warn(text: str) -> None:
-    """Once a process."""
+    """Once an evaluation."""
     print(f"msdd: warning: {text}", file=sys.stderr)

@@ -29,7 +29,7 @@ class TimmFeatures(nn.Module):
         super().__init__()
         self.about, self.network = about, load(state, about)
         for name, values in zip(("mean", "deviation"), about.colour, strict=True):
-            self.register_buffer(name, torch.tensor(values)[:, None, None])
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32)[:, None, None])
 
     def forward(self, images: Tensor) -> Tensor:
         images = RESIZES[self.about.resize](images, self.about.side)
@@ -88,7 +88,7 @@ def from_clip(state: StateDict) -> StateDict:
     renamed = {new: state[old] for old, new in NAMES.items()}
     renamed["cls_token"] = renamed["cls_token"].reshape(1, 1, -1)
     renamed["pos_embed"] = renamed["pos_embed"][None]
-    renamed["head.bias"] = torch.zeros(len(renamed["head.weight"]))
+    renamed["head.bias"] = renamed["head.weight"].new_zeros(len(renamed["head.weight"]))
     depth = len({name.split(".")[3] for name in state if name.startswith(prefix)})
     for i in range(depth):
         for kind in ("weight", "bias"):

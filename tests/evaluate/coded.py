@@ -43,6 +43,29 @@ class Means:
         return enlarged(latents)
 
 
+class Short(Grey):
+    """Its indices as a type of 16 bits without sign."""
+
+    def encode(self, images: Tensor) -> Tensor:
+        return super().encode(images).to(torch.uint16)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return super().decode(latents.long())
+
+
+class Growing(Means):
+    """One channel more in each batch."""
+
+    channels = 0
+
+    def encode(self, images: Tensor) -> Tensor:
+        self.channels += 1
+        return super().encode(images).repeat(1, self.channels, 1, 1)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return super().decode(latents[:, :3])
+
+
 class Diverged(Means):
     def encode(self, images: Tensor) -> Tensor:
         return super().encode(images) / 0
@@ -52,8 +75,8 @@ def enlarged(cells: Tensor) -> Tensor:
     return F.interpolate(cells, SIDE).expand(-1, 3, -1, -1)
 
 
-grey, beyond, unsized = Grey(), Grey(shift=16), Grey(codes=None)
-means, diverged = Means(), Diverged()
+grey, beyond, unsized, short = Grey(), Grey(shift=16), Grey(codes=None), Short()
+means, diverged, growing = Means(), Diverged(), Growing()
 
 
 def white(images: Tensor) -> Tensor:

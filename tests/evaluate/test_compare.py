@@ -97,6 +97,19 @@ def test_other_originals_are_refused_before_anything_is_measured(folders, tmp_pa
     assert told in capsys.readouterr().err
 
 
+def test_runs_with_and_without_distances_are_compared(folders, tmp_path, capsys):
+    root, file = copied(folders, tmp_path), tmp_path / "a.json"
+    assert run(root, "--protocol", "msdd", "--json", str(file)) == 0
+    lite = ["--features", "efficientnet-lite0"]
+    assert run(root, "--protocol", "msdd", *lite, "--against", str(file)) == 0
+    assert "less " in capsys.readouterr().out
+    report = json.loads(file.read_text())
+    report["protocols"]["msdd"]["protocol"]["ssim"]["range"] = 1
+    file.write_text(json.dumps(report))
+    assert run(root, "--protocol", "msdd", "--against", str(file)) == 1
+    assert "msdd has another rule there for ssim" in capsys.readouterr().err
+
+
 def test_infinite_values_are_compared(folders, tmp_path, capsys):
     """All images exact, none, and one each of two runs, whose infinities have no difference."""
     files = {name: tmp_path / f"{name}.json" for name in ("none", "all", "first", "last")}

@@ -113,6 +113,10 @@ def test_a_missing_kid_is_told(photographs, tmp_path):
     three = evaluated(tmp_path / "three", {"a": protocol})
     assert three["not_measured"] == {"kd_efficientnet_lite0": "it needs 4 images"}
     assert "kd_efficientnet_lite0 is not measured: it needs 4 images" in notes(three)
+    few = protocol.fid.model_copy(update={"first": 3})
+    both = {"a": protocol.model_copy(update={"fid": few}), "b": protocol}
+    other = {"kd_efficientnet_lite0 of a": "it needs 4 images"}
+    assert evaluated(photographs, both)["not_measured"] == other
     whole = evaluated(photographs, {"a": protocol})
     assert not whole["not_measured"] and "KID's from the jackknife" in notes(whole)[0]
 

@@ -33,8 +33,9 @@ def crops_of(folder) -> torch.Tensor:
     )
 
 
-def test_codes_are_those_that_were_decoded(photographs, tmp_path, capsys):
-    assert run(photographs, "grey", "codes: true", tmp_path) == 0
+@pytest.mark.parametrize("name", ["grey", "short"])
+def test_codes_are_those_that_were_decoded(photographs, tmp_path, capsys, name):
+    assert run(photographs, name, "codes: true", tmp_path) == 0
     counts = grey.encode(crops_of(photographs)).flatten().bincount(minlength=16)
     share = counts[counts > 0] / counts.sum()
     found, tokens = entry(tmp_path), (SIDE // CELL) ** 2
@@ -68,6 +69,7 @@ def test_latents_have_the_moments_of_a_slow_version(photographs, tmp_path):
     [
         ("beyond", "codes: true", "its codebook has 16 codes, 0 to 15"),
         ("diverged", "latents: true", "contain"),
+        ("growing", "latents: true", "latents have 6 channels here, and had 3 channels in the"),
     ],
 )
 def test_what_is_no_code_or_latent_ends_with_a_line(

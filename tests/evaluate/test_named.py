@@ -15,6 +15,7 @@ from skimage import data
 from msdd.cli import main
 from msdd.evaluate import loop
 from msdd.evaluate.named import Decoding, open_subject
+from msdd.pipeline.stop import EXIT
 
 
 def brighter(images: torch.Tensor) -> torch.Tensor:
@@ -84,6 +85,37 @@ def test_what_is_said_of_an_interruption_holds(folders, tmp_path, capsys, kept):
     assert ("nothing is kept" in said) != kept
     assert main(["evaluate", *what, *how, *work]) == 0
     assert ("resuming after 4 of 6 images" in capsys.readouterr().err) == kept
+
+
+def ended(images: torch.Tensor) -> torch.Tensor:
+    """A scheduler asks for the node in the first batch."""
+    signal.raise_signal(signal.SIGTERM)
+    return images / 2
+
+
+@pytest.mark.parametrize(("kept", "code"), [(True, EXIT), (False, 1)])
+def test_a_scheduler_is_told_to_come_again_only_where_something_is_kept(
+    folders, tmp_path, capsys, kept, code
+):
+    what = ["--tokenizer", "test_named:ended", "--images", str(folders / "o")]
+    how = ["--resolution", "32", "--features", "none", "--protocol", "msdd", "--batch", "2"]
+    assert main(["evaluate", *what, *how, *(["--work", str(tmp_path)] if kept else [])]) == code
+    said = capsys.readouterr().err
+    assert ("run the same command again to continue" in said) == kept
+    assert ("with --work DIR it would go on" in said) != kept
+
+
+def talking(images: torch.Tensor) -> torch.Tensor:
+    print("a line of the user's")
+    return images / 2
+
+
+def test_standard_output_is_the_json_alone(folders, capsys):
+    what = ["--tokenizer", "test_named:talking", "--images", str(folders / "o"), "--json", "-"]
+    how = ["--resolution", "32", "--features", "none", "--protocol", "msdd"]
+    assert main(["evaluate", *what, *how]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["images"] == 6 and "a line of the user's" in err
 
 
 def signalled(images: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,7 @@ from generated import COUNT, SIDE, compared, folder, pixels, rules
 
 import msdd
 from msdd.data.pixels import from_uint8
+from msdd.errors import MsddError
 from msdd.evaluate import distributed, loop, samples_figures
 from msdd.evaluate.samples_rules import Rules
 from msdd.metrics import kid
@@ -85,10 +86,13 @@ def test_kid_and_mind_of_samples_are_torch_fidelity_s(sets, tmp_path, monkeypatc
 
 
 def test_fewer_samples_than_a_subset_have_no_kid(sets):
-    rules = Rules(features="efficientnet-lite0", kid=True)
+    rules = Rules(features="efficientnet-lite0", kid=True, mind=True)
     found = compared(sets / "made", sets / "real", {"k": rules})
     reason = found["not_measured"]["kd_torch_fidelity_efficientnet_lite0 of k"]
-    assert reason == "it needs 1,000 images on both sides" and measured(found)["k"] == {}
+    assert reason == "it needs 1,000 images on both sides"
+    assert measured(found)["k"].keys() == {"mind_efficientnet_lite0"}
+    with pytest.raises(MsddError, match="nothing could be measured .* it needs 1,000 images"):
+        compared(sets / "made", sets / "real", {"k": rules.model_copy(update={"mind": False})})
 
 
 def test_memorised_samples_and_a_constant_image(sets, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from skimage.data import astronaut
+from torch import nn
 
 from msdd import cli
 from msdd.errors import MsddError
@@ -146,6 +147,9 @@ def returns(change) -> torch.Tensor:
         lambda x: type("Output", (), {"sample": x}),
         lambda x: x + torch.zeros(1, requires_grad=True),
         lambda x: x.mul_(1),
+        lambda x: x.numpy()[:, ::-1].copy()[:, ::-1],
+        lambda x: x.numpy().astype(">f4"),
+        lambda x: x.numpy().astype(np.longdouble),
     ],
 )
 def test_forms_that_are_taken(change):
@@ -253,3 +257,52 @@ def test_folders_go_through_objects_with_both_halves(tmp_path, capsys):
 def test_a_network_describes_itself():
     described = load("own_code:network").describe()
     assert described == (32 * 32, 4, None, 2 * 3 * 4 * 4 + 7, 1)
+
+
+@pytest.mark.parametrize(("codes", "bits"), [(np.int64(16), 256), (None, None)])
+def test_each_integer_of_a_latent_is_a_token(codes, bits):
+    class Codes:
+        resolution = np.int64(32)
+
+        def encode(self, x):
+            return torch.zeros(len(x), 8, 8, dtype=torch.int64)
+
+        def decode(self, z):
+            return torch.zeros(len(z), 3, 32, 32)
+
+    thing = Codes()
+    thing.codes = codes
+    made = Own("own:codes", thing, CPU)
+    assert made.resolution == 32 and made.describe() == (64, 1, bits, 0, 1)
+
+
+@pytest.mark.parametrize("value", ["64", 0, -1, 1.5, True])
+def test_a_number_that_is_none_is_one_line(value):
+    thing = type("Thing", (), {"resolution": value, "__call__": lambda self, x: x})()
+    with pytest.raises(MsddError, match="resolution is .*; it must be a whole number above 0"):
+        Own("own:thing", thing, CPU)
+
+
+class Both(nn.Module):
+    """Called, it makes other images than by its halves."""
+
+    def forward(self, x):
+        return 0.9 * x
+
+    def encode(self, x):
+        return x
+
+    def decode(self, z):
+        return 0.5 * z
+
+
+def test_a_compiled_module_is_what_it_was():
+    """Called if it has a `forward`, its class's or its own; else both halves."""
+    images = torch.linspace(-1, 1, 8).expand(2, 3, 6, 8)
+    only_own = nn.Module()
+    only_own.forward = lambda x: 0.9 * x
+    halves = type("Halves", (nn.Module,), {"encode": Both.encode, "decode": Both.decode})()
+    for module, share in ((Both(), 0.9), (only_own, 0.9), (halves, 0.5)):
+        for thing in (module, torch.compile(module, backend="eager")):
+            made = Own("own:module", thing, CPU).remake(images)
+            torch.testing.assert_close(made, share * images)

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypedDict, cast
 import torch
 from torch import Tensor
 
+from msdd.data.image_folder import tell_others
 from msdd.errors import MsddError
 from msdd.evaluate import (
     arguments,
@@ -128,7 +129,8 @@ def evaluate(
     where = device_for(tokenizer, device)
     settings = report.Settings(batch, where, skip=missing == "skip")
     with ONE, silent(quiet), modes_kept(tokenizer):
-        warn.cache_clear()  # what a quiet evaluation has not said, the next one does
+        for told in (warn, tell_others):  # what a quiet evaluation has not said, the next one does
+            told.cache_clear()
         if samples is not None and reference is not None:
             return of_samples(samples, reference, protocol, features, settings)
         chosen = protocols.choose(protocol or "primary", features)

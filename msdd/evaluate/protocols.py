@@ -38,6 +38,7 @@ METRICS = (  # keys of a protocol
 )
 OF_LATENTS = ("codes", "latents")  # keys of what is measured between
 NO_IMAGES = (*OF_LATENTS, "bpp")  # keys of what is measured of no image
+OF_PROTOCOL = " of "  # between a metric and its protocol, where a report says what was not measured
 Quantisation = Literal["round", "truncate", "truncate64", "truncate_made", "shift", "none"]
 Crop = Literal["adm", "bilinear", "bicubic", "lanczos"]
 Network = Literal[tuple(REPRESENTATIONS)]

@@ -36,7 +36,7 @@ from msdd.evaluate.distributed import Team
 from msdd.evaluate.name_tables import read_table
 from msdd.evaluate.networks import Networks
 from msdd.evaluate.passes import Evaluation, Pass
-from msdd.evaluate.protocols import Protocol
+from msdd.evaluate.protocols import OF_PROTOCOL, Protocol
 from msdd.evaluate.reference_statistics import Reference
 from msdd.evaluate.sources import Source, deal, named_paths
 from msdd.evaluate.summary import (
@@ -56,7 +56,6 @@ from msdd.metrics.intervals import groups_of
 from msdd.pipeline.progress import busy
 from msdd.weights.representations import levels_of
 
-OF_PROTOCOL = " of "  # between a metric and its protocol, in `not_measured`
 UNDEFINED = {
     None: "it is not a number (NaN) on",
     "ms_ssim": f"its five scales need sides of {SMALLEST} px, which are shorter in",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from msdd.evaluate.protocols import Protocol
+from msdd.evaluate.protocols import OF_PROTOCOL, Protocol
 from msdd.evaluate.rows import judged, more_rows
 from msdd.files import shown
 from msdd.weights.representations import REPRESENTATIONS, key_of
@@ -57,7 +57,8 @@ WIDTH = 100  # columns of a terminal that a table may take
 def table(report: dict) -> str:
     """The metrics with their 95 % intervals, protocols down and metrics across, or turned."""
     entries = report["protocols"]
-    has = shown_names(report) | report["not_measured"].keys()  # a dash, which a note explains
+    lacking = {name.partition(OF_PROTOCOL)[0] for name in report["not_measured"]}
+    has = shown_names(report) | lacking  # a dash, which a note explains
     shown = [name for name in NAMES if name in has]
     shown += sorted(name for name in has if name.startswith("fdr_"))
     rows = [["protocol", *map(heading, shown)]]

@@ -108,8 +108,10 @@ class Tokenizer(nn.Module, ABC):
         if latents.is_floating_point() != (self.codes is None):
             kind = "floats" if self.codes is None else "integers"
             raise MsddError(f"latents of {latents.dtype}: {type(self).__name__} takes {kind}")
-        if self.codes and not 0 <= latents.min() <= latents.max() < self.codes:
-            low, high = latents.min().item(), latents.max().item()
+        if self.codes is None:
+            return
+        low, high = (int(end) for end in latents.long().aminmax())
+        if not 0 <= low <= high < self.codes:
             raise MsddError(
                 f"latents are indices {low} to {high}; {type(self).__name__} has 0 to "
                 f"{self.codes - 1}"

@@ -98,9 +98,10 @@ known:
 	@test "$$(dvc status --json)" = '{"code": ["always changed"]}' || { echo "make: dvc status shows what is not done yet; Snakemake was told nothing"; exit 1; }
 	snakemake --quiet all --touch -F --cores 1
 
-# The files of tests are dealt to a process a core. By hand, `pytest tests/x` runs in one process.
+# The files of tests are dealt to a process a core and one more, as tests wait for other programs.
+# By hand, `pytest tests/x` runs in one process.
 test: setup
-	pytest --numprocesses auto --maxprocesses 4 --no-loadscope-reorder
+	pytest --numprocesses $$(($$(nproc) + 1)) --maxprocesses 4 --no-loadscope-reorder
 
 # 100 SIGKILLs of real runs, all over the pipeline, into .chaos, where it goes on if it is stopped: an
 # hour on two cores. And power cuts on a real file system, which needs Linux and root.

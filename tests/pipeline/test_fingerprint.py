@@ -104,7 +104,7 @@ def stale(copied, file, old, new):
 
 
 TRAININGS, EVALUATIONS = {"train", "distil", "chain"}, {"evaluate", "baseline"}
-WEIGHTS = {*TRAININGS, *EVALUATIONS, "throughput"}  # what loads pretrained weights
+WEIGHTS = {*TRAININGS, *EVALUATIONS}  # what loads pretrained weights
 TOKENIZING = {"latents", *EVALUATIONS, "throughput"}  # what opens whole tokenizers
 DECODING = {"distil", "chain", *EVALUATIONS, "throughput"}
 

@@ -23,6 +23,7 @@ from msdd.fast.onnx import decode_by_onnxruntime
 from msdd.fast.openvino import decode_by_openvino
 from msdd.flow.noise import vectors
 from msdd.model.mmdit import Block
+from msdd.tokenizers import arguments
 from msdd.tokenizers.msdd import MSDD, tokens_of
 from msdd.tokenizers.tokenizer import Description, Tokenizer, noise_key, without_gradients
 
@@ -76,13 +77,11 @@ class Fast(Tokenizer):
         if precision not in (None, *(RUNTIMES[runtime] if runtime else DTYPES)):
             known = " or ".join(RUNTIMES[runtime] if runtime else DTYPES)
             raise MsddError(f"precision {precision} of {runtime or 'torch'}: {known}, or None")
-        device = torch.device(device or tokenizer.device)
+        device = arguments.device("device", device or tokenizer.device)
         if runtime and (compiled or device.type != "cpu"):
             raise MsddError(
                 f"runtime {runtime}: decodes on a processor, and torch compiles nothing"
             )
-        if device.type == "cuda" and not torch.cuda.is_available():
-            raise MsddError(f"device {device}: there is no GPU here that torch can use")
         if precision is None:
             precision = "fp32" if runtime else preferred_precision(device, tokenizer.config.width)
         self.precision = precision

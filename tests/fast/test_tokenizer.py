@@ -19,6 +19,7 @@ from msdd.model.config import ModelConfig
 from msdd.model.decoder import Decoder
 from msdd.model.encoder import Encoder
 from msdd.tokenizers.msdd import MSDD
+from msdd.tokenizers.own import Own
 
 pytestmark = pytest.mark.long
 CONFIG = ModelConfig(16, 2, 4, 4, 32, 2, 4, 4, 8, "grid")
@@ -133,6 +134,11 @@ def test_mistakes_are_told(images):
     for call, told in (
         (lambda: Fast(student, 0), "batch 0"),
         (lambda: Fast(student, 1, precision="fp16"), "precision fp16 of torch: fp32 or bf16"),
+        (lambda: Fast(student, 1, device="gpu"), "device gpu is unknown; it may be cpu, cuda"),
+        (
+            lambda: Fast(Own("own:f", abs, student.device), 1),
+            "Fast takes a model of msdd .* not Own",
+        ),
         (lambda: Fast(student, 1, precision="fp32").decode(latents, [1, 2]), "2 ids for 5 latents"),
         (lambda: Fast(student, 1, precision="fp32").decode(latents[:0]), "an empty batch"),
     ):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from inspect import getattr_static
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -165,12 +165,14 @@ def check_kind(name: str, thing: object) -> None:
 
 
 def count(name: str, thing: object, attribute: str) -> int | None:
-    """An attribute that is a number of 1 or more; None without it. MsddError for another value."""
+    """An attribute that is a whole number above 0; None without it, and where it is no number, as
+    of a codebook that is called so. MsddError for other numbers."""
     value = getattr(thing, attribute, None)
-    whole = isinstance(value, Integral) and not isinstance(value, bool) and value > 0
-    if not whole and value is not None:
+    if not isinstance(value, Real):
+        return None
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise MsddError(f"{name}: {attribute} is {value!r:.60}; it must be a whole number above 0")
-    return None if value is None else int(value)
+    return int(value)
 
 
 def missing_halves(thing: object) -> list[str]:

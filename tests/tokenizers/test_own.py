@@ -276,7 +276,15 @@ def test_each_integer_of_a_latent_is_a_token(codes, bits):
     assert made.resolution == 32 and made.describe() == (64, 1, bits, 0, 1)
 
 
-@pytest.mark.parametrize("value", ["64", 0, -1, 1.5, True])
+def test_what_is_no_number_is_nothing_of_ours():
+    """A network may keep its codebook under that name, and both sides of its images."""
+    thing = nn.Module()
+    thing.forward, thing.codes, thing.resolution = lambda x: x, nn.Embedding(4, 2), (64, 64)
+    made = Own("own:thing", thing, CPU)
+    assert (made.codes, made.resolution) == (None, own.RESOLUTION)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, True])
 def test_a_number_that_is_none_is_one_line(value):
     thing = type("Thing", (), {"resolution": value, "__call__": lambda self, x: x})()
     with pytest.raises(MsddError, match="resolution is .*; it must be a whole number above 0"):

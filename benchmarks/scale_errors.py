@@ -21,7 +21,7 @@ from msdd.data.pixels import from_uint8
 from msdd.evaluate.trace import trace
 from msdd.flow.path import clean_estimate, downsample, start_state
 from msdd.flow.sampler import chain
-from msdd.flow.scales import Scale, split_time
+from msdd.flow.scales import Scale
 from msdd.metrics.intervals import bootstrap, groups_of
 from msdd.metrics.pixel import psnr
 from msdd.tokenizers.msdd import MSDD, load, tokens_of
@@ -67,7 +67,7 @@ def table(tokenizer: MSDD, images: Tensor) -> list[Tensor]:
 
 def rows(tokenizer: MSDD, images: Tensor, ids: list[int]) -> Iterator[Tensor]:
     estimates, _ = trace(tokenizer, images, ids, seed=0)
-    for scale, estimate in zip(split_time(len(estimates)), estimates, strict=True):
+    for scale, estimate in zip(tokenizer.config.flow, estimates, strict=True):
         alone, last = from_truth(tokenizer, images, ids, scale)
         pairs = [(estimate, downsample(images, scale)), (alone, downsample(images, scale))]
         yield torch.stack([psnr(*levels(a, b)) for a, b in [*pairs, (last, images)]])
@@ -77,7 +77,7 @@ def from_truth(
     tokenizer: MSDD, images: Tensor, ids: list[int], scale: Scale
 ) -> tuple[Tensor, Tensor]:
     """The clean image of a scale that begins from the original, and where its chain ends."""
-    scales, normals = split_time(len(tokenizer.decoders)), tokenizer.normals(ids, 0)
+    scales, normals = tokenizer.config.flow, tokenizer.normals(ids, 0)
     latents = tokens_of(tokenizer.encode(images), tokenizer.config)
     start = start_state(downsample(images, scale), normals[scale.index], scale)
 

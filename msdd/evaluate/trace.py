@@ -7,7 +7,6 @@ from torch import Tensor
 
 from msdd.flow.jump import block_noise, carry_noise, jump
 from msdd.flow.path import clean_estimate, downsample, up
-from msdd.flow.scales import split_time
 from msdd.tokenizers.msdd import MSDD, tokens_of
 
 
@@ -18,7 +17,7 @@ def trace(
     """Clean estimates of images (B, 3, R, R) at every scale, and `jump_noise` after every jump."""
     normals = tokenizer.normals(ids, seed)
     states = tokenizer.states(tokens_of(tokenizer.encode(images), tokenizer.config), normals)
-    scales, noise = split_time(len(states)), normals[0]
+    scales, noise = tokenizer.config.flow, normals[0]
     estimates, jumps = [clean_estimate(states[0], noise, scales[0])], []
     for before, scale in zip(scales, scales[1:], strict=False):
         fresh = block_noise(normals[scale.index], tokenizer.correlation)

@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from msdd.flow.noise import split
 from msdd.flow.sampler import chain
-from msdd.flow.scales import Scale, split_time
+from msdd.flow.scales import Scale
 from msdd.model.decoder import Conditioning, Decoder
 from msdd.model.mmdit import Modulation
 
@@ -34,7 +34,7 @@ class ManySteps(nn.Module):
         backends: Sequence[SDPBackend],
     ) -> None:
         super().__init__()
-        self.scales, self.correlation = split_time(len(decoders)), correlation
+        self.scales, self.correlation = decoders[0].config.flow, correlation
         self.decoders = nn.ModuleList(decoders)
         self.steps, self.guidance = list(steps), list(guidance)
         for scale, decoder, n in zip(self.scales, decoders, steps, strict=True):

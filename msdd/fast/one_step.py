@@ -8,7 +8,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from msdd.fast.fold import fold
 from msdd.flow.noise import split
 from msdd.flow.sampler import chain
-from msdd.flow.scales import Scale, split_time
+from msdd.flow.scales import Scale
 from msdd.model.decoder import Decoder
 
 
@@ -30,7 +30,7 @@ class OneStep(nn.Module):
     ) -> None:
         super().__init__()
         self.backends = list(backends)
-        self.scales, self.correlation = split_time(len(decoders)), correlation
+        self.scales, self.correlation = decoders[0].config.flow, correlation
         pairs = zip(decoders, self.scales, strict=True)
         self.decoders = nn.ModuleList(fold(decoder, scale.first) for decoder, scale in pairs)
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from msdd.flow.correlation import CORRELATIONS
 from msdd.flow.jump import block_noise, jump
-from msdd.flow.scales import Scale, split_time
+from msdd.flow.scales import Scale
 
 # velocity(x, t, scale, conditional) -> v, all (B, 3, H, W); t in [0, 1] is local.
 Velocity = Callable[[Tensor, float, Scale, bool], Tensor]
@@ -36,6 +36,7 @@ def euler(velocity: Velocity, x: Tensor, scale: Scale, steps: int, guidance: flo
 
 def sample(
     velocity: Velocity,
+    scales: Sequence[Scale],
     normals: Sequence[Tensor],
     steps: Sequence[int],
     guidance: Sequence[float],
@@ -43,11 +44,11 @@ def sample(
 ) -> list[Tensor]:
     """End states of all S scales, coarsest first, from pure noise; the last one is the image.
 
+    scales:      all of a flow (`msdd.flow.scales.split_time`).
     normals:     iid unit normals (B, 3, side, side) for each scale (`msdd.flow.noise`).
     steps, guidance: for each scale.
     correlation: of the noise added between scales, inside 2x2 blocks (`msdd.flow.jump`).
     """
-    scales = split_time(len(normals))
     return chain(velocity, normals[0], scales, normals[1:], steps, guidance, correlation)
 
 

@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict, dataclass, field
 
 from msdd.errors import MsddError
+from msdd.flow.scales import Scale, split_time
 
 GROUPS = 32  # of the norms of published convolutional networks; all widths are multiples of it
 FREQUENCIES = 256  # cosines and sines of a time
@@ -121,6 +122,7 @@ class ModelConfig:
     latents: int
     latent_dim: int
     positions: str
+    end_levels: tuple[float, ...] | None = None
     time_scale: float = 1000.0
     kl_encoder: KLEncoderConfig | None = None
     uvit: UViTConfig | None = None
@@ -130,6 +132,11 @@ class ModelConfig:
     def sides(self) -> list[int]:
         """Image side at each scale, coarsest first."""
         return [self.resolution >> (self.scales - 1 - i) for i in range(self.scales)]
+
+    @property
+    def flow(self) -> tuple[Scale, ...]:
+        """The scales' noise levels and shares of the global time, coarsest first."""
+        return split_time(self.scales, self.end_levels)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -149,6 +156,8 @@ class ModelConfig:
         shapes = {name: _shape(name, values) for name in SHAPES if values.get(name)}
         if values.get("frozen"):
             shapes |= {"frozen": FrozenEncoder.from_json(values["frozen"])}
+        if values.get("end_levels") is not None:
+            shapes |= {"end_levels": tuple(values["end_levels"])}
         return cls(**values | {"resolution": resolution} | shapes)
 
     @classmethod
@@ -157,6 +166,7 @@ class ModelConfig:
         try:
             config = cls.of(values["resolution"], values)
             _check_sizes(asdict(config))
+            config.flow  # noqa: B018 (ValueError for levels that are none)
             return config
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise MsddError(
@@ -180,7 +190,17 @@ def _check_sizes(values: dict, below: str = "") -> None:
 
 
 # Keys that are no sizes, and sizes that are networks' counts.
-FREE = {"positions", "time_scale", "mean", "std", "tokenizer", "settings", "file", "sha256"}
+FREE = {
+    "positions",
+    "end_levels",
+    "time_scale",
+    "mean",
+    "std",
+    "tokenizer",
+    "settings",
+    "file",
+    "sha256",
+}
 MOST = {"depth": 512, "scales": 16, "layers": 64, "blocks": 64, "multipliers": 64, "heads": 1024}
 
 

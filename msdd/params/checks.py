@@ -117,6 +117,10 @@ def _model(params: Params, row: str) -> Iterator[str]:
             f"models.{row}: width {model.width} / heads {model.heads} is no multiple of 4, which "
             "positions in two dimensions need"
         )
+    try:
+        ModelConfig.of(resolution, model.model_dump()).flow  # noqa: B018
+    except ValueError as error:
+        yield f"models.{row}: {error}"
     yield from _kl_encoder(f"models.{row}", model, resolution)
     yield from _uvit(f"models.{row}", model, resolution)
     training = params.stage1_of(row)

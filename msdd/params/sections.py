@@ -166,6 +166,10 @@ class Model(Section):
         description="number of scales S; the last one has the full resolution, each one before it "
         "half the side"
     )
+    end_levels: tuple[Decay, ...] | None = Field(
+        description="share of noise at the end of each scale, coarsest first, falling to 0; null: "
+        "even shares, the paper's"
+    )
     patch: Count = Field(
         description="side of the decoder's patches in pixels, the same at every scale"
     )

@@ -88,7 +88,7 @@ def comparison(config: ModelConfig) -> list[Decoder]:
 
     The last is the student whose FLOPs a card takes as the unit.
     """
-    each = [replace(config, scales=count) for count in range(1, config.scales + 1)]
+    each = [replace(config, scales=count, end_levels=None) for count in range(1, config.scales + 1)]
     spread = [teacher(f"{STEPS} steps in all", one, STEPS) for one in each]
     whole = teacher(f"{STEPS} steps at each scale", config, [STEPS] * config.scales)
     folded = [] if config.uvit else [student("student, time folded", config, conditioned=False)]

@@ -111,7 +111,9 @@ class MSDD(Tokenizer):
             decoder = self.decoders[scale.index]
             return decoder.velocity(x, t, scale, latents if conditional else None)
 
-        return sample(velocity, normals, self.steps, self.guidance, self.correlation)
+        return sample(
+            velocity, self.config.flow, normals, self.steps, self.guidance, self.correlation
+        )
 
 
 def tokens_of(latents: Tensor, config: ModelConfig) -> Tensor:

@@ -5,6 +5,7 @@ denoisers of another student. Both decode in one step per scale, and the gradien
 whole chain.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from msdd.device import prepare_device
 from msdd.flow.sampler import sample
-from msdd.flow.scales import split_time
+from msdd.flow.scales import Scale
 from msdd.flow.steps import per_scale
 from msdd.model.autoencoder import Autoencoder, decoder_of
 from msdd.params.sections import Distil
@@ -120,7 +121,7 @@ def decode(
 ) -> Tensor:
     """Reconstructions of images (B, 3, R, R), for pictures; stored: their latents, if known."""
     velocity = student_velocity(network, encode(teacher, images, stored))
-    return decoded(velocity, images, teacher.config.sides, 1, noise)
+    return decoded(velocity, images, teacher.config, 1, noise)
 
 
 def losses(
@@ -145,19 +146,21 @@ def losses(
         steps = [settings.teacher_steps] * len(sides)
         guidance = per_scale(settings.guidance, len(sides))
         with torch.no_grad():
-            targets = sample(teacher_velocity(teacher, latents), normals, steps, guidance)
+            targets = sample(
+                teacher_velocity(teacher, latents), teacher.config.flow, normals, steps, guidance
+            )
         made = targets[-1]
     if settings.mse_teacher:
-        errors["mse_teacher"] = chain_error(states, targets)
+        errors["mse_teacher"] = chain_error(states, targets, teacher.config.flow)
     if settings.mse_real:
         errors["mse_real"] = (states[-1] - images).square().mean()
     return objective(errors, states[-1], images, made)
 
 
-def chain_error(states: list[Tensor], targets: list[Tensor]) -> Tensor:
+def chain_error(states: list[Tensor], targets: list[Tensor], scales: Sequence[Scale]) -> Tensor:
     """Sum over scales of the squared error of end states, each divided by (1 - e)^2, a scalar.
 
     The division makes it an error of clean images, so that every scale counts alike.
     """
-    pairs = zip(split_time(len(states)), states, targets, strict=True)
+    pairs = zip(scales, states, targets, strict=True)
     return sum((x - y).square().mean() / (1 - scale.end) ** 2 for scale, x, y in pairs)

@@ -1,5 +1,6 @@
 """Stage 2, per scale: a student learns to do in one evaluation what the teacher does in several."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from msdd.errors import MsddError
 from msdd.flow.noise import image_noise
 from msdd.flow.path import clean_estimate, downsample, start_state
 from msdd.flow.sampler import euler
-from msdd.flow.scales import Scale, split_time
+from msdd.flow.scales import Scale
 from msdd.flow.steps import per_scale
 from msdd.model.autoencoder import Autoencoder, decoder_of
 from msdd.model.denoiser import Denoiser
@@ -35,7 +36,7 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
     """
     device, settings = prepare_device(task.cpu_threads), task.distil
     teacher = load_teacher(root / layout.stage1(task.model)).to(device)
-    scale = scale_of(task.wildcards["scale"], teacher.config.scales, task.student)
+    scale = scale_of(task.wildcards["scale"], teacher.config.flow, task.student)
     crops = training_set(task, teacher.config, root)
     network = decoder_of(teacher.config).to(device)
     network.load_state_dict(teacher.decoder.state_dict())
@@ -67,11 +68,11 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
     return carry_out(job, crops, root)
 
 
-def scale_of(index: int, count: int, student: str) -> Scale:
-    """The scale of this index, of a teacher with `count`. Raises MsddError if it has none."""
-    if not 0 <= index < count:
-        raise MsddError(f"the teacher of {student} has scales 0 to {count - 1}, not {index}")
-    return split_time(count)[index]
+def scale_of(index: int, scales: Sequence[Scale], student: str) -> Scale:
+    """The scale of this index, of a teacher's. Raises MsddError if it has none."""
+    if not 0 <= index < len(scales):
+        raise MsddError(f"the teacher of {student} has scales 0 to {len(scales) - 1}, not {index}")
+    return scales[index]
 
 
 def decode(

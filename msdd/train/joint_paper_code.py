@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from msdd.flow.correlation import CORRELATIONS
 from msdd.flow.path import downsample
 from msdd.flow.sampler import chain
-from msdd.flow.scales import Scale, split_time
+from msdd.flow.scales import Scale
 from msdd.flow.steps import per_scale
 from msdd.model.autoencoder import Autoencoder
 from msdd.params.sections import Distil
@@ -36,7 +36,7 @@ def losses(
     that the student's image was renoised to; p is LPIPS to the real images, with weight p_w; g is
     the adversary's loss, and w makes its gradient as large as that of r + p_w p.
     """
-    scales = split_time(teacher.config.scales)
+    scales = teacher.config.flow
     ones = [1] * len(scales)
     latents = encode(teacher, images, stored)
     normals = draw_noise(images, teacher.config.sides)

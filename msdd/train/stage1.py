@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from msdd.device import prepare_device
 from msdd.flow.path import authors_weight, downsample, end_state, start_state
-from msdd.flow.scales import Scale, split_time
+from msdd.flow.scales import Scale
 from msdd.model.autoencoder import Autoencoder, tokens
 from msdd.model.config import ModelConfig
 from msdd.model.kl_encoder import KLEncoder, divergence, draw, posterior
@@ -81,7 +81,7 @@ def result(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def decode(network: Autoencoder, images: Tensor, stored: Tensor | None) -> Tensor:
     """Reconstructions of images (B, 3, R, R), for pictures; stored: their latents, if known."""
     velocity = teacher_velocity(network, encode(network, images, stored))
-    return decoded(velocity, images, network.config.sides, PICTURE_STEPS)
+    return decoded(velocity, images, network.config, PICTURE_STEPS)
 
 
 def losses(
@@ -107,7 +107,7 @@ def losses(
     else:
         latents, terms = stored, {}
     latents = drop(latents, network.decoder.null, settings)
-    scales = split_time(network.config.scales)
+    scales = network.config.flow
     shares = zip(
         scales, images.tensor_split(len(scales)), latents.tensor_split(len(scales)), strict=True
     )

@@ -11,6 +11,7 @@ from msdd.flow.sampler import Velocity, sample
 from msdd.flow.scales import Scale
 from msdd.model import autoencoder
 from msdd.model.autoencoder import Autoencoder
+from msdd.model.config import ModelConfig
 
 
 @torch.no_grad()
@@ -44,13 +45,14 @@ def student_velocity(network: nn.ModuleList, latents: Tensor) -> Velocity:
 
 
 def decoded(
-    velocity: Velocity, images: Tensor, sides: Sequence[int], steps: int, noise: str = "drawn"
+    velocity: Velocity, images: Tensor, config: ModelConfig, steps: int, noise: str = "drawn"
 ) -> Tensor:
     """Unguided samples (B, 3, R, R) with so many steps a scale; their noise, if it is drawn,
     depends on nothing but an image's place. images: as many, on the device."""
-    normals = image_noise(0, range(len(images)), sides, images.device)
+    normals = image_noise(0, range(len(images)), config.sides, images.device)
     normals = normals if noise == "drawn" else [torch.zeros_like(normal) for normal in normals]
-    return sample(velocity, normals, [steps] * len(sides), [1] * len(sides))[-1]
+    ones = [1] * config.scales
+    return sample(velocity, config.flow, normals, [steps] * config.scales, ones)[-1]
 
 
 def draw_noise(images: Tensor, sides: Sequence[int], noise: str = "drawn") -> list[Tensor]:
@@ -71,4 +73,5 @@ def one_step_chain(
     The gradient passes through the whole chain. normals, correlation: as for `flow.sampler.sample`.
     """
     ones = [1] * len(normals)
-    return sample(student_velocity(network, latents), normals, ones, ones, correlation)
+    velocity, scales = student_velocity(network, latents), network[0].config.flow
+    return sample(velocity, scales, normals, ones, ones, correlation)

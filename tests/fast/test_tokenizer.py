@@ -29,6 +29,7 @@ DECODES = {
     "teacher": {"steps": 5, "guidance": 1.5},
     "guided at one scale": {"steps": [2, 1], "guidance": [1.0, 2.0], "jump": "paper_code"},
 }
+UNEVEN = replace(CONFIG, end_levels=(0.1, 0.0))
 
 
 def lively(module: torch.nn.Module) -> torch.nn.Module:
@@ -72,9 +73,10 @@ def test_packed_conditioning_is_unpacked():
 
 
 @pytest.mark.parametrize("name", DECODES)
-def test_the_same_images(name, images):
+@pytest.mark.parametrize("config", [CONFIG, UNEVEN], ids=["even", "uneven"])
+def test_the_same_images(name, config, images):
     """In batches of 2 for five images, to a few roundings of a range of 2."""
-    plain = tokenizer(name)
+    plain = tokenizer(name, config)
     fast = Fast(plain, 2, precision="fp32")
     ids = [7, 1, 4, 0, 3]
     expected = plain.reconstruct(images, ids, seed=5)

@@ -8,8 +8,9 @@ from msdd.flow.jump import block_noise, carry_noise, jump
 from msdd.flow.path import end_state, start_state, up
 from msdd.flow.scales import split_time
 
-JUMPS = [pair for S in range(2, 6) for pair in zip(split_time(S), split_time(S)[1:], strict=False)]
-NAMES = [f"S{S}-to{i}" for S in range(2, 6) for i in range(1, S)]
+FLOWS = [*(split_time(S) for S in range(2, 6)), split_time(3, (0.9, 0.2, 0.0))]
+JUMPS = [pair for flow in FLOWS for pair in zip(flow, flow[1:], strict=False)]
+NAMES = [f"e{before.end:.2f}-to-s{after.start:.2f}" for before, after in JUMPS]
 every_jump = pytest.mark.parametrize("before, after", JUMPS, ids=NAMES)
 every_rule = pytest.mark.parametrize("rule", CORRELATIONS)
 ONES, IDENTITY = torch.ones(4, 4, dtype=torch.float64), torch.eye(4, dtype=torch.float64)

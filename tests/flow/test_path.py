@@ -17,8 +17,9 @@ from msdd.flow.path import (
 )
 from msdd.flow.scales import split_time
 
-SCALES = [scale for S in range(1, 6) for scale in split_time(S)]
-NAMES = [f"S{S}-scale{i}" for S in range(1, 6) for i in range(S)]
+FLOWS = [*(split_time(S) for S in range(1, 6)), split_time(3, (0.9, 0.2, 0.0))]
+SCALES = [scale for flow in FLOWS for scale in flow]
+NAMES = [f"S{len(flow)}-s{scale.start:.2f}-e{scale.end:.2f}" for flow in FLOWS for scale in flow]
 every_scale = pytest.mark.parametrize("scale", SCALES, ids=NAMES)
 
 

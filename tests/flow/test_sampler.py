@@ -11,6 +11,9 @@ from msdd.flow.sampler import euler, sample
 from msdd.flow.scales import split_time
 from msdd.flow.steps import nfe, per_scale, split_steps
 
+UNEVEN = split_time(2, (0.1, 0.0)), split_time(4, (0.9, 0.85, 0.2, 0.0))
+FLOWS = [*(split_time(S) for S in range(1, 6)), *UNEVEN]
+
 
 def normals(S: int, coarsest: int = 4) -> list[torch.Tensor]:
     return [part.double() for part in image_noise(0, [0, 1], [coarsest << i for i in range(S)])]
@@ -60,7 +63,7 @@ def test_guidance_is_one_number_or_one_per_scale():
 def test_forward_passes_are_the_calls(guidance, passes):
     """N steps are N evaluations a branch, and guidance 1 has no second branch."""
     velocity, steps = Counted(), [5, 3, 1]
-    sample(velocity, normals(3), steps, guidance)
+    sample(velocity, split_time(3), normals(3), steps, guidance)
     assert len(velocity.calls) == nfe(steps, guidance) == passes
     for i, (n, g) in enumerate(zip(steps, guidance, strict=True)):
         times = [1 - k / n for k in range(n)]
@@ -86,14 +89,15 @@ def test_euler_is_exact_on_a_constant_field(steps):
 
 @pytest.mark.parametrize("rule", CORRELATIONS)
 @pytest.mark.parametrize("steps", [1, 4])
-@pytest.mark.parametrize("S", range(1, 6))
-def test_the_exact_velocity_of_one_image_reproduces_it(S, steps, rule):
+@pytest.mark.parametrize("scales", FLOWS)
+def test_the_exact_velocity_of_one_image_reproduces_it(scales, steps, rule):
     """If the data are one image, v(x, t) follows from x alone and every path is straight.
 
     So any number of steps must end each scale exactly at (1-e) x_e + e n_i, with n_i the noise
     carried over the jumps, and the last one at the image.
     """
-    image = torch.rand(2, 3, 4 << (S - 1), 4 << (S - 1), dtype=torch.float64) * 2 - 1
+    S, side = len(scales), 4 * scales[0].factor
+    image = torch.rand(2, 3, side, side, dtype=torch.float64) * 2 - 1
 
     def velocity(x, t, scale, conditional):
         x_e = downsample(image, scale)
@@ -102,8 +106,8 @@ def test_the_exact_velocity_of_one_image_reproduces_it(S, steps, rule):
         return X_s - X_e + (scale.start - scale.end) * noise
 
     drawn, noise = normals(S), None
-    states = sample(velocity, drawn, [steps] * S, [1] * S, CORRELATIONS[rule])
-    for scale, normal, state in zip(split_time(S), drawn, states, strict=True):
+    states = sample(velocity, scales, drawn, [steps] * S, [1] * S, CORRELATIONS[rule])
+    for scale, normal, state in zip(scales, drawn, states, strict=True):
         fresh = block_noise(normal, CORRELATIONS[rule])
         noise = normal if noise is None else carry_noise(noise, fresh)
         expected = end_state(downsample(image, scale), noise, scale)

@@ -18,10 +18,18 @@ def test_levels(S):
     assert split_time(S)[0].start == 1 and split_time(S)[-1].end == 0
 
 
-@pytest.mark.parametrize("S", COUNTS)
-def test_each_scale_takes_its_share_of_the_global_time(S):
+@pytest.mark.parametrize("ends", [(0.0,), (0.1, 0.0), (0.9, 0.85, 0.2, 0.0)])
+def test_other_levels(ends):
+    """The ends are those given, and each start is the one that its jump needs."""
+    scales = split_time(len(ends), ends)
+    assert tuple(scale.end for scale in scales) == ends and scales[0].start == 1
+    for before, scale in zip(scales, scales[1:], strict=False):
+        assert scale.start == 2 * before.end / (1 + before.end)
+
+
+@pytest.mark.parametrize("scales", [*map(split_time, COUNTS), split_time(3, (0.9, 0.2, 0.0))])
+def test_each_scale_takes_its_share_of_the_global_time(scales):
     """T falls from 1 to 0 without gaps; shares are proportional to s - e."""
-    scales = split_time(S)
     assert scales[0].first == 1 and scales[-1].last == 0
     assert [a.last for a in scales[:-1]] == [b.first for b in scales[1:]]
     lengths = torch.tensor([scale.start - scale.end for scale in scales], dtype=torch.float64)
@@ -46,3 +54,18 @@ def test_resolutions_double():
 def test_no_scale_is_an_error():
     with pytest.raises(ValueError, match="at least one scale, not 0"):
         split_time(0)
+
+
+@pytest.mark.parametrize(
+    "ends, wrong",
+    [
+        ((0.5, 0.0), "has 2 levels for 3 scales"),
+        ((0.5, 0.5, 0.0), "must fall from below 1 to 0"),
+        ((1.0, 0.5, 0.0), "must fall from below 1 to 0"),
+        ((0.9, 0.5, 0.1), "must fall from below 1 to 0"),
+        ((0.9, float("nan"), 0.0), "must fall from below 1 to 0"),
+    ],
+)
+def test_levels_that_are_none(ends, wrong):
+    with pytest.raises(ValueError, match=wrong):
+        split_time(3, ends)

@@ -201,6 +201,14 @@ def test_a_mistake_names_key_value_and_what_is_allowed(changes, line):
             {"model__kl_encoder": KL_ENCODER | {"groups": 5}},
             "models.msdd: kl_encoder.groups 5 does not divide 32",
         ),
+        (
+            {"model__end_levels": [0.5, 0.0]},
+            "models.msdd: end_levels [0.5, 0.0] has 2 levels for 3 scales",
+        ),
+        (
+            {"model__end_levels": [0.5, 0.6, 0.0]},
+            "models.msdd: end_levels [0.5, 0.6, 0.0] must fall from below 1 to 0",
+        ),
         ({"model__uvit": UVIT}, "models.msdd: scales is 3; a uvit decodes at 1"),
         (
             {"model__uvit": UVIT | {"window": 9}},

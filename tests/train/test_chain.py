@@ -67,6 +67,8 @@ def noted(monkeypatch):
 class Smooth(nn.Module):
     """A small smooth velocity that depends on all it is given."""
 
+    config = SimpleNamespace(sides=[4, 8, 16], flow=split_time(3, (0.8, 0.3, 0.0)))
+
     def __init__(self):
         super().__init__()
         self.inner, self.outer = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 3, 3, padding=1)
@@ -91,7 +93,7 @@ def test_the_gradient_is_that_of_finite_differences(tiny_params, double, decoder
     torch.manual_seed(0)
     network = nn.ModuleList(Smooth() for _ in range(decoders))
     teacher = SimpleNamespace(
-        config=SimpleNamespace(sides=[4, 8, 16]),
+        config=Smooth.config,
         encoder=lambda images: images.mean((2, 3)),
         decoder=Smooth(),
     )
@@ -130,12 +132,12 @@ def test_the_last_image_teaches_every_scale(tiny_params, trained, images):
 def test_the_error_is_that_of_clean_images():
     """Whatever noise two chains share."""
     ends = [[torch.randn(2, 3, side, side) for side in (4, 8, 16)] for _ in range(2)]
-    expected = 0
-    for scale, x, y in zip(split_time(3), *ends, strict=True):
+    scales, expected = split_time(3, (0.8, 0.3, 0.0)), 0
+    for scale, x, y in zip(scales, *ends, strict=True):
         noise = torch.randn_like(x)
         estimates = clean_estimate(x, noise, scale), clean_estimate(y, noise, scale)
         expected += nn.functional.mse_loss(*estimates)
-    torch.testing.assert_close(chain.chain_error(*ends), expected)
+    torch.testing.assert_close(chain.chain_error(*ends, scales), expected)
 
 
 @pytest.mark.parametrize("weight, passes", [(1.0, 2 * 2 * 2), (0.0, 0)])
@@ -191,7 +193,7 @@ def real_alone(network, teacher, images, settings, objective, stored):
     """The loss without any code of the other terms."""
     latents = teacher.encoder(images).float()
     normals = [torch.randn(len(images), 3, side, side) for side in (8, 16)]
-    image = sample(student_velocity(network, latents), normals, [1, 1], [1, 1])[-1]
+    image = sample(student_velocity(network, latents), split_time(2), normals, [1, 1], [1, 1])[-1]
     loss = (image - images).square().mean()
     return {"loss": loss, "mse_real": loss}
 
@@ -199,13 +201,13 @@ def real_alone(network, teacher, images, settings, objective, stored):
 def teacher_alone(network, teacher, images, settings, objective, stored):
     latents = teacher.encoder(images).float()
     normals = [torch.randn(len(images), 3, side, side) for side in (8, 16)]
-    states = sample(student_velocity(network, latents), normals, [1, 1], [1, 1])
+    states = sample(student_velocity(network, latents), split_time(2), normals, [1, 1], [1, 1])
 
     def velocity(x, t, scale, conditional):
         return teacher.decoder.velocity(x, t, scale, latents if conditional else None)
 
     with torch.no_grad():
-        targets = sample(velocity, normals, [2, 2], [1.5, 1.5])
+        targets = sample(velocity, split_time(2), normals, [2, 2], [1.5, 1.5])
     loss = 4 * (states[0] - targets[0]).square().mean() + (states[1] - targets[1]).square().mean()
     return {"loss": loss, "mse_teacher": loss}
 
@@ -271,7 +273,9 @@ def test_a_joint_student_decodes_as_the_network_that_was_trained(
     network.load_state_dict(states[0].ema.average)
     latents, normals = student.encode(images), student.normals(range(len(images)), 0)
     with torch.inference_mode():
-        expected = sample(student_velocity(network, latents), normals, [1, 1], [1, 1])[-1]
+        expected = sample(
+            student_velocity(network, latents), split_time(2), normals, [1, 1], [1, 1]
+        )[-1]
     assert torch.equal(student.decode(latents), expected.clamp(-1, 1))
     assert not torch.equal(expected, load(work / TEACHER).states(latents, normals)[-1])
 

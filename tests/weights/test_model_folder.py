@@ -44,7 +44,7 @@ def test_a_folder_of_the_first_versions_loads(tmp_path):
     assert torch.equal(loaded.encoder(images), model.encoder(images))
 
 
-@pytest.mark.parametrize("change", [{"registers": 8}, {"width": None}])
+@pytest.mark.parametrize("change", [{"registers": 8}, {"width": None}, {"end_levels": [0.9, 0.1]}])
 def test_another_configuration_says_what_to_do(tmp_path, change):
     values = {key: value for key, value in (FIRST | change).items() if value is not None}
     other = folder_of(tmp_path / "other", values)

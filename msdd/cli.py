@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     Output that nobody reads to its end is no error; output that a full disk does not take is one,
     told when all is done.
     """
-    checkout.run_own_code(arguments or sys.argv[1:])
+    checkout.run_own_code(sys.argv[1:] if arguments is None else arguments)
     hide_secrets()
     with output.lasting() as out:
         status = _run(arguments)

@@ -104,7 +104,8 @@ def call(args: argparse.Namespace) -> None:
     tokenizer = open_tokenizer(args, device)
     given = (tokenizer, args.source, args.target)
     batch = 1 if args.size == "native" else args.batch or BATCH
-    told = f"lower --batch, {batch} now" if batch > 1 else "take smaller images"
+    at_once = args.batch or batch  # images, or tiles of one
+    told = f"lower --batch, {at_once} now" if at_once > 1 else "take smaller images"
     with enough_memory(told), arithmetic(args.precision, device):
         if args.action == "encode":
             folders.encode(*given, cut_of(args, tokenizer), batch)

@@ -31,6 +31,7 @@ def call(args: argparse.Namespace) -> None:
 
 def rows_of_systems() -> list[dict]:
     """A row for every system."""
+    from msdd.tokenizers.catalogue import local_files
     from msdd.tokenizers.systems import SYSTEMS
 
     return [
@@ -45,27 +46,21 @@ def rows_of_systems() -> list[dict]:
             "nfe": system.nfe,
             "licence_of_code": system.family.code,
             "licence_of_weights": system.family.weights,
-            **weights(name),
+            "weights": addresses(name),
+            "here": [str(path) for path in local_files(name, system)],
         }
         for name, system in SYSTEMS.items()
     ]
 
 
-def weights(name: str) -> dict:
-    """Addresses of all files that a system needs, and their paths if all are on this machine."""
+def addresses(name: str) -> list[str]:
+    """Of all files that a system needs."""
     from msdd.tokenizers.systems import SYSTEMS
     from msdd.weights import hub
 
     system = SYSTEMS[name]
-    addresses = [f"{hub.PREFIX}{system.repository}/{file}" for file in system.files]
-    here = [str(path) for path in hub.find_local(name, system.repository, system.files) or ()]
-    if system.vae is None:
-        return {"weights": addresses, "here": here}
-    vae = weights(system.vae)
-    return {
-        "weights": addresses + vae["weights"],
-        "here": here + vae["here"] if here and vae["here"] else [],
-    }
+    own = [f"{hub.PREFIX}{system.repository}/{file}" for file in system.files]
+    return own + addresses(system.vae) if system.vae else own
 
 
 HEAD = ("name", "parameters", "latent", "bits", "passes (NFE)", "code", "weights", "from", "here")
@@ -76,7 +71,7 @@ NOTES = (
     "msdd: the paper's size, one decoder for all scales; per-scale students have one for each. "
     "Name the folder of a model that you have trained.",
     "ssdd: 8 steps are what users of its files take; --steps 1 is for a distilled decoder. Sizes "
-    "without files (XS, H, XH, G): msdd.tokenizers.ssdd.published.",
+    "without files (XS, H, XH, G): msdd.tokenizers.ssdd.published_config.",
     "any other KL-VAE: name its folder of diffusers, with config.json, as the tokenizer.",
 )
 

@@ -5,7 +5,7 @@ import sys
 from msdd.data.photographs import Photograph
 from msdd.data.sources import of_other_kinds
 from msdd.data.split import Split
-from msdd.data.tars import CLASS
+from msdd.data.tars import WORDNET_ID
 from msdd.params.sections import Data
 from msdd.pipeline import layout
 
@@ -29,7 +29,7 @@ def tell_classes(photographs: dict[str, list[Photograph]]) -> None:
 
 def classes(photographs: list[Photograph]) -> set[str]:
     """The folders or archives of classes that photographs lie in."""
-    return {match[0] for one in photographs if (match := CLASS.match(one.name))}
+    return {match[0] for one in photographs if (match := WORDNET_ID.match(one.name))}
 
 
 def tell_left_out(data: Data, done: dict[str, Split], others: list[str]) -> None:

@@ -13,7 +13,7 @@ from msdd.errors import MsddError
 
 BLOCK = 512  # bytes; an archive ends with blocks of zeros
 KINDS = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)  # files whose bytes lie in a row
-CLASS = re.compile(r"n\d{8}(?!\d)")  # a WordNet number, by which ImageNet names classes
+WORDNET_ID = re.compile(r"(?<![A-Za-z0-9])n\d{8}(?!\d)")  # by which ImageNet names classes
 
 Member = tuple[str, int, int]  # name, offset and size in bytes
 
@@ -99,7 +99,7 @@ def damage(told: str, last: str, at: int) -> MsddError:
 
 def check_class(told: str, stem: str, name: str) -> None:
     """An archive of a class of ImageNet holds images of that class alone."""
-    of_archive, of_image = CLASS.fullmatch(stem), CLASS.match(name)
+    of_archive, of_image = WORDNET_ID.fullmatch(stem), WORDNET_ID.match(name)
     if of_archive and of_image and of_archive[0] != of_image[0]:
         raise MsddError(
             f"{told} is the archive of class {of_archive[0]} and holds {name}, of another class: "

@@ -79,7 +79,8 @@ def origin(record: dict | None) -> Iterator[str]:
 def quality(folder: Path) -> Iterator[str]:
     """The metrics that the pipeline has measured on held-out crops, by protocol."""
     for file in sorted((folder / "eval").glob("*.json")):
-        metrics = read_json(file).get("metrics") if "." not in file.stem else None
-        if metrics:
-            yield from ("", f"## Quality: `{file.stem}`, on held-out crops", "")
-            yield from ("```json", json.dumps(metrics, indent=1), "```")
+        if "." in file.stem:  # what lies beside an evaluation
+            continue
+        for protocol, entry in read_json(file)["protocols"].items():
+            yield from ("", f"## Quality: `{file.stem}` by {protocol}, on held-out crops", "")
+            yield from ("```json", json.dumps(entry["metrics"], indent=1), "```")

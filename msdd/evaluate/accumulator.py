@@ -46,8 +46,7 @@ class Sums(nn.Module):
 class Accumulator:
     """Grows by `add`, whose batches must be the same however they are dealt to processes.
 
-    protocols, networks, known: as of `Measurer`
-    errors:                     the column of squared errors by which images are told apart
+    protocols, networks, known: as of `Measurer`.
     """
 
     def __init__(
@@ -61,6 +60,7 @@ class Accumulator:
         self.networks, self.device = networks, networks.device
         self.features, self.least_side = self.measurer.features, self.measurer.least_side
         columns = self.measurer.columns
+        # by which images are told apart
         self.errors = next(str(c) for c in columns if c.kind == "squared_error")
         self.sampled = features_to_sample(self.protocols)
         self.latent_sums: LatentSums | None = None
@@ -77,14 +77,14 @@ class Accumulator:
 
     @torch.inference_mode()
     def add(self, measurement: Measurement) -> None:
+        if measurement.encoded:  # first, since latents of another shape are refused
+            self.add_latents(measurement.encoded)
         for column, values in measurement.values.items():
             self.values[column] += values
         for wanted, rows in measurement.features:
             if str(wanted) not in self.sums:
                 self.sums[str(wanted)] = self.new_sums(wanted, rows.shape[1])
             self.sums[str(wanted)].update(measurement.names[: len(rows)], rows)
-        if measurement.encoded:
-            self.add_latents(measurement.encoded)
         self.ids += measurement.ids
         self.pixels += [measurement.pixels] * len(measurement.ids)
 

@@ -72,7 +72,7 @@ class Checkpoint:
         for state in states:
             if not set(state["ids"].tolist()) & set(tally.ids):
                 tally.load(state)
-        if len(states) > 1 and self.save(0, tally):
+        if states and self.paths() != [self.path(0)] and self.save(0, tally):
             for path in self.paths():
                 if path != self.path(0):
                     path.unlink()

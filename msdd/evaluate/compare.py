@@ -80,10 +80,10 @@ def check(report: Mapping, other: Other) -> None:
 
 def check_names(names: list[str], other: Other) -> None:
     theirs = other.report["names"]
-    if list(map(composed_form, theirs)) == list(map(composed_form, names)):
+    pairs = zip_longest(map(composed_form, theirs), map(composed_form, names), fillvalue="")
+    first = next((there or here for there, here in pairs if there != here), None)
+    if first is None:
         return
-    pairs = zip_longest(theirs, names)
-    first = next(there or here for there, here in pairs if there != here)
     raise MsddError(
         f"--against {other.path} has {len(theirs)} images, this run {len(names)}; "
         f"the first that differs: {first}"
@@ -115,8 +115,8 @@ def comparison(report: dict, other: Other) -> str:
     for name in shared_protocols(report, other.report):
         sides = (side["protocols"][name] for side in (report, other.report))
         for metric, difference in differences(*sides).items():
-            heading = NAMES[metric] if metric in NAMES else ROWS[metric][0]
-            rows.append([name, heading, *cells(*difference)])
+            heading, form = ROWS.get(metric) or (NAMES[metric], "number")
+            rows.append([name, heading, *cells(*difference, percent=form == "share")])
     return "\n".join(
         [
             f"less {other.path}, image by image:",
@@ -127,17 +127,22 @@ def comparison(report: dict, other: Other) -> str:
     )
 
 
-def cells(difference: float, low: float | None, high: float | None) -> Iterable[str]:
+def cells(
+    difference: float, low: float | None, high: float | None, percent: bool = False
+) -> Iterable[str]:
     if math.isnan(difference):
         return ("undefined: ∞ - ∞", "", "")
     if low is None:
-        return (signed(difference), "", "")
+        return (signed(difference, percent), "", "")
     star = "" if low <= 0 <= high else "*"
-    return (signed(difference), f"[{signed(low)}, {signed(high)}]", star)
+    interval = f"[{signed(low, percent, '')}, {signed(high, percent, '')}]"
+    return (signed(difference, percent), interval, star)
 
 
-def signed(value: float) -> str:
-    return f"{value:+.4f}".replace("inf", INFINITY)
+def signed(value: float, percent: bool = False, unit: str = " points") -> str:
+    """A difference; of shares, in percentage points."""
+    text = f"{100 * value:+.2f}{unit}" if percent else f"{value:+.4f}"
+    return text.replace("inf", INFINITY)
 
 
 def differences(entry: dict, other: dict) -> dict[str, MaybeInterval]:

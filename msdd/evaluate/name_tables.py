@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from importlib import resources
@@ -10,12 +9,12 @@ from pathlib import Path, PurePosixPath
 
 from msdd.data.image_folder import composed_form
 from msdd.data.sources import is_image
+from msdd.data.tars import WORDNET_ID
 from msdd.errors import MsddError
 from msdd.files import expand_user, stamp
 from msdd.params.plain_yaml import read_yaml
 
 TEXT = "utf-8-sig"  # with the mark that spreadsheets begin it with, or without
-WORDNET_ID = re.compile(r"(?<![A-Za-z0-9])n\d{8}(?![0-9])")
 
 
 @cache

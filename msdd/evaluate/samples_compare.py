@@ -10,6 +10,7 @@ from msdd.errors import MsddError
 from msdd.evaluate import compare
 from msdd.evaluate.compare import Other, shared_protocols, signed
 from msdd.evaluate.samples_text import heading
+from msdd.evaluate.text import scale_of
 
 
 def read(path: Path) -> Other:
@@ -60,7 +61,7 @@ def comparison(report: Mapping[str, Any], other: Other) -> str:
         here, there = (side["protocols"][name]["metrics"] for side in (report, other.report))
         for metric in (metric for metric in here if metric in there):
             difference = figure(here[metric]) - figure(there[metric])
-            rows.append([name, heading(metric), signed(difference)])
+            rows.append([name, heading(metric), signed(scale_of(metric) * difference)])
     table = tabulate(rows, tablefmt="plain", disable_numparse=True)
     unpaired = "The samples have no partners, so differences have no paired interval."
     return "\n".join([f"less {other.path}:", table, unpaired])

@@ -70,17 +70,20 @@ def add_distances(rules: Rules, sides: Sides, found: Figures) -> None:
     key = rules.network
     made = sides.made.sums[key]
     if rules.frechet:
-        real = sides.pooled.get(key) or moments(sides.real, key, "moments")
+        real = sides.pooled.get(key) or sides.real.sums[key].moments.cpu()
         found.metrics[rules.distance] = frechet_distance(real, made.moments.cpu())
-    if rules.spatial and sides.pooled and sides.spatial is None:
+    if rules.spatial and (real := spatial_reference(sides, key)) is None:
         found.missing["sfd_inception"] = WITHOUT_SPATIAL
     elif rules.spatial:
-        real = sides.spatial or moments(sides.real, key, "spatial")
         found.metrics["sfd_inception"] = frechet_distance(real, made.spatial.cpu())
 
 
-def moments(sums: SetSums, key: Key, name: str) -> Gaussian:
-    return getattr(sums.sums[key], name).cpu()
+def spatial_reference(sides: Sides, key: Key) -> Reference | Gaussian | None:
+    """None where neither a file of statistics nor the images have it."""
+    if sides.spatial is not None or sides.pooled or sides.real is None:
+        return sides.spatial
+    spatial = sides.real.sums[key].spatial
+    return None if spatial is None else spatial.cpu()
 
 
 def inception_score(rules: Rules, made: SetSums) -> Metric:

@@ -1,7 +1,6 @@
 """Sets of images without partners: a folder, the array of a `.npz` file, or a tensor."""
 
 import math
-import re
 import zipfile
 import zlib
 from collections import Counter
@@ -17,7 +16,9 @@ from torch import Tensor
 
 from msdd.arrays import HEADERS, read_npz
 from msdd.data.image_folder import READERS, at_least_two, images_digest, read_ahead, stack
+from msdd.data.metadata import orientation
 from msdd.data.photographs import read_photograph
+from msdd.data.tars import WORDNET_ID
 from msdd.errors import MsddError
 from msdd.evaluate.reference_statistics import check_archive
 from msdd.evaluate.tensors import check, digest_of, levels
@@ -25,7 +26,6 @@ from msdd.files import digest
 from msdd.pipeline.fingerprint import closure_digest
 
 ARRAY, LABELS = "arr_0", "arr_1"  # of guided-diffusion's files
-WNID = re.compile(r"(?<![a-z0-9])n\d{8}(?!\d)")  # a class of ImageNet in a name
 
 
 class Images(NamedTuple):
@@ -116,8 +116,7 @@ def size_of(path: Path) -> tuple[int, int] | None:
     """Width and height of an upright image; None for a damaged one, an error when it is read."""
     try:
         with Image.open(path) as image:
-            turned = image.getexif().get(0x0112, 1) in range(5, 9)  # the orientation
-            return image.size[::-1] if turned else image.size
+            return image.size[::-1] if orientation(image) in range(5, 9) else image.size
     except Exception:  # of a dozen types, by format
         return None
 
@@ -255,7 +254,7 @@ def labels(path: Path, count: int) -> tuple[list[str] | None, str]:
 def classes_of(names: list[str]) -> tuple[list[str] | None, str]:
     """The class of each image: the ImageNet class in its name or folder, or else its folder; None
     unless all images have one and they differ. And the reason, where only some have one."""
-    classes = [match[0] if (match := WNID.search(name)) else None for name in names]
+    classes = [match[0] if (match := WORDNET_ID.search(name)) else None for name in names]
     without = [name for name, one in zip(names, classes, strict=True) if one is None]
     if without:
         classes = [PurePosixPath(name).parent.name or None for name in names]

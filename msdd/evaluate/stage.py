@@ -76,7 +76,8 @@ def decode_job(task: Task, root: Path, device: torch.device) -> EvaluationJob:
     """A row of `decodes` with the tokenizer that it opens."""
     model, student, row, name = task.model, task.student, task.decode, task.wildcards["decode"]
     folder = layout.assembled(model, student) if student else layout.stage1(model)
-    tokenizer = load(root / folder, row.steps, row.guidance or 1.0, row.jump, row.noise, device)
+    guidance = 1.0 if row.guidance is None else row.guidance
+    tokenizer = load(root / folder, row.steps, guidance, row.jump, row.noise, device)
     about = {
         "of": row.of,
         "model": model,

@@ -110,12 +110,17 @@ def cell(name: str, value: dict | float | None) -> str:
         return number(value)
     if value["mean"] is None:
         return INFINITY
-    scale = 1000 if name.startswith("kd_") else 1
+    scale = scale_of(name)
     digits = 2 if name.startswith("psnr") or scale > 1 else 4
     if value["low"] is None:
         return f"{scale * value['mean']:.{digits}f}"
     mean, low, high = (f"{scale * value[key]:.{digits}f}" for key in ("mean", "low", "high"))
     return f"{mean} [{low}, {high}]"
+
+
+def scale_of(name: str) -> int:
+    """What a metric is multiplied by to be read: kernel distances by a thousand."""
+    return 1000 if name.startswith("kd_") else 1
 
 
 def number(value: float) -> str:

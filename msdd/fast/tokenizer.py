@@ -82,6 +82,10 @@ class Fast(Tokenizer):
             raise MsddError(
                 f"runtime {runtime}: decodes on a processor, and torch compiles nothing"
             )
+        if file and not runtime:
+            raise MsddError(
+                f"file {file}: only a runtime has one; torch decodes with the tokenizer"
+            )
         if precision is None:
             precision = "fp32" if runtime else preferred_precision(device, tokenizer.config.width)
         self.precision = precision

@@ -26,12 +26,16 @@ OPTIONAL = {
     "export": (("onnx", "onnxscript"), "`msdd export FILE.onnx`"),
     "dino": (("timm",), "DINO features: discriminator dino, stage1.repa"),
     "dreamsim": (("dreamsim",), "the metric DreamSim"),
+    "text": (("rapidocr-onnxruntime",), "the metrics of text"),
     "faces": (("dlib-bin", "face_recognition_models"), "the metrics of faces"),
     "s3": (("s3fs",), "photographs at s3://"),
     "http": (("aiohttp",), "photographs at http:// and https://"),
 }
 
-MODULES = {"dlib-bin": "dlib"}  # of packages whose module has another name
+MODULES = {
+    "dlib-bin": "dlib",
+    "rapidocr-onnxruntime": "rapidocr_onnxruntime",
+}  # of packages whose module has another name
 
 
 def device() -> Iterator[Finding]:

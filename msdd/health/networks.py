@@ -9,7 +9,9 @@ from typing import Any
 import torch
 
 from msdd.errors import MsddError
-from msdd.evaluate import protocols
+from msdd.evaluate.columns import all_pairs
+from msdd.evaluate.networks import nets
+from msdd.evaluate.stage import protocols_of
 from msdd.files import digest, expand_user
 from msdd.health.finding import Finding, absent
 from msdd.metrics.perceptual import without_dreamsim
@@ -39,26 +41,24 @@ def use(name: str) -> str:
 
 def needed(params: Params) -> set[str]:
     """Networks of `msdd.weights.pretrained.SOURCES` that a run of these params loads."""
-    trunks = set(params.evaluate.lpips) if has("lpips", params) else set()
-    networks: set[str] = {params.evaluate.features} if has("fid", params) else set()
-    for protocol in protocols.load(params.evaluate.protocols).values():
-        networks |= set(protocol.frechet.networks) if protocol.frechet else set()
-        networks |= {protocols.EMBEDDING} if protocol.cmmd else set()
+    chosen = protocols_of(params.evaluate).values()
+    networks = {made.network for protocol in chosen for _, made in all_pairs(protocol)}
+    students = [params.distil_of(row) for row in params.students]
+    distances = [one.frechet for one in students if one.frechet and positive(one.frechet.weight)]
+    networks |= {network for distance in distances for network in distance.networks}
     names = {REPRESENTATIONS[network].weights for network in networks}
-    stages: list[Any] = [
-        *map(params.stage1_of, params.models),
-        *map(params.distil_of, params.students),
-    ]
-    trunks |= {stage.lpips_net for stage in stages if positive(stage.lpips)}
+    names |= {protocol.classes.network for protocol in chosen if protocol.classes}
+    names |= {"dists", "vgg16"} if any(protocol.dists for protocol in chosen) else set()
+    stages: list[Any] = [*map(params.stage1_of, params.models), *students]
+    trunks = nets(chosen) | {stage.lpips_net for stage in stages if positive(stage.lpips)}
     judges = {stage.discriminator for stage in adversarial(params)}
     names |= {"dino-vit-s16"} if "dino" in judges else set()
     trunks |= judges & pretrained.TRUNKS.keys()
     return names | {pretrained.TRUNKS[net] for net in trunks}
 
 
-def has(metric: str, params: Params) -> bool:
-    chosen = protocols.load(params.evaluate.protocols).values()
-    return any(getattr(protocol, metric) for protocol in chosen)
+def measures(metric: str, params: Params) -> bool:
+    return any(getattr(one, metric) for one in protocols_of(params.evaluate).values())
 
 
 def adversarial(params: Params) -> list[Any]:
@@ -144,9 +144,9 @@ def answers(url: str) -> bool:
 
 
 def tokenizers() -> Finding:
-    """Which systems could be opened here by name."""
+    """Which systems can be opened here by name."""
     named = {name: system for name, system in SYSTEMS.items() if system.files}
-    here = [n for n, s in named.items() if hub.find_local(n, s.repository, s.files)]
+    here = [name for name, system in named.items() if catalogue.local_files(name, system)]
     told = f"weights of {len(here)} of {len(named)} systems are here"
     told += f": {', '.join(here)}" if here else ""
     return Finding("tokenizers", "ok", told, "`msdd tokenizers` says where to get others")

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from msdd.errors import MsddError
 from msdd.health.finding import Finding
-from msdd.health.networks import adversarial, has
+from msdd.health.networks import adversarial, measures
 from msdd.params.load import load
 from msdd.params.schema import Params
 from msdd.pipeline import engine_lock, jobs, layout, lock
@@ -56,7 +56,7 @@ def packages(params: Params) -> set[str]:
     names |= {"http"} if schemes & {"http", "https"} else set()
     judges = any(stage.discriminator == "dino" for stage in adversarial(params))
     repa = any(params.stage1_of(row).repa for row in params.models)
-    names |= {"faces"} if has("faces", params) else set()
+    names |= {metric for metric in ("text", "faces") if measures(metric, params)}
     return names | ({"dino"} if judges or repa else set())
 
 

@@ -344,7 +344,7 @@ def _teacher(name: str, decode: Any, scales: int) -> Iterator[str]:
 
 def _guidance(key: str, guidance: Any, training: Any) -> Iterator[str]:
     """Guidance asks the model what it makes without latents."""
-    values = guidance if isinstance(guidance, tuple) else (guidance or 1,)
+    values = guidance if isinstance(guidance, tuple) else (1 if guidance is None else guidance,)
     if not training.cond_drop_prob and any(value != 1 for value in values):
         yield f"{key} must be 1: cond_drop_prob is 0, so the model always had latents"
 

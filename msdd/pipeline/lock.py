@@ -20,7 +20,7 @@ from filelock import AcquireReturnProxy, FileLock, Timeout
 from msdd.errors import MsddError
 from msdd.pipeline import engine
 
-_kept: list[AcquireReturnProxy | None] = []
+_kept: list[AcquireReturnProxy] = []
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}  # of a file system
 
 
@@ -72,7 +72,8 @@ def keep(path: str | Path, blocking: bool = False) -> bool:
     With `blocking`, after everybody who has it now.
     """
     held = _acquire(path, blocking)
-    _kept.append(held)  # or the lock would end here
+    if held is not None:
+        _kept.append(held)  # or the lock would end here
     return held is not None
 
 

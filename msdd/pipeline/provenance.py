@@ -85,10 +85,17 @@ def find(path: Path, root: Path) -> dict:
 
     Raises MsddError with what is known of the file, if there is no record.
     """
-    for place in sorted((root / layout.RECORDS).rglob("*.json")):
-        record = read(place)
-        own = place.relative_to(root) in (path, layout.provenance(path))
-        if str(path) in record["made"] or own and (root / path).is_dir() or place == root / path:
+    places = sorted((root / layout.RECORDS).rglob("*.json"))
+    own = {root / path, root / layout.provenance(path)}
+    for place in sorted(places, key=lambda place: place not in own):
+        try:
+            record = read(place)
+        except MsddError:
+            if place in own:
+                raise
+            continue  # a damaged record of something else
+        is_own = place in own and (root / path).is_dir()
+        if str(path) in record["made"] or is_own or place == root / path:
             return record
     raise MsddError(_unknown(path, root))
 

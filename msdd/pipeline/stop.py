@@ -37,11 +37,11 @@ def requests() -> Iterator[Callable[[], str]]:
     that MSDD_MAX_RUNTIME allows, or the end of the engine; empty if it should go on.
 
     A second signal ends the process at once, as the first does outside the block. A signal that was
-    ignored still is. In a thread that is not the first one, and in `left_alone`, no signal counts.
+    ignored still is. One that comes after the last question is asked of the next block. In a thread
+    that is not the first one, and in `left_alone`, no signal counts.
     """
     hears = _hears.get() and threading.current_thread() is threading.main_thread()
-    came, before = _came if hears else [], {}
-    came.clear()
+    came, before, told = _came if hears else [], {}, False
     limit = seconds(os.environ[LIMIT]) if os.environ.get(LIMIT) else float("inf")
 
     def hear(number: int, _) -> None:
@@ -49,7 +49,9 @@ def requests() -> Iterator[Callable[[], str]]:
         came.append(number)
 
     def asked() -> str:
+        nonlocal told
         if came:
+            told = True
             return signal.Signals(came[0]).name
         if time.monotonic() - _began > limit:
             return f"{LIMIT} {os.environ[LIMIT]} is over"
@@ -61,6 +63,8 @@ def requests() -> Iterator[Callable[[], str]]:
     try:
         yield asked
     finally:
+        if told:
+            came.clear()
         for number, handler in before.items():
             signal.signal(number, handler)
 

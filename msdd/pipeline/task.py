@@ -175,11 +175,14 @@ def _check(
                 f"there is no part {part} of prepare_jobs {count}; parts count from 0, and one job "
                 "is `msdd prepare`"
             )
+    mode = params.distil_of(student).mode if student else None
+    if stage in ("distil", "assemble") and mode != "per_scale":
+        raise MsddError(f"'{student}' is {mode}: use `msdd chain`")
     if stage == "distil":
         scale, count = wildcards["scale"], params.model_of(model).scales
         if scale not in range(count):
             raise MsddError(f"scale {scale} of '{student}' is not in 0 to {count - 1}")
-    if stage == "chain" and params.distil_of(student).mode == "per_scale":
+    if stage == "chain" and mode == "per_scale":
         raise MsddError(f"'{student}' is per_scale: use `msdd distil` and `msdd assemble`")
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from msdd.ceilings import HERE, Ceilings
 from msdd.params.schema import Params
-from msdd.pipeline import environment, layout, provenance, stages
+from msdd.pipeline import environment, layout, provenance
+from msdd.pipeline.task import params_of
 from msdd.speed import flops
 from msdd.speed.work import Work
 
@@ -32,6 +33,16 @@ FREE |= {
     "colour_jitter",
     "loss_weight",
     "discriminator_learning_rate",
+}
+CROPS = ("data.train_crops", "data.held_out_crops")
+LENGTHS = {  # of stages, in images
+    "prepare": CROPS,
+    "latents": CROPS,
+    "train": ("stage1.images",),
+    "distil": ("distil.images",),
+    "chain": ("distil.images",),
+    "evaluate": ("evaluate.images",),
+    "baseline": ("evaluate.images",),
 }
 RECORDED_START = 60  # most seconds between a record and Snakemake's benchmark of the same job
 
@@ -72,16 +83,17 @@ def recorded(work: Iterable[Work], params: Params, root: Path, device: str) -> d
     A record counts if it and those of the jobs that it needs have the same params, but for lengths
     and others that change no seconds of an image.
     """
-    raw, found, same = params.raw(), {}, set()
+    found, same = {}, set()
     for one in work:
         path = root / layout.provenance(one.artefact)
         record = provenance.read(path) if path.exists() else None
         if record is None or record["device"] != device or record["stage"] != one.stage:
             continue
-        then, now = record["params"], _params(one, params, raw)
-        if _shape(then) == _shape(now) and same.issuperset(one.needs):
+        then, now = record["params"], params_of(params, one.stage, **one.wildcards)
+        longer = _longer(then, now, one.stage)
+        if longer and _shape(then) == _shape(now) and same.issuperset(one.needs):
             same.add(one.key)
-            found[one.key] = _seconds(record, one, root) * _longer(then, now, one.stage)
+            found[one.key] = _seconds(record, one, root) * longer
     return found
 
 
@@ -104,20 +116,6 @@ def recorded_ceilings(params: Params, root: Path, device: str) -> Ceilings | Non
     return Ceilings(rates.get("bf16"), rates["fp32"], 0.0, "measured by trainings that ran here")
 
 
-def _params(work: Work, params: Params, raw: dict) -> dict[str, Any]:
-    """The tracked params of a job, as its record has them: with what the rows say."""
-    model = work.wildcards.get("model")
-    student = work.wildcards.get("student")
-    values = dict(raw)
-    if model:
-        values["model"] = params.model_of(model).model_dump(mode="json")
-        values["stage1"] = params.stage1_of(model).model_dump(mode="json")
-    if student:
-        values["distil"] = params.distil_of(student).model_dump(mode="json")
-    decodes = {name: row.model_dump(mode="json") for name, row in params.decodes.items()}
-    return stages.tracked_params(work.stage, values | {"decodes": decodes}, **work.wildcards)
-
-
 def _shape(tracked: dict[str, Any]) -> dict[str, Any]:
     """Without what changes no seconds, and without rows, which are merged into their sections."""
     merged = ("models.", "students.")
@@ -128,12 +126,12 @@ def _shape(tracked: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _longer(then: dict[str, Any], now: dict[str, Any], stage: str) -> float:
-    """The images of now over those of the record."""
-    keys = {"train": "stage1.images", "distil": "distil.images", "chain": "distil.images"}
-    keys |= {"evaluate": "evaluate.images", "baseline": "evaluate.images"}
-    key = keys.get(stage)
-    return now[key] / then[key] if key and then.get(key) and now.get(key) else 1.0
+def _longer(then: dict[str, Any], now: dict[str, Any], stage: str) -> float | None:
+    """The images of now over those of the record; None where the params do not say how many."""
+    before, after = ([values.get(key) for key in LENGTHS.get(stage, ())] for values in (then, now))
+    if before == after:
+        return 1.0
+    return sum(after) / sum(before) if all(before) and all(after) else None
 
 
 def _seconds(record: dict, work: Work, root: Path) -> float:

@@ -34,4 +34,4 @@ def on_card(params: Params, name: str) -> card.Decoder:
     config, row = config_of(params, model), params.decodes[name]
     if student:
         return card.student(name, config)
-    return card.teacher(name, config, row.steps, row.guidance or 1.0)
+    return card.teacher(name, config, row.steps, 1.0 if row.guidance is None else row.guidance)

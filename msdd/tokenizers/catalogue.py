@@ -142,10 +142,28 @@ def in_halves(checkpoint: str | Path, system: System) -> bool:
 
 def variant_folder(name: str) -> Path | None:
     """The first of the folders for weights that has a KL-VAE in another form than the published."""
+    folders = [place for folder in hub.folders() if (place := folder / name).is_dir()]
+    if not folders:  # torch stays out of a mere list
+        return None
     from msdd.weights import diffusers_folder
 
-    folders = (folder / name for folder in hub.folders())
     return next(filter(diffusers_folder.forms, folders), None)
+
+
+def local_files(name: str, system: System) -> list[Path]:
+    """All that opens a system here by its name, the VAE's that it decodes with last; or none."""
+    paths = own_files(name, system)
+    vae = own_files(system.vae, SYSTEMS[system.vae]) if system.vae else []
+    return paths + vae if paths and (vae or not system.vae) else []
+
+
+def own_files(name: str, system: System) -> list[Path]:
+    """The files of a system that are on this machine, whole or in halves; or none."""
+    for files in (system.files, system.halves):
+        if paths := hub.find_local(name, system.repository, files):
+            return paths
+    folder = variant_folder(name) if system.family is KLVAE else None
+    return locate(folder, system) if folder else []
 
 
 def required_files(name: str, system: System, of: str | None = None) -> list[Path]:
@@ -153,11 +171,8 @@ def required_files(name: str, system: System, of: str | None = None) -> list[Pat
 
     of: the system whose decoder works on these; its checkpoint is another.
     """
-    for files in (system.files, system.halves):
-        if paths := hub.find_local(name, system.repository, files):
-            return paths
-    if system.family is KLVAE and (folder := variant_folder(name)):
-        return locate(folder, system)
+    if paths := own_files(name, system):
+        return paths
     if system.config is None:
         raise MsddError(f"'{name}' has no released weights; name the folder of a trained model")
     if not system.files:

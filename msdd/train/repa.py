@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from msdd.errors import MsddError
-from msdd.files import digest, expand_user
 from msdd.model.uvit import UViT
 from msdd.params.sections import Repa as Settings
 from msdd.weights import official
@@ -69,10 +68,7 @@ def dinov2(settings: Settings, root: Path) -> nn.Module:
     settings.file is relative to `root`. Raises MsddError if the file is missing, has another digest
     or does not fit, and if timm is missing or does not know the name.
     """
-    path = expand_user(settings.file, root)
-    state = official.read(path)
-    if (sha256 := digest(path)) != settings.sha256:
-        raise MsddError(f"stage1.repa.sha256 is {settings.sha256}, but {path} has {sha256}")
+    path, state = official.read_pinned(settings.file, settings.sha256, root, "stage1.repa")
     timm = import_timm("stage1.repa")
     if not timm.is_model(settings.model):
         raise MsddError(f"stage1.repa.model: timm has no '{settings.model}'")

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from msdd.errors import MsddError
+from msdd.files import digest, expand_user
 from msdd.weights import names, shards
 
 StateDict = dict[str, Tensor]
@@ -43,6 +44,19 @@ STARTS = {
     rb"(?i)<(!doctype|html|head|\?xml)": "is a web page, not weights; fetch them again",
     rb"version https://git-lfs": "is only a pointer of Git LFS; `git lfs pull` fetches the weights",
 }
+
+
+def read_pinned(file: str, sha256: str, root: Path, option: str) -> tuple[Path, StateDict]:
+    """The path and the weights of a file, relative to `root`, that the params name.
+
+    MsddError, naming the `option`, if the file is missing or has another digest.
+    """
+    path = expand_user(file, root)
+    if not path.is_file():
+        raise MsddError(f"{option}.file: there is no file {path}")
+    if (found := digest(path)) != sha256:
+        raise MsddError(f"{option}.sha256 is {sha256}, but {path} has {found}")
+    return path, read(path)
 
 
 def read(path: Path) -> StateDict:

@@ -132,6 +132,19 @@ def test_a_card_tells_what_made_the_weights(trained, tmp_path):
     assert str(trained) not in text
 
 
+def test_a_card_tells_the_quality_that_was_measured(trained, tiny_params, tmp_path):
+    from msdd.commands.stages import run_stage
+    from msdd.diffusers.card import quality
+
+    shutil.copytree(trained, tmp_path / "work")
+    run_stage(tiny_params, "evaluate", tmp_path / "work", decode="student")
+    text = "\n".join(quality(tmp_path / "work/runs/msdd/msdd-1step"))
+    found = json.loads((tmp_path / "work/runs/msdd/msdd-1step/eval/student.json").read_text())
+    for protocol, entry in found["protocols"].items():
+        assert f"## Quality: `student` by {protocol}, on held-out crops" in text
+        assert str(entry["metrics"]["psnr"]["mean"]) in text
+
+
 def test_a_pipeline_decodes_through_it(folder, tmp_path):
     from dit_pipeline import main, pipeline
 

@@ -100,6 +100,17 @@ def test_fewer_processes_go_on_where_more_were_stopped(photographs, tmp_path, ss
         assert torch.equal(again.sorted_values()[key], values)
 
 
+def test_the_state_of_another_process_alone_becomes_the_first_one_s(photographs, tmp_path, ssdd):
+    """Or the new second process would write over what only that file holds."""
+    source = Cropped(photographs, "bilinear", SIDE, faded, CPU)
+    checkpoint = Checkpoint(tmp_path, "key")
+    ranges = split(5, 2)[1:2]
+    loop.measure_ranges(source, new_accumulator(ssdd), ranges, "", Team(1, 2), checkpoint)
+    assert checkpoint.paths() == [checkpoint.path(1)]
+    checkpoint.resume(resumed := new_accumulator(ssdd))
+    assert resumed.ids == list(ranges[0]) and checkpoint.paths() == [checkpoint.path(0)]
+
+
 def test_states_that_cannot_be_written_as_one_stay(photographs, tmp_path, ssdd, capsys):
     """The disk is full when fewer processes go on; what several have saved is not lost."""
     source = Cropped(photographs, "bilinear", SIDE, faded, CPU)

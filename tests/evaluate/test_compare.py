@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,9 @@ from PIL import Image
 from two_folders import SIDE, copied, run
 
 from msdd.cli import main
+from msdd.errors import MsddError
+from msdd.evaluate import samples_compare, samples_text
+from msdd.evaluate.compare import Other, cells, check_names
 
 
 def test_two_runs_are_told_apart_image_by_image(folders, tmp_path, capsys):
@@ -56,6 +60,28 @@ def test_a_difference_is_that_of_the_means(folders, tmp_path, capsys):
         assert float(found) == pytest.approx(expected, abs=1e-4)
         signs.add(found[0])
     assert signs == {"+", "-"}
+
+
+def test_differences_are_in_the_table_s_units():
+    """Shares in points of per cent, kernel distances by a thousand."""
+    assert list(cells(0.0123, 0.01, 0.0146, percent=True)) == [
+        "+1.23 points", "[+1.00, +1.46]", "*"
+    ]  # fmt: skip
+    assert list(cells(0.0123, None, None)) == ["+0.0123", "", ""]
+    levels = {"kd_torch_fidelity_inception": {"mean": 0.0123, "low": None, "high": None}}
+    rules = {"preparation": None, "protocol": {}}
+    here = {"protocols": {"a": rules | {"metrics": levels}}}
+    there = {"kd_torch_fidelity_inception": {"mean": 0.0100, "low": None, "high": None}}
+    other = Other(Path("b.json"), {"protocols": {"a": rules | {"metrics": there}}})
+    assert samples_text.table(here).split()[-1] == "12.30"
+    assert "KID by torch-fidelity ×1000 ↓  +2.3000" in samples_compare.comparison(here, other)
+
+
+def test_a_name_in_another_unicode_form_is_the_same_image():
+    other = Other(Path("b.json"), {"names": ["cafe\u0301", "x"]})
+    check_names(["caf\u00e9", "x"], other)
+    with pytest.raises(MsddError, match="the first that differs: x"):
+        check_names(["caf\u00e9", "y"], other)
 
 
 def test_one_group_of_images_has_no_interval(folders, tmp_path, capsys):

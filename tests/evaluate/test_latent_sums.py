@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from coded import CELL, RULES, SIDE, Grey, Means, entry, grey, run
+from coded import CELL, RULES, SIDE, Grey, Growing, Means, entry, grey, run
 from faded import CPU, evaluated
 from forked import of_first
 from PIL import Image
@@ -14,6 +14,7 @@ from PIL import Image
 from msdd.data.centre_crops import CROPS
 from msdd.data.photographs import read_photograph
 from msdd.data.pixels import from_uint8
+from msdd.errors import MsddError
 from msdd.evaluate import distributed, protocols
 from msdd.evaluate.function import evaluate
 from msdd.evaluate.latent_sums import CodeCounts, Encoded, LatentMoments, by_position
@@ -136,6 +137,21 @@ def test_a_stopped_run_goes_on(photographs, chosen, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         evaluated(photographs, chosen, **how)
     assert evaluated(photographs, chosen, **how) == whole
+
+
+def test_latents_that_are_refused_leave_what_was_measured(photographs, chosen, tmp_path, capsys):
+    """As of a tokenizer whose channels change: the state that is kept is a whole one."""
+
+    def through(growing):
+        decode = through_own(Own("means", growing, CPU), CPU, Decoding())
+        return meaning_subject(decode)
+
+    with pytest.raises(MsddError, match="channels"):
+        evaluated(photographs, chosen, work=tmp_path, subject=through(Growing()))
+    whole = evaluated(photographs, chosen, subject=meaning_subject())
+    capsys.readouterr()
+    assert evaluated(photographs, chosen, work=tmp_path, subject=meaning_subject()) == whole
+    assert "damaged" not in capsys.readouterr().err
 
 
 def test_several_codebooks_count_apart():

@@ -76,6 +76,19 @@ def test_statistics_that_were_written_serve_again(root, kept, capsys):
     assert covariance.shape == (WIDE, WIDE)
 
 
+def test_turned_photographs_of_one_size_are_one_set(tmp_path):
+    """Of TIFF, Pillow turns size and pixels itself; of JPEG, neither."""
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    for ending in ("tif", "jpg"):
+        (tmp_path / ending).mkdir()
+        for i in range(3):
+            image = Image.new("RGB", (64, 40), (i, 9, 9))
+            image.save(tmp_path / ending / f"{i}.{ending}", exif=turned)
+        found = image_set(tmp_path / ending, "--samples")
+        assert found.size == (40, 64) and found.read(2).shape == (64, 40, 3)
+
+
 def test_what_was_made_by_the_former_levels_is_refused(root, kept, tmp_path, capsys):
     """Statistics and reports of EfficientNet of the time when ImageNet's mean was taken off."""
     arrays = dict(np.load(root / "real.npz"))
@@ -199,7 +212,13 @@ def test_what_is_of_inception_alone(root, tmp_path, inception, capsys, monkeypat
     capsys.readouterr()
     assert run(root, *chosen, samples=sides[0], reference=tmp_path / "u.npz") == 0
     told = capsys.readouterr().out
-    assert "sfd_inception of two is not measured: the statistics of the reference lack mu_s" in told
+    lacking = "is not measured: the statistics of the reference lack mu_s"
+    assert f"sfd_inception of two {lacking}" in told
+    score = "two: { features: inception, spatial: true, inception_score: { splits: 2 } }\n"
+    (tmp_path / "r.yaml").write_text(score)
+    assert run(root, *chosen, samples=sides[0], reference=tmp_path / "u.npz") == 0
+    told = capsys.readouterr().out
+    assert f"sfd_inception of two {lacking}" in told and "IS ↑" in told
 
 
 def bad(root, name: str, **arrays: np.ndarray):

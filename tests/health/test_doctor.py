@@ -70,6 +70,20 @@ def test_weights_are_needed_by_what_loads_them(raw):
     assert "dino" in project.packages(params)
 
 
+def test_all_that_a_protocol_or_a_loss_loads_is_needed(raw):
+    """As `msdd evaluate` and the trainings load it."""
+    raw["evaluate"] |= {"protocols": ["extended"], "lpips": ["alex"]}
+    raw["stage1"]["lpips"], raw["distil"]["lpips"] = 0.0, 0.0
+    params = parse(raw)
+    assert {"dists", "vgg16", "efficientnet-lite0", "clip-l14-336"} <= networks.needed(params)
+    assert {"text", "faces"} <= project.packages(params)
+    raw["evaluate"] |= {"protocols": ["primary"], "features": "efficientnet-lite0"}
+    for weight, more in ((0.1, {"inception"}), (0.0, set())):
+        frechet = {"weight": weight, "networks": ["inception"], "half_life": 2048}
+        raw["distil"]["frechet"] = frechet
+        assert networks.needed(parse(raw)) == {"alexnet", "efficientnet-lite0"} | more
+
+
 def test_weights_that_cannot_be_had_are_an_error_only_where_needed(tmp_path, monkeypatch):
     monkeypatch.setattr(networks.pretrained, "cache_folder", lambda: tmp_path)
     monkeypatch.setattr(networks.torch.hub, "get_dir", lambda: str(tmp_path))

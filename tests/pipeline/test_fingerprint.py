@@ -265,7 +265,7 @@ def test_row_params_of_a_model_are_part_of_its_student(params, tmp_path):
     [
         ("prepare", {}, [], False),
         ("train", {"model": "msdd"}, [], True),
-        ("distil", {"student": "joint", "scale": 1}, ["line/stage1"], True),
+        ("distil", {"student": "msdd-1step", "scale": 1}, ["msdd/stage1"], True),
         ("chain", {"student": "joint"}, ["line/stage1"], True),
         ("chain", {"student": "finetuned"}, ["msdd/stage1", "msdd/msdd-1step"], True),
         (
@@ -294,7 +294,9 @@ def test_inputs_are_the_files_that_a_stage_reads(params, tmp_path, stage, wildca
         ("train", {"model": "other"}, "models has no row 'other'; known: msdd, line"),
         ("assemble", {"student": "other"}, "students has no row 'other'"),
         ("evaluate", {"decode": "other"}, "decodes has no row 'other'"),
-        ("distil", {"student": "joint", "scale": 2}, "scale 2 of 'joint' is not in 0 to 1"),
+        ("distil", {"student": "msdd-1step", "scale": 2}, "scale 2 of 'msdd-1step' is not in"),
+        ("distil", {"student": "joint", "scale": 0}, "'joint' is joint: use `msdd chain`"),
+        ("assemble", {"student": "joint"}, "'joint' is joint: use `msdd chain`"),
         ("chain", {"student": "msdd-1step"}, "'msdd-1step' is per_scale: use `msdd distil`"),
     ],
 )

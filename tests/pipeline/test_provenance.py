@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from datetime import datetime
 from pathlib import Path
 
@@ -44,6 +45,17 @@ def test_every_artefact_has_a_record_that_holds(trained):
         )
         stages.add(record["stage"])
     assert stages == {"prepare", "train", "distil", "assemble"}
+
+
+def test_a_damaged_record_hides_no_other(trained, tmp_path):
+    shutil.copytree(trained / layout.RECORDS, tmp_path / layout.RECORDS)
+    (tmp_path / layout.RECORDS / "a.json").write_text("{")
+    record = provenance.find(WEIGHTS, tmp_path)
+    assert record == provenance.find(WEIGHTS, trained)
+    place = tmp_path / layout.provenance(layout.stage1("msdd"))
+    place.write_text("{")
+    with pytest.raises(MsddError, match="stage1.json"):
+        provenance.find(layout.stage1("msdd"), tmp_path)
 
 
 def test_a_record_is_what_decided_the_result_and_the_circumstances(trained, tiny_params):

@@ -41,6 +41,16 @@ def test_a_signal_is_a_question_inside_and_as_before_outside(number):
         signal.signal(number, before)
 
 
+def test_a_signal_after_the_last_question_is_asked_of_the_next_block():
+    """As between the two passes of an evaluation."""
+    with stop.requests():
+        os.kill(os.getpid(), signal.SIGTERM)
+    with stop.requests() as asked:
+        assert asked() == "SIGTERM"
+    with stop.requests() as asked:
+        assert asked() == ""
+
+
 def test_a_second_signal_ends_at_once():
     done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True)
     assert done.returncode == -signal.SIGTERM and done.stdout == "", done.stderr

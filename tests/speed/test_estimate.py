@@ -146,6 +146,11 @@ def test_a_record_counts_for_another_length_and_not_for_another_network(finished
     longer = parse(RAW | {"stage1": RAW["stage1"] | {"images": 3 * RAW["stage1"]["images"]}})
     known = estimate.recorded(all_work(longer), longer, finished, HERE)
     assert known["train@msdd"] == 3 * 11.0 and known["distil@msdd-1step-scale0"] == 12.0
+    data = RAW["data"] | {key: 2 * RAW["data"][key] for key in ("train_crops", "held_out_crops")}
+    more = parse(RAW | {"data": data})
+    assert estimate.recorded(all_work(more), more, finished, HERE)["prepare"] == 2 * 10.0
+    every = parse(RAW | {"evaluate": RAW["evaluate"] | {"images": None}})
+    assert "evaluate@student" not in estimate.recorded(all_work(every), every, finished, HERE)
     wider = parse(RAW | {"model": RAW["model"] | {"width": 64}})
     known = estimate.recorded(all_work(wider), wider, finished, HERE)
     assert "prepare" in known and "baseline@bicubic" in known

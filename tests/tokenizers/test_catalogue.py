@@ -395,6 +395,7 @@ def test_random_weights_and_tables_are_on_the_device(name):
 
 def test_the_list_has_all_and_finds_what_is_here(monkeypatch, tmp_path):
     from msdd.commands import tokenizers
+    from msdd.health import networks
 
     monkeypatch.setenv("MSDD_WEIGHTS", str(tmp_path))
     path = tmp_path / "flowmo-lo/flowmo_lo.pth"
@@ -406,6 +407,13 @@ def test_the_list_has_all_and_finds_what_is_here(monkeypatch, tmp_path):
         "flowmo-lo": [str(path)]
     }
     assert len(rows["ssdd-sdvae-s"]["weights"]) == 2
+    halves = [tmp_path / "taef2" / half for half in SYSTEMS["taef2"].halves]
+    halves[0].parent.mkdir()
+    for half in halves:
+        half.touch()
+    rows = {row["name"]: row for row in tokenizers.rows_of_systems()}
+    assert rows["taef2"]["here"] == list(map(str, halves))
+    assert "2 of " in networks.tokenizers().text and "taef2" in networks.tokenizers().text
     assert all(rows[name]["licence_of_weights"] for name in rows)
 
 

@@ -179,3 +179,11 @@ def seconds(call: Callable[[], object], device: torch.device, calls: int = 1) ->
     for _ in range(calls):
         call()
     return (clock(device) - started) / calls
+
+
+@contextmanager
+def seed_torch(seed: int, device: torch.device) -> Iterator[None]:
+    """Set torch's random state for the block; afterwards it is as it was."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

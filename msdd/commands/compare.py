@@ -14,7 +14,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "compare",
         help=described,
-        description=f"{described}: files, or folders with images of the same names.",
+        description=f"{described}: files, or folders with images of the same names, of which at "
+        "most 8 are shown.",
         epilog=examples(
             "msdd compare photo.png photo-decoded.png",
             "msdd compare originals student teacher -o comparison.png --factor 4",
@@ -50,7 +51,9 @@ def call(args: argparse.Namespace) -> None:
     figure = side_by_side.draw(places, args.factor)
     with atomic(args.output) as temporary:
         figure.savefig(temporary, dpi=DPI, format=args.output.suffix[1:])
-    print(f"{args.output} written")
+    there = side_by_side.count(args.first)
+    some = f": {side_by_side.how_many(there)}" if there > side_by_side.MOST else ""
+    print(f"{args.output} written{some}")
 
 
 def check_format(path: Path) -> None:

@@ -103,9 +103,8 @@ def estimate(params: "Params", args: argparse.Namespace, root: Path) -> dict:
     limits = _limits(params, args.device, any(one.precision == "bf16" for one in work), root)
     name = environment.gpu() or environment.cpu()
     known = estimate.recorded(work, params, root, name) if here else {}
-    depth = params.model.depth
     jobs = [
-        estimate.Estimate(one, estimate.arithmetic(one, limits, kind, depth), known.get(one.key))
+        estimate.Estimate(one, estimate.arithmetic(one, limits, kind), known.get(one.key))
         for one in work
     ]
     slots = args.jobs or (1 if kind == "gpu" else max(1, _cores() // params.cpu_threads))

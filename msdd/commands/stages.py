@@ -82,8 +82,10 @@ def gpu_command(name: str) -> Callable[[argparse.Namespace], None]:
 def run_stage(params: "Params", name: str, root: Path, **wildcards: Any) -> dict[str, Any]:
     """Resolve the job of a stage and run it below `root`; returns what the stage reports.
 
-    Raises MsddError for wildcards that name no row before torch is imported.
+    Raises MsddError, before torch is imported, for wildcards that name no row and for inputs that
+    other params have made.
     """
+    from msdd.pipeline.agreement import check_inputs
     from msdd.pipeline.stages import STAGES
     from msdd.pipeline.task import resolve
 
@@ -93,6 +95,7 @@ def run_stage(params: "Params", name: str, root: Path, **wildcards: Any) -> dict
 
         inputs = elsewhere.inputs(params, wildcards["decode"], root)
     task = resolve(params, name, root, inputs, **wildcards)
+    check_inputs(params, task.inputs, root)
     return import_module(STAGES[name].module).run(task, root)
 
 

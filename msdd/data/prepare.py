@@ -68,7 +68,8 @@ def write(task: Task, root: Path) -> dict:
     found = sources(task.data, root)
     archives = of_archives(found, root)
     photographs = divided(found, task.data)
-    tell_classes(photographs)
+    if task.data.held_out:  # else every class may be on both sides by luck alone
+        tell_classes(photographs)
     splits = planned(task.data, photographs)
     with files.atomic(root / layout.prepared()) as folder:
         folder.mkdir()

@@ -13,6 +13,10 @@ ONE_CROP = (
     "a single held-out crop gives no interval and no Fréchet distance, so evaluations will fail: "
     "hold more photographs out by data.held_out or data.held_out_fraction"
 )
+ONE_PHOTOGRAPH = (
+    "all held-out crops are of one photograph, of which evaluations say little: hold more out by "
+    "data.held_out or data.held_out_fraction"
+)
 
 
 def tell_classes(photographs: dict[str, list[Photograph]]) -> None:
@@ -68,3 +72,5 @@ def refused_line(data: Data, done: dict[str, Split]) -> str:
 def tell_few(held_out: Split) -> None:
     if held_out.count < 2:
         print(f"msdd: warning: {ONE_CROP}", file=sys.stderr)
+    elif len(held_out.made) < 2:
+        print(f"msdd: warning: {ONE_PHOTOGRAPH}", file=sys.stderr)

@@ -2,15 +2,14 @@
 
 import hashlib
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from msdd.device import arithmetic
+from msdd.device import arithmetic, seed_torch
 from msdd.evaluate.latent_sums import Made
 from msdd.evaluate.sources import Reconstruct, Subject, encoded_by
 from msdd.files import digest
@@ -103,11 +102,3 @@ def through_own(own: Own, device: torch.device, decoding: Decoding) -> Reconstru
         return made if latents is None else Made(made, encoded_by(own, latents))
 
     return reconstruct
-
-
-@contextmanager
-def seed_torch(seed: int, device: torch.device) -> Iterator[None]:
-    """Set torch's random state for the block; afterwards it is as it was."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield

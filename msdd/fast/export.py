@@ -1,15 +1,16 @@
 """The one-step decoder as a file that other programs run: torch.export and ONNX.
 
-Its inputs are `latents` (B, M, dim) and `noise` (B, sum of 3 side^2, unit normals, or zeros for a
-student that was trained without), both float32; its output is `images` (B, 3, R, R) in [-1, 1]. The
-batch size B is free.
+Its inputs are `latents` (B, M, dim), or (B, channels, h, w) as another tokenizer makes them whose
+latents the student decodes, and `noise` (B, sum of 3 side^2, unit normals, or zeros for a student
+that was trained without), both float32; its output is `images` (B, 3, R, R) in [-1, 1]. The batch
+size B is free.
 """
 
 import warnings
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.fx import Graph
 
@@ -19,6 +20,8 @@ from msdd.fast.fold import freeze
 from msdd.fast.one_step import OneStep
 from msdd.files import together
 from msdd.flow.noise import vectors
+from msdd.model.autoencoder import standardise
+from msdd.model.config import FrozenEncoder
 from msdd.tokenizers.msdd import MSDD
 
 OPSET = 20
@@ -41,10 +44,23 @@ def export(tokenizer: MSDD, path: Path) -> list[Path]:
     if reason := unexportable(tokenizer):
         raise MsddError(reason)
     backends = [CANDIDATES] * len(tokenizer.decoders)
-    decoder = freeze(OneStep(tokenizer.decoders, tokenizer.correlation, backends))
+    decoder: nn.Module = freeze(OneStep(tokenizer.decoders, tokenizer.correlation, backends))
+    if tokenizer.config.frozen:
+        decoder = OfOthers(decoder, tokenizer.config.frozen)
     with warnings.catch_warnings(action="ignore"), together(path) as temporary:
         writers[path.suffix](traced(decoder, example(tokenizer)), temporary)
     return [file for file in (path, path.with_name(f"{path.name}.data")) if file.exists()]
+
+
+class OfOthers(nn.Module):
+    """A decoder of another tokenizer's latents (B, channels, h, w), as that makes them."""
+
+    def __init__(self, decoder: nn.Module, frozen: FrozenEncoder) -> None:
+        super().__init__()
+        self.decoder, self.frozen = decoder, frozen
+
+    def forward(self, latents: Tensor, noise: Tensor) -> Tensor:
+        return self.decoder(standardise(latents, self.frozen), noise)
 
 
 def unexportable(tokenizer: MSDD) -> str | None:
@@ -62,11 +78,11 @@ def example(tokenizer: MSDD) -> tuple[Tensor, Tensor]:
     A `.pt2` file keeps them, so they are always the same.
     """
     config = tokenizer.config
-    latents = torch.zeros(2, config.latents, config.latent_dim, dtype=torch.float32)
-    return latents, vectors(0, range(2), config.sides)
+    shape = config.frozen.shape if config.frozen else (config.latents, config.latent_dim)
+    return torch.zeros(2, *shape, dtype=torch.float32), vectors(0, range(2), config.sides)
 
 
-def traced(decoder: OneStep, inputs: tuple[Tensor, Tensor]) -> ExportedProgram:
+def traced(decoder: nn.Module, inputs: tuple[Tensor, Tensor]) -> ExportedProgram:
     """The graph of the decoder, without the places of our source files on this machine."""
     batch = {0: Dim("batch")}
     program = torch.export.export(decoder, inputs, dynamic_shapes=(batch, batch))

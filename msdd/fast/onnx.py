@@ -28,7 +28,10 @@ def decode_by_onnxruntime(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     path = quantised(file, folder) if precision == "int8" else file
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # of types of its own
+        raise MsddError(f"onnxruntime does not read {file}: {error}") from error
 
     def decode(latents: Tensor, noise: Tensor) -> Tensor:
         (images,) = session.run(None, {"latents": latents.numpy(), "noise": noise.numpy()})

@@ -15,7 +15,7 @@ from msdd.errors import MsddError
 from msdd.fast.attention import fastest
 from msdd.fast.compiling import options, shared_copy
 from msdd.fast.export import export
-from msdd.fast.fidelity import check, smooth_images
+from msdd.fast.fidelity import RefusedError, check, smooth_images
 from msdd.fast.fold import freeze
 from msdd.fast.many_steps import ManySteps
 from msdd.fast.one_step import OneStep
@@ -70,8 +70,8 @@ class Fast(Tokenizer):
             )
         if tokenizer.config.uvit or tokenizer.config.kl_encoder:
             raise MsddError("only MMDiTs have a fast variant: decode with the tokenizer itself")
-        if batch < 1:
-            raise MsddError(f"batch {batch}: at least one image is decoded at once")
+        if type(batch) is not int or batch < 1:
+            raise MsddError(f"batch {batch!r}: a whole number, at least one image at once")
         if runtime not in (None, *RUNTIMES):
             raise MsddError(f"runtime {runtime}: {' or '.join(RUNTIMES)}, or None for torch")
         if precision not in (None, *(RUNTIMES[runtime] if runtime else DTYPES)):
@@ -148,6 +148,11 @@ class Fast(Tokenizer):
         """`compiled`; `folded`: eager, with what its times do made constant; or a runtime."""
         return self.ran_by or ("compiled" if self.compiled else "folded")
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of what it takes and makes, whatever it computes in."""
+        return torch.float32
+
     def describe(self) -> Description:
         """The description of the tokenizer that it comes from."""
         return self.described
@@ -168,8 +173,9 @@ class Fast(Tokenizer):
         ids, seed = noise_key(latents, ids, seed)
         noise = noise_of(self, seed, ids)
         # A tensor from outside inference mode would cause another compilation: copy it.
-        latents = tokens_of(latents.to(self.device, copy=True), self.config)
-        return self.in_batches(self.chain, latents, noise)
+        latents = latents.to(self.device, copy=True)
+        tokens = tokens_of(latents, self.config)
+        return self.in_batches(self.chain, latents if self.ran_by else tokens, noise)
 
     def in_batches(self, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
         """The function of all rows of the inputs, `batch` at a time.
@@ -202,6 +208,8 @@ def by_runtime(
     """
     images, ids = smooth_images(EXAMPLES, tokenizer.resolution, 0), range(EXAMPLES)
     inputs = tokenizer.encode(images), noise_of(tokenizer, 0, ids)
+    if file and not file.is_file():
+        raise MsddError(f"there is no file {file}")
     with tempfile.TemporaryDirectory(prefix="msdd-") as folder:
         if file is None:
             export(tokenizer, file := Path(folder) / "decoder.onnx")
@@ -209,7 +217,11 @@ def by_runtime(
             decode, how = decode_by_onnxruntime(file, precision, Path(folder))
         else:
             decode, how = decode_by_openvino(file, precision, inputs)
-    check(how, decode(*inputs), tokenizer.decode(inputs[0], ids))
+    try:
+        made = decode(*inputs)
+    except Exception as error:  # of types of its own
+        raise RefusedError(f"{how} does not run {file}: {error}") from error
+    check(how, made, tokenizer.decode(inputs[0], ids), exact=precision == "fp32")
     return decode, how
 
 

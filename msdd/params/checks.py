@@ -10,7 +10,7 @@ from typing import Any
 from msdd.errors import did_you_mean, known_names
 from msdd.model.config import GROUPS, ModelConfig, near_square
 from msdd.params.schema import Params
-from msdd.params.sections import BASELINES, Frechet
+from msdd.params.sections import BASELINES, COLLECTED
 from msdd.tokenizers.systems import SYSTEMS
 from msdd.urls import has_secret, is_url
 
@@ -247,19 +247,30 @@ def _student(params: Params, row: str) -> Iterator[str]:
         yield from _per_scale(f"students.{row}: {key}", getattr(distil, key), scales)
     if distil.frechet:
         yield from _per_scale(f"students.{row}: frechet.weight", distil.frechet.weight, scales)
-        yield from _half_life(f"students.{row}: frechet.half_life", distil.frechet)
+        yield from _half_life(f"students.{row}", distil)
     yield from _start(params, row, distil.mode)
     yield from _weights(f"students.{row}", distil)
-    if distil.mse_teacher or distil.lpips_to == "teacher":
+    if distil.mse_teacher or _compares_with_teacher(distil):
         yield from _guidance(f"students.{row}: guidance", distil.guidance, params.stage1_of(model))
     yield from _training(params, f"students.{row}", distil, model)
 
 
-def _half_life(name: str, frechet: Frechet) -> Iterator[str]:
-    """Moments of fewer images than features say nothing of most directions."""
+def _half_life(name: str, distil: Any) -> Iterator[str]:
+    """Moments of fewer images than features say nothing of most directions, and a loss that begins
+    after the training's end is none."""
+    frechet = distil.frechet
     for network in frechet.networks:
         if frechet.half_life < (features := FEATURES[network]):
-            yield f"{name} is {frechet.half_life}; {network} has {features} features: at least that"
+            yield (
+                f"{name}: frechet.half_life is {frechet.half_life}; {network} has {features} "
+                "features: at least that"
+            )
+    weighted = any(frechet.weight) if isinstance(frechet.weight, tuple) else frechet.weight
+    if weighted and distil.images <= (collected := COLLECTED * frechet.half_life):
+        yield (
+            f"{name}: images is {distil.images}, but frechet begins after {collected}, "
+            f"{COLLECTED} times its half_life; train on more, or set frechet to null"
+        )
 
 
 def _start(params: Params, row: str, mode: str) -> Iterator[str]:
@@ -269,7 +280,8 @@ def _start(params: Params, row: str, mode: str) -> Iterator[str]:
     if mode == "finetune" and not _is_per_scale(params, start, model):
         known = [other for other in params.students if _is_per_scale(params, other, model)]
         told = f"{did_you_mean(start, known)}per-scale students of {model}"
-        yield f"{name} is '{start}'; {told}: {', '.join(known) or 'none'}"
+        is_now = f"is '{start}'" if start else "is missing"
+        yield f"{name} {is_now}; {told}: {', '.join(known) or 'none'}"
     if mode != "finetune" and start is not None:
         yield f"{name} is '{start}', but mode is {mode}; only finetune begins with another student"
 
@@ -280,11 +292,17 @@ def _is_per_scale(params: Params, row: str | None, model: str) -> bool:
     return bool(student) and student.model == model and params.distil_of(row).mode == "per_scale"
 
 
+def _compares_with_teacher(distil: Any) -> bool:
+    """Whether LPIPS has a weight at any scale, and is to the teacher's images."""
+    lpips = distil.lpips
+    return distil.lpips_to == "teacher" and bool(any(lpips) if isinstance(lpips, tuple) else lpips)
+
+
 def _without_noise(name: str, distil: Any) -> Iterator[str]:
     """A teacher has learned nothing of states without noise."""
     if distil.mode not in ("joint", "finetune"):
         yield f"{name}: noise is zero, but mode is {distil.mode}; only joint and finetune have that"
-    if distil.mse_teacher or distil.lpips_to == "teacher" or not distil.mse_real:
+    if distil.mse_teacher or _compares_with_teacher(distil) or not distil.mse_real:
         yield f"{name}: noise is zero; that needs mse_teacher 0, mse_real above 0, lpips_to real"
 
 

@@ -75,7 +75,7 @@ class Data(Section):
         min_length=1,
     )
     held_out_fraction: Decay = Field(
-        description="share of the photographs that is held out for evaluation"
+        description="share of the photographs that is held out for evaluation, at least one"
     )
     store: Literal["crops", "photographs"] = Field(
         description="what is prepared to train on. `crops`: a fixed number of crops, as pixels; "
@@ -260,6 +260,9 @@ class Given(Section):
         description="SHA-256 of the file that has the encoder, because another file gives another "
         "result; a `file` needs it",
     )
+
+
+COLLECTED = 2  # half-lives of images before a Fréchet loss begins
 
 
 class Frechet(Section):

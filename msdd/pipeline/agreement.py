@@ -5,9 +5,11 @@ the other engine, while a value was tried are not in its memory; the records of 
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from msdd.errors import MsddError
 from msdd.params.schema import Params
 from msdd.pipeline import layout, provenance
 from msdd.pipeline.jobs import Job, named
@@ -21,11 +23,31 @@ def disagreements(params: Params, root: Path) -> list[str]:
     project has written the record.
     """
     found = ((job, changed(job, params, root)) for job in named(params))
-    return [
-        f"{job.artefact} was made with {', '.join(keys)}: `{job.command}` makes it again"
-        for job, keys in found
-        if keys
-    ]
+    return [told(job, keys) for job, keys in found if keys]
+
+
+def check_inputs(params: Params, inputs: Iterable[str], root: Path) -> None:
+    """MsddError where what a job reads, or what that was made of, was made with other params.
+
+    The job's record and its run in MLflow would tell of values that nothing was made with.
+
+    inputs: files relative to `root`.
+    """
+    makers = {job.artefact: job for job in named(params)}
+    waiting, seen = list(inputs), set[Path]()
+    for path in waiting:  # it grows
+        folder = Path(path).parent
+        if folder in seen or not (job := makers.get(folder)):
+            continue
+        seen.add(folder)
+        if keys := changed(job, params, root):
+            raise MsddError(told(job, keys))
+        place = root / layout.provenance(folder)
+        waiting += provenance.read(place)["inputs"] if place.exists() else []
+
+
+def told(job: Job, keys: list[str]) -> str:
+    return f"{job.artefact} was made with {', '.join(keys)}: `{job.command}` makes it again"
 
 
 def changed(job: Job, params: Params, root: Path) -> list[str]:

@@ -79,6 +79,11 @@ def left_alone() -> Iterator[None]:
         _hears.reset(token)
 
 
+def pending() -> str:
+    """The signal that no block has been told of yet; empty without one."""
+    return signal.Signals(_came[0]).name if _came else ""
+
+
 def no_more_requests() -> None:
     """Let signals end the process from now on, also inside the block, and one that came before."""
     if threading.current_thread() is threading.main_thread():

@@ -40,7 +40,9 @@ def draw(places: Sequence[Path], factor: int) -> Figure:
     captions = [["", *decibels(images), *[""] * len(others)] for _, images in rows]
     labels = [(name, "") for name, _ in rows] if len(rows) > 1 else []
     labelled = [(shorten(head, room), "") for head in heads]
-    return Sheet(cells, foot(rows, factor, side), labels, labelled, captions).draw()
+    return Sheet(
+        cells, foot(rows, count(places[0]), factor, side), labels, labelled, captions
+    ).draw()
 
 
 def read(places: Sequence[Path]) -> Iterator[Row]:
@@ -57,6 +59,16 @@ def read(places: Sequence[Path]) -> Iterator[Row]:
     names = sorted(sides[0])
     for i in spread(len(names), MOST):
         yield names[i], same_size([images[names[i]] for images in sides])
+
+
+def count(place: Path) -> int:
+    """Images of a folder; 1 for a file."""
+    return len(by_stem(place, str(place))) if place.is_dir() else 1
+
+
+def how_many(there: int) -> str:
+    """What is shown of a folder with so many images."""
+    return f"{there} images" if there <= MOST else f"{MOST} of {there} images, evenly spaced"
 
 
 def same_size(paths: Sequence[Path]) -> list[np.ndarray]:
@@ -111,9 +123,9 @@ def shorten(text: str, room: int) -> str:
     return text if len(text) <= room else f"{text[: room - 1]}…"
 
 
-def foot(rows: Sequence[Row], factor: int, side: int) -> str:
+def foot(rows: Sequence[Row], there: int, factor: int, side: int) -> str:
     height, width = rows[0][1][0].shape[:2]
-    what = f"{len(rows)} images" if len(rows) > 1 else f"{width} x {height} px"
+    what = how_many(there) if len(rows) > 1 else f"{width} x {height} px"
     smaller = f", shown reduced {reduction(side)} times" if reduction(side) > 1 else ""
     return (
         f"{what}{smaller}; differences are enlarged {factor} times and cut off at white. PSNR is "

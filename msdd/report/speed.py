@@ -290,13 +290,16 @@ def _axes(axes: Axes, batches: list[int]) -> None:
 
 
 def _widen(axes: Axes) -> None:
-    """Make the figure, not the axes, so wide that the legend beside them is whole."""
+    """Make the figure, not the axes, so wide that labels and the legend beside them are whole."""
     figure, place = axes.figure, axes.get_position()
     before = figure.get_figwidth()
-    after = max(before, axes.get_legend().get_window_extent().x1 / figure.dpi + 0.1)
+    left = max(0.0, 0.1 - axes.yaxis.get_tightbbox().x0 / figure.dpi)  # inches
+    after = left + max(before, axes.get_legend().get_window_extent().x1 / figure.dpi + 0.1)
     figure.set_figwidth(after)
     share = before / after
-    axes.set_position((place.x0 * share, place.y0, place.width * share, place.height))
+    axes.set_position(
+        (place.x0 * share + left / after, place.y0, place.width * share, place.height)
+    )
 
 
 def _curve(axes: Axes, rows: list[dict], **looks: object) -> None:

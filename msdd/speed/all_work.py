@@ -89,6 +89,7 @@ def _latents(params: Params, row: str, crops: int) -> Work:
         "fp32",
         batch=64,
         passes=1,
+        blocks=costs.blocks(config),
         stored=2 * crops * config.latents * config.latent_dim,
         numbers=costs.encoder_weights(config),
     )
@@ -134,6 +135,7 @@ def _evaluate(params: Params, row: str, tables: dict, images: int) -> Work:
         params.evaluate.precision,
         batch=params.evaluate.batch,
         passes=1 + decoder.nfe,
+        blocks=costs.blocks(decoder.config),
         seconds=EVALUATING,
     )
 
@@ -153,6 +155,7 @@ def _elsewhere(params: Params, row: str, images: int) -> Work:
         params.evaluate.precision,
         batch=params.evaluate.batch,
         passes=2,
+        blocks=params.model.depth,
         seconds=EVALUATING,
     )
 

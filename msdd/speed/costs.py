@@ -22,6 +22,14 @@ def evaluation_flops(config: ModelConfig, side: int, conditioned: bool = True) -
     return counted.evaluation_flops(config, side)
 
 
+def blocks(config: ModelConfig) -> int:
+    """Blocks of the decoder; of a U-ViT its residual blocks, too."""
+    uvit = config.uvit
+    if uvit is None:
+        return config.depth
+    return uvit.depth + len(uvit.multipliers) * (2 * uvit.layers + 1)
+
+
 @cache
 def encoder_flops(config: ModelConfig) -> int:
     """FLOPs of encoding one image."""

@@ -62,8 +62,8 @@ class Estimate:
         return self.arithmetic if self.recorded is None else (self.recorded, self.recorded)
 
 
-def arithmetic(work: Work, limits: Ceilings, kind: str, depth: int) -> Span:
-    """Least and most seconds of a job. kind: `cpu` or `gpu`; depth: blocks of its networks."""
+def arithmetic(work: Work, limits: Ceilings, kind: str) -> Span:
+    """Least and most seconds of a job. kind: `cpu` or `gpu`."""
     spans = []
     for efficiency, launch, start, more in zip(
         EFFICIENCY[kind], LAUNCH, START, work.seconds, strict=True
@@ -72,7 +72,7 @@ def arithmetic(work: Work, limits: Ceilings, kind: str, depth: int) -> Span:
         if work.precision:
             seconds += work.images * work.flops / (efficiency * limits.rate(work.precision))
         if kind == "gpu":
-            seconds += work.images / work.batch * work.passes * flops.launches(depth) * launch
+            seconds += work.images / work.batch * work.passes * flops.launches(work.blocks) * launch
         spans.append(seconds)
     return spans[0], spans[1]
 

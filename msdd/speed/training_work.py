@@ -55,6 +55,7 @@ def train(params: Params, row: str) -> Work:
         flops=flops,
         weights=weights,
         passes=TRAINING * (1 + len(sides)),
+        blocks=costs.blocks(config),
     )
 
 
@@ -93,18 +94,19 @@ def distil(params: Params, name: str, job: dict) -> Work:
         flops=flops,
         weights=costs.decoder_weights(config),
         passes=_passes(config, settings, [k]),
+        blocks=costs.blocks(config),
     )
 
 
 def _step(config: ModelConfig, settings: Distil, scales: list[int]) -> float:
     """FLOPs of a student trained through these scales, and of its teacher's steps in each."""
-    taught = _taught(config, settings)
+    taught = _taught(config, settings, scales)
     return sum((TRAINING + taught[k]) * _evaluation(config, k) for k in scales)
 
 
 def _passes(config: ModelConfig, settings: Distil, scales: list[int]) -> int:
     """A step's work in passes of a network, with one pass of the encoder."""
-    taught = _taught(config, settings)
+    taught = _taught(config, settings, scales)
     return 1 + sum(TRAINING + taught[k] for k in scales)
 
 
@@ -112,10 +114,11 @@ def _evaluation(config: ModelConfig, k: int) -> int:
     return costs.evaluation_flops(config, config.sides[k])
 
 
-def _taught(config: ModelConfig, settings: Distil) -> list[int]:
-    """Evaluations of the teacher at each scale: none where nothing compares with its images."""
-    to_teacher = settings.lpips and settings.lpips_to == "teacher"
-    if not (settings.mse_teacher or to_teacher):
+def _taught(config: ModelConfig, settings: Distil, scales: list[int]) -> list[int]:
+    """Evaluations of the teacher at each scale: none where nothing compares with its images. LPIPS
+    sees those of the last of `scales`."""
+    weight = weight_at(settings.lpips, config.sides, scales[-1])
+    if not (settings.mse_teacher or weight and settings.lpips_to == "teacher"):
         return [0] * config.scales
     steps = 1 if settings.mode == "joint_paper_code" else settings.teacher_steps
     return [nfe([steps], [g]) for g in per_scale(settings.guidance, config.scales)]
@@ -159,4 +162,5 @@ def chains(params: Params, tables: dict) -> Iterator[Work]:
             weights=networks * costs.decoder_weights(config),
             numbers=student_weights(config),
             passes=_passes(config, settings, list(range(count))),
+            blocks=costs.blocks(config),
         )

@@ -18,7 +18,7 @@ class Work:
     images:      how many are trained on, decoded or cut.
     flops:       of one image. precision: `fp32` or `bf16`; None where no network runs.
     trained:     whether it is a training.
-    batch:       images in one pass. passes: of a network, for a batch.
+    batch:       images in one pass. passes: of a network of so many `blocks`, for a batch.
     seconds:     least and most, beside what the FLOPs take.
     stored:      bytes of images that it leaves behind.
     numbers:     weights that it leaves behind. state: numbers of its checkpoint while it trains.
@@ -35,6 +35,7 @@ class Work:
     trained: bool = False
     batch: int = 1
     passes: int = 0
+    blocks: int = 0
     seconds: tuple[float, float] = (0.0, 0.0)
     stored: int = 0
     numbers: int = 0

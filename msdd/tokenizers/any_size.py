@@ -67,6 +67,9 @@ class AnySize(Tokenizer):
     def describe(self) -> Description:
         return self.tokenizer.describe()
 
+    def encoder_digest(self) -> str | None:
+        return self.tokenizer.encoder_digest()
+
     def pad(self, images: Tensor) -> Tensor:
         self.check_images(images)
         return mirror_pad(images, *self.sides(*images.shape[-2:]))

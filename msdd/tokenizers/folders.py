@@ -26,6 +26,7 @@ from msdd.data.centre_crops import CROPS
 from msdd.data.image_folder import by_stem, composed_form, read_ahead, stack
 from msdd.data.photographs import read_photograph
 from msdd.data.pixels import check_finite, from_uint8, to_uint8
+from msdd.device import seed_torch
 from msdd.errors import MsddError
 from msdd.files import atomic, check_place, text_of, walk
 from msdd.pipeline.progress import Progress
@@ -78,12 +79,17 @@ def encode(tokenizer: Tokenizer, source: Path, target: Path, cut: Cut | Native, 
     """
     images = by_stem(source, "IN_DIR")
     about = {"files": json.dumps(dict(tokenizer.files), sort_keys=True), "cut": str(cut)}
+    if encoder := tokenizer.encoder_digest():
+        about["encoder"] = encoder
     sides: dict[str, list[int]] = {}
 
     def compute(names: Sequence[str], crops: Sequence[np.ndarray]) -> Iterator[Tensor]:
         sides.update((name, crop.shape[:2]) for name, crop in zip(names, crops, strict=True))
-        for _, some in in_runs(names, crops):
-            yield from tokenizer.encode(from_uint8(stack(some)).to(tokenizer.device)).cpu()
+        for some, run in in_runs(names, crops):
+            images = from_uint8(stack(run)).to(tokenizer.device)
+            with seed_torch(ids(some)[0], tokenizer.device):  # a user's code may draw
+                latents = tokenizer.encode(images).cpu()
+            yield from latents
 
     def save(name: str, latents: Tensor) -> None:
         check_finite(latents[None], [name])
@@ -194,6 +200,7 @@ class Latents:
         self.name = f"{own}, a decoder of {self.frozen.tokenizer}" if self.frozen else own
         self.codes = tokenizer.codes
         self.weights, self.told = set(tokenizer.files.values()), False
+        self.encoder = tokenizer.encoder_digest()
         black = -torch.ones(1, 3, *[tokenizer.resolution] * 2)
         self.sample = tokenizer.encode(black)[0].cpu()
         axes = (-2, -1) if tokenizer.multiple else ()
@@ -205,6 +212,7 @@ class Latents:
             latents, written = deserialise(path.read_bytes())
             about = unpack(written)
             weights = set(json.loads(about.get("files", "{}")).values())
+            encoder = about.get("encoder")
             sides = sides_of(json.loads(about.get("sides", "null")))
         except Exception as error:  # no such key, no such file, damaged
             raise MsddError(f"{path}: cannot be read as latents ({error})") from error
@@ -214,16 +222,20 @@ class Latents:
                 f"which has {list(self.sample.shape)} of {self.sample.dtype} for an image"
                 + self.hint(about)
             )
-        self.compare(path, weights)
+        if self.codes:
+            self.check_codes(path, latents)
+        if latents.is_floating_point() and not latents.isfinite().all():
+            raise MsddError(f"{path}: its latents have values that are no finite numbers")
+        self.compare(path, weights, encoder)
         return Stored(latents.to(self.sample.dtype), sides)
 
     def hint(self, about: dict[str, str]) -> str:
         native = about.get("cut") == str(Native())
         return " of its own side; name --size native" if native and not self.varies else ""
 
-    def compare(self, path: Path, weights: set[str]) -> None:
+    def compare(self, path: Path, weights: set[str], encoder: str | None) -> None:
         """Warn once that latents were made by other weights, if both sides name theirs."""
-        if self.frozen and self.frozen.sha256 in weights:
+        if self.frozen and self.frozen.sha256 in weights or encoder and encoder == self.encoder:
             return
         if not self.told and weights and self.weights and weights != self.weights:
             self.told = True
@@ -238,8 +250,15 @@ class Latents:
                 a == b or axis in self.varies
                 for axis, (a, b) in enumerate(zip(latents.shape, self.sample.shape, strict=True))
             )
-            and (not self.codes or (latents.min() >= 0 and latents.max() < self.codes))
         )
+
+    def check_codes(self, path: Path, latents: Tensor) -> None:
+        """MsddError for an index that no codebook has."""
+        low, high = (int(end) for end in latents.long().aminmax())  # uint8 compares modulo 256
+        if not 0 <= low <= high < self.codes:
+            raise MsddError(
+                f"{path}: its indices are {low} to {high}; {self.name} has 0 to {self.codes - 1}"
+            )
 
 
 def sides_of(told: object) -> tuple[int, int] | None:

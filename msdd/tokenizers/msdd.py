@@ -23,6 +23,8 @@ from msdd.model.denoiser import Denoiser
 from msdd.tokenizers.frozen import build
 from msdd.tokenizers.tokenizer import Description, Tokenizer, noise_key, without_gradients
 from msdd.weights import model_folder
+from msdd.weights.model_folder import NOISE
+from msdd.weights.weight_digest import weight_digest
 
 
 class Student(nn.Module):
@@ -61,6 +63,9 @@ class MSDD(Tokenizer):
         noise: str = "drawn",
     ) -> None:
         super().__init__()
+        for key, value, known in (("jump", jump, CORRELATIONS), ("noise", noise, NOISE)):
+            if value not in known:
+                raise MsddError(f"{key} is {value!r}; it may be {' or '.join(known)}")
         self.config, self.resolution = decoders[0].config, decoders[0].config.resolution
         self.encoder, self.decoders = encoder, nn.ModuleList(decoders)
         self.steps = split_steps(steps, self.config.scales)
@@ -71,6 +76,10 @@ class MSDD(Tokenizer):
         """Tokens, size and forward passes; guided steps count twice."""
         passes = nfe(self.steps, self.guidance)
         return Description(self.config.latents, self.config.latent_dim, None, self.size(), passes)
+
+    def encoder_digest(self) -> str | None:
+        """None of another tokenizer's encoder, which has a file of its own."""
+        return None if self.config.frozen else weight_digest(self.encoder)
 
     def compile_networks(self, **options: object) -> None:
         for network in (self.encoder, *self.decoders):
@@ -123,6 +132,8 @@ def tokens_of(latents: Tensor, config: ModelConfig) -> Tensor:
     """
     frozen = config.frozen
     wanted = frozen.shape if frozen else (config.latents, config.latent_dim)
+    if not latents.is_floating_point():
+        raise MsddError(f"latents of {latents.dtype}: this decoder takes floats")
     if not len(latents):
         raise MsddError("an empty batch: at least one image is decoded at once")
     if tuple(latents.shape[1:]) != wanted:

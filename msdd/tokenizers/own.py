@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from msdd.data.pixels import from_uint8
+from msdd.device import seed_torch
 from msdd.errors import MsddError
+from msdd.seeds import seed_of
 from msdd.tokenizers.codebook import bits
 from msdd.tokenizers.tokenizer import Description, Tokenizer
 from msdd.tokenizers.user_code import import_object, raise_failed
@@ -56,16 +58,14 @@ class Own(Tokenizer):
         return made.detach().to(self.on)
 
     def decode(self, latents: Tensor, ids: Sequence[int] | None = None, seed: int = 0) -> Tensor:
-        with torch.random.fork_rng([self.on] if self.on.type == "cuda" else []):
-            torch.manual_seed(seed)
+        with seed_torch(seed_of_batch(ids, seed), self.on):
             made = self.run(self.half("decode"), latents.to(self.on))
         return floats(self.images_in(made, (len(latents), 3, None, None)))
 
     def reconstruct(
         self, images: Tensor, ids: Sequence[int] | None = None, seed: int = 0
     ) -> Tensor:
-        with torch.random.fork_rng([self.on] if self.on.type == "cuda" else []):
-            torch.manual_seed(seed)
+        with seed_torch(seed_of_batch(ids, seed), self.on):
             return floats(self.remake(images))
 
     def remake(self, images: Tensor) -> Tensor:
@@ -136,6 +136,11 @@ class Own(Tokenizer):
 
 
 WANTED = "it must return images as one tensor (B, 3, H, W), like those it is given"
+
+
+def seed_of_batch(ids: Sequence[int] | None, seed: int) -> int:
+    """Of the numbers that the user's code draws: a batch is told apart by its first image."""
+    return seed if ids is None else seed_of("batch", seed, ids[0])
 
 
 def open_own(name: str, device: str | torch.device) -> Own:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from operator import index
 from types import MappingProxyType
-from typing import Any, NamedTuple, ParamSpec
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from msdd.errors import MsddError
 from msdd.flow.noise import Window
 
-Arguments = ParamSpec("Arguments")
+Method = TypeVar("Method", bound=Callable[..., Tensor])
 
 
 class Description(NamedTuple):
@@ -80,6 +80,16 @@ class Tokenizer(nn.Module, ABC):
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of its weights, to which images and latents of other floats are cast."""
+        floats = (p.dtype for p in self.parameters() if p.is_floating_point())
+        return next(floats, torch.float32)
+
+    def encoder_digest(self) -> str | None:
+        """What tells its latents from those of other weights, where not all weights make them."""
+        return None
+
     def size(self) -> int:
         """Number of weights."""
         return sum(p.numel() for p in self.parameters())
@@ -130,17 +140,28 @@ class Tokenizer(nn.Module, ABC):
         raise MsddError(f"{name} takes {wanted}, not {width}x{height}; crop or resize them first")
 
 
-def without_gradients(function: Callable[Arguments, Tensor]) -> Callable[Arguments, Tensor]:
-    """In torch's inference mode, but of a result that others may take gradients of, unless the
-    caller is in that mode, too."""
+def without_gradients(function: Method) -> Method:
+    """A method of a tokenizer in torch's inference mode, but with a result that others may take
+    gradients of, unless the caller is in that mode, too. Floats that it is given become its own
+    `dtype`; MsddError for what is no tensor."""
 
     @wraps(function)
-    def run(*given: Arguments.args, **named: Arguments.kwargs) -> Tensor:
+    def run(tokenizer: Tokenizer, *values: Any, **named: Any) -> Tensor:
+        first = values[0] if values else next(iter(named.values()), None)
+        if not isinstance(first, Tensor):
+            raise MsddError(f"{function.__name__} takes a tensor, not {type(first).__name__}")
         with torch.inference_mode():
-            made = function(*given, **named)
+            own = (in_dtype(value, tokenizer.dtype) for value in values)
+            named = {name: in_dtype(value, tokenizer.dtype) for name, value in named.items()}
+            made = function(tokenizer, *own, **named)
         return made if torch.is_inference_mode_enabled() else made.clone()
 
-    return run
+    return cast(Method, run)
+
+
+def in_dtype(value: Any, dtype: torch.dtype) -> Any:
+    """A tensor of floats in this type; anything else as it is."""
+    return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
 
 
 def noise_key(latents: Tensor, ids: Sequence[int] | None, seed: int) -> tuple[Sequence[int], int]:

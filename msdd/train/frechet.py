@@ -16,12 +16,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from msdd.params.sections import Frechet
+from msdd.params.sections import COLLECTED, Frechet
 from msdd.train.team import ALONE, Team
 from msdd.weights.pretrained import feature_network
 
 REFRESHES = 4  # of the transport in a half-life: it is an eigenproblem of the features
-COLLECTED = 2  # half-lives of images before the loss begins
 NOISE = 1e-3  # variance of the noise, over the mean variance of the real features
 TINY = 1e-12  # keeps constant features from a division by 0
 

@@ -1,8 +1,11 @@
 """Runs one `TrainingJob`: its processes, lock, record, tracker, checkpoint and results."""
 
 import csv
+import re
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
@@ -19,7 +22,7 @@ from msdd.files import atomic, check_place
 from msdd.model.kl_encoder import KLEncoder
 from msdd.model.mmdit import Block
 from msdd.model.uvit import UViT
-from msdd.pipeline import layout, receipts
+from msdd.pipeline import layout, receipts, stop
 from msdd.pipeline.lock import hold
 from msdd.pipeline.provenance import pieces, recorded
 from msdd.tracking.mfu import MIN_SECONDS, training_speed
@@ -29,6 +32,9 @@ from msdd.train.job import TrainingJob
 from msdd.train.loop import on, train
 from msdd.train.state import State
 from msdd.train.team import Team, join
+
+# What a linker that was killed leaves in torch's cache, as the loader tells of it.
+UNFINISHED = re.compile(r"(/\S+\.so): (?:file too short|invalid ELF header)")
 
 
 def carry_out(job: TrainingJob, crops: Crops | RandomCrops, root: Path) -> dict[str, float]:
@@ -42,10 +48,27 @@ def carry_out(job: TrainingJob, crops: Crops | RandomCrops, root: Path) -> dict[
     check_shares(job, team)
     compile_networks(job)
     checkpoint = root / layout.checkpoint(job.folder) / "checkpoint.pt"
-    with enough_memory(f"{job.name}: lower {smaller_parts(job)}"):
+    with enough_memory(f"{job.name}: lower {smaller_parts(job)}"), compilation(job):
         last = (lead if team.first else follow)(job, crops, checkpoint, root, team)
     team.leave()
     return last
+
+
+@contextmanager
+def compilation(job: TrainingJob) -> Iterator[None]:
+    """A stop that reaches the compiler, and what that leaves in torch's cache, as one line each."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.startswith("torch._inductor") and (why := stop.pending()):
+            raise stop.Stopped(f"{job.name}: {why} while torch compiled; run it again") from error
+        if not (left := UNFINISHED.search(str(error))):
+            raise
+        Path(left[1]).unlink(missing_ok=True)
+        raise MsddError(
+            f"{job.name}: a compilation that was stopped had left {left[1]} unfinished; it is "
+            "removed now: run the same command again"
+        ) from error
 
 
 def lead(

@@ -44,6 +44,18 @@ def test_folders_and_files_become_a_picture(sides, capsys, ending):
     assert capsys.readouterr().out == f"{made} written\n" * 2 and made.stat().st_size > 1000
 
 
+def test_of_many_images_some_are_drawn_and_it_says_so(tmp_path, capsys):
+    for i in range(11):
+        for side in "ab":
+            (tmp_path / side).mkdir(exist_ok=True)
+            Image.new("RGB", (16, 16), (i, 0, 0)).save(tmp_path / side / f"{i:02}.png")
+    made = tmp_path / "made.png"
+    assert cli.main(["compare", str(tmp_path / "a"), str(tmp_path / "b"), "-o", str(made)]) == 0
+    assert capsys.readouterr().out == f"{made} written: 8 of 11 images, evenly spaced\n"
+    figure = side_by_side.draw([tmp_path / "a", tmp_path / "b"], 8)
+    assert any("8 of 11 images" in text.get_text() for text in figure.texts)
+
+
 def test_the_picture_says_what_it_shows(sides):
     figure = side_by_side.draw([sides / "a", sides / "b"], 8)
     texts = {text.get_text() for text in figure.texts}

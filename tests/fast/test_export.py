@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import onnxruntime
 import pytest
@@ -12,8 +13,9 @@ from msdd import cli
 from msdd.errors import MsddError
 from msdd.fast import export as exporting
 from msdd.fast.export import export
+from msdd.fast.tokenizer import Fast
 from msdd.flow.noise import vectors
-from msdd.model.config import ModelConfig
+from msdd.model.config import FrozenEncoder, ModelConfig
 from msdd.model.decoder import Decoder
 from msdd.model.encoder import Encoder
 from msdd.tokenizers.msdd import MSDD
@@ -75,6 +77,44 @@ def test_onnxruntime_runs_the_file(student, tmp_path):
         (found,) = session.run(None, {"latents": latents.numpy(), "noise": noise.numpy()})
         expected = student.decode(latents)
         torch.testing.assert_close(torch.from_numpy(found), expected, atol=3e-5, rtol=0)
+
+
+class Means(torch.nn.Module):
+    """Another tokenizer's encoder: 4 mean levels of each cell of 8 px."""
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        means = torch.nn.functional.avg_pool2d(images, 8)
+        return torch.cat([means, means.mean(1, keepdim=True)], 1)
+
+
+@pytest.fixture(scope="module")
+def of_others(student) -> MSDD:
+    """A student that decodes another tokenizer's latents, which it shifts and scales itself."""
+    about = ("means", None, "means.pth", "0" * 64, (4, 2, 2))
+    frozen = FrozenEncoder(*about, mean=(0.5, -1.0, 0.0, 2.0), std=(0.5, 3.0, 1.0, 0.25))
+    config = replace(CONFIG, latent_dim=4, frozen=frozen)
+    torch.manual_seed(1)
+    decoders = [Decoder(config), Decoder(config)]
+    for p in torch.nn.ModuleList(decoders).parameters():
+        p.data += 0.1 * torch.randn(p.shape)
+    return MSDD(Means(), decoders, 2).eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("ending", ["pt2", "onnx"])
+def test_another_tokenizer_s_latents_go_in_as_it_makes_them(of_others, tmp_path, ending):
+    export(of_others, tmp_path / f"decoder.{ending}")
+    latents = of_others.encode(torch.rand(3, 3, 16, 16) * 2 - 1)
+    noise = vectors(0, range(3), CONFIG.sides)
+    if ending == "pt2":
+        found = torch.export.load(tmp_path / "decoder.pt2").module()(latents, noise)
+    else:
+        session = onnxruntime.InferenceSession(tmp_path / "decoder.onnx")
+        given = {"latents": latents.numpy(), "noise": noise.numpy()}
+        found = torch.from_numpy(session.run(None, given)[0])
+    torch.testing.assert_close(found, of_others.decode(latents), atol=3e-5, rtol=0)
+    if ending == "onnx":
+        fast = Fast(of_others, 2, runtime="onnxruntime")
+        torch.testing.assert_close(fast.decode(latents), found, atol=3e-5, rtol=0)
 
 
 def test_weights_beyond_one_file_lie_beside_it(student, tmp_path, monkeypatch):

@@ -97,6 +97,23 @@ def test_images_that_differ_are_refused_with_their_figure(plain, file, monkeypat
         Fast(plain, 1, precision="int8", runtime="onnxruntime", file=file)
 
 
+def test_a_file_that_is_none_of_the_student_s_is_refused_in_one_line(plain, file, tmp_path):
+    (tmp_path / "text.onnx").write_text("no protobuf")
+    for given, told in (
+        (tmp_path / "none.onnx", "there is no file"),
+        (tmp_path / "text.onnx", "onnxruntime does not read"),
+    ):
+        with pytest.raises(MsddError, match=told):
+            Fast(plain, 1, runtime="onnxruntime", file=given)
+    with pytest.raises(MsddError, match="only a runtime has one"):
+        Fast(plain, 1, file=file)
+    near = student()
+    with torch.no_grad():
+        near.decoders[1].head.weight.mul_(1.01)
+    with pytest.raises(MsddError, match="and 60 are needed"):
+        Fast(near, 1, runtime="onnxruntime", file=file)
+
+
 @pytest.mark.parametrize(
     "options, told",
     [
@@ -144,7 +161,7 @@ def test_a_teacher_has_no_runtime(plain, file):
 
 def test_a_refused_variant_is_told_and_others_are_timed(plain, tiny_params, monkeypatch):
     """Alone it ends the run: there would be nothing to show."""
-    monkeypatch.setattr(fidelity, "LEAST", 300.0)
+    monkeypatch.setattr(fidelity, "SAME", 300.0)
     own = {"batches": (1,), "regions": ("decode",), "repeats": 1}
     settings = tiny_params.throughput.model_copy(
         update=own | {"variants": ("plain", "onnxruntime")}

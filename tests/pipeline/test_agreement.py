@@ -1,13 +1,16 @@
 """What was made with other params than the file has now."""
 
+import shutil
+
 import pytest
 
+from msdd.commands.stages import run_stage
 from msdd.errors import MsddError
 from msdd.page import document
 from msdd.params.load import parse
 from msdd.params.schema import Params
 from msdd.pipeline import layout
-from msdd.pipeline.agreement import disagreements
+from msdd.pipeline.agreement import check_inputs, disagreements
 from msdd.report import results
 
 SCALE = layout.scale("msdd", "msdd-1step", 0)
@@ -36,6 +39,23 @@ def test_no_table_is_made_of_it_and_the_page_says_so(tiny_params, trained):
         results.read(other, trained)
     absent = document.content(other, trained)["absent"]
     assert set(disagreements(other, trained)) <= set(absent)
+
+
+def test_no_stage_goes_on_from_what_other_params_have_made(tiny_params, trained, tmp_path):
+    """Its record and its run in MLflow would tell of values that nothing was made with."""
+    root = tmp_path / "work"
+    shutil.copytree(trained, root)
+    raw = tiny_params.raw()
+    raw["data"]["min_contrast"] = 0.3
+    other = parse(raw)
+    told = r"^data/prepared was made with data.min_contrast .*: `msdd prepare` makes it again$"
+    for job in (("train", {"model": "msdd"}), ("distil", {"student": "msdd-1step", "scale": 0})):
+        with pytest.raises(MsddError, match=told):
+            run_stage(other, job[0], root, **job[1])
+    with pytest.raises(MsddError, match="`msdd distil msdd-1step 0` makes it again"):
+        run_stage(with_steps(tiny_params, 5), "evaluate", root, decode="student")
+    (root / layout.provenance(layout.prepared())).unlink()  # then nothing is known
+    check_inputs(other, ["data/prepared/manifest.json"], root)
 
 
 def test_jobs_of_rows_that_are_gone_are_not_shown(tiny_params, trained):

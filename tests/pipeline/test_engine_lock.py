@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from msdd.errors import MsddError
 from msdd.pipeline import engine_lock
 
 OWN = "from msdd.pipeline import engine_lock; engine_lock.own(); print(flush=True); input()"
@@ -41,6 +42,30 @@ def test_the_lock_of_the_living_stays_and_that_of_the_dead_goes(locked, owner, c
     engine_lock.remove_if_dead()
     assert not locked.exists()
     assert f"process {owner.pid} on " in capsys.readouterr().err
+
+
+SQUEUE = """#!/bin/sh
+echo "41|0b4f9c5e-1d2a-4c3b-8e7f-0123456789ab|$PWD"
+echo "42|0b4f9c5e-1d2a-4c3b-8e7f-0123456789ab|/elsewhere"
+echo "43|bash|$PWD"
+"""
+
+
+def test_no_run_begins_beside_the_jobs_of_one_that_is_gone(locked, owner, monkeypatch):
+    """By what squeue prints; tests/workflow/test_slurm.py has a real one."""
+    Path("bin").mkdir()
+    Path("bin/squeue").write_text(SQUEUE)
+    Path("bin/squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{Path.cwd() / 'bin'}:{os.environ['PATH']}")
+    engine_lock.remove_if_dead()
+    owner.kill()
+    owner.wait()
+    with pytest.raises(MsddError, match=r"the jobs 41 that process .* `scancel 41`"):
+        engine_lock.remove_if_dead()
+    assert locked.exists()
+    Path("bin/squeue").write_text("#!/bin/sh\nexit 1\n")
+    engine_lock.remove_if_dead()
+    assert not locked.exists()
 
 
 def test_an_owner_that_has_not_come_to_its_start_has_time_for_it(locked, owner, monkeypatch):

@@ -30,7 +30,7 @@ HERE = "a processor"
 def estimates(work, known=None):
     known = known or {}
     return [
-        estimate.Estimate(one, estimate.arithmetic(one, PLAIN, "cpu", 2), known.get(one.key))
+        estimate.Estimate(one, estimate.arithmetic(one, PLAIN, "cpu"), known.get(one.key))
         for one in work
     ]
 
@@ -73,13 +73,25 @@ def test_twice_the_images_are_twice_the_hours(section, stage):
         [one for one in all_work(params) if one.stage == stage] for params in (parse(RAW), longer)
     )
     for one, two in zip(short, long, strict=True):
-        beside = estimate.arithmetic(replace(one, images=0), DEVICES["h100"], "gpu", 2)
+        beside = estimate.arithmetic(replace(one, images=0), DEVICES["h100"], "gpu")
         for i in range(2):
             once, twice = (
-                estimate.arithmetic(work, DEVICES["h100"], "gpu", 2)[i] - beside[i]
+                estimate.arithmetic(work, DEVICES["h100"], "gpu")[i] - beside[i]
                 for work in (one, two)
             )
             assert twice == pytest.approx(2 * once) and once > 0
+
+
+def test_a_row_s_own_depth_counts_as_the_default_one():
+    """Kernel launches too, which decide a small model's time on a GPU."""
+    deep = RAW | {"model": RAW["model"] | {"depth": 24}}
+    rows = {row: {**(of or {}), "model": {**((of or {}).get("model") or {}), "depth": 24}}
+            for row, of in RAW["models"].items()}  # fmt: skip
+    found = [
+        {one.key: estimate.arithmetic(one, DEVICES["h100"], "gpu") for one in all_work(parse(raw))}
+        for raw in (deep, RAW | {"models": rows})
+    ]
+    assert found[0] == found[1]
 
 
 def test_the_flops_are_those_that_trainings_count():

@@ -15,6 +15,7 @@ from torch import nn
 from msdd import Fast, load
 from msdd.errors import MsddError
 from msdd.pipeline import layout
+from msdd.tokenizers import msdd
 from msdd.tokenizers.tokenizer import Tokenizer
 
 STUDENT = layout.assembled("msdd", "msdd-1step")
@@ -59,6 +60,27 @@ def test_wrong_batches_and_ids_are_one_line(trained, kind):
     expected = tokenizer.decode(latents)
     for ids in (np.arange(2), torch.arange(2)):
         assert torch.equal(tokenizer.decode(latents, ids=ids, seed=np.int64(0)), expected)
+
+
+@pytest.mark.parametrize("kind", ["plain", "native", "fast"])
+def test_floats_of_any_precision_are_taken(trained, kind):
+    """As latents are stored, and as NumPy makes images; anything else is one line."""
+    tokenizer, images = opened(kind, trained), drawn(2)
+    latents = tokenizer.encode(images)
+    assert torch.equal(tokenizer.encode(images.double()), latents)
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        stored = latents.to(dtype)
+        assert torch.equal(tokenizer.decode(stored), tokenizer.decode(stored.float()))
+    with pytest.raises(MsddError, match="decode takes a tensor, not ndarray"):
+        tokenizer.decode(latents.numpy())
+    with pytest.raises(MsddError, match="floats"):
+        tokenizer.decode(latents.long())
+
+
+def test_a_noise_or_a_jump_that_is_none_is_named(trained):
+    for how in ({"noise": "none"}, {"jump": "black"}):
+        with pytest.raises(MsddError, match="it may be"):
+            msdd.load(trained / STUDENT, **how)
 
 
 @pytest.mark.parametrize("family", DISCRETE)

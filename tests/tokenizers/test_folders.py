@@ -21,6 +21,7 @@ from msdd.tokenizers import folders
 from msdd.tokenizers.catalogue import load
 from msdd.tokenizers.folders import Cut
 from msdd.tokenizers.llamagen import LlamaGen, LlamaGenConfig
+from msdd.tokenizers.own import Own
 from msdd.weights.metadata import unpack
 
 SIDE = 16  # of the tiny model
@@ -205,7 +206,8 @@ def test_latents_that_decode_to_nan_cost_no_other_image(images, model, tmp_path,
     save_file({"latents": state["latents"] * torch.nan}, tmp_path / "z/b.safetensors")
     assert run("decode", tmp_path / "z", tmp_path / "out", "--tokenizer", model) == 1
     assert files(tmp_path / "out") == ["a.png", "e.png", "more/c.png", "more/d.png"]
-    assert "image b contains nan" in capsys.readouterr().err
+    told = f"{tmp_path / 'z/b.safetensors'}: its latents have values that are no finite numbers"
+    assert told in capsys.readouterr().err
 
 
 def test_latents_have_the_same_bytes_each_time(any_size, images, tmp_path, monkeypatch):
@@ -253,8 +255,40 @@ def test_indices_must_be_of_the_codebook(any_size, tmp_path):
     assert Image.open(tmp_path / "out/x.png").size == (10, 6)
     for wrong in (60, -1):
         save_file({"latents": last["latents"].clone().fill_(wrong)}, tmp_path / "x.safetensors")
-        with pytest.raises(MsddError, match="are not latents of LlamaGen"):
+        with pytest.raises(MsddError, match="its indices are .* has 0 to 59"):
             folders.decode(any_size, tmp_path, tmp_path / "out", seed=0, batch=8)
+
+
+class Levels:
+    """256 codes as bytes, whose number no byte holds; some noise before it, as a sampler has."""
+
+    resolution, codes = 16, 256
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        means = torch.nn.functional.avg_pool2d(images, 4)
+        return ((means + 1) * 120 + 9 * torch.rand_like(means)).to(torch.uint8)
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.interpolate(latents / 127.5 - 1, scale_factor=4.0)
+
+
+def test_codes_as_bytes_go_there_and_back(images, tmp_path):
+    """The same ones each time: what the user's code draws follows from the images' names."""
+    tokenizer = Own("levels", Levels(), torch.device("cpu"))
+    for name in ("a", "b"):
+        folders.encode(tokenizer, images, tmp_path / name, Cut("adm", 16), batch=2)
+    for path in files(tmp_path / "a"):
+        assert (tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes()
+    folders.decode(tokenizer, tmp_path / "a", tmp_path / "out", seed=0, batch=2)
+    assert len(files(tmp_path / "out")) == len(files(images))
+
+
+def test_decoders_of_one_encoder_share_latents(images, trained, model, tmp_path, capsys):
+    """The teacher and its students: no other weights made the latents."""
+    assert run("encode", images, tmp_path / "z", "--tokenizer", model) == 0
+    teacher = ["--tokenizer", trained / "runs/msdd/stage1"]
+    assert run("decode", tmp_path / "z", tmp_path / "out", *teacher) == 0
+    assert "other weights" not in capsys.readouterr().err
 
 
 def test_latents_of_other_weights_are_told_once(any_size, images, tmp_path, capsys, monkeypatch):

@@ -132,6 +132,24 @@ def test_preempted_out_of_time_and_on_a_lost_node_it_ends_with_the_same_bits(tmp
     assert results(folder) == results(alone)
 
 
+def test_jobs_outlive_who_submitted_them_and_are_not_made_twice(folder):
+    """As when the session on the login node is cut: their work is neither repeated nor removed."""
+    with submitting(folder, WEIGHTS, *CPUS) as engine:
+        job, _ = halted(engine, "runs/msdd/stage1")
+        engine.send_signal(signal.SIGHUP)
+        engine.wait()
+    told = run(folder, *SLURM, WEIGHTS, *CPUS, succeeds=False, **at(folder))
+    assert f"SLURM still has the jobs {job} that process" in told and f"`scancel {job}`" in told
+    for process in Path("/proc").glob("[0-9]*"):
+        if f"SLURM_JOB_ID={job}\0" in content(process / "environ"):
+            os.kill(int(process.name), signal.SIGCONT)
+    wait_for(lambda: not slurm("squeue", "--noheader", "--jobs", job, "--states=all").strip()
+             or state(job) in ("", "COMPLETED"))  # fmt: skip
+    made = (folder / WEIGHTS).stat()
+    run(folder, *SLURM, WEIGHTS, *CPUS, **at(folder))
+    assert (folder / WEIGHTS).stat().st_ino == made.st_ino
+
+
 def test_two_nodes_train_one_model(tmp_path):
     """Processes of two nodes end with the bits of two processes on one."""
     params = PARAMS | {"stage1": PARAMS["stage1"] | {"microbatch": PARAMS["stage1"]["batch"] // 2}}

@@ -36,7 +36,8 @@ except MsddError as error:
     # One line a mistake; Snakemake would tell where in this file it met the error.
     sys.exit("\n".join(f"msdd: error: {line}" for line in str(error).splitlines()))
 
-for line in jobs.missing(PARAMS):
+MISSING = jobs.missing(PARAMS)
+for line in MISSING:
     print(f"msdd: {line}", file=sys.stderr)
 
 RAW = PARAMS.raw()
@@ -146,7 +147,10 @@ def in_report(stem, title, category, formats):
 
 # A run that was killed, as by a power cut, goes on by the same command.
 if workflow.is_main_process:
-    engine_lock.remove_if_dead()
+    try:
+        engine_lock.remove_if_dead()
+    except MsddError as error:
+        sys.exit(f"msdd: error: {error}")
 
 
 wildcard_constraints:
@@ -198,5 +202,10 @@ if workflow.is_main_process and workflow.nodes is not None:
 # DVC and the stages read the rows from a file. Only a run writes it, before its first job: a dry
 # run, a report or a job that reads this file on a cluster writes nothing.
 onstart:
+    # Snakemake would remove what is prepared before `prepare` could say that it cannot be made again.
+    if MISSING and {"prepare", "scatter"} & {
+        job.name for job in workflow.dag.needrun_jobs()
+    }:
+        sys.exit("\n".join(f"msdd: error: {line}" for line in MISSING))
     engine_lock.own()
     jobs.expand(PARAMS)

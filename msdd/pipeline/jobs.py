@@ -12,11 +12,11 @@ from msdd.files import expand_user, expanded, holds, write_text
 from msdd.params.schema import Params
 from msdd.params.sections import BASELINES
 from msdd.pipeline import layout, receipts
+from msdd.pipeline.stages import ROWS
 from msdd.urls import is_url
 
 TRAINED = ("models", "scales", "chains")
 MEASURED = ("decodes", "elsewhere")
-TABLES = ("models", "students", "decodes", "ablations")
 NO_JOBS = ("prepare", "order")  # of the tables
 HEADER = "# Written by `msdd params expand` from params.yaml; do not edit.\n"
 
@@ -84,7 +84,7 @@ def rows(params: Params) -> dict[str, dict[str, Any]]:
         "chains": {row: _chain(params, row) for row in chains},
         "decodes": {row: _decode(params, row) for row in params.trained_here()},
         "elsewhere": {row: _elsewhere(params, row) for row in params.trained_elsewhere()},
-        "order": {table: list(getattr(params, table)) for table in TABLES},
+        "order": {table: list(getattr(params, table)) for table in ROWS},
     }
 
 
@@ -195,7 +195,7 @@ def plan(params: Params) -> list[str]:
     stage1 = sum(params.stage1_of(row).images for row in params.models)
     trained = [job["student"] for job in tables["scales"].values()] + list(tables["chains"])
     distil = sum(params.distil_of(student).images for student in trained)
-    names = {table: list(getattr(params, table)) for table in TABLES}
+    names = {table: list(getattr(params, table)) for table in ROWS}
     lines = [f"{table}: {', '.join(rows) or 'none'}" for table, rows in names.items()]
     jobs = sum(len(table) for name, table in tables.items() if name not in NO_JOBS)
     jobs += len(BASELINES) + 1 + len(layout.REPORTS)

@@ -84,15 +84,7 @@ def _unexplained(published: Published) -> Iterator[str]:
                     yield f"{where}.caveats has '{caveat}'; rows: {known}"
 
 
-COLUMNS = {
-    "tokens": "tokens",
-    "dim": "dim",
-    "rfid": "rfid",
-    "psnr": "psnr",
-    "ssim": "ssim",
-    "nfe": "nfe",
-    "images_per_second": "images_per_second",
-}  # keys of a system to columns of the table
+COLUMNS = ("tokens", "dim", "rfid", "psnr", "ssim", "nfe", "images_per_second")
 
 
 def rows(known: Published) -> Iterator[dict]:
@@ -102,8 +94,8 @@ def rows(known: Published) -> Iterator[dict]:
         figures = system.figures()
         row = {"system": system.system, "decode": system.variant or None}
         row["code"] = system.code or None
-        for key, column in COLUMNS.items():
-            row |= _cells(column, figures.get(key), known, letters)
+        for column in COLUMNS:
+            row |= _cells(column, figures.get(column), known, letters)
         row["latent"] = latent(row["tokens"], row["dim"], system.code)
         row["latent_marks"] = _letters([figures.get("tokens"), figures.get("dim")], letters)
         cited = {numbers[figure.source] for figure in figures.values()}

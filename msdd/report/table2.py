@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from msdd.flow.steps import nfe
 from msdd.params.schema import Params
 from msdd.pipeline import layout
 from msdd.report import notes, numbers
@@ -128,7 +129,7 @@ def _nfe_ratio(result: dict, other: dict | None) -> str | None:
 def _passes(result: dict) -> list[int]:
     """Evaluations of the network at each scale; a guided step costs two."""
     pairs = zip(result["steps"], result["guidance"], strict=True)
-    return [steps * (1 if guidance == 1 else 2) for steps, guidance in pairs]
+    return [nfe([steps], [guidance]) for steps, guidance in pairs]
 
 
 def _ratio(timing: dict, teacher: dict) -> float | None:

@@ -53,8 +53,8 @@ def admit(
     with brief(regions) as shortened:
         outputs = {region: first(result, region, regions, shortened) for region in parts}
         result["memory_bytes"] = peak(device)
+        alike = regions.tokenizer is regions.plain
         for region in parts:
-            alike = regions.tokenizer is regions.plain
             expected = outputs[region] if alike else regions.at(region, 0, regions.plain)
             name = f"throughput of {system.name}, {variant} {region}, batch {inputs.batch}"
             allowed = tolerances(regions.plain, expected, region)[precision]

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from msdd.flow.noise import image_noise
+from msdd.flow.steps import nfe
 from msdd.model import vqgan
 from msdd.tokenizers.dito_renderer import Renderer
 from msdd.tokenizers.tokenizer import Description, Tokenizer, noise_key, without_gradients
@@ -87,7 +88,7 @@ class DiTo(Tokenizer):
 
     def describe(self) -> Description:
         tokens = (self.resolution // self.config.factor) ** 2
-        passes = self.steps * (1 if self.guidance == 1 else 2)
+        passes = nfe([self.steps], [self.guidance])
         return Description(tokens, self.config.dim, None, self.size(), passes)
 
     @without_gradients

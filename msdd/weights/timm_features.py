@@ -47,7 +47,8 @@ class TimmFeatures(nn.Module):
 
 
 def resize_pil(images: Tensor, side: int) -> Tensor:
-    """Images in [0, 1], resized by Pillow on 8 bits, bicubic, as torchvision does for a folder."""
+    """Images in [-1, 1] as [0, 1], resized by Pillow on 8 bits, bicubic, as torchvision does for a
+    folder."""
     arrays = to_uint8(images).permute(0, 2, 3, 1).cpu().numpy()
     resized = [Image.fromarray(a).resize((side, side), Image.Resampling.BICUBIC) for a in arrays]
     stacked = torch.from_numpy(np.stack([np.asarray(image) for image in resized]))
@@ -55,7 +56,8 @@ def resize_pil(images: Tensor, side: int) -> Tensor:
 
 
 def resize_torch(images: Tensor, side: int) -> Tensor:
-    """Bicubic and antialiased on floats, unless the images are of that side; about [0, 1]."""
+    """Images in [-1, 1] as about [0, 1], bicubic and antialiased on floats, unless they are of that
+    side."""
     images = (images + 1) / 2
     if images.shape[-2:] == (side, side):
         return images

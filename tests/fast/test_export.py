@@ -82,8 +82,12 @@ def test_onnxruntime_runs_the_file(student, tmp_path):
 class Means(torch.nn.Module):
     """Another tokenizer's encoder: 4 mean levels of each cell of 8 px."""
 
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(()))
+
     def encode(self, images: torch.Tensor) -> torch.Tensor:
-        means = torch.nn.functional.avg_pool2d(images, 8)
+        means = self.scale * torch.nn.functional.avg_pool2d(images, 8)
         return torch.cat([means, means.mean(1, keepdim=True)], 1)
 
 

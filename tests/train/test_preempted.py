@@ -1,14 +1,19 @@
 """Jobs that a scheduler asks to stop: saved at once, ended by a code, and continued bit for bit."""
 
+import ctypes
 import shutil
 import signal
 import time
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from command import Command, msdd
+from torch._inductor.exc import CppCompileError
 
+from msdd.errors import MsddError
 from msdd.pipeline import layout, stop
+from msdd.train.run_job import compilation
 
 FOLDER = layout.stage1("msdd")
 LONGER = {"images": 2048, "checkpoint_every": 2048}  # none but the last is due
@@ -74,3 +79,22 @@ def test_an_evaluation_loses_nothing(longer):
     assert status == stop.EXIT and "SIGTERM; saved after" in said, said
     count = said.rpartition("saved after ")[2].partition(" ")[0]
     assert f"resuming after {count} of" in finish(longer, "baseline", "bicubic")
+
+
+def test_what_a_stop_leaves_of_a_compilation_is_removed_and_told(tmp_path):
+    """By what the loader says of a library that a linker has not written."""
+    job, left = SimpleNamespace(name="stage1 msdd"), tmp_path / "c.main.so"
+    left.touch()
+    told = f"^stage1 msdd: .* {left} unfinished; it is removed"
+    with pytest.raises(MsddError, match=told), compilation(job):
+        ctypes.CDLL(str(left))
+    assert not left.exists()
+
+
+def test_a_stop_that_reaches_the_compiler_is_no_error_of_the_code(monkeypatch):
+    job = SimpleNamespace(name="stage1 msdd")
+    with pytest.raises(CppCompileError), compilation(job):
+        raise CppCompileError(["g++"], "killed")
+    monkeypatch.setattr(stop, "_came", [signal.SIGTERM])
+    with pytest.raises(stop.Stopped, match="SIGTERM while torch compiled"), compilation(job):
+        raise CppCompileError(["g++"], "killed")

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,7 +106,7 @@ def estimate(params: "Params", args: argparse.Namespace, root: Path) -> dict:
         estimate.Estimate(one, estimate.arithmetic(one, limits, kind), known.get(one.key))
         for one in work
     ]
-    slots = args.jobs or (1 if kind == "gpu" else max(1, _cores() // params.cpu_threads))
+    slots = args.jobs or (1 if kind == "gpu" else max(1, environment.cores() // params.cpu_threads))
     at = {"device": name if here else args.device, "kind": kind, "target": args.target}
     at |= {"ceilings": limits.source, "efficiency": list(reversed(estimate.EFFICIENCY[kind]))}
     at["cores"] = 1 if kind == "gpu" else params.cpu_threads
@@ -127,10 +126,6 @@ def _limits(params: "Params", device: str, bf16: bool, root: Path) -> "Ceilings"
         if known and known.rate(precision):
             return known
     return ceilings.ceilings(device, precision, params.cpu_threads)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def lines(told: dict) -> Iterator[str]:

@@ -16,6 +16,21 @@ def from_uint8(images: Tensor) -> Tensor:
     return images.to(torch.float32, copy=True).div_(127.5).sub_(1)
 
 
+def as_uint8(images: Tensor) -> Tensor:
+    """uint8 as they are; floats in [-1, 1] rounded."""
+    return images if images.dtype == torch.uint8 else to_uint8(images)
+
+
+def as_floats(images: Tensor) -> Tensor:
+    """uint8 in [-1, 1]; floats as they are."""
+    return from_uint8(images) if images.dtype == torch.uint8 else images
+
+
+def as_unit(images: Tensor) -> Tensor:
+    """uint8, or floats in [-1, 1], as float32 in [0, 1]."""
+    return images.float() / 255 if images.dtype == torch.uint8 else (images.float() + 1) / 2
+
+
 def check_finite(values: Tensor, names: list) -> None:
     """MsddError that names the first image of `values` (B, ...) with a NaN or an infinity."""
     bad = ~values.flatten(1).isfinite()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from msdd.data.pixels import from_uint8
+from msdd.data.pixels import as_floats
 from msdd.evaluate.name_tables import labels
 
 BEST = 5
@@ -13,8 +13,7 @@ BEST = 5
 
 def best_classes(network: nn.Module, images: Tensor, batch: int) -> Tensor:
     """The numbers of the 5 classes (B, 5) with the largest logits; the first at a tie."""
-    floats = from_uint8(images) if images.dtype == torch.uint8 else images
-    logits = torch.cat([network(part) for part in floats.split(batch)])
+    logits = torch.cat([network(part) for part in as_floats(images).split(batch)])
     return logits.sort(dim=1, descending=True, stable=True).indices[:, :BEST].cpu()
 
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from msdd.data.pixels import to_uint8
+from msdd.data.pixels import as_uint8
 from msdd.evaluate.accumulator import Accumulator
 from msdd.evaluate.passes import Pass
 from msdd.evaluate.sources import Batch, Source, deal
@@ -47,8 +47,7 @@ def save(part: Pass, accumulator: Accumulator, batch: int | None, folder: Path) 
     wanted = sorted(set(places(accumulator).values()))
     with unwritten(f"{label} are missing"):
         for i, originals, made in reconstruct_again(part.source, wanted, batch, label):
-            made = made if made.dtype == torch.uint8 else to_uint8(made)
-            both = torch.cat([originals.cpu(), made.cpu()], 2).permute(1, 2, 0).numpy()
+            both = torch.cat([originals.cpu(), as_uint8(made).cpu()], 2).permute(1, 2, 0).numpy()
             for word in (word for word, place in places(accumulator).items() if place == i):
                 with atomic(files[word]) as temporary:
                     Image.fromarray(both).save(temporary, "PNG")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from msdd.data.pixels import from_uint8
+from msdd.data.pixels import as_floats
 from msdd.device import exact
 from msdd.evaluate import faces, ocr
 from msdd.evaluate.class_columns import best_classes, class_numbers
@@ -157,9 +157,9 @@ class Measurer:
         network = self.networks.features[wanted.network, wanted.resize]
         parts = parts_to_see(images, wanted.patch)
         if wanted.patch is None and isinstance(network, Inception):
-            rows = by_threads(lambda x: network(floats(x)), parts, images.device)
+            rows = by_threads(lambda x: network(as_floats(x)), parts, images.device)
         else:
-            rows = [network(floats(x)) for x in parts]
+            rows = [network(as_floats(x)) for x in parts]
         return [torch.cat(rows)] if rows else []
 
 
@@ -167,11 +167,6 @@ def first_of(wanted: Features, ids: Sequence[int], views: Views) -> Tensor:
     """The images of a side that are among the first so many of the set."""
     count = sum(wanted.first is None or i < wanted.first for i in ids)  # ids ascend
     return views.side(wanted.side, wanted.quantisation)[:count]
-
-
-def floats(images: Tensor) -> Tensor:
-    """uint8 in [-1, 1]; floats as they are."""
-    return from_uint8(images) if images.dtype == torch.uint8 else images
 
 
 def parts_to_see(images: Tensor, patch: int | None) -> Iterator[Tensor]:

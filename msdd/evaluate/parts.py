@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from msdd.data.pixels import to_uint8
+from msdd.data.pixels import as_uint8
 
 SIZES = ("small", "medium", "large")
 
@@ -30,5 +29,4 @@ def mean(values: Sequence[float]) -> float:
 
 def levels(image: Tensor) -> np.ndarray:
     """(3, H, W), uint8 or in [-1, 1], as (H, W, 3) of levels 0 to 255."""
-    rounded = image if image.dtype == torch.uint8 else to_uint8(image)
-    return np.ascontiguousarray(rounded.permute(1, 2, 0).cpu().numpy())
+    return np.ascontiguousarray(as_uint8(image).permute(1, 2, 0).cpu().numpy())

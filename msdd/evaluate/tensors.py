@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from msdd.data.pixels import check_finite, from_uint8, to_uint8
+from msdd.data.pixels import as_uint8, check_finite, from_uint8
 from msdd.errors import MsddError
 from msdd.evaluate.latent_sums import Made
 from msdd.evaluate.sources import Batch, Reconstruct, with_latents
@@ -58,7 +58,7 @@ class Tensors:
 
 def levels(images: Tensor) -> Tensor:
     """Images as uint8 on the CPU; floats in [-1, 1] are rounded."""
-    return (images if images.dtype == torch.uint8 else to_uint8(images)).cpu()
+    return as_uint8(images).cpu()
 
 
 def digest_of(images: Tensor) -> str:

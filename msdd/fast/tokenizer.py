@@ -21,7 +21,7 @@ from msdd.fast.many_steps import ManySteps
 from msdd.fast.one_step import OneStep
 from msdd.fast.onnx import decode_by_onnxruntime
 from msdd.fast.openvino import decode_by_openvino
-from msdd.flow.noise import vectors
+from msdd.flow.noise import silenced, vectors
 from msdd.model.mmdit import Block
 from msdd.tokenizers import arguments
 from msdd.tokenizers.msdd import MSDD, tokens_of
@@ -194,7 +194,7 @@ class Fast(Tokenizer):
 def noise_of(tokenizer: "MSDD | Fast", seed: int, ids: Sequence[int]) -> Tensor:
     """What a decode of these images takes as noise, (B, sum of 3 side^2)."""
     drawn = vectors(seed, ids, tokenizer.config.sides, tokenizer.device)
-    return drawn if tokenizer.noise == "drawn" else torch.zeros_like(drawn)
+    return silenced(drawn, tokenizer.noise)
 
 
 @torch.inference_mode()

@@ -98,6 +98,11 @@ def _streams(
     return normals(keys.to(device, non_blocking=True), sum(3 * side * side for side in sides))
 
 
+def silenced(noise: Tensor, kind: str) -> Tensor:
+    """The noise of a student as it takes it: `drawn`, or `zero`, none at all."""
+    return noise if kind == "drawn" else torch.zeros_like(noise)
+
+
 def split(vectors: Tensor, sides: Sequence[int]) -> list[Tensor]:
     """Vectors (B, sum of 3 side^2) as images for each scale, (B, 3, side, side) each; views."""
     parts = vectors.split([3 * side * side for side in sides], dim=1)

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from msdd.data.pixels import as_unit
 from msdd.weights.fast_convolutions import FastConvolution
 from msdd.weights.pretrained import tensors
 from msdd.weights.threads import by_threads
@@ -41,7 +42,9 @@ class Dists:
         """(B,) of images (B, 3, H, W), uint8 or floats in [-1, 1]; float64, 0 for equal ones."""
         size = max(1, self.pixels // original[0, 0].numel())
         pairs = zip(original.split(size), reconstruction.split(size), strict=True)
-        distances = by_threads(lambda pair: self.of_chunk(*map(unit, pair)), pairs, original.device)
+        distances = by_threads(
+            lambda pair: self.of_chunk(*map(as_unit, pair)), pairs, original.device
+        )
         return torch.cat(distances)
 
     def of_chunk(self, a: Tensor, b: Tensor) -> Tensor:
@@ -85,8 +88,3 @@ def root_mean_square(x: Tensor) -> Tensor:
     ends = torch.tensor([0.25, 0.5, 0.25], dtype=x.dtype, device=x.device)
     window = torch.outer(ends, ends).expand(channels, 1, 3, 3)
     return (F.conv2d(x.square(), window, stride=2, padding=1, groups=channels) + 1e-12).sqrt_()
-
-
-def unit(images: Tensor) -> Tensor:
-    """uint8, or floats in [-1, 1], as float32 in [0, 1]."""
-    return images.float() / 255 if images.dtype == torch.uint8 else (images.float() + 1) / 2

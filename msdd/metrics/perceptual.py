@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from msdd.data.pixels import from_uint8
+from msdd.data.pixels import as_floats, as_unit
 from msdd.weights.fast_convolutions import fast_layers
 from msdd.weights.features import enlarge
 from msdd.weights.pretrained import folders, freeze, lpips_heads, lpips_slices
@@ -68,8 +68,7 @@ class Lpips:
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """Activations of every slice (B, C, positions)."""
-        images = from_uint8(images) if images.dtype == torch.uint8 else images.float()
-        x, maps = enlarge(images).sub(self.shift).div_(self.scale), []
+        x, maps = enlarge(as_floats(images).float()).sub(self.shift).div_(self.scale), []
         for part in self.slices:
             x = part(x)
             maps.append(x.flatten(2))
@@ -124,9 +123,8 @@ class DreamSim:
 
 def pad_sides(images: Tensor) -> Tensor:
     """Floats in [0, 1] with sides that are powers of two."""
-    unit = images.float() / 255 if images.dtype == torch.uint8 else (images.float() + 1) / 2
     below, right = ((1 << (side - 1).bit_length()) - side for side in images.shape[-2:])
-    return F.pad(unit, (0, right, 0, below))
+    return F.pad(as_unit(images), (0, right, 0, below))
 
 
 def dreamsim_folder() -> Path | None:

@@ -105,10 +105,11 @@ def threads() -> int:
     """The threads of torch, those that the command line has set, or the cores there are."""
     torch = sys.modules.get("torch")
     chosen = os.environ.get("OMP_NUM_THREADS", "")
-    return torch.get_num_threads() if torch else int(chosen) if chosen.isdigit() else _cores()
+    return torch.get_num_threads() if torch else int(chosen) if chosen.isdigit() else cores()
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Of the processor, as many as this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -7,7 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from torch import nn
 
 from msdd.ceilings import Ceilings
 from msdd.fast.export import export, unexportable
@@ -25,6 +24,7 @@ from msdd.tokenizers.msdd import MSDD, load, new_encoder
 from msdd.tokenizers.own import Own, open_own
 from msdd.tokenizers.tokenizer import Tokenizer
 from msdd.tokenizers.user_code import is_object
+from msdd.weights.unfilled import fill_zeros
 
 
 @dataclass(frozen=True)
@@ -146,18 +146,13 @@ def _trained_tokenizer(root: Path, model: str, student: str | None) -> MSDD:
 
 
 def _random(params: Params, model: str, student: str | None) -> MSDD:
-    """Networks with random weights, on which speed does not depend.
-
-    Layers that are initialised to zero are drawn too: else every image would be its noise.
-    """
+    """Networks with random weights, on which speed does not depend."""
     torch.manual_seed(params.seed)
     config = config_of(params, model)
     encoder = new_encoder(config)
     decoders = [decoder_of(config) for _ in range(config.scales if student else 1)]
     for part in (encoder, *decoders):
-        for weights in part.eval().requires_grad_(False).parameters():
-            if not weights.any():
-                nn.init.normal_(weights, std=0.02)
+        fill_zeros(part.eval().requires_grad_(False))
     return MSDD(encoder, decoders if student else decoders * config.scales, config.scales)
 
 

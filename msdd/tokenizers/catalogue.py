@@ -89,11 +89,13 @@ def open_tokenizer(
 
 
 def random_tokenizer(name: str, seed: int = 0, device: "str | torch.device" = "cpu") -> "Tokenizer":
-    """A system with random weights, for its speed alone; the global random state stays as it was.
+    """A system with random weights, for its speed alone.
 
-    Weights that begin at zero are drawn as well, or images would not depend on all there is.
+    The global random state stays as it was.
     """
     import torch
+
+    from msdd.weights.unfilled import fill_zeros
 
     system = find(name)
     if system.config is None:
@@ -103,9 +105,7 @@ def random_tokenizer(name: str, seed: int = 0, device: "str | torch.device" = "c
     with torch.random.fork_rng(devices), torch.device(device):
         torch.manual_seed(seed)
         made = getattr(module, system.family.kind)(system.config(module))
-        for weights in made.eval().requires_grad_(False).parameters():
-            if not weights.is_meta and not weights.any():
-                torch.nn.init.normal_(weights, std=0.02)
+        fill_zeros(made.eval().requires_grad_(False))
     return made.to(device)  # tables that a network always computes on the CPU, too
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from msdd.errors import MsddError
 from msdd.files import expand_user
 from msdd.flow.correlation import CORRELATIONS
-from msdd.flow.noise import image_noise
+from msdd.flow.noise import image_noise, silenced
 from msdd.flow.sampler import sample
 from msdd.flow.scales import Scale
 from msdd.flow.steps import nfe, per_scale, split_steps
@@ -110,7 +110,7 @@ class MSDD(Tokenizer):
 
     def silenced(self, normals: Sequence[Tensor]) -> list[Tensor]:
         """The noise as this decoder takes it: none with `noise` zero."""
-        return [x if self.noise == "drawn" else torch.zeros_like(x) for x in normals]
+        return [silenced(x, self.noise) for x in normals]
 
     @torch.inference_mode()
     def states(self, latents: Tensor, normals: Sequence[Tensor]) -> list[Tensor]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from msdd.data.pixels import from_uint8
+from msdd.data.pixels import as_floats
 from msdd.device import seed_torch
 from msdd.errors import MsddError
 from msdd.seeds import seed_of
@@ -60,13 +60,13 @@ class Own(Tokenizer):
     def decode(self, latents: Tensor, ids: Sequence[int] | None = None, seed: int = 0) -> Tensor:
         with seed_torch(seed_of_batch(ids, seed), self.on):
             made = self.run(self.half("decode"), latents.to(self.on))
-        return floats(self.images_in(made, (len(latents), 3, None, None)))
+        return as_floats(self.images_in(made, (len(latents), 3, None, None)))
 
     def reconstruct(
         self, images: Tensor, ids: Sequence[int] | None = None, seed: int = 0
     ) -> Tensor:
         with seed_torch(seed_of_batch(ids, seed), self.on):
-            return floats(self.remake(images))
+            return as_floats(self.remake(images))
 
     def remake(self, images: Tensor) -> Tensor:
         """Reconstructions of images as float32, or as levels 0 to 255 in uint8."""
@@ -242,10 +242,6 @@ def tensor_of(array: np.ndarray) -> Tensor:
     """Of an array in any order and of any width, which torch does not take by itself."""
     kind = np.float32 if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
     return torch.from_numpy(np.array(array, kind, order="C"))
-
-
-def floats(images: Tensor) -> Tensor:
-    return from_uint8(images) if images.dtype == torch.uint8 else images
 
 
 def form(made: object) -> str:

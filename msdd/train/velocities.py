@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from msdd.flow.correlation import CORRELATIONS
-from msdd.flow.noise import image_noise
+from msdd.flow.noise import image_noise, silenced
 from msdd.flow.sampler import Velocity, sample
 from msdd.flow.scales import Scale
 from msdd.model import autoencoder
@@ -49,8 +49,8 @@ def decoded(
 ) -> Tensor:
     """Unguided samples (B, 3, R, R) with so many steps a scale; their noise, if it is drawn,
     depends on nothing but an image's place. images: as many, on the device."""
-    normals = image_noise(0, range(len(images)), config.sides, images.device)
-    normals = normals if noise == "drawn" else [torch.zeros_like(normal) for normal in normals]
+    drawn = image_noise(0, range(len(images)), config.sides, images.device)
+    normals = [silenced(normal, noise) for normal in drawn]
     ones = [1] * config.scales
     return sample(velocity, config.flow, normals, [steps] * config.scales, ones)[-1]
 

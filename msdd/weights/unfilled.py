@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 
@@ -12,6 +13,13 @@ def unfilled() -> Iterator[None]:
     """What is made in here lies on `meta`: no memory, and no time for first weights."""
     with torch.device("meta"), _WithoutNormal():
         yield
+
+
+def fill_zeros(module: nn.Module) -> None:
+    """Draw weights that begin at zero, or images would not depend on all there is."""
+    for weights in module.parameters():
+        if not weights.is_meta and not weights.any():
+            nn.init.normal_(weights, std=0.02)
 
 
 class _WithoutNormal(TorchFunctionMode):

@@ -21,7 +21,7 @@ from msdd.data.image_file import PhotographError, decode
 from msdd.data.photograph import Photograph
 from msdd.data.photographs import divided, sources
 from msdd.data.prefetch import prefetch
-from msdd.data.remarks import tell_classes, tell_few, tell_left_out, tell_shared
+from msdd.data.remarks import tell_classes, tell_few, tell_left_out, tell_shared, tell_splits
 from msdd.data.shards import ShardWriter
 from msdd.data.split import CropJob, Split, check_usable, plan, settle
 from msdd.errors import MsddError
@@ -68,6 +68,7 @@ def write(task: Task, root: Path) -> dict:
     found = sources(task.data, root)
     archives = of_archives(found, root)
     photographs = divided(found, task.data)
+    tell_splits(archives, task.data.photographs)
     if task.data.held_out:  # else every class may be on both sides by luck alone
         tell_classes(photographs)
     splits = planned(task.data, photographs)

@@ -1,5 +1,6 @@
 """What `prepare` says of a set of photographs, beyond how far it is."""
 
+import re
 import sys
 
 from msdd.data.photographs import Photograph
@@ -9,6 +10,7 @@ from msdd.data.tars import WORDNET_ID
 from msdd.params.sections import Data
 from msdd.pipeline import layout
 
+SPLIT = re.compile(r"(train|validation|val|test)(?=[-_.])")  # in the names of archives
 ONE_CROP = (
     "a single held-out crop gives no interval and no Fréchet distance, so evaluations will fail: "
     "hold more photographs out by data.held_out or data.held_out_fraction"
@@ -27,6 +29,21 @@ def tell_classes(photographs: dict[str, list[Photograph]]) -> None:
         print(
             f"msdd: data.photographs has {len(train)} classes and data.held_out {len(held_out)}; "
             f"{len(odd)} are on one side only, the first is {odd[0]}",
+            file=sys.stderr,
+        )
+
+
+def tell_splits(archives: list[tuple[str, str, str]], photographs: str | None) -> None:
+    """One line where what is trained on holds archives of several splits, as the Hub's folders do.
+
+    archives: side, name and digest of each (`msdd.data.digests`).
+    """
+    names = (name.rpartition("/")[2] for side, name, _ in archives if side == "train")
+    found = sorted({match[0] for name in names if (match := SPLIT.match(name))})
+    if len(found) > 1:
+        print(
+            f"msdd: warning: {photographs} holds archives of {', '.join(found)}, and all are "
+            "trained on: name some by a pattern, as FOLDER/train-*.parquet",
             file=sys.stderr,
         )
 

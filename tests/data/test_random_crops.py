@@ -171,6 +171,19 @@ def test_oddities_of_imagenet_are_stored_and_read(root):
     assert prepare(root, enlarge=False)["too_small"][0]["name"] == "tiny.JPEG"
 
 
+def test_archives_of_another_split_beside_those_to_train_on_are_told(root, capsys):
+    """As in a folder of the Hub, with the pattern that names some of them."""
+    (root / "data").mkdir()
+    for k, split in enumerate(("train", "train", "validation")):
+        images = [encoded(3 * k + i) for i in range(3)]
+        parquet(root / f"data/{split}-{k:05}-of-00002.parquet", images)
+    prepare(root, photographs="data")
+    told = capsys.readouterr().err
+    assert "warning: data holds archives of train, validation, and all are trained on" in told
+    prepare(root, photographs="data/train-*.parquet")
+    assert "warning" not in capsys.readouterr().err
+
+
 def test_parquet_and_tar_give_the_same_shards(root):
     images = [encoded(k) for k in range(5)]
     parquet(root / "train.parquet", images)

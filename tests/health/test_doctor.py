@@ -74,6 +74,7 @@ def test_all_that_a_protocol_or_a_loss_loads_is_needed(raw):
     """As `msdd evaluate` and the trainings load it."""
     raw["evaluate"] |= {"protocols": ["extended"], "lpips": ["alex"]}
     raw["stage1"]["lpips"], raw["distil"]["lpips"] = 0.0, 0.0
+    raw["distil"]["images"] = 192 * 32  # the loss begins after 4,096
     params = parse(raw)
     assert {"dists", "vgg16", "efficientnet-lite0", "clip-l14-336"} <= networks.needed(params)
     assert {"text", "faces"} <= project.packages(params)

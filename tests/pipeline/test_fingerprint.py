@@ -129,7 +129,7 @@ DECODING = {"distil", "chain", *EVALUATIONS, "throughput"}
         ("commands/throughput.py", "time decodes", "measure decodes", set()),
         ("cli.py", "Multi-scale diffusion", "Diffusion", set()),
         # `latents` opens any tokenizer, by the catalogue, and so those of this project as well.
-        ("flow/steps.py", "1 if g == 1 else 2", "2", {*DECODING, "latents"}),
+        ("flow/steps.py", "1 if g == 1 else 2", "2", {*DECODING, "latents", "table2", "report"}),
         ("tokenizers/taef2.py", "GROUPS = 4", "GROUPS = 2", TOKENIZING),
         ("train/stored_latents.py", "np.float32)", "np.float64)", {*TRAININGS, "latents"}),
         ("train/loop.py", "return means", "return dict(means)", TRAININGS),

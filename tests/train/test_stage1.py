@@ -22,7 +22,7 @@ class Perfect:
     """
 
     def __init__(self, S: int, image: torch.Tensor) -> None:
-        self.config, self.image = SimpleNamespace(scales=S), image
+        self.config, self.image = SimpleNamespace(scales=S, flow=split_time(S)), image
         self.decoder = SimpleNamespace(null=torch.full((1, 1, 1), 9.0), velocity=self.velocity)
         self.seen: list[tuple[int, torch.Tensor]] = []
 

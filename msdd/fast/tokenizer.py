@@ -4,6 +4,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,12 @@ class Fast(Tokenizer):
             )
         if tokenizer.config.uvit or tokenizer.config.kl_encoder:
             raise MsddError("only MMDiTs have a fast variant: decode with the tokenizer itself")
-        if type(batch) is not int or batch < 1:
-            raise MsddError(f"batch {batch!r}: a whole number, at least one image at once")
+        try:
+            batch = int(index(batch))
+        except TypeError:
+            raise MsddError(f"batch {batch!r} is no whole number of images") from None
+        if batch < 1:
+            raise MsddError(f"batch {batch}: at least one image is decoded at once")
         if runtime not in (None, *RUNTIMES):
             raise MsddError(f"runtime {runtime}: {' or '.join(RUNTIMES)}, or None for torch")
         if precision not in (None, *(RUNTIMES[runtime] if runtime else DTYPES)):

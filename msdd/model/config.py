@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict, dataclass, field
 
 from msdd.errors import MsddError
-from msdd.flow.scales import Scale, split_time
+from msdd.flow.scales import Scale, check_ends, split_time
 
 GROUPS = 32  # of the norms of published convolutional networks; all widths are multiples of it
 FREQUENCIES = 256  # cosines and sines of a time
@@ -128,6 +128,10 @@ class ModelConfig:
     uvit: UViTConfig | None = None
     frozen: FrozenEncoder | None = None
 
+    def __post_init__(self) -> None:
+        if self.end_levels is not None:
+            check_ends(self.end_levels, self.scales)
+
     @property
     def sides(self) -> list[int]:
         """Image side at each scale, coarsest first."""
@@ -166,7 +170,6 @@ class ModelConfig:
         try:
             config = cls.of(values["resolution"], values)
             _check_sizes(asdict(config))
-            config.flow  # noqa: B018 (ValueError for levels that are none)
             return config
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise MsddError(

@@ -118,7 +118,7 @@ def _model(params: Params, row: str) -> Iterator[str]:
             "positions in two dimensions need"
         )
     try:
-        ModelConfig.of(resolution, model.model_dump()).flow  # noqa: B018
+        ModelConfig.of(resolution, model.model_dump())
     except ValueError as error:
         yield f"models.{row}: {error}"
     yield from _kl_encoder(f"models.{row}", model, resolution)

@@ -135,6 +135,7 @@ def test_mistakes_are_told(images):
     latents = student.encode(images)
     for call, told in (
         (lambda: Fast(student, 0), "batch 0"),
+        (lambda: Fast(student, 2.5), "batch 2.5 is no whole number"),
         (lambda: Fast(student, 1, precision="fp16"), "precision fp16 of torch: fp32 or bf16"),
         (lambda: Fast(student, 1, device="gpu"), "device gpu is unknown; it may be cpu, cuda"),
         (

@@ -62,13 +62,20 @@ def compilation(job: TrainingJob) -> Iterator[None]:
     except Exception as error:
         if type(error).__module__.startswith("torch._inductor") and (why := stop.pending()):
             raise stop.Stopped(f"{job.name}: {why} while torch compiled; run it again") from error
-        if not (left := UNFINISHED.search(str(error))):
+        if not (left := UNFINISHED.search(str(error))) or not in_torch_cache(Path(left[1])):
             raise
         Path(left[1]).unlink(missing_ok=True)
         raise MsddError(
             f"{job.name}: a compilation that was stopped had left {left[1]} unfinished; it is "
             "removed now: run the same command again"
         ) from error
+
+
+def in_torch_cache(path: Path) -> bool:
+    """Whether torch's compiler has made a file: nothing else is removed."""
+    from torch._inductor.runtime.cache_dir_utils import cache_dir
+
+    return path.resolve().is_relative_to(Path(cache_dir()).resolve())
 
 
 def lead(

@@ -81,14 +81,21 @@ def test_an_evaluation_loses_nothing(longer):
     assert f"resuming after {count} of" in finish(longer, "baseline", "bicubic")
 
 
-def test_what_a_stop_leaves_of_a_compilation_is_removed_and_told(tmp_path):
-    """By what the loader says of a library that a linker has not written."""
-    job, left = SimpleNamespace(name="stage1 msdd"), tmp_path / "c.main.so"
+def test_what_a_stop_leaves_of_a_compilation_is_removed_and_told(tmp_path, monkeypatch):
+    """By what the loader says of a library that a linker has not written; elsewhere it stays."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    (tmp_path / "cache").mkdir()
+    job, left = SimpleNamespace(name="stage1 msdd"), tmp_path / "cache/c.main.so"
     left.touch()
     told = f"^stage1 msdd: .* {left} unfinished; it is removed"
     with pytest.raises(MsddError, match=told), compilation(job):
         ctypes.CDLL(str(left))
     assert not left.exists()
+    other = tmp_path / "other.so"
+    other.touch()
+    with pytest.raises(OSError, match="file too short"), compilation(job):
+        ctypes.CDLL(str(other))
+    assert other.exists()
 
 
 def test_a_stop_that_reaches_the_compiler_is_no_error_of_the_code(monkeypatch):

@@ -4,6 +4,7 @@ As a user starts it but for the start: signals, exit status, files and output ar
 """
 
 import os
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -33,12 +34,12 @@ class Command:
         """All output so far, of both streams."""
         return Path(self.output).read_text()
 
-    def first_line(self, timeout: float = 120) -> str:
+    def line(self, word: str, timeout: float = 120) -> None:
+        """Wait until it has told a line with this word, or has ended."""
         deadline = time.monotonic() + timeout
-        while "\n" not in (told := self.told()) and self.running():
+        while not re.search(rf"{word}.*\n", told := self.told()) and self.running():
             assert time.monotonic() < deadline, told
             time.sleep(0.002)
-        return told
 
     def end(self, timeout: float = 300) -> tuple[int, str]:
         """Exit status and output, once it has ended; -9 where it took longer than that."""

@@ -61,7 +61,7 @@ def reconstruct_again(
     They are reconstructed once more, in the batches in which they were measured.
     """
     ranges = [part for part in deal(source, batch) if set(part) & set(wanted)]
-    with Progress(label, len(ranges), unit="batches") as progress, progress.alive():
+    with Progress(label, len(ranges), unit="batches") as progress:
         for done, batches in enumerate(source.batches(iter(ranges)), start=1):
             for one in batches:
                 yield from images_at(one, wanted)

@@ -87,7 +87,7 @@ def measure_ranges(
     shown = label if team.size == 1 else f"{label} (process {team.rank + 1} of {team.size})"
     checkpointer = Checkpointer(checkpoint, team.rank, tally)
     progress = Progress(shown, total, start=before)
-    with stop.requests() as asked, checkpointer, progress, progress.alive():
+    with stop.requests() as asked, checkpointer, progress:
         for batches in source.batches(iter(ranges)):
             measurements = [measure_batch(tally, source.names, one) for one in batches]
             with deferred_interrupt():  # what is saved holds whole ranges

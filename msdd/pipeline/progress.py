@@ -29,7 +29,8 @@ class Progress:
     log: file to which dated lines are appended; it survives restarts.
     start: units that an earlier attempt has done. They count as done but not towards the rate.
 
-    A context manager: the last update is always shown, also when the step fails.
+    A context manager: from its start it shows a line now and then, also where one unit takes long,
+    and at last the last update, also when the step fails.
     """
 
     def __init__(
@@ -47,9 +48,13 @@ class Progress:
         self.pending: tuple[int, dict] | None = None
         self.latest: tuple[int, dict] = start, {}
         self.lock = threading.Lock()
+        self.ticks = ticking(self._tick)
 
     def __enter__(self) -> "Progress":
-        self.began = self.shown = time.monotonic()
+        self.began = time.monotonic()
+        self.pending = self.latest
+        self._show()
+        self.ticks.__enter__()
         return self
 
     def update(self, done: int, **figures: float) -> None:
@@ -58,20 +63,13 @@ class Progress:
             self.pending = self.latest = done, figures
             self._show_if_due()
 
-    @contextmanager
-    def alive(self) -> Iterator[None]:
-        """Show the line at once and, while the block runs, also between two updates."""
-        self.pending = self.latest
-        self._show()
-        with ticking(self._tick):
-            yield
-
     def _tick(self) -> None:
         with self.lock:
             self.pending = self.pending or self.latest
             self._show_if_due()
 
     def __exit__(self, *_) -> None:
+        self.ticks.__exit__(None, None, None)
         if self.pending:
             self._show()
         if self.terminal:

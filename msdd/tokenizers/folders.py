@@ -155,7 +155,7 @@ def through(label: str, files: dict[str, Path], target: Path, steps: Steps, batc
     read = attempt(lambda i: steps.read(files[names[i]]))
     save = attempt(steps.save)
     ranges = (range(len(names))[k : k + batch] for k in range(0, len(names), batch))
-    with Progress(label, len(names)) as progress, progress.alive():
+    with Progress(label, len(names)) as progress:
         for places, results in read_ahead(read, ranges):
             pairs = zip((names[i] for i in places), results, strict=True)
             if good := [pair for pair in pairs if not isinstance(pair[1], MsddError)]:

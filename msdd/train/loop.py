@@ -49,7 +49,7 @@ def train(
     recent = RecentTerms(job, crops, checkpoint.parent if run else None)
     if run and state.images == 0:  # MLflow's page opens at step 0
         job.preview.show(run, 0)
-    with share(job, state, crops, team) as loader, progress as told, stop.requests() as asked:
+    with share(job, state, crops, team) as loader, stop.requests() as asked, progress as told:
         for images, _, latents in loader:
             if state.images >= settings.images:
                 break

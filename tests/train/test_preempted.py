@@ -3,7 +3,6 @@
 import ctypes
 import shutil
 import signal
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -48,8 +47,7 @@ def finish(root, *command):
 
 def heard_after(job, sign):
     """Give a job the signal in the middle of its work; what it returns and says."""
-    job.first_line()  # of a training before its first step, of an evaluation then
-    time.sleep(0.5)
+    job.line("images")  # of its progress, which begins where it hears
     job.send_signal(sign)
     return job.end()
 

@@ -98,10 +98,10 @@ known:
 	@test "$$(dvc status --json)" = '{"code": ["always changed"]}' || { echo "make: dvc status shows what is not done yet; Snakemake was told nothing"; exit 1; }
 	snakemake --quiet all --touch -F --cores 1
 
-# The files of tests are dealt to a process a core and one more, as tests wait for other programs.
+# The files of tests are dealt to four processes, also on two cores, as tests wait for other programs.
 # By hand, `pytest tests/x` runs in one process.
 test: setup
-	pytest --numprocesses $$(($$(nproc) + 1)) --maxprocesses 4 --no-loadscope-reorder
+	pytest --numprocesses 4 --no-loadscope-reorder
 
 # 100 SIGKILLs of real runs, all over the pipeline, into .chaos, where it goes on if it is stopped: an
 # hour on two cores. And power cuts on a real file system, which needs Linux and root.
@@ -119,7 +119,7 @@ test-newest:
 	.venv-newest/bin/python -m pip --disable-pip-version-check install uv
 	.venv-newest/bin/uv pip install --python .venv-newest/bin/python -e ".[dev,faces]"
 	.venv-newest/bin/uv pip freeze --python .venv-newest/bin/python > .venv-newest/versions.txt
-	PATH="$(CURDIR)/.venv-newest/bin:$$PATH" .venv-newest/bin/python -m pytest --numprocesses auto --maxprocesses 4 --no-loadscope-reorder
+	PATH="$(CURDIR)/.venv-newest/bin:$$PATH" .venv-newest/bin/python -m pytest --numprocesses 4 --no-loadscope-reorder
 
 # A real SLURM of five nodes on this machine, for the time of the test; Debian, root and
 # `apt-get install slurm-wlm munge`. The executors are in an environment of their own over .venv.
@@ -153,11 +153,13 @@ docs: setup
 
 setup: .venv/.ready
 
-# The stamp is written last: a set-up that was interrupted is done again.
+# The stamp is written last: a set-up that was interrupted is done again. Packages are compiled on all
+# cores, where pip takes one; some hold templates that are no Python.
 .venv/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("msdd needs Python 3.11 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
-	$(PIP) install -r requirements.lock
+	$(PIP) install --no-compile -r requirements.lock
+	.venv/bin/python -m compileall -qq -j 0 .venv/lib || true
 	$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 

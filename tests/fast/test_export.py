@@ -1,9 +1,9 @@
 """An exported decoder gives the images of the one it came from, without this package."""
 
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import onnxruntime
 import pytest
@@ -11,7 +11,6 @@ import torch
 
 from msdd import cli
 from msdd.errors import MsddError
-from msdd.fast import export as exporting
 from msdd.fast.export import export
 from msdd.fast.tokenizer import Fast
 from msdd.flow.noise import vectors
@@ -22,19 +21,17 @@ from msdd.tokenizers.msdd import MSDD
 
 pytestmark = pytest.mark.long
 CONFIG = ModelConfig(16, 2, 4, 4, 32, 1, 4, 4, 8, "grid")
+ENDINGS = ("pt2", "onnx")
 COUNTS = (1, 3)  # other than the two images it was traced with
 
-# What a user of the file writes; AOTInductor needs a compiler.
+# What a user of the file writes, as it is and compiled ahead of time, which needs a compiler.
 PLAIN_TORCH = """
 import sys, torch
-program = torch.export.load("decoder.pt2")
+program = torch.export.load(sys.argv[1])
 latents, noise = torch.load("inputs.pt")
-if sys.argv[1] == "aot":
-    file = torch._inductor.aoti_compile_and_package(program, package_path="compiled.pt2")
-    decoder = torch._inductor.aoti_load_package(file)
-else:
-    decoder = program.module()
-torch.save(decoder(latents, noise), "images.pt")
+file = torch._inductor.aoti_compile_and_package(program, package_path="compiled.pt2")
+decoders = program.module(), torch._inductor.aoti_load_package(file)
+torch.save([decoder(latents, noise) for decoder in decoders], "images.pt")
 assert "msdd" not in sys.modules
 """
 
@@ -56,22 +53,25 @@ def inputs(count: int) -> tuple[torch.Tensor, torch.Tensor]:
     )
 
 
-@pytest.mark.parametrize("way", ["exported", "aot"])
-def test_plain_torch_runs_the_file(student, tmp_path, way):
-    """As it is, and compiled ahead of time; to 3e-5 of a range of 2."""
-    export(student, tmp_path / "decoder.pt2")
+@pytest.fixture(scope="module")
+def files(student, tmp_path_factory) -> dict[str, Path]:
+    """By ending."""
+    folder = tmp_path_factory.mktemp("exported")
+    return {ending: export(student, folder / f"decoder.{ending}")[0] for ending in ENDINGS}
+
+
+def test_plain_torch_runs_the_file(student, files, tmp_path):
+    """To 3e-5 of a range of 2."""
     latents, noise = inputs(3)
     torch.save((latents, noise), tmp_path / "inputs.pt")
-    subprocess.run([sys.executable, "-c", PLAIN_TORCH, way], cwd=tmp_path, check=True)
-    expected = student.decode(latents)
-    found = torch.load(tmp_path / "images.pt")
-    torch.testing.assert_close(found, expected, atol=3e-5, rtol=0)
+    subprocess.run([sys.executable, "-c", PLAIN_TORCH, files["pt2"]], cwd=tmp_path, check=True)
+    for found in torch.load(tmp_path / "images.pt"):
+        torch.testing.assert_close(found, student.decode(latents), atol=3e-5, rtol=0)
 
 
-def test_onnxruntime_runs_the_file(student, tmp_path):
+def test_onnxruntime_runs_the_file(student, files):
     """For batches of any size; to 3e-5 of a range of 2."""
-    export(student, tmp_path / "decoder.onnx")
-    session = onnxruntime.InferenceSession(tmp_path / "decoder.onnx")
+    session = onnxruntime.InferenceSession(files["onnx"])
     for count in COUNTS:
         latents, noise = inputs(count)
         (found,) = session.run(None, {"latents": latents.numpy(), "noise": noise.numpy()})
@@ -104,7 +104,7 @@ def of_others(student) -> MSDD:
     return MSDD(Means(), decoders, 2).eval().requires_grad_(False)
 
 
-@pytest.mark.parametrize("ending", ["pt2", "onnx"])
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_another_tokenizer_s_latents_go_in_as_it_makes_them(of_others, tmp_path, ending):
     export(of_others, tmp_path / f"decoder.{ending}")
     latents = of_others.encode(torch.rand(3, 3, 16, 16) * 2 - 1)
@@ -117,35 +117,19 @@ def test_another_tokenizer_s_latents_go_in_as_it_makes_them(of_others, tmp_path,
         found = torch.from_numpy(session.run(None, given)[0])
     torch.testing.assert_close(found, of_others.decode(latents), atol=3e-5, rtol=0)
     if ending == "onnx":
-        fast = Fast(of_others, 2, runtime="onnxruntime")
+        fast = Fast(of_others, 2, runtime="onnxruntime", file=tmp_path / "decoder.onnx")
         torch.testing.assert_close(fast.decode(latents), found, atol=3e-5, rtol=0)
 
 
-def test_weights_beyond_one_file_lie_beside_it(student, tmp_path, monkeypatch):
-    """As of a decoder over 2 GiB: two files of one name, which load wherever both are copied."""
-    monkeypatch.setattr(exporting, "ONE_FILE", 0)
-    there, elsewhere = tmp_path / "there", tmp_path / "elsewhere"
-    written = export(student, there / "decoder.onnx")
-    assert written == [there / "decoder.onnx", there / "decoder.onnx.data"]
-    assert sorted(there.iterdir()) == written
-    latents, noise = inputs(3)
-    shutil.copytree(there, elsewhere)
-    shutil.rmtree(there)
-    session = onnxruntime.InferenceSession(elsewhere / "decoder.onnx")
-    (found,) = session.run(None, {"latents": latents.numpy(), "noise": noise.numpy()})
-    expected = student.decode(latents)
-    torch.testing.assert_close(torch.from_numpy(found), expected, atol=3e-5, rtol=0)
-
-
-@pytest.mark.parametrize("name", ["decoder.pt2", "decoder.onnx"])
-def test_the_same_bytes_each_time_and_no_place_of_this_machine(student, tmp_path, name):
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_the_same_bytes_each_time_and_no_place_of_this_machine(student, files, tmp_path, ending):
     """The inputs of the tracing are stored in a .pt2, stack traces in both, unless taken out."""
-    for folder in ("a", "b"):
-        torch.seed()
-        assert export(student, tmp_path / folder / name) == [tmp_path / folder / name]
-    first, second = ((tmp_path / folder / name).read_bytes() for folder in ("a", "b"))
-    assert first == second
-    assert b"one_step.py" not in first and str(tmp_path).encode() not in first
+    torch.seed()
+    name = files[ending].name
+    assert export(student, tmp_path / name) == [tmp_path / name]
+    written = (tmp_path / name).read_bytes()
+    assert written == files[ending].read_bytes()
+    assert b"one_step.py" not in written and str(tmp_path).encode() not in written
 
 
 def test_a_failed_export_leaves_the_files_that_were_there(student, tmp_path, monkeypatch):

@@ -39,10 +39,16 @@ def plain():
 
 @pytest.fixture(scope="module")
 def file(plain, tmp_path_factory):
-    """With its weights beside it, as at the published size."""
+    """With its weights beside it, as of a decoder over 2 GiB, and copied from where it was made."""
+    folder = tmp_path_factory.mktemp("exported")
+    there, elsewhere = folder / "there", folder / "elsewhere"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exporting, "ONE_FILE", 0)
-        return export(plain, tmp_path_factory.mktemp("exported") / "decoder.onnx")[0]
+        written = export(plain, there / "decoder.onnx")
+    assert written == [there / "decoder.onnx", there / "decoder.onnx.data"]
+    assert sorted(there.iterdir()) == written
+    there.rename(elsewhere)
+    return elsewhere / "decoder.onnx"
 
 
 @pytest.fixture(scope="module")

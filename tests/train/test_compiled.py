@@ -45,6 +45,7 @@ def taught(params, workdir):
 def test_they_learn_the_same(params, taught, states, monkeypatch, tmp_path):
     """Without an adversary first: what was compiled for that must not be taken for the other."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
+    monkeypatch.setenv("TORCHINDUCTOR_DEBUG_COMPILE", "1")  # g++ takes half the time
     for gan in (0.0, 0.1):
         plain = run_stage(params(False, gan), "distil", taught, **SCALE)
         torch._dynamo.reset()

@@ -1,7 +1,7 @@
 # make demo: from nothing to reports/. make ablation: all other comparisons as well. make ssdd: SSDD
 # and its cross with scales. make test: the test-suite. Each sets up .venv by itself. Runs that no
-# server takes now wait for the next `msdd track`; make goes on. make test-newest: the test-suite
-# without the lock, in .venv-newest.
+# server takes now wait for the next `msdd track`; make goes on. make test-slow: the tests that take
+# minutes or servers. make test-newest: all tests without the lock, in .venv-newest.
 # make mlflow: MLflow's page at the comparison of all decodes, until Ctrl-C.
 # make repro, pull, push: the same pipeline by DVC, and its results from and to a remote. make commit:
 # what Snakemake has made is done for DVC.
@@ -23,7 +23,7 @@ PRECISION ?= fp32
 BATCHES ?= 1
 SEED ?= 0
 
-.PHONY: chaos power-cuts docs demo mlflow ablation ssdd table1-speed cpu-check gpu-check plan repro commit pull push known test test-newest test-slurm lint fuzz setup clean
+.PHONY: chaos power-cuts docs demo mlflow ablation ssdd table1-speed cpu-check gpu-check plan repro commit pull push known test test-slow test-newest test-slurm lint fuzz setup clean
 
 demo: setup
 	snakemake --cores all
@@ -98,10 +98,14 @@ known:
 	@test "$$(dvc status --json)" = '{"code": ["always changed"]}' || { echo "make: dvc status shows what is not done yet; Snakemake was told nothing"; exit 1; }
 	snakemake --quiet all --touch -F --cores 1
 
-# The files of tests are dealt to four processes, also on two cores, as tests wait for other programs.
-# By hand, `pytest tests/x` runs in one process.
+# The files of tests are dealt to a process a core and one more, as tests wait for other programs.
+# By hand, `pytest tests/x` runs in one process. The tests marked `slow` take minutes each, or servers
+# and browsers that want a quiet machine: 20 minutes on two cores.
 test: setup
-	pytest --numprocesses 4 --no-loadscope-reorder
+	pytest --numprocesses $$(($$(nproc) + 1)) --maxprocesses 4 --no-loadscope-reorder -m "not slow"
+
+test-slow: setup
+	pytest --numprocesses $$(nproc) --maxprocesses 4 --no-loadscope-reorder -m slow
 
 # 100 SIGKILLs of real runs, all over the pipeline, into .chaos, where it goes on if it is stopped: an
 # hour on two cores. And power cuts on a real file system, which needs Linux and root.

@@ -23,7 +23,8 @@ TINY = Path(__file__).parents[1] / "presets/tiny.yaml"
 def pytest_collection_modifyitems(items):
     """Long tests first, so that no process ends with them alone."""
     for item in items:
-        if "runs" in getattr(item, "fixturenames", ()):
+        slow = item.get_closest_marker("slow")
+        if slow or "runs" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.long)
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
 

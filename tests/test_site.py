@@ -93,7 +93,14 @@ def test_words_are_found_from_a_folder(visit):
     assert "teacher_steps" in page.locator("article").inner_text()
 
 
-@pytest.mark.parametrize("name", ["index.html", "method.html", "params.html", "pipeline.html"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "index.html",
+        "method.html",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("params.html", "pipeline.html")),
+    ],
+)
 def test_a_page_is_accessible_and_fits_a_phone(visit, name):
     page = visit(name, width=360)
     assert page.evaluate("document.documentElement.scrollWidth") == 360

@@ -11,6 +11,7 @@ import pandas as pd
 from msdd.errors import MsddError
 from msdd.metrics.intervals import MaybeInterval
 from msdd.page import settings
+from msdd.params.dotted import dotted
 from msdd.params.load import load
 from msdd.params.schema import Params
 from msdd.pipeline import layout
@@ -256,17 +257,12 @@ def verdict(metric: str, figure: float, low: float | None, high: float | None) -
 def _params(a: Side, b: Side, common: list[str]) -> dict[str, tuple[str, str]]:
     """The params that differ; unless both sides have a params.yaml, those in the evaluations."""
     if a.params and b.params:
-        return settings.differences(*(_flat(side.params.raw()) for side in (a, b)))
+        return settings.differences(*(dotted(side.params.raw()) for side in (a, b)))
     told = [
         {f"{name}.{key}": side.results[name].get(key) for name in common for key in ABOUT}
         for side in (a, b)
     ]
     return settings.differences(*told)
-
-
-def _flat(raw: dict) -> dict[str, Any]:
-    parts = [settings.flattened(name, value) for name, value in raw.items()]
-    return {key: value for part in parts for key, value in part.items()}
 
 
 def column(metric: str) -> Column:

@@ -1,8 +1,8 @@
 """The resolved params of every row, and where rows differ."""
 
-import json
 from typing import Any
 
+from msdd.params.dotted import dotted, written
 from msdd.params.schema import Params
 from msdd.params.sections import Section
 
@@ -17,23 +17,8 @@ def resolved(params: Params, decode: str) -> dict[str, Any]:
     if student:
         sections["distil"] = params.distil_of(student)
     row = params.decodes[decode].model_dump(mode="json", exclude={"of"})
-    flat = {"model": model, "student": student} | flattened("decode", row)
-    for name, section in sections.items():
-        flat |= flattened(name, section.model_dump(mode="json"))
-    return flat
-
-
-def flattened(prefix: str, value: Any) -> dict[str, Any]:
-    """Nested mappings as dotted keys; an empty one is a value."""
-    if not isinstance(value, dict) or not value:
-        return {prefix: value}
-    parts = [flattened(f"{prefix}.{key}", part) for key, part in value.items()]
-    return {key: one for part in parts for key, one in part.items()}
-
-
-def written(value: Any) -> str:
-    """A value as a params file would have it, in one line."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    nested = {name: section.model_dump(mode="json") for name, section in sections.items()}
+    return {"model": model, "student": student} | dotted({"decode": row} | nested)
 
 
 def of_rows(params: Params, decodes: list[str]) -> dict[str, Any]:
@@ -69,8 +54,7 @@ def of_everything(params: Params) -> dict[str, str]:
     """What belongs to no row: seed, data, evaluation, timing."""
     raw = params.model_dump(mode="json", include={"seed", "cpu_threads", "data", "evaluate"})
     raw |= params.model_dump(mode="json", include={"throughput"})
-    flat = [flattened(name, value) for name, value in raw.items()]
-    return {key: written(value) for part in flat for key, value in part.items()}
+    return {key: written(value) for key, value in dotted(raw).items()}
 
 
 def differences(a: dict[str, Any], b: dict[str, Any]) -> dict[str, tuple[str, str]]:

@@ -7,9 +7,9 @@ the other engine, while a value was tried are not in its memory; the records of 
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from msdd.errors import MsddError
+from msdd.params.dotted import dotted
 from msdd.params.schema import Params
 from msdd.pipeline import layout, provenance
 from msdd.pipeline.jobs import Job, named
@@ -55,18 +55,10 @@ def changed(job: Job, params: Params, root: Path) -> list[str]:
     place = root / layout.provenance(job.artefact)
     if not place.exists():
         return []
-    now = flat(json.loads(json.dumps(params_of(params, job.stage, **job.wildcards))))
-    made = flat(provenance.read(place)["params"])
+    now = dotted(json.loads(json.dumps(params_of(params, job.stage, **job.wildcards))))
+    made = dotted(provenance.read(place)["params"])
     return [
         f"{key} {json.dumps(made[key])}, which is {json.dumps(now[key])} now"
         for key in now
         if key in made and made[key] != now[key]
     ]
-
-
-def flat(values: dict[str, Any], above: str = "") -> dict[str, Any]:
-    """Nested tables as one, by dotted keys."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        found |= flat(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: value}
-    return found

@@ -1,6 +1,5 @@
 """What MLflow takes in one call: metrics, params and tags of a run."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -39,17 +38,6 @@ class Batch:
         parts = (chunks(self.metrics, room), chunks(params, PARAMS), chunks(tags, TAGS))
         while any(call := tuple(next(part, []) for part in parts)):
             yield call
-
-
-def flatten(params: dict, prefix: str = "") -> dict[str, str]:
-    """Nested parameters as `{"stage1.batch": "64"}`, texts as they are, other values as JSON."""
-    flat = {}
-    for name, value in params.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value if isinstance(value, str) else json.dumps(value)
-    return flat
 
 
 def chunks(items: list, size: int) -> Iterator[list]:

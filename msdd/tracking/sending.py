@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from msdd.files import sync, write_json
+from msdd.params.dotted import dotted, written
 from msdd.pipeline import forms
 from msdd.tracking import models, outbox, parents, pictures, restored, store
-from msdd.tracking.batches import Batch, flatten
+from msdd.tracking.batches import Batch
 from msdd.tracking.datasets import inputs
 from msdd.tracking.outbox import CLOSED, events, status
 
@@ -169,7 +170,8 @@ class Delivery:
         tags = {name: str(value) for name, value in tags.items() if value is not None}
         started = self.record["started"]
         run = self.client.create_run(self.experiment, started, tags, name).info.run_id
-        Batch(params=flatten(params)).send(self.client, run)
+        flat = {key: written(value) for key, value in dotted(params).items()}
+        Batch(params=flat).send(self.client, run)
         self.client.log_dict(run, params, "params.yaml")
         if datasets := inputs(self.record):
             self.client.log_inputs(run, datasets)

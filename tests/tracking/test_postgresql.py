@@ -21,9 +21,12 @@ from msdd.tracking.delivery import deliver
 from msdd.tracking.run import Run
 
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-pytestmark = pytest.mark.skipif(
-    not PROGRAMS or os.geteuid() != 0, reason="needs postgresql of Debian, and root"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not PROGRAMS or os.geteuid() != 0, reason="needs postgresql of Debian, and root"
+    ),
+]
 
 
 def sql(*command: object, **options: object) -> str:

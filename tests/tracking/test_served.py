@@ -22,7 +22,6 @@ from msdd.tracking.delivery import deliver
 from msdd.tracking.run import Run
 from msdd.weights import model_folder
 
-pytestmark = pytest.mark.long
 DOCS = Path(__file__).parents[2] / "docs" / "mlflow.md"
 MARKUP = "<img src=x onerror=alert(1)> שלום"
 FIGURES = {"psnr": 24.5, "images_per_second": 3.0}
@@ -68,6 +67,7 @@ def delivered(root, client, folder):
     return root
 
 
+@pytest.mark.slow
 def test_the_page_shows_decodes_side_by_side(delivered, client):
     """Charts and columns at once; pictures of trainings from their start, by step; a name of markup
     is a text; no script fails."""
@@ -110,6 +110,7 @@ def test_the_page_shows_decodes_side_by_side(delivered, client):
     assert all(url.startswith((page_at, "data:", "blob:", "about:")) for url in asked)
 
 
+@pytest.mark.slow
 def test_a_model_is_served_as_the_docs_say(delivered, folder):
     """By its alias, for one image and for three: what the tokenizer makes of them."""
     port = free_port()

@@ -1,4 +1,3 @@
-import json
 import os
 import socket
 import subprocess
@@ -16,7 +15,6 @@ from msdd.params.load import load
 from msdd.pipeline.task import resolve
 from msdd.tracking import run as tracking
 from msdd.tracking import store
-from msdd.tracking.batches import flatten
 from msdd.tracking.delivery import deliver
 from msdd.tracking.outbox import folder
 from msdd.tracking.parents import of_row
@@ -267,13 +265,6 @@ def test_long_values_and_many_parameters_arrive(root, client):
     deliver(root)
     (stored,) = runs(client, stage="stage1")
     assert len(stored.data.params) == 251 and len(stored.data.params["long"]) == 6000
-
-
-def test_flatten_writes_values_as_a_params_file_does():
-    nested = {"a": {"b": None, "c": [1, 2]}, "d": True, "e": "word", "f": 1e-3}
-    flat = {"a.b": "null", "a.c": "[1, 2]", "d": "true", "e": "word", "f": "0.001"}
-    assert flatten(nested) == flat
-    assert json.loads(flat["a.c"]) == [1, 2]
 
 
 def test_copies_of_a_checkout_share_an_outbox(root, client, monkeypatch):

@@ -10,6 +10,7 @@ import torch
 
 from msdd.commands.stages import run_stage
 from msdd.params.load import parse
+from msdd.train import run_job
 
 pytestmark = pytest.mark.long
 
@@ -42,8 +43,13 @@ def taught(params, workdir):
     return workdir
 
 
-def test_they_learn_the_same(params, taught, states, monkeypatch, tmp_path):
-    """Without an adversary first: what was compiled for that must not be taken for the other."""
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
+def test_they_learn_the_same(params, taught, states, monkeypatch, tmp_path, backend):
+    """Without an adversary first: what was compiled for that must not be taken for the other.
+
+    `aot_eager` runs the graphs, forwards and backwards, that the compiler is given.
+    """
+    monkeypatch.setattr(run_job, "options", lambda: {"dynamic": False, "backend": backend})
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
     monkeypatch.setenv("TORCHINDUCTOR_DEBUG_COMPILE", "1")  # g++ takes half the time
     for gan in (0.0, 0.1):

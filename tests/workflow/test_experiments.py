@@ -3,6 +3,7 @@
 import sqlite3
 from contextlib import chdir, closing
 
+import pytest
 from checkouts import run
 from dvc.repo import Repo
 
@@ -10,6 +11,7 @@ TRACKED = {"MSDD_TRACKING": "on"}
 QUEUE = ("dvc", "exp", "run", "--queue", "--set-param", "decodes.teacher.steps=6,8")
 
 
+@pytest.mark.slow
 def test_a_queue_fills_the_one_database(runs):
     """Two experiments at once, each in a copy that is deleted afterwards."""
     folder, _ = runs["dvc"]

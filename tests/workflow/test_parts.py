@@ -19,6 +19,7 @@ DATA = {"photographs": "../train.tar", "held_out_fraction": 0.0, "store": "photo
 DATA = RAW["data"] | DATA | {"train_crops": None}
 MANIFEST = "data/prepared/manifest.json"
 ENGINES = {"snakemake": ("snakemake", "--cores", "2", MANIFEST), "dvc": ("dvc", "repro", "prepare")}
+ONE_IN_TEST = ["snakemake", pytest.param("dvc", marks=pytest.mark.slow)]
 KEPT = {"snakemake": "Preparing part 1", "dvc": "Stage 'scatter@part0' didn't change, skipping"}
 
 
@@ -38,7 +39,7 @@ def alone(tmp_path_factory):
     return parent, read_json(folder / MANIFEST)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ONE_IN_TEST)
 def test_a_killed_part_goes_on_and_the_bytes_are_those_of_one_job(alone, engine):
     parent, expected = alone
     folder = project(parent / engine, RAW | {"data": DATA, "prepare_jobs": 2})

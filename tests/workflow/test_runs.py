@@ -6,6 +6,7 @@ import signal
 import socket
 
 import engines
+import pytest
 from checkouts import at_work, clone, end, results, run, start
 
 from msdd.files import read_json
@@ -51,6 +52,7 @@ def test_whoever_runs_next_finds_it_done(runs):
     assert "Nothing to be done" in run(theirs, "snakemake", "-n")
 
 
+@pytest.mark.slow
 def test_half_by_each_and_both_at_once(runs, tmp_path):
     """DVC has its half from the run cache. Snakemake computes the rest, and DVC is refused then."""
     theirs, _ = runs["dvc"]

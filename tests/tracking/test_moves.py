@@ -84,7 +84,9 @@ def test_a_run_is_there_again_after_its_database_was_deleted(root, client, migra
     assert curve(client, stored) == [(64, 1.0), (128, 0.5)]
 
 
-@pytest.mark.parametrize("how", [shutil.move, shutil.copytree])
+@pytest.mark.parametrize(
+    "how", [shutil.move, pytest.param(shutil.copytree, marks=pytest.mark.slow)]
+)
 def test_a_moved_checkout_has_its_artefacts_beside_it(root, migrated, how, monkeypatch):
     """In a folder whose name a URI would take for a query, and percent for an escape."""
     old, new = root / "old 1", root / "what? #1 is 50%41"

@@ -51,7 +51,6 @@ def test_they_learn_the_same(params, taught, states, monkeypatch, tmp_path, back
     """
     monkeypatch.setattr(run_job, "options", lambda: {"dynamic": False, "backend": backend})
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
-    monkeypatch.setenv("TORCHINDUCTOR_DEBUG_COMPILE", "1")  # g++ takes half the time
     for gan in (0.0, 0.1):
         plain = run_stage(params(False, gan), "distil", taught, **SCALE)
         torch._dynamo.reset()

@@ -321,7 +321,7 @@ def added(path):
     new.unlink()
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_changed_photographs_make_the_same_jobs_stale(tmp_path, cached, jobs):
     """`msdd code`, which DVC runs each time, looks for them; Snakemake looks by itself."""
     given = {"data": STORED | {"photographs": "photos"}, "prepare_jobs": jobs}

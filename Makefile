@@ -100,7 +100,7 @@ known:
 
 # The files of tests are dealt to a process a core and one more, as tests wait for other programs.
 # By hand, `pytest tests/x` runs in one process. The tests marked `slow` take minutes each, or servers
-# and browsers that want a quiet machine: 20 minutes on two cores.
+# and browsers that want a quiet machine: a quarter of an hour on one core.
 test: setup
 	pytest --numprocesses $$(($$(nproc) + 1)) --maxprocesses 4 --no-loadscope-reorder -m "not slow"
 

@@ -123,7 +123,7 @@ test-newest:
 	.venv-newest/bin/python -m pip --disable-pip-version-check install uv
 	.venv-newest/bin/uv pip install --python .venv-newest/bin/python -e ".[dev,faces]"
 	.venv-newest/bin/uv pip freeze --python .venv-newest/bin/python > .venv-newest/versions.txt
-	PATH="$(CURDIR)/.venv-newest/bin:$$PATH" .venv-newest/bin/python -m pytest --numprocesses 4 --no-loadscope-reorder
+	PATH="$(CURDIR)/.venv-newest/bin:$$PATH" .venv-newest/bin/python -m pytest --numprocesses auto --maxprocesses 4 --no-loadscope-reorder
 
 # A real SLURM of five nodes on this machine, for the time of the test; Debian, root and
 # `apt-get install slurm-wlm munge`. The executors are in an environment of their own over .venv.

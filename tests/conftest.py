@@ -10,8 +10,6 @@ os.environ.setdefault("MSDD_TRACKING", "off")
 # Torch reads it when it is imported, here and in processes that tests start. The number of threads
 # changes the last bits of sums; and each of several processes would take every core.
 os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-# What torch compiles is not optimised, which g++ does in half the time.
-os.environ.setdefault("TORCHINDUCTOR_DEBUG_COMPILE", "1")
 # Processes that tests start keep Python's compiled files, whatever is set here: without them each
 # takes a second longer.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from msdd.commands.stages import run_stage
+from msdd.fast.compiling import options
 from msdd.params.load import parse
 from msdd.train import run_job
 
@@ -49,7 +50,7 @@ def test_they_learn_the_same(params, taught, states, monkeypatch, tmp_path, back
 
     `aot_eager` runs the graphs, forwards and backwards, that the compiler is given.
     """
-    monkeypatch.setattr(run_job, "options", lambda: {"dynamic": False, "backend": backend})
+    monkeypatch.setattr(run_job, "options", lambda: options() | {"backend": backend})
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
     for gan in (0.0, 0.1):
         plain = run_stage(params(False, gan), "distil", taught, **SCALE)

@@ -91,7 +91,7 @@ def test_nor_does_what_decodes_and_judges(trained):
     [
         (["train", "nope"], "models has no row 'nope'; known: msdd"),
         (["distil", "nope", "0"], "students has no row 'nope'; known: msdd-1step"),
-        (["distil", "msdd-1step", "2"], "scale 2 of 'msdd-1step' is not in 0 to 1"),
+        (["distil", "msdd-1step", "2"], "'msdd-1step' has no scale 2; its scales"),
         (["assemble", "nope"], "students has no row 'nope'; known: msdd-1step"),
         (["evaluate", "nope"], "decodes has no row 'nope'; known: teacher, student"),
         (["baseline", "nope"], "no baseline 'nope'; known: mean-colour, bicubic"),

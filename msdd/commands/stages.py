@@ -154,7 +154,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], *tuple[str, ...]
     "train": (training_command("train"), "stage 1: train a row of `models`", "MODEL"),
     "distil": (
         training_command("distil"),
-        "stage 2: distil one scale of a row of `students`",
+        "stage 2: distil one scale, counted from 0, the coarsest, of a row of `students`",
         "STUDENT",
         "SCALE",
     ),

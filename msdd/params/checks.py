@@ -259,6 +259,8 @@ def _half_life(name: str, distil: Any) -> Iterator[str]:
     """Moments of fewer images than features say nothing of most directions, and a loss that begins
     after the training's end is none."""
     frechet = distil.frechet
+    if len(set(frechet.networks)) < len(frechet.networks):
+        yield f"{name}: frechet.networks names a network twice; its weight is `frechet.weight`"
     for network in frechet.networks:
         if frechet.half_life < (features := FEATURES[network]):
             yield (

@@ -12,10 +12,8 @@ from pathlib import Path
 from msdd.files import unwritten
 
 TERMINAL_SECONDS, LOG_SECONDS = 2.0, 5.0  # between two lines on a terminal, in a log
-SILENT_SECONDS, TICK_SECONDS = (
-    2.0,
-    1.0,
-)  # before `busy` says anything; between two looks at the clock
+SILENT_SECONDS = 2.0  # before `busy` says anything
+TICK_SECONDS = 1.0  # between two looks at the clock
 
 
 class Progress:
@@ -45,14 +43,13 @@ class Progress:
         self.log = Path(log) if log else None
         self.stream = sys.stderr
         self.terminal = self.stream.isatty()
-        self.pending: tuple[int, dict] | None = None
-        self.latest: tuple[int, dict] = start, {}
+        self.pending = False
+        self.done, self.figures = start, {}
         self.lock = threading.Lock()
         self.ticks = ticking(self._tick)
 
     def __enter__(self) -> "Progress":
-        self.began = time.monotonic()
-        self.pending = self.latest
+        self.began = self.updated = time.monotonic()
         self._show()
         self.ticks.__enter__()
         return self
@@ -60,12 +57,12 @@ class Progress:
     def update(self, done: int, **figures: float) -> None:
         """Say that `done` units of the total are behind us, with the latest figures (loss=...)."""
         with self.lock:
-            self.pending = self.latest = done, figures
+            self.done, self.figures, self.updated = done, figures, time.monotonic()
+            self.pending = True
             self._show_if_due()
 
     def _tick(self) -> None:
         with self.lock:
-            self.pending = self.pending or self.latest
             self._show_if_due()
 
     def __exit__(self, *_) -> None:
@@ -80,9 +77,9 @@ class Progress:
             self._show()
 
     def _show(self) -> None:
-        done, figures = self.pending
-        self.pending, self.shown = None, time.monotonic()
-        text = self._line(done, figures, self.shown - self.began)
+        self.pending, self.shown = False, time.monotonic()
+        seconds, waited = self.updated - self.began, self.shown - self.updated
+        text = self._line(self.done, self.figures, seconds, waited)
         if self.terminal:  # a wrapped line could not be rewritten
             text_shown = text[: shutil.get_terminal_size().columns - 1]
             self.stream.write(f"\r{text_shown}\x1b[K")
@@ -101,7 +98,8 @@ class Progress:
                 file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {text}\n")
             self.log = log
 
-    def _line(self, done: int, figures: dict[str, float], seconds: float) -> str:
+    def _line(self, done: int, figures: dict[str, float], seconds: float, waited: float) -> str:
+        """seconds: from the start to the last update, which give the rate; waited: since then."""
         rate = (done - self.start) / seconds if seconds > 0 else 0.0
         parts = [self.label, f"{done:,}/{self.total:,} {self.unit}"]
         parts += [f"{number(rate)}/s"] if rate > 0 else []
@@ -109,9 +107,9 @@ class Progress:
         if done >= self.total:
             parts.append(f"done in {duration(seconds)}")
         elif rate > 0:
-            parts.append(f"{duration((self.total - done) / rate)} left")
-        elif seconds >= 1:
-            parts.append(f"{duration(seconds)} so far")
+            parts.append(f"{duration(max(0.0, (self.total - done) / rate - waited))} left")
+        elif seconds + waited >= 1:
+            parts.append(f"{duration(seconds + waited)} so far")
         return "   ".join(parts)
 
 

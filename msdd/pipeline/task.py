@@ -181,7 +181,10 @@ def _check(
     if stage == "distil":
         scale, count = wildcards["scale"], params.model_of(model).scales
         if scale not in range(count):
-            raise MsddError(f"scale {scale} of '{student}' is not in 0 to {count - 1}")
+            raise MsddError(
+                f"'{student}' has no scale {scale}; its scales are counted from 0, the coarsest, "
+                f"to {count - 1}"
+            )
     if stage == "chain" and mode == "per_scale":
         raise MsddError(f"'{student}' is per_scale: use `msdd distil` and `msdd assemble`")
 

@@ -69,8 +69,7 @@ def table(document: dict, source: str) -> Table:
     lines = dict.fromkeys((row["system"], row["variant"]) for row in document["rows"])
     rows = [_line(document, system, variant) | {"file": source} for system, variant in lines]
     frame = pd.DataFrame(rows, columns=FIELDS).astype(dict.fromkeys(WHOLE, "Int64"))
-    slowest = frame["images_per_second"].min()
-    columns = [column for column in _columns(document, slowest) if frame[column.name].notna().any()]
+    columns = [column for column in _columns(document, frame) if frame[column.name].notna().any()]
     return Table(frame, columns, _caption(document), _notes(document), None, "file")
 
 
@@ -154,16 +153,18 @@ def _speed(row: dict | None) -> float | None:
     return row and row["images_per_second"]
 
 
-def _columns(document: dict, slowest: float) -> list[Column]:
+def _columns(document: dict, frame: pd.DataFrame) -> list[Column]:
     first = document["systems"][0]["system"] if document["systems"] else "–"
-    digits = 4 if slowest < 0.1 else 2
+    of_flops, of_speed = (
+        4 if frame[name].min() < 0.1 else 2 for name in ("gflop", "images_per_second")
+    )
     return [
         Column("system", "system"),
         Column("variant", "variant"),
         Column("precision", "precision"),
         Column("nfe", "passes\n(NFE)", 0),
-        Column("gflop", "GFLOP", 2),
-        Column("images_per_second", "decode\nimages/s", digits, interval=True),
+        Column("gflop", "GFLOP", of_flops),
+        Column("images_per_second", "decode\nimages/s", of_speed, interval=True),
         Column("batch", "at\nbatch", 0),
         Column("decode_psnr", "PSNR to\nplain (dB)", 1),
         Column("decode_psnr_loss", "PSNR\nlost (dB)", 3),

@@ -302,6 +302,10 @@ def test_a_mistake_names_key_value_and_what_is_allowed(changes, line):
             },
             "students.msdd-1step: frechet.half_life is 1280; inception has 2048 features",
         ),
+        (
+            {"distil__frechet": {"weight": 1, "networks": ["inception"] * 2, "half_life": 2048}},
+            "students.msdd-1step: frechet.networks names a network twice",
+        ),
         ({"stage1__batch": 2}, "models.msdd: batch 2 is less than scales 3"),
         ({"ablations__steps__of": "y"}, "ablations.steps.of is 'y'; known: teacher, "),
         (

@@ -8,8 +8,11 @@ from msdd.pipeline.progress import Progress, busy, duration, number
 
 
 def test_line_counts_only_this_attempt_towards_the_rate():
-    line = Progress("train msdd", 100_000, start=10_000)._line(12_500, {"loss": 0.12339}, 20.0)
+    bar = Progress("train msdd", 100_000, start=10_000)
+    line = bar._line(12_500, {"loss": 0.12339}, 20.0, 0.0)
     assert line == "train msdd   12,500/100,000 images   125/s   loss 0.1234   11 min 40 s left"
+    later = bar._line(12_500, {"loss": 0.12339}, 20.0, 6.0)
+    assert later == line.replace("40 s left", "34 s left")  # waiting slows no rate
 
 
 def test_log_keeps_the_last_update_of_every_attempt(tmp_path, capsys):

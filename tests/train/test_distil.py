@@ -126,5 +126,5 @@ def test_distilling_leaves_the_teachers_folder_alone(trained):
 
 
 def test_a_scale_that_does_not_exist_is_named(tiny_params, trained):
-    with pytest.raises(MsddError, match="scale 2 of 'msdd-1step' is not in 0 to 1"):
+    with pytest.raises(MsddError, match="'msdd-1step' has no scale 2; its scales"):
         run_stage(tiny_params, "distil", trained, student="msdd-1step", scale=2)

@@ -95,7 +95,7 @@ class Own(Tokenizer):
             with torch.inference_mode(False), torch.no_grad():
                 return function(given.clone() if isinstance(given, Tensor) else given)
         except BaseException as error:
-            raise_failed(f"--tokenizer {self.name} failed", error)
+            raise_failed(f"tokenizer {self.name} failed", error)
 
     def images_in(self, made: object, shape: tuple[int | None, ...]) -> Tensor:
         """The images in what came back; None in `shape` is any size. MsddError says what else."""
@@ -155,7 +155,7 @@ def check_kind(name: str, thing: object) -> None:
         if not of_file:
             raise MsddError(f"tokenizer {name} is a class; give an instance, as in {name}()")
         raise MsddError(
-            f"--tokenizer {name} is a class; make an instance in that file, as in `tokenizer = "
+            f"tokenizer {name} is a class; make an instance in that file, as in `tokenizer = "
             f"{attribute}()`, and name it: {module}:tokenizer"
         )
     missing = missing_halves(thing)
@@ -164,7 +164,7 @@ def check_kind(name: str, thing: object) -> None:
     if missing == ["decode"] and not isinstance(thing, str):  # a text can be encoded
         raise without(name, "decode")
     raise MsddError(
-        f"--tokenizer {name} is no function of images and has no encode and decode, but is of type "
+        f"tokenizer {name} is no function of images and has no encode and decode, but is of type "
         f"{type(thing).__name__}"
     )
 
@@ -186,7 +186,7 @@ def missing_halves(thing: object) -> list[str]:
 
 def without(name: str, half: str) -> MsddError:
     return MsddError(
-        f"--tokenizer {name} has no {half}; name an object that has both encode and decode"
+        f"tokenizer {name} has no {half}; name an object that has both encode and decode"
     )
 
 

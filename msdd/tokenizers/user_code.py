@@ -31,14 +31,14 @@ def import_object(name: str) -> object:
     """
     module_name, _, attribute = name.partition(":")
     if Path(module_name).name in ("", "..") or not attribute:
-        raise MsddError(f"--tokenizer {name}: write module:object, or path/to/file.py:object")
+        raise MsddError(f"tokenizer {name}: write module:object, or path/to/file.py:object")
     if file := file_of(module_name):
         module = import_file(name, file)
     else:
         module = import_named(name, module_name)
     if not getattr(module, "__file__", None):
         raise MsddError(
-            f"--tokenizer {name}: module '{module_name}' has no file; name one of your own"
+            f"tokenizer {name}: module '{module_name}' has no file; name one of your own"
         )
     return find_in(name, module, attribute)
 
@@ -56,7 +56,7 @@ def import_file(name: str, path: Path) -> ModuleType:
     if not path.is_file():
         there = path.parent.glob("*.py") if path.parent.is_dir() else ()
         near = suggested(path.name, [other.name for other in there])
-        raise MsddError(f"--tokenizer {name}: there is no file {path}{near}")
+        raise MsddError(f"tokenizer {name}: there is no file {path}{near}")
     path = path.resolve()
     loaded = sys.modules.get(path.stem)
     if loaded and getattr(loaded, "__file__", None) == str(path):
@@ -72,7 +72,7 @@ def import_file(name: str, path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[key]
-        raise_failed(f"--tokenizer {name}: importing {path.name} failed", error)
+        raise_failed(f"tokenizer {name}: importing {path.name} failed", error)
     return module
 
 
@@ -85,12 +85,12 @@ def import_named(name: str, module: str) -> ModuleType:
         if error.name and f"{module}.".startswith(f"{error.name}."):
             near = suggested(module, [path.stem for path in Path.cwd().glob("*.py")])
             raise MsddError(
-                f"--tokenizer {name}: there is no module '{error.name}' in this folder or in "
+                f"tokenizer {name}: there is no module '{error.name}' in this folder or in "
                 f"Python's path{near}"
             ) from error
-        raise_failed(f"--tokenizer {name}: importing {module} failed", error)
+        raise_failed(f"tokenizer {name}: importing {module} failed", error)
     except BaseException as error:
-        raise_failed(f"--tokenizer {name}: importing {module} failed", error)
+        raise_failed(f"tokenizer {name}: importing {module} failed", error)
 
 
 def put_first(folder: Path) -> None:
@@ -105,7 +105,7 @@ def find_in(name: str, module: ModuleType, attribute: str) -> object:
         known = [key for key in vars(module) if not key.startswith("_")]
         near = suggested(attribute, known)
         raise MsddError(
-            f"--tokenizer {name}: {module.__file__} has no '{attribute}'{near}"
+            f"tokenizer {name}: {module.__file__} has no '{attribute}'{near}"
         ) from error
 
 
@@ -131,7 +131,7 @@ def hint(error: BaseException) -> str:
     """The end of a message on errors whose own text does not say what helps."""
     text = str(error).lower()
     if isinstance(error, MemoryError) or "memory" in text:
-        return "; a smaller --batch needs less memory"
+        return "; a smaller batch needs less memory"
     if isinstance(error, ImportError) and "no known parent package" in text:
         return "; name it as part of its package: package.module:object"
     return ""

@@ -89,7 +89,7 @@ def fetch(repository: str, file: str, revision: str | None = None) -> Path:
         reason = offline or reason_of(error)
         raise MsddError(
             f"{named} cannot be fetched ({reason}); get {file} of {repository} on another machine "
-            "and give its path instead: --checkpoint FILE"
+            "and give its path instead: --checkpoint FILE, in Python checkpoint=FILE"
         ) from error
 
 

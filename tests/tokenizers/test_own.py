@@ -183,7 +183,7 @@ def test_gradients_may_be_taken_inside():
         (lambda x: [Image.new("RGB", (8, 6))] * 2, "returned a list of 2 (Image)"),
         (lambda x: x.long(), "returned torch.int64; it must return floats in [-1, 1], or levels"),
         (lambda x: x.to("meta"), "returned a tensor without pixels (meta"),
-        (lambda x: torch.empty(10**15), "; a smaller --batch needs less memory"),
+        (lambda x: torch.empty(10**15), "; a smaller batch needs less memory"),
     ],
 )
 def test_forms_that_are_not_are_told(change, message):

@@ -50,9 +50,8 @@ def test_it_is_asked_a_few_times_and_each_is_said(failing, tmp_path):
     said, again, last, failed = fetch(tmp_path, HF_ENDPOINT=address, HF_HUB_OFFLINE="0")
     assert said.startswith("msdd: hf://a/b/c.pt: waiting for 127.0.0.1, a few ")
     assert "hf://a/b/c.pt cannot be fetched (" in failed
-    assert failed.endswith(
-        "get c.pt of a/b on another machine and give its path instead: --checkpoint FILE"
-    )
+    told = "get c.pt of a/b on another machine and give its path instead: --checkpoint FILE"
+    assert failed.endswith(f"{told}, in Python checkpoint=FILE")
     assert "503" in again and again.endswith("; asking again in 0.1 s")
     assert last.endswith("; asking again in 0.2 s")
     assert len([path for path in asked if path.endswith("c.pt")]) == 3

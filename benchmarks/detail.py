@@ -54,7 +54,7 @@ def energy(x: Tensor) -> Tensor:
 
 def ratio(of: Tensor, whole: Tensor, groups: Sequence[int] | None) -> str:
     """Of sums over images (N,), with its 95 % interval."""
-    drawn = resampled_means(torch.stack([of, whole], dim=1).numpy(), groups, 2000, 0)
+    drawn = resampled_means(torch.stack([of, whole], dim=1).numpy(), groups)
     low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [0.025, 0.975])
     return f"{(of.sum() / whole.sum()).item():.3f} [{low:.3f}, {high:.3f}]"
 

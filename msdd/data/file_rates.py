@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 JPEG = b"\xff\xd8\xff"
-AVIF = (b"ftypavif", b"ftypavis")
+AVIF = {b"avif", b"avis"}  # brands
+MOST = 4096  # bytes of a list of brands, which has some ten of 4
 
 
 def rate(path: Path, pixels: int) -> float:
@@ -22,7 +23,17 @@ def is_lossy(file: BinaryIO) -> bool:
     head = file.read(12)
     if head[:4] == b"RIFF" and head[8:] == b"WEBP":
         return first_picture(file) == b"VP8 "
-    return head.startswith(JPEG) or head[4:] in AVIF
+    if head[4:8] == b"ftyp":
+        return bool(
+            AVIF & brands(head[8:], file.read(min(MOST, max(0, int.from_bytes(head[:4]) - 12))))
+        )
+    return head.startswith(JPEG)
+
+
+def brands(major: bytes, rest: bytes) -> set[bytes]:
+    """All brands of a file of boxes: its first one, and after its version those that it is also
+    compatible with (ISO/IEC 14496-12, section 4.3)."""
+    return {major, *(rest[k : k + 4] for k in range(4, len(rest), 4))}
 
 
 def first_picture(file: BinaryIO) -> bytes | None:

@@ -85,7 +85,11 @@ class Checkpoint:
             if state is not None and tally.takes(state):
                 states.append(state)
             else:
-                print(f"{path} is damaged or lacks features: it is made anew", file=sys.stderr)
+                print(
+                    f"{path} is damaged, or lacks features of the originals, whose statistics were "
+                    "at hand then (--reference, cache): it is made anew",
+                    file=sys.stderr,
+                )
                 path.unlink()
         return states
 

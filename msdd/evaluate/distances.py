@@ -28,10 +28,12 @@ def distances(
     accumulator: Accumulator,
     references: References,
     names: Sequence[str] = (),
+    photographs: Sequence[int] | None = None,
 ) -> dict[str, Distance]:
     """A protocol's distances by name: Fréchet distances, their mean FDr, and those from features of
     single images (KID, MIND, CMMD), except where `without` has a reason against it. `names` are
-    those of all images, in their order."""
+    those of all images, in their order. Where `photographs` have several of them, KID has no
+    interval: its jackknife takes images as independent."""
     frechet = frechet_distances(protocol, accumulator, references)
     by_name: dict[str, Distance] = {f"fd_{key_of(n)}": value for n, value in frechet.items()}
     if protocol.fdr:
@@ -41,7 +43,10 @@ def distances(
         by_name[protocol.patch_fid.name] = of_patches(protocol, accumulator, references)
     for name, (kind, pair) in of_single_images(protocol).items():
         if name not in missing:
-            by_name[name] = MEASURES[kind](*rows(pair, accumulator, references), names)
+            of = names[: pair[1].first]
+            by_name[name] = MEASURES[kind](*rows(pair, accumulator, references), of)
+            if kind == "kid" and photographs and len(set(photographs)) < len(photographs):
+                by_name[name] |= {"low": None, "high": None}
     return by_name
 
 

@@ -29,6 +29,7 @@ from msdd.evaluate.tensors import Tensors
 from msdd.pipeline import stop
 from msdd.terminal import silent
 from msdd.tokenizers import tokenizer as base
+from msdd.tokenizers.any_size import AnySize
 from msdd.tokenizers.own import Own, device_of, modes_kept, warn
 from msdd.tokenizers.protocol import Tokenizer
 
@@ -190,6 +191,8 @@ def of_pairs(
         raise MsddError("originals and reconstructions must both be folders, or both tensors")
     if kinds == {False}:
         return passes.of_folders(originals, made, chosen)
+    if made.dtype == torch.uint8:  # as files
+        chosen = {name: protocol.for_files() for name, protocol in chosen.items()}
     source = Tensors(originals, made, device)
     about: dict[str, object] = {"tokenizer": "reconstructions in memory"}
     return Evaluation(about, list(chosen), [Pass("tensors", source, chosen, "evaluate")])
@@ -211,12 +214,20 @@ def subject_of(
     """Any tokenizer as an evaluation sees it."""
     if isinstance(tokenizer, str | PathLike):
         return named.open_subject(fspath(tokenizer), None, device, decoding, resolution)
-    about: dict[str, object] = {"tokenizer": name_of(tokenizer), **vars(decoding)}
-    if isinstance(tokenizer, base.Tokenizer):
-        about["weights"] = dict(tokenizer.files)
+    if isinstance(tokenizer, AnySize) and isinstance(tokenizer.tokenizer, Own):
+        tokenizer = tokenizer.tokenizer  # which takes any size by itself
+    if isinstance(tokenizer, base.Tokenizer) and not isinstance(tokenizer, Own):
+        about = {
+            "tokenizer": name_of(tokenizer),
+            **vars(decoding),
+            "weights": dict(tokenizer.files),
+        }
         side = resolution or tokenizer.resolution
         return Subject(about, side, named.through_tokenizer(tokenizer, device, decoding))
-    own = Own(name_of(tokenizer), tokenizer, device)
+    own = tokenizer
+    if not isinstance(own, Own):
+        own = Own(name_of(tokenizer), tokenizer, device)
+    about = {"tokenizer": own.name, **vars(decoding)}
     return Subject(about, resolution or own.resolution, named.through_own(own, device, decoding))
 
 

@@ -81,13 +81,12 @@ def through_tokenizer(system: Tokenizer, device: torch.device, decoding: Decodin
     """The noise of an image depends on its name, as in `msdd reconstruct`."""
 
     def reconstruct(images: Tensor, names: Sequence[str]) -> Tensor | Made:
-        ids = noise_ids(names)
+        height, width = images.shape[-2:]
         with arithmetic(decoding.precision, device):
-            if type(system).reconstruct is not Tokenizer.reconstruct:  # as of any size
-                return system.reconstruct(images, ids, decoding.seed).float()
             latents = system.encode(images)
-            decoded = system.decode(latents, ids, decoding.seed).float()
-        return Made(decoded, encoded_by(system, latents))
+            decoded = system.decode(latents, noise_ids(names), decoding.seed).float()
+        cut = decoded[..., :height, :width]  # from what one of any size has continued
+        return Made(cut, encoded_by(system, latents))
 
     return reconstruct
 

@@ -52,7 +52,6 @@ from msdd.evaluate.summary import (
 )
 from msdd.files import shown
 from msdd.metrics.gaussian_ssim import SMALLEST
-from msdd.metrics.intervals import groups_of
 from msdd.pipeline.progress import busy
 from msdd.weights.representations import levels_of
 
@@ -310,8 +309,7 @@ def measured_entry(
     source: Source,
 ) -> dict[str, object]:
     """The metrics of a protocol, and those of each image; its pixels where they are weights."""
-    groups = groups_of(source.photographs)
-    by_name = metrics(protocol, accumulator, references, source.names, groups)
+    by_name = metrics(protocol, accumulator, references, source.names, source.photographs)
     entry = {
         "metrics": {name: jsonable(metric) for name, metric in by_name.items()},
         "per_image": {

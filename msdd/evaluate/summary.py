@@ -11,7 +11,7 @@ from msdd.evaluate.distances import distances
 from msdd.evaluate.latent_sums import LatentSums, sums_for
 from msdd.evaluate.protocols import OF_LATENTS, Protocol
 from msdd.evaluate.reference_statistics import Reference
-from msdd.metrics.intervals import MaybeInterval, bootstraps, psnr
+from msdd.metrics.intervals import MaybeInterval, bootstraps, groups_of, psnr
 from msdd.metrics.pooling import pool_psnr
 
 Metric = float | dict[str, float | None]
@@ -32,14 +32,14 @@ def metrics(
     accumulator: Accumulator,
     references: Mapping[Features, Reference],
     names: Sequence[str] = (),
-    groups: Sequence[int] | None = None,
+    photographs: Sequence[int] | None = None,
 ) -> dict[str, Metric]:
     """Means with `low` and `high`, the ends of a 95 % interval over images; distances.
 
-    The ends are None where there is no interval. `names` are those of the images, `groups` are of
-    `msdd.metrics.intervals`.
+    The ends are None where there is no interval. `names` are those of the images, `photographs` say
+    of which photograph each is.
     """
-    values = per_image(protocol, accumulator)
+    values, groups = per_image(protocol, accumulator), groups_of(photographs)
     means: dict[str, Metric] = {}
     whole = {name: column for name, column in values.items() if name not in PARTIAL}
     if whole:
@@ -53,7 +53,8 @@ def metrics(
         if getattr(protocol, key) and not isinstance(sums := latent_sums(key, accumulator), str)
         for name, value in sums.metrics().items()
     }
-    return means | distances(protocol, accumulator, references, names) | of_latents
+    of_sets = distances(protocol, accumulator, references, names, photographs)
+    return means | of_sets | of_latents
 
 
 def partial_means(
@@ -63,9 +64,9 @@ def partial_means(
     means: dict[str, Metric] = {}
     for here, some in by_images(values).items():
         mask = np.frombuffer(here, bool)
-        own = None if groups is None else np.asarray(groups)[mask]
-        ends = bootstraps({name: column[mask] for name, column in some.items()}, own)
-        few = mask.sum() < 2
+        own = None if groups is None else np.asarray(groups)[mask].tolist()
+        few = mask.sum() < 2 or own is not None and len(set(own)) < 2
+        ends = bootstraps({name: column[mask] for name, column in some.items()}, groups_of(own))
         means |= {n: spread(x[0], None, None) if few else spread(*x) for n, x in ends.items()}
     return {name: means[name] for name in values if name in means}
 
@@ -96,8 +97,8 @@ def without_images(protocol: Protocol, accumulator: Accumulator) -> dict[str, st
         "a row in the table that the protocol's `classes.labels` names",
         "text_accuracy": "no text was found in any original",
         "face_same": "no face was found in any original",
-        "bpp": "the reconstructions are no files of a lossy codec (JPEG, AVIF, lossy WebP), and no "
-        "tokenizer with a codebook made them",
+        "bpp": "the reconstructions are no files of a lossy codec (JPEG, AVIF, lossy WebP), nor "
+        "made of codes of a codebook whose size is known",
         "text_cer_truth": "no image is in the table that the protocol's `text.transcripts` names",
     }
     return {name: reason for name, reason in reasons.items() if counted.get(name) == 0}

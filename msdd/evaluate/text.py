@@ -221,16 +221,22 @@ def shown_names(report: dict) -> set[str]:
     return {name for entry in report["protocols"].values() for name in entry["metrics"]}
 
 
+EXACT = {"psnr": "PSNR", "psnr_hvs": "PSNR-HVS", "psnr_hvs_m": "PSNR-HVS-M"}
+
+
 def exact_images(report: dict) -> list[str]:
     """Which images make a PSNR infinite."""
     lines = []
     for name, entry in report["protocols"].items():
-        if not entry["metrics"].get("psnr", {}).get("infinite"):
-            continue
-        values = zip(report["names"], entry["per_image"]["psnr"], strict=True)
-        first, *others = [image for image, value in values if value is None]
-        more = f" and {len(others)} others are" if others else " is"
-        lines.append(f"{name}: PSNR is infinite, because {shown(first)}{more} reproduced exactly")
+        infinite = [m for m in EXACT if entry["metrics"].get(m, {}).get("infinite")]
+        for metric in infinite[:1]:  # those after it only weigh what it sees
+            values = zip(report["names"], entry["per_image"][metric], strict=True)
+            first, *others = [image for image, value in values if value is None]
+            more = f" and {len(others)} others are" if others else " is"
+            how = "exactly" if metric == "psnr" else "without a difference that it sees"
+            lines.append(
+                f"{name}: {EXACT[metric]} is infinite, because {shown(first)}{more} reproduced {how}"
+            )
     return lines
 
 

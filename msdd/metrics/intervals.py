@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 FEW = 30  # photographs; of fewer a cluster bootstrap makes intervals that are too short
 CHUNK = 500_000  # counts at once, which bounds memory
+RESAMPLES, SEED = 2000, 0
 Interval = tuple[float, float, float]  # the figure and both ends
 MaybeInterval = Interval | tuple[float, None, None]
 
@@ -21,44 +22,33 @@ def groups_of(photographs: Sequence[int] | None) -> Sequence[int] | None:
     return photographs if photographs and len(set(photographs)) >= FEW else None
 
 
-def bootstrap(
-    values: ArrayLike, groups: ArrayLike | None = None, resamples: int = 2000, seed: int = 0
-) -> Interval:
+def bootstrap(values: ArrayLike, groups: ArrayLike | None = None) -> Interval:
     """Mean of the values (N,) and the ends of its 95 % percentile interval (Efron 1979).
 
     Images are redrawn with replacement. Infinite values count: a resample that has drawn one is
     infinite. Where values of both signs are, or NaN, the mean is NaN, and so are the ends.
     ValueError without values.
     """
-    return bootstraps({"": values}, groups, resamples, seed)[""]
+    return bootstraps({"": values}, groups)[""]
 
 
 def bootstraps(
-    columns: Mapping[str, ArrayLike],
-    groups: ArrayLike | None = None,
-    resamples: int = 2000,
-    seed: int = 0,
+    columns: Mapping[str, ArrayLike], groups: ArrayLike | None = None
 ) -> dict[str, Interval]:
     """`bootstrap` of many values of the same images, from the same draws: much faster."""
     values = round_to_grid(stack_columns(columns.values()), groups)
     with np.errstate(invalid="ignore"):
-        means, draws = values.mean(0), resampled_means(values, groups, resamples, seed)
+        means, draws = values.mean(0), resampled_means(values, groups)
     rows = zip(columns, means, draws.T, strict=True)
     return {name: interval(mean, column) for name, mean, column in rows}
 
 
-def paired_difference(
-    a: ArrayLike,
-    b: ArrayLike,
-    groups: ArrayLike | None = None,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> Interval:
+def paired_difference(a: ArrayLike, b: ArrayLike, groups: ArrayLike | None = None) -> Interval:
     """`bootstrap` of the differences a - b of the same images, which removes what they share.
 
     Equal values differ by 0, infinite ones too.
     """
-    return bootstrap(difference(*stack_columns([a, b]).T), groups, resamples, seed)
+    return bootstrap(difference(*stack_columns([a, b]).T), groups)
 
 
 def mean_difference(a: ArrayLike, b: ArrayLike, groups: ArrayLike | None = None) -> MaybeInterval:
@@ -68,33 +58,40 @@ def mean_difference(a: ArrayLike, b: ArrayLike, groups: ArrayLike | None = None)
 
 
 def pooled_psnr(
-    errors: ArrayLike, groups: ArrayLike | None = None, resamples: int = 2000, seed: int = 0
+    errors: ArrayLike, pixels: ArrayLike, groups: ArrayLike | None = None
 ) -> MaybeInterval:
-    """PSNR of the mean of the images' squared errors (N,), in decibels; their range is 1.
+    """PSNR of the mean of squared errors (N,) over all pixels (N,) of images in [0, 1], in dB.
 
-    Where so few images differ that resamples without them count, there is no interval: both ends
-    are None.
+    A ratio of two sums, of which each resample takes the same images (Davison and Hinkley 1997,
+    section 2.4). Where so few images differ that resamples without them count, there is no
+    interval: both ends are None.
     """
-    mean, high, low = psnr(np.array(bootstrap(errors, groups, resamples, seed))).tolist()
+    weights = pixel_weights(pixels)
+    values = round_to_grid(stack_columns([np.asarray(errors) * weights, weights]), groups)
+    draws = np.divide(*resampled_means(values, groups).T)
+    mean, high, low = psnr(np.array(interval(np.divide(*values.mean(0)), draws))).tolist()
     return (mean, low, high) if np.isfinite(high) else (mean, None, None)
 
 
 def paired_pooled_psnr(
-    a: ArrayLike,
-    b: ArrayLike,
-    groups: ArrayLike | None = None,
-    resamples: int = 2000,
-    seed: int = 0,
+    a: ArrayLike, b: ArrayLike, pixels: ArrayLike, groups: ArrayLike | None = None
 ) -> MaybeInterval:
     """Difference of the pooled PSNRs of squared errors a, b (N,) of the same images, in decibels.
 
-    A ratio of two means, of which each resample takes the same images. No interval as above.
+    Their pixels are the same, so it is a ratio of two means. No interval as above.
     """
-    values = round_to_grid(stack_columns([a, b]), groups)
-    draws = difference(*psnr(resampled_means(values, groups, resamples, seed)).T)
+    weights = pixel_weights(pixels)
+    values = round_to_grid(stack_columns([a, b]) * weights[:, None], groups)
+    draws = difference(*psnr(resampled_means(values, groups)).T)
     figure = float(difference(*psnr(values.mean(0))))
     known = np.isfinite(draws).all() or not np.isfinite(figure)
     return interval(figure, draws) if known else (figure, None, None)
+
+
+def pixel_weights(pixels: ArrayLike) -> np.ndarray:
+    """Weights (N,) of images by their pixels, 1 on the average."""
+    pixels = np.asarray(pixels, dtype=np.float64)
+    return pixels / pixels.mean()
 
 
 def stack_columns(columns: Iterable[ArrayLike]) -> np.ndarray:
@@ -137,21 +134,19 @@ def group_sums(values: np.ndarray, places: np.ndarray, count: int) -> np.ndarray
     return sums
 
 
-def resampled_means(
-    values: np.ndarray, groups: ArrayLike | None, resamples: int, seed: int
-) -> np.ndarray:
-    """(resamples, columns): how often each group was drawn, times the sums of its values, divided
+def resampled_means(values: np.ndarray, groups: ArrayLike | None) -> np.ndarray:
+    """(RESAMPLES, columns): how often each group was drawn, times the sums of its values, divided
     by the number of images drawn."""
     sizes, places = group_sizes(values, groups)
-    random, count = np.random.default_rng(seed), len(sizes)
+    random, count = np.random.default_rng(SEED), len(sizes)
     rows = max(1, CHUNK // count)
     known = np.isfinite(values)
     finite = group_sums(np.where(known, values, 0.0), places, count)
     kinds = {np.inf: values == np.inf, -np.inf: values == -np.inf, np.nan: np.isnan(values)}
     others = {kind: group_sums(where, places, count) for kind, where in kinds.items()}
     means = []
-    for start in range(0, resamples, rows):
-        counts = draw_counts(random, min(rows, resamples - start), count)
+    for start in range(0, RESAMPLES, rows):
+        counts = draw_counts(random, min(rows, RESAMPLES - start), count)
         mean = counts @ finite / (counts @ sizes)[:, None]
         means.append(mean if known.all() else mean + infinities_drawn(counts, others))
     return np.concatenate(means)

@@ -60,7 +60,7 @@ def in_order(features: Tensor, ids: Sequence[int | str]) -> Tensor:
     return features[kept.argsort()]
 
 
-def kid(x: Tensor, y: Tensor, seed: int = 0) -> dict[str, float | str]:
+def kid(x: Tensor, y: Tensor) -> dict[str, float | str]:
     """Squared maximum mean discrepancy of features x, y (n, D), averaged over subsets of images.
 
     The kernel is (x . y / D + 1)^3. A subset takes the same rows of both, and its estimate is the
@@ -81,7 +81,7 @@ def kid(x: Tensor, y: Tensor, seed: int = 0) -> dict[str, float | str]:
     n = min(len(x), len(y))
     check(n, x, y)
     size = min(SIZE, n // 2)
-    estimates = subset_estimates(x[:n].double(), y[:n].double(), subsets(n, size, seed))
+    estimates = subset_estimates(x[:n].double(), y[:n].double(), subsets(n, size))
     mean, std = estimates.mean().item(), estimates.std(correction=0).item()
     half = 1.96 * std * sqrt(size / (n - size) + 1 / SUBSETS)
     about = {"subsets": SUBSETS, "size": size, "images": n, "estimate": "u-statistic"}
@@ -120,9 +120,9 @@ def check(n: int, x: Tensor, y: Tensor) -> None:
         raise MsddError("the features of a kernel distance contain NaN or infinity")
 
 
-def subsets(n: int, size: int, seed: int) -> Tensor:
+def subsets(n: int, size: int) -> Tensor:
     """Rows of each subset, (SUBSETS, size), without replacement inside a subset."""
-    draws = generator("kid", seed, n, size)
+    draws = generator("kid", 0, n, size)
     return torch.stack([torch.from_numpy(draws.permutation(n)[:size]) for _ in range(SUBSETS)])
 
 

@@ -9,7 +9,7 @@ DIRECTIONS, SEED = 1000, 2020
 AT_ONCE = 250  # directions, which bounds memory
 
 
-def mind(x: Tensor, y: Tensor, directions: int = DIRECTIONS, seed: int = SEED) -> float:
+def mind(x: Tensor, y: Tensor) -> float:
     """3 D times the squared sliced 2-Wasserstein distance of features x, y (n, D).
 
     Along random unit directions the sorted projections of both sets are subtracted, squared and
@@ -22,13 +22,13 @@ def mind(x: Tensor, y: Tensor, directions: int = DIRECTIONS, seed: int = SEED) -
     n = min(len(x), len(y))
     if not n:
         raise MsddError("MIND needs at least one image on both sides")
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(SEED)
     x, y = (draw_rows(side, n, generator).float() for side in (x, y))
     if not (x.isfinite().all() and y.isfinite().all()):
         raise MsddError("the features of MIND contain NaN or infinity")
-    parts = unit_vectors(directions, x.shape[1], generator).split(AT_ONCE)
+    parts = unit_vectors(DIRECTIONS, x.shape[1], generator).split(AT_ONCE)
     total = sum(squares(x, y, part) for part in parts)
-    return 3 * x.shape[1] * total / (n * directions)
+    return 3 * x.shape[1] * total / (n * DIRECTIONS)
 
 
 def draw_rows(rows: Tensor, count: int, generator: torch.Generator) -> Tensor:

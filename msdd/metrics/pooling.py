@@ -14,6 +14,7 @@ from msdd.metrics.intervals import (
     bootstrap,
     mean_difference,
     paired_pooled_psnr,
+    pixel_weights,
     pooled_psnr,
     psnr,
 )
@@ -26,7 +27,7 @@ def pool_psnr(
 ) -> MaybeInterval:
     """PSNR and the ends of its 95 % interval over groups, or over images; one group leaves none."""
     if pool == "all":
-        return pooled_psnr(weigh(errors, pixels), groups)
+        return pooled_psnr(errors, pixels, groups)
     values = group_psnr(errors, pool)
     return bootstrap(values) if len(values) > 1 else (float(values[0]), None, None)
 
@@ -34,7 +35,7 @@ def pool_psnr(
 def mean_psnr(pool: Pool, errors: np.ndarray, pixels: np.ndarray) -> float:
     """The PSNR of `pool_psnr` without its interval, which costs a bootstrap."""
     if pool == "all":
-        return float(psnr(weigh(errors, pixels).mean()))
+        return float(psnr((errors * pixel_weights(pixels)).mean()))
     return float(group_psnr(errors, pool).mean())
 
 
@@ -47,13 +48,8 @@ def pooled_psnr_difference(
 ) -> MaybeInterval:
     """Difference of the PSNRs that `pool_psnr` makes of errors `a` and `b` of the same images."""
     if pool == "all":
-        return paired_pooled_psnr(weigh(a, pixels), weigh(b, pixels), groups)
+        return paired_pooled_psnr(a, b, pixels, groups)
     return mean_difference(group_psnr(a, pool), group_psnr(b, pool))
-
-
-def weigh(errors: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Errors whose mean over images is that over all their pixels."""
-    return errors * (pixels / pixels.mean())
 
 
 def group_psnr(errors: np.ndarray, size: int) -> np.ndarray:

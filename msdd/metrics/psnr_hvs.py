@@ -3,7 +3,8 @@
 Egiazarian et al. 2006 ("New full-reference quality metrics based on HVS"), Ponomarenko et al. 2007
 ("On between-coefficient contrast masking of DCT basis functions"). Their tables of sensitivity and
 of masking are 25.73509 / Q and (10 / Q)^2 of JPEG's example table Q for luma, to all digits that
-they print. Images are (B, 3, H, W), both uint8, or floats in [0, 1]; values are in decibels.
+they print. Images are (B, 3, H, W), both uint8, or floats in [0, 1]; values are in decibels, and
+infinite for images in which no difference is seen.
 """
 
 import math
@@ -16,7 +17,6 @@ from msdd.metrics.pixel import check_pair, in_chunks, unit
 
 SIDE = 8  # of a block; what is left over at the right and at the bottom is not seen
 LUMA = (0.299, 0.587, 0.114)  # of R, G, B: ITU-R BT.601
-SAME = 100.0  # of equal images, by the authors' convention
 Q = (  # ITU-T T.81, table K.1
     (16, 11, 10, 16, 24, 40, 51, 61),
     (12, 12, 14, 19, 26, 58, 60, 55),
@@ -33,13 +33,13 @@ def psnr_hvs(a: Tensor, b: Tensor) -> Tensor:
     """PSNR-HVS (B,), float64. ValueError for sides under 8 px, floats outside [0, 1], or unequal
     shapes."""
     check_sides(a, b)
-    return decibels(in_chunks(plain_error, a, b))
+    return -10 * in_chunks(plain_error, a, b).log10()
 
 
 def psnr_hvs_m(a: Tensor, b: Tensor) -> Tensor:
     """PSNR-HVS-M (B,): of differences, only what the contrast of their block does not mask."""
     check_sides(a, b)
-    return decibels(in_chunks(masked_error, a, b))
+    return -10 * in_chunks(masked_error, a, b).log10()
 
 
 def check_sides(a: Tensor, b: Tensor) -> None:
@@ -98,7 +98,3 @@ def error(difference: Tensor) -> Tensor:
 
 def table(like: Tensor) -> Tensor:
     return torch.tensor(Q, dtype=torch.float64, device=like.device)
-
-
-def decibels(errors: Tensor) -> Tensor:
-    return torch.where(errors > 0, -10 * errors.log10(), SAME)

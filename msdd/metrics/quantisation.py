@@ -34,9 +34,10 @@ RULES = {
 
 
 def quantise_reconstructions(images: Tensor, rule: str) -> Tensor:
-    """uint8 by `rule`; floats clamped to [-1, 1] by `none`. uint8 stays as it is."""
+    """uint8 by `rule`; floats clamped to [-1, 1] by `none`. uint8 are like originals, so that an
+    image that comes back unchanged has no error."""
     if images.dtype == torch.uint8:
-        return images
+        return quantise_originals(images, rule)
     return images.float().clamp(-1, 1) if rule == "none" else RULES[rule](images)
 
 

@@ -34,6 +34,15 @@ def test_a_lossy_file_has_the_rate_of_all_its_bits(tmp_path, name):
     assert rate(tmp_path / name, 64 * 96) == bits / (64 * 96)
 
 
+def test_avif_is_told_by_any_of_its_brands(tmp_path):
+    PICTURE.save(tmp_path / "a.avif")
+    whole = (tmp_path / "a.avif").read_bytes()
+    (tmp_path / "a.avif").write_bytes(whole.replace(b"ftypavif", b"ftypmif1", 1))
+    assert rate(tmp_path / "a.avif", 6144) == 8 * len(whole) / 6144
+    (tmp_path / "a.heic").write_bytes(whole.replace(b"avif", b"heic"))
+    assert math.isnan(rate(tmp_path / "a.heic", 6144))
+
+
 @pytest.mark.parametrize("name", LOSSLESS)
 def test_a_lossless_file_has_none(tmp_path, name):
     PICTURE.save(tmp_path / name, **LOSSLESS[name])

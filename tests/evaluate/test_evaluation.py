@@ -12,7 +12,9 @@ from PIL import Image
 from msdd.errors import MsddError
 from msdd.evaluate import passes, protocols
 from msdd.evaluate.sources import Subject
+from msdd.evaluate.summary import partial_means
 from msdd.evaluate.text import notes
+from msdd.metrics.intervals import bootstrap
 from msdd.metrics.pooling import group_psnr
 
 pytestmark = pytest.mark.usefixtures("own_cache", "one_thread")
@@ -161,6 +163,21 @@ def test_an_image_that_comes_back_unchanged_has_no_error(photographs):
     chosen = {"dito": small(["dito"])["dito"].with_features("none")}
     found = evaluated(photographs, chosen, subject=subject)["protocols"]
     assert found["dito"]["per_image"]["psnr"] == [None] * 5
+
+
+def test_what_some_images_have_not_is_redrawn_by_photographs_where_those_are_many():
+    """Crops of one photograph leave no interval; those of few stand for themselves."""
+    photographs = [k // 4 for k in range(240)]
+    text = np.full(240, np.nan)
+    text[[0, 1, 2]] = 1.0, 0.5, 1.0
+    alone = partial_means({"text_ned": text}, photographs)["text_ned"]
+    assert alone == {"mean": pytest.approx(5 / 6), "low": None, "high": None}
+    for crops in (8, 160):
+        text[:crops] = np.random.default_rng(0).uniform(size=crops)
+        groups = photographs[:crops] if crops == 160 else None
+        mean, low, high = bootstrap(text[:crops], groups)
+        found = partial_means({"text_ned": text}, photographs)["text_ned"]
+        assert found == {"mean": mean, "low": low, "high": high}
 
 
 def test_fewer_than_2_images_are_refused(tmp_path):

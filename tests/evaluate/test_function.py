@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ import msdd
 from msdd.cli import main
 from msdd.data.image_folder import at_least_two, stack
 from msdd.data.photographs import read_photograph
+from msdd.data.pixels import to_uint8
 from msdd.errors import MsddError
 from msdd.evaluate.samples_sets import image_set
 from msdd.evaluate.tensors import Tensors
@@ -92,6 +94,29 @@ def test_what_load_gives_is_a_tokenizer_and_is_measured(trained, folders):
     report = msdd.evaluate(student, folders / "o", **PLAIN)
     named = msdd.evaluate(str(trained / "runs/msdd/msdd-1step"), folders / "o", **PLAIN)
     assert figures(report) == figures(named)
+
+
+def test_an_object_that_load_opens_is_measured_as_by_its_name(folders, monkeypatch):
+    """Its latents, too, and what it draws of torch's random numbers; also for images of any size."""
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    rules = {"protocol": "extended", "features": "none", "missing": "skip", "resolution": 32}
+    for name in ("coded:grey", "test_named:noisy"):
+        expected = msdd.evaluate(name, folders / "o", **rules)
+        for size in ("crop", "native"):
+            found = msdd.evaluate(msdd.load(name, size=size), folders / "o", **rules)
+            for key in ("protocols", "not_measured", "tokenizer"):
+                assert found[key] == expected[key]
+
+
+def test_levels_that_come_back_unchanged_have_no_error(folders):
+    """Also by rules that lower some of the originals' levels."""
+    images = stack(read_photograph(one) for one in at_least_two(folders / "o", "o").values())
+    for rule in ("flowmo", "dito"):
+        how = {"protocol": rule, "features": "none"}
+        made = [msdd.evaluate(to_uint8, images, **how)]
+        made.append(msdd.evaluate(originals=images, reconstructions=images, **how))
+        for report in made:
+            assert report["protocols"][rule]["metrics"]["psnr"]["infinite"]
 
 
 AUTOCAST = """

@@ -83,18 +83,20 @@ def test_kid_by_torch_fidelity_draws_in_the_order_of_the_files(folders, tmp_path
 
     monkeypatch.setattr(kid, "SIZE", 4)
     monkeypatch.setitem(distances.FEWEST, "kid_torch_fidelity", 4)
-    text = "mine: { crop: adm, kid_torch_fidelity: true, fid: { quantisation: round, "
-    (tmp_path / "kid.yaml").write_text(text + "features: efficientnet-lite0 } }")
-    report = evaluate(
-        originals=folders / "o", reconstructions=folders / "r", protocol=str(tmp_path / "kid.yaml")
-    )
-    found = report["protocols"]["mine"]["metrics"]["kd_torch_fidelity_efficientnet_lite0"]
     network = feature_network("efficientnet-lite0")
     rows = [torch.cat([network(x[None]) for x in side]) for side in sides(folders)]
-    theirs = kid_features_to_metric(*rows, kid_subset_size=4, rng_seed=2020, verbose=False)
-    assert found["mean"] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-3)
-    assert found["std"] == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-3)
-    assert found["estimate"] == "unbiased" and found["low"] is None
+    both = {"originals": folders / "o", "reconstructions": folders / "r"}
+    for first in (len(rows[0]), len(rows[0]) - 1):
+        fid = f"{{ quantisation: round, features: efficientnet-lite0, first: {first} }}"
+        text = f"mine: {{ crop: adm, kid_torch_fidelity: true, fid: {fid} }}"
+        (tmp_path / "kid.yaml").write_text(text)
+        metrics = evaluate(**both, protocol=tmp_path / "kid.yaml")["protocols"]["mine"]["metrics"]
+        found = metrics["kd_torch_fidelity_efficientnet_lite0"]
+        some = [side[:first] for side in rows]
+        theirs = kid_features_to_metric(*some, kid_subset_size=4, rng_seed=2020, verbose=False)
+        assert found["mean"] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-3)
+        assert found["std"] == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-3)
+        assert found["estimate"] == "unbiased" and found["low"] is None
 
 
 def test_a_network_takes_the_place_of_the_protocol_s(folders, tmp_path):

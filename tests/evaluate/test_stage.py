@@ -231,6 +231,9 @@ def test_several_protocols_and_kid(uninterrupted):
     for metrics in (ssdd, primary):
         assert {"lpips_alex", "fd_efficientnet_lite0", "kd_efficientnet_lite0"} < metrics.keys()
         assert "lpips_vgg" not in metrics
+        spread = metrics["kd_efficientnet_lite0"]  # of crops of one photograph there is no interval
+        many = len(set(found["photographs"])) < len(found["photographs"])
+        assert (spread["low"] is None) == many
     assert found["not_measured"].keys() <= {"dreamsim"} and "/" not in str(found["not_measured"])
     psnr = found["protocols"]["primary"]["per_image"]["psnr"]
     worst, best = (found["extremes"]["held_out"][word] for word in ("worst", "best"))

@@ -33,7 +33,7 @@ def slow(x, y) -> float:
 def test_subset_estimates_are_those_of_double_loops(monkeypatch):
     monkeypatch.setattr(module, "ROWS", 7)
     x, y = features(24, 0).double(), features(24, 1, shift=0.3).double()
-    rows = subsets(24, 9, seed=0)[:3]
+    rows = subsets(24, 9)[:3]
     expected = [slow(x[row].numpy(), y[row].numpy()) for row in rows]
     assert subset_estimates(x, y, rows).tolist() == pytest.approx(expected, rel=1e-10)
 
@@ -68,7 +68,7 @@ def test_equals_torch_fidelity_on_the_same_subsets():
     from torch_fidelity.metric_kid import kernel_poly, mmd2
 
     x, y = features(300, 0, 64), features(300, 0, 64) + 0.2 * features(300, 1, 64)
-    rows = subsets(300, 100, seed=0)[:5]
+    rows = subsets(300, 100)[:5]
     found = subset_estimates(x.double(), y.double(), rows).tolist()
     options = {"kid_kernel_poly_degree": 3, "kid_kernel_poly_gamma": None}
     for estimate, row in zip(found, rows, strict=True):
@@ -93,11 +93,7 @@ def test_subsets_are_smaller_with_few_images_and_the_result_says_so():
     found = kid(features(50, 0), features(70, 1))
     assert (found["subsets"], found["size"], found["images"]) == (100, 25, 50)
     assert found["low"] < found["mean"] < found["high"]
-    assert (
-        found
-        == kid(features(50, 0), features(70, 1)[:50])
-        != kid(features(50, 0), features(70, 1), seed=1)
-    )
+    assert found == kid(features(50, 0), features(70, 1)[:50])
 
 
 @pytest.mark.parametrize("paired", [True, False])

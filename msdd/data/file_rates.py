@@ -24,9 +24,8 @@ def is_lossy(file: BinaryIO) -> bool:
     if head[:4] == b"RIFF" and head[8:] == b"WEBP":
         return first_picture(file) == b"VP8 "
     if head[4:8] == b"ftyp":
-        return bool(
-            AVIF & brands(head[8:], file.read(min(MOST, max(0, int.from_bytes(head[:4]) - 12))))
-        )
+        size = int.from_bytes(head[:4])
+        return bool(AVIF & brands(head[8:], file.read(min(MOST, max(0, size - len(head))))))
     return head.startswith(JPEG)
 
 

@@ -234,9 +234,8 @@ def exact_images(report: dict) -> list[str]:
             first, *others = [image for image, value in values if value is None]
             more = f" and {len(others)} others are" if others else " is"
             how = "exactly" if metric == "psnr" else "without a difference that it sees"
-            lines.append(
-                f"{name}: {EXACT[metric]} is infinite, because {shown(first)}{more} reproduced {how}"
-            )
+            which = f"{shown(first)}{more} reproduced {how}"
+            lines.append(f"{name}: {EXACT[metric]} is infinite, because {which}")
     return lines
 
 

@@ -97,7 +97,7 @@ def test_what_load_gives_is_a_tokenizer_and_is_measured(trained, folders):
 
 
 def test_an_object_that_load_opens_is_measured_as_by_its_name(folders, monkeypatch):
-    """Its latents, too, and what it draws of torch's random numbers; also for images of any size."""
+    """Its latents, too, and what it draws of torch's random numbers; also as one of any size."""
     monkeypatch.syspath_prepend(Path(__file__).parent)
     rules = {"protocol": "extended", "features": "none", "missing": "skip", "resolution": 32}
     for name in ("coded:grey", "test_named:noisy"):

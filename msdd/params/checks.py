@@ -10,8 +10,9 @@ from typing import Any
 from msdd.errors import did_you_mean, known_names
 from msdd.model.config import GROUPS, ModelConfig, near_square
 from msdd.params.schema import Params
-from msdd.params.sections import BASELINES, COLLECTED
+from msdd.params.sections import BASELINES
 from msdd.tokenizers.systems import SYSTEMS
+from msdd.train.weight import COLLECTED
 from msdd.urls import has_secret, is_url
 
 WITHOUT_PSNR = ("titok",)  # of the protocols

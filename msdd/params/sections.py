@@ -262,9 +262,6 @@ class Given(Section):
     )
 
 
-COLLECTED = 2  # half-lives of images before a Fréchet loss begins
-
-
 class Frechet(Section):
     """A Fréchet distance from the real images as a loss (FD-loss, arXiv 2604.28190)."""
 

@@ -43,7 +43,8 @@ def _compute_digest(module: str, package: Path) -> str:
 
 
 def closure(module: str, package: Path = PACKAGE) -> set[str]:
-    """`module` and the package's modules that it imports, directly or not, except `OUTSIDE`."""
+    """`module` and the package's modules that it imports, directly or not, except `OUTSIDE` and
+    those of types alone."""
     modules: set[str] = set()
     todo = [module]
     while todo:
@@ -101,7 +102,7 @@ def _exists(name: str, package: Path) -> bool:
 # Most modules lie in the closure of most stages, and are parsed once for all of them.
 @cache
 def _import_statements(source: bytes) -> list[ast.Import | ast.ImportFrom]:
-    nodes = ast.walk(ast.parse(source))
+    nodes = ast.walk(_WithoutTypes().visit(ast.parse(source)))
     return [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
@@ -112,6 +113,14 @@ def _bare_code(source: bytes) -> str:
     `ast.unparse` is stable across versions of Python where `ast.dump` is not.
     """
     return ast.unparse(_WithoutTexts().visit(ast.parse(source)))
+
+
+class _WithoutTypes(ast.NodeTransformer):
+    """Drops what never runs: the imports of a type checker."""
+
+    def visit_If(self, node: ast.If) -> ast.If | list[ast.stmt]:  # noqa: N802 (the name ast calls)
+        self.generic_visit(node)
+        return node.orelse if ast.unparse(node.test) == "TYPE_CHECKING" else node
 
 
 class _WithoutTexts(ast.NodeTransformer):

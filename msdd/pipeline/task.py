@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from msdd.params.sections import Data, Distil, Evaluate, Model, Stage1
 
 MANIFEST = layout.prepared() / "manifest.json"
+SAVING = "checkpoint_every"
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,19 @@ class Task:
 
     @property
     def key(self) -> str:
-        """`record` as one digest: a checkpoint with another key belongs to another result."""
-        values = list(self.record().values())
+        """`record` as one digest: a checkpoint with another key belongs to another result. How
+        often is saved changes no bit."""
+        params = {k: saved_alike(v) for k, v in self.params.items() if not k.endswith(SAVING)}
+        values = list((self.record() | {"params": params}).values())
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def saved_alike(value: Any) -> Any:
+    """The value of a param without what it, or a section of a row, says of `SAVING`."""
+    if not isinstance(value, dict):
+        return value
+    left = {key: saved_alike(one) for key, one in value.items() if key != SAVING}
+    return {key: one for key, one in left.items() if one != {}}
 
 
 def resolve(

@@ -74,8 +74,9 @@ class Adversary:
         self.seen.append((fake.detach(), real, torch.get_rng_state()))
         return hinge_generator(logits)
 
-    def step(self, rate: float, team: Team = ALONE) -> Tensor:
-        """Update the discriminator on the images judged since the last step; returns its loss.
+    def step(self, rate: float, team: Team = ALONE) -> tuple[Tensor, Tensor]:
+        """Update the discriminator on the images judged since the last step; returns its loss and
+        the norm of its gradients.
 
         rate: of the peak learning rate, in [0, 1].
         team: the processes that have judged as many microbatches each.
@@ -93,10 +94,11 @@ class Adversary:
             loss.backward()
             total += loss.detach()
         self.seen.clear()
-        team.add_up([*(p.grad for p in self.network.parameters() if p.grad is not None), total])
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        team.add_up([*gradients, total])
         team.copy_first(list(self.network.buffers()))
         self.optimiser.step()
-        return total
+        return total, torch.nn.utils.get_total_norm(gradients)
 
     def _begin(self, first: bool) -> None:
         """Give every microbatch the buffers that the first one found."""

@@ -30,26 +30,33 @@ def write(path: Path, content: memoryview) -> None:
             os.replace(path, previous(path))
 
 
-def read(path: Path) -> dict | None:
-    """The checkpoint at `path`, or the previous one if it is gone or damaged, which is told; None
-    if there is neither.
+def read(path: Path, key: str) -> dict | None:
+    """The checkpoint at `path`, or the previous one if that is gone, damaged, or of another key
+    than the previous one has; one of another key if no other is there, and None if none is.
 
-    Raises MsddError if all that is there is damaged: to start afresh may lose days.
+    Which one it is, is told unless it is the one at `path`. Raises MsddError if all that is there
+    is damaged: to start afresh may lose days.
     """
-    damaged = []
+    damaged, others = [], []
     for one in (path, previous(path)):
         if not one.exists():
             continue
-        if intact(one):
-            if damaged:
-                told = f"{damaged[0]} is damaged; going on from the one before, {one.name}"
-                print(f"msdd: {told}", file=sys.stderr)
-            return content(one)
-        damaged.append(one)
-    if damaged:
+        if not intact(one):
+            damaged.append(one)
+            continue
+        found = content(one)
+        if found["key"] != key:
+            others.append(found)
+            continue
+        if one != path and (damaged or others):
+            why = "is damaged" if damaged else "is of other params, code or data"
+            told = f"{path} {why}; going on from the one before, {one.name}"
+            print(f"msdd: {told}", file=sys.stderr)
+        return found
+    if damaged and not others:
         names = " and ".join(map(str, damaged))
         raise MsddError(f"{names} damaged; delete to start this training afresh: {path.parent}")
-    return None
+    return others[0] if others else None
 
 
 def content(path: Path) -> dict:

@@ -16,8 +16,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from msdd.params.sections import COLLECTED, Frechet
+from msdd.params.sections import Frechet
 from msdd.train.team import ALONE, Team
+from msdd.train.weight import COLLECTED
 from msdd.weights.pretrained import feature_network
 
 REFRESHES = 4  # of the transport in a half-life: it is an eigenproblem of the features
@@ -37,7 +38,7 @@ class FrechetLoss:
 
     def __init__(self, settings: Frechet, device: str | torch.device = "cpu") -> None:
         self.spaces = {
-            name: Space(feature_network(name, device), settings.half_life)
+            name: Space(feature_network(name, device), settings.half_life, device)
             for name in settings.networks
         }
 
@@ -84,8 +85,10 @@ class Transport(NamedTuple):
 class Space:
     """One representation: its network, the moments of both populations, and the transport."""
 
-    def __init__(self, network: nn.Module, half_life: int) -> None:
-        self.network, self.half_life = network, half_life
+    def __init__(
+        self, network: nn.Module, half_life: int, device: str | torch.device = "cpu"
+    ) -> None:
+        self.network, self.half_life, self.device = network, half_life, device
         self.made: Tensor | None = None
         self.real: Tensor | None = None
         self.seen = self.fresh = 0
@@ -129,10 +132,12 @@ class Space:
         }
 
     def load_state_dict(self, state: dict) -> None:
-        self.made, self.real = state["made"], state["real"]
+        """From any device to that of the network."""
+        sums = (state["made"], state["real"])
+        self.made, self.real = (None if s is None else s.to(self.device) for s in sums)
         self.seen, self.fresh = state["seen"], state["fresh"]
         known = state["transport"]
-        self.transport = None if known is None else Transport(*known)
+        self.transport = None if known is None else Transport(*(x.to(self.device) for x in known))
 
 
 def sums_of(features: Tensor) -> Tensor:

@@ -3,14 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from msdd.params.sections import Optimisation
 from msdd.pipeline.task import Task
-from msdd.train.adversary import Adversary
-from msdd.train.frechet import FrechetLoss
 from msdd.train.preview import Preview
+
+if TYPE_CHECKING:  # else their code would count for trainings without them
+    from msdd.train.adversary import Adversary
+    from msdd.train.frechet import FrechetLoss
 
 # Images (B, 3, R, R), and their latents (B, latents, latent_dim) if these were computed before, to
 # the terms of the loss as scalars; `loss`, their weighted sum, is minimised.
@@ -43,8 +46,8 @@ class TrainingJob:
     export: Callable[[Path, dict[str, Tensor]], None]
     preview: Preview
     teacher: nn.Module | None = None
-    adversary: Adversary | None = None
-    frechet: FrechetLoss | None = None
+    adversary: "Adversary | None" = None
+    frechet: "FrechetLoss | None" = None
 
     @property
     def key(self) -> str:

@@ -21,7 +21,7 @@ from msdd.train.job import TrainingJob
 from msdd.train.optimiser import learning_rate
 from msdd.train.state import State
 from msdd.train.team import Team
-from msdd.train.terms import RecentTerms
+from msdd.train.terms import NORMS, RecentTerms
 
 
 def train(
@@ -56,13 +56,13 @@ def train(
             pixels = from_uint8(images.to(device, non_blocking=True))
             seen = state.images
             terms = gradients(job, pixels, on(device, latents), seen, team)
-            rate = step(state, settings)
+            rate, norms = step(state, settings)
             if state.adversary:
                 with arithmetic(settings.precision, device):
-                    terms["discriminator"] = state.adversary.step(rate, team)
+                    terms["discriminator"], norms[NORMS[1]] = state.adversary.step(rate, team)
             if state.frechet:
                 state.frechet.step(team)
-            recent.add(seen, terms)
+            recent.add(seen, terms | norms)
             for term, value in terms.items():
                 state.sums[term] = state.sums.get(term, 0) + value
                 state.counts[term] = state.counts.get(term, 0) + 1
@@ -146,20 +146,21 @@ def noise_seed(job: TrainingJob, seen: int, index: int) -> int:
     return seed_of(*of_step, index) if index else seed_of(*of_step)
 
 
-def step(state: State, settings: Optimisation) -> float:
+def step(state: State, settings: Optimisation) -> tuple[float, dict[str, Tensor]]:
     """Update the weights and their average from the gradients, and clear these.
 
-    Returns the learning rate of the step as a share of its peak.
+    Returns the learning rate of the step as a share of its peak, and the norm of the gradients,
+    which may be no number where the loss is one.
     """
     rate = learning_rate(state.images, settings)
     for group in state.optimiser.param_groups:
         group["lr"] = rate
-    torch.nn.utils.clip_grad_norm_(state.network.parameters(), settings.gradient_clip)
+    norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), settings.gradient_clip)
     state.optimiser.step()
     state.optimiser.zero_grad(set_to_none=True)
     state.images += settings.batch
     state.ema.update(state.images, settings.batch)
-    return rate / settings.learning_rate
+    return rate / settings.learning_rate, {NORMS[0]: norm}
 
 
 def averages(state: State) -> dict[str, float]:

@@ -93,8 +93,8 @@ def losses(
 ) -> dict[str, Tensor]:
     """Terms of the loss for images (B, 3, R, R) in [-1, 1], as scalars by name (paper section 3).
 
-    Each image is used at one scale, in equal shares of the batch. `scale<k>` is the mean squared
-    velocity error at a scale. `loss` is the sum of: the mean over images of that error, times
+    Each image is used at one scale, in equal shares. `scale<k>` is the mean squared velocity error
+    at a scale. `loss` is the sum of: the mean over images of that error, times
     the weight over noise levels; `settings.lpips` times the mean LPIPS of the clean images at the
     last scale; `settings.kl` times the mean divergence in nats of a KL encoder's posteriors, from
     which the latents are then drawn; and REPA's distance times its weight.
@@ -108,9 +108,8 @@ def losses(
         latents, terms = stored, {}
     latents = drop(latents, network.decoder.null, settings)
     scales = network.config.flow
-    shares = zip(
-        scales, images.tensor_split(len(scales)), latents.tensor_split(len(scales)), strict=True
-    )
+    sizes = share_sizes(len(images), len(scales))
+    shares = zip(scales, images.split(sizes), latents.split(sizes), strict=True)
     total = settings.kl * terms.get("kl", torch.zeros((), device=images.device))
     for scale, share, context in shares:
         x_e = downsample(share, scale)
@@ -127,6 +126,14 @@ def losses(
             terms["repa"] = network.get_submodule(REPA)(share, grid).mean()
             total = total + settings.repa.weight * terms["repa"]
     return {"loss": total, **terms}
+
+
+def share_sizes(images: int, scales: int) -> list[int]:
+    """How many of so many images each scale gets: equally many, and of those that are left over at
+    most one, which scales is drawn, so that over many steps none has more than another."""
+    each, left = divmod(images, scales)
+    first = int(torch.randint(scales, ())) if left else 0
+    return [each + ((scale - first) % scales < left) for scale in range(scales)]
 
 
 def draw_latents(

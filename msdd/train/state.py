@@ -2,16 +2,19 @@
 
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from msdd.params.sections import Optimisation
 from msdd.train import checkpoint
-from msdd.train.adversary import Adversary
 from msdd.train.ema import Ema
-from msdd.train.frechet import FrechetLoss
 from msdd.train.optimiser import optimiser
+
+if TYPE_CHECKING:  # else their code would count for trainings without them
+    from msdd.train.adversary import Adversary
+    from msdd.train.frechet import FrechetLoss
 
 
 class State:
@@ -28,8 +31,8 @@ class State:
         self,
         network: nn.Module,
         settings: Optimisation,
-        adversary: Adversary | None = None,
-        frechet: FrechetLoss | None = None,
+        adversary: "Adversary | None" = None,
+        frechet: "FrechetLoss | None" = None,
     ) -> None:
         self.network, self.adversary, self.frechet = network, adversary, frechet
         self.optimiser = optimiser(network, settings)
@@ -68,7 +71,7 @@ class State:
 
         Returns None if there is none, False if it has another key: it belongs to another result.
         """
-        content = checkpoint.read(path)
+        content = checkpoint.read(path, key)
         if content is None:
             return None
         if content["key"] != key:

@@ -1,4 +1,5 @@
-"""The terms of the last steps, to say which step was the first whose loss is not a number."""
+"""The terms of the last steps, to say which step was the first whose loss or gradient is not a
+number."""
 
 import json
 from pathlib import Path
@@ -14,6 +15,7 @@ from msdd.files import unwritten, write_text
 from msdd.train.job import TrainingJob
 
 SHOWN = 3  # images in a line
+NORMS = ("gradient", "gradient of the discriminator")
 
 
 class RecentTerms:
@@ -29,7 +31,8 @@ class RecentTerms:
         self.steps: list[tuple[int, dict[str, Tensor]]] = []
 
     def add(self, seen: int, terms: dict[str, Tensor]) -> None:
-        """The terms of the step after `seen` images, as scalars without gradient."""
+        """The terms of the step after `seen` images, and the `NORMS` of its gradients: scalars
+        without gradient."""
         self.steps.append((seen, terms))
 
     def check(self) -> None:
@@ -42,13 +45,15 @@ class RecentTerms:
 
     def _told(self, seen: int, terms: dict[str, Tensor]) -> str:
         settings, bad = self.job.settings, [name for name in terms if not terms[name].isfinite()]
-        bad = [name for name in bad if name != "loss"] or bad
+        what = "loss" if "loss" in bad else "gradient"
+        if what == "loss":  # then so are its gradients
+            bad = [name for name in bad if name not in ("loss", *NORMS)] or ["loss"]
         indices = batch_indices(self.job.task.seed, len(self.crops), seen, settings.batch)
         names = self.crops.names(indices)
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         where = self._write({"images": seen, "terms": bad, "batch": names})
         return (
-            f"{self.job.name}: the loss is not a number in step {seen // settings.batch + 1} "
+            f"{self.job.name}: the {what} is not a number in step {seen // settings.batch + 1} "
             f"(images {seen:,} to {seen + settings.batch:,}): {', '.join(bad)}; the batch had "
             f"{', '.join(names[:SHOWN])}{more}{where}; a learning_rate below "
             f"{settings.learning_rate:g} may help"

@@ -7,6 +7,7 @@ from msdd.flow.steps import per_scale
 # Smaller images are enlarged so much before a perceptual network that a weight given as one number
 # counts as 0 for them; a list with one weight per scale is used as it is.
 MIN_SIDE = 32
+COLLECTED = 2  # half-lives of images before a Fréchet loss has a weight
 
 
 def weight_at(weight: float | Sequence[float], sides: Sequence[int], scale: int) -> float:

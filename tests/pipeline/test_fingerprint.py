@@ -47,6 +47,13 @@ def test_closure_follows_every_kind_of_import(package):
     }
 
 
+def test_closure_leaves_out_what_only_types_need(package):
+    text = "if TYPE_CHECKING:\n    from msdd.flow import sampler\nelse:\n    from msdd import far\n"
+    (package / "train/one.py").write_text(text)
+    expected = {"msdd.train", "msdd.train.loop", "msdd.train.one", "msdd.far"}
+    assert fingerprint.closure("msdd.train.one", package) == expected
+
+
 def digests(package):
     return [fingerprint.closure_digest(f"msdd.train.{name}", package) for name in ("one", "two")]
 
@@ -121,6 +128,8 @@ DECODING = {"distil", "chain", *EVALUATIONS, "throughput"}
         ("fast/fold.py", "gate[:, None] *", "2 * gate[:, None] *", {"throughput"}),
         ("fast/attention.py", "ROUNDS = 5", "ROUNDS = 6", {"throughput"}),
         ("train/discriminator.py", "SLOPE = 0.2", "SLOPE = 0.1", {"distil", "chain"}),
+        ("train/frechet.py", "NOISE = 1e-3", "NOISE = 1e-4", {"distil", "chain"}),
+        ("train/weight.py", "COLLECTED = 2", "COLLECTED = 9", {"distil", "chain"}),
         ("weights/pretrained.py", "' is unknown; {", "': {", set()),
         ("weights/model_folder.py", "no model here", "nothing here", set()),
         ("tracking/run.py", "def open_run(", "EXTRA = 1\n\n\ndef open_run(", set()),
@@ -227,6 +236,22 @@ def test_a_key_is_params_code_and_inputs(tmp_path, monkeypatch):
     assert before != key()
 
 
+def test_how_often_is_saved_belongs_to_no_result(tmp_path):
+    """So a stopped training goes on where that is changed, in the section or in its row."""
+    raw = load(ROOT / "presets/tiny.yaml").raw()
+
+    def key():
+        return resolve(parse(raw), "train", tmp_path, model="msdd").key
+
+    keys = [key()]
+    for section in (raw["stage1"], raw["models"]["msdd"].setdefault("stage1", {})):
+        section["checkpoint_every"] = raw["stage1"]["checkpoint_every"] * 3
+        keys.append(key())
+    assert len(set(keys)) == 1
+    raw["models"]["msdd"]["stage1"]["batch"] = 16
+    assert key() != keys[0]
+
+
 @pytest.fixture(scope="module")
 def params():
     """A model and a student that override defaults, beside the preset's."""
@@ -294,7 +319,7 @@ def test_inputs_are_the_files_that_a_stage_reads(params, tmp_path, stage, wildca
         ("train", {"model": "other"}, "models has no row 'other'; known: msdd, line"),
         ("assemble", {"student": "other"}, "students has no row 'other'"),
         ("evaluate", {"decode": "other"}, "decodes has no row 'other'"),
-        ("distil", {"student": "msdd-1step", "scale": 2}, "scale 2 of 'msdd-1step' is not in"),
+        ("distil", {"student": "msdd-1step", "scale": 2}, "'msdd-1step' has no scale 2"),
         ("distil", {"student": "joint", "scale": 0}, "'joint' is joint: use `msdd chain`"),
         ("assemble", {"student": "joint"}, "'joint' is joint: use `msdd chain`"),
         ("chain", {"student": "msdd-1step"}, "'msdd-1step' is per_scale: use `msdd distil`"),

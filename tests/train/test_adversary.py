@@ -81,7 +81,7 @@ def test_what_was_judged_in_parts_is_learned_as_a_whole():
         adversary = Adversary(discriminator("patch").eval(), 1e-3, (0.5, 0.9))
         for parts in zip(fake.split(size), real.split(size), strict=True):
             adversary.judge(*parts)
-        learned.append([adversary.step(1.0), *(p.grad for p in adversary.network.parameters())])
+        learned.append([*adversary.step(1.0), *(p.grad for p in adversary.network.parameters())])
         assert adversary.seen == []
     torch.testing.assert_close(*learned, rtol=1e-3, atol=1e-3)
 

@@ -9,9 +9,9 @@ from msdd.errors import MsddError
 from msdd.train import checkpoint
 
 
-def save(path, images):
+def save(path, images, key="k"):
     buffer = io.BytesIO()
-    torch.save({"key": "k", "images": images, "weights": torch.arange(1000)}, buffer)
+    torch.save({"key": key, "images": images, "weights": torch.arange(1000)}, buffer)
     checkpoint.write(path, buffer.getbuffer())
 
 
@@ -38,29 +38,39 @@ def path(tmp_path):
 
 
 def test_the_last_is_read_and_one_before_it_is_kept(path):
-    assert checkpoint.read(path)["images"] == 192
+    assert checkpoint.read(path, "k")["images"] == 192
     assert {file.name for file in path.parent.iterdir()} == {path.name, f"previous-{path.name}"}
     checkpoint.remove(path)
-    assert checkpoint.read(path) is None and not list(path.parent.iterdir())
+    assert checkpoint.read(path, "k") is None and not list(path.parent.iterdir())
 
 
 @pytest.mark.parametrize("damage", [cut, flip, empty])
 def test_a_damaged_one_falls_back_and_says_so(path, damage, capsys):
     damage(path)
-    assert checkpoint.read(path)["images"] == 128
+    assert checkpoint.read(path, "k")["images"] == 128
     assert f"{path} is damaged; going on from the one before" in capsys.readouterr().err
 
 
 def test_one_that_is_gone_falls_back(path):
     path.unlink()
-    assert checkpoint.read(path)["images"] == 128
+    assert checkpoint.read(path, "k")["images"] == 128
+
+
+def test_one_of_another_key_falls_back_to_one_of_this(path, capsys):
+    """As after a look at other params."""
+    save(path, 32, key="other")
+    assert checkpoint.read(path, "other")["images"] == 32
+    assert not capsys.readouterr().err
+    assert checkpoint.read(path, "k")["images"] == 192
+    assert f"{path} is of other params, code or data; going on" in capsys.readouterr().err
+    assert checkpoint.read(path, "third")["key"] == "other"
 
 
 def test_where_all_is_damaged_nothing_is_started_afresh(path):
     flip(path)
     cut(checkpoint.previous(path))
     with pytest.raises(MsddError, match="checkpoint.pt and .*previous-checkpoint.pt damaged; del"):
-        checkpoint.read(path)
+        checkpoint.read(path, "k")
 
 
 def test_a_disk_that_damages_what_is_written_is_told_before_the_last_one_goes(path, monkeypatch):
@@ -68,4 +78,4 @@ def test_a_disk_that_damages_what_is_written_is_told_before_the_last_one_goes(pa
     with pytest.raises(MsddError, match="does not read back as it was written"):
         save(path, 256)
     monkeypatch.undo()
-    assert checkpoint.read(path)["images"] == 192
+    assert checkpoint.read(path, "k")["images"] == 192

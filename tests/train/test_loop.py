@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from itertools import count
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +18,7 @@ from msdd.data.loader import batch_indices
 from msdd.errors import MsddError
 from msdd.files import read_json
 from msdd.pipeline import layout
-from msdd.train import distil
+from msdd.train import distil, stage1
 from msdd.train.ema import RAMP, Ema
 from msdd.train.loop import gradients
 from msdd.train.optimiser import learning_rate
@@ -170,6 +171,37 @@ def test_what_is_no_number_is_not_saved(tiny_params, workdir):
     with pytest.raises(MsddError, match=r"in step 2 \(images 32 to 64\)"):
         run_stage(params, "train", workdir, model="msdd")
     assert not list((workdir / "checkpoints").rglob("*.pt"))
+
+
+@pytest.mark.parametrize("step", [2, 12])
+def test_a_gradient_that_is_no_number_is_told_of_a_loss_that_is(
+    tiny_params, workdir, monkeypatch, step
+):
+    """In the last step no later loss would show what the weights have become."""
+    params = with_section(tiny_params, "stage1", log_every=384)
+    whole, calls = stage1.losses, count(1)
+
+    def broken(*given):
+        terms = whole(*given)
+        return terms | ({"loss": Overflowing.apply(terms["loss"])} if next(calls) == step else {})
+
+    monkeypatch.setattr("msdd.train.stage1.losses", broken)
+    told = rf"the gradient is not a number in step {step} \(.*\): gradient; the batch had"
+    with pytest.raises(MsddError, match=told):
+        run_stage(params, "train", workdir, model="msdd")
+    assert not (workdir / FOLDER).exists()
+
+
+class Overflowing(torch.autograd.Function):
+    """Nothing to a number, and infinity times to its gradient."""
+
+    @staticmethod
+    def forward(_, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(_, gradient):
+        return gradient * torch.inf
 
 
 @pytest.mark.parametrize("lack", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])

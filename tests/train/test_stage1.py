@@ -12,7 +12,7 @@ from msdd.flow.path import authors_weight, downsample, end_state, start_state
 from msdd.flow.scales import split_time
 from msdd.model.autoencoder import Autoencoder
 from msdd.model.config import ModelConfig
-from msdd.train.stage1 import drop, losses
+from msdd.train.stage1 import drop, losses, share_sizes
 
 
 class Perfect:
@@ -59,16 +59,29 @@ def test_each_image_goes_to_one_scale_in_balanced_shares(tiny_params, image):
     settings = tiny_params.stage1.model_copy(update={"cond_drop_prob": 0.0})
     network, images = Perfect(3, image), torch.arange(32.0).view(-1, 1, 1, 1).expand(-1, 3, 16, 16)
     losses(network, images, settings)
-    assert [(i, len(latents)) for i, latents in network.seen] == [(0, 11), (1, 11), (2, 10)]
+    assert sorted(len(latents) for _, latents in network.seen) == [10, 11, 11]
+    assert [i for i, _ in network.seen] == [0, 1, 2]
     assert torch.equal(torch.cat([latents for _, latents in network.seen]), torch.arange(32.0))
 
 
-def test_the_loss_is_a_mean_over_images(tiny_params):
-    """Shares of 11, 11 and 10: the mean over scales would count the last images for more."""
+@pytest.mark.parametrize(("images", "scales"), [(16, 3), (5, 3), (4, 3), (6, 4), (16, 4)])
+def test_no_scale_has_more_images_than_another_in_the_long_run(images, scales):
+    torch.manual_seed(0)
+    sizes = torch.tensor([share_sizes(images, scales) for _ in range(3000)])
+    assert (sizes.sum(1) == images).all() and (sizes.amax(1) - sizes.amin(1) <= 1).all()
+    torch.testing.assert_close(
+        sizes.double().mean(0), torch.full((scales,), images / scales).double(), rtol=0, atol=0.05
+    )
+    assert scales == 3 or images != 16 or not sizes.double().var(0).any()
+
+
+def test_the_loss_is_a_mean_over_images(tiny_params, monkeypatch):
+    """The mean over scales of unequal shares would count some images for more."""
+    monkeypatch.setattr("msdd.train.stage1.share_sizes", lambda *_: [11, 10, 11])
     model = tiny_params.model.model_copy(update={"scales": 3, "patch": 2})
     config = ModelConfig.of(16, model.model_dump())
     terms = losses(Autoencoder(config), torch.rand(32, 3, 16, 16) * 2 - 1, tiny_params.stage1)
-    mean = (11 * terms["scale0"] + 11 * terms["scale1"] + 10 * terms["scale2"]) / 32
+    mean = (11 * terms["scale0"] + 10 * terms["scale1"] + 11 * terms["scale2"]) / 32
     torch.testing.assert_close(terms["loss"], mean)
 
 

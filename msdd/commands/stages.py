@@ -15,7 +15,7 @@ from msdd.pipeline import gpus, launch
 if TYPE_CHECKING:
     from msdd.params.schema import Params
 
-ROOT = Path(".")
+ROOT, PARAMS_FILE = Path("."), Path("params.yaml")
 WILDCARDS = ("part", "model", "student", "scale", "decode", "baseline")
 NUMBERS = ("PART", "SCALE")
 # What examples in help say: names of the preset demo, but for commands that it does not need.
@@ -41,11 +41,19 @@ def params_of(args: argparse.Namespace) -> "Params":
     from msdd.pipeline import jobs, project_version
 
     project_version.check(ROOT)
-    params = load(args.params)
-    jobs.check_rows(params, ROOT)
+    params = load(file := file_of_run(args))
+    if file == PARAMS_FILE:
+        jobs.check_rows(params, ROOT)
     for library in ("OMP", "MKL", "OPENBLAS"):
         os.environ[f"{library}_NUM_THREADS"] = str(params.cpu_threads)
     return params
+
+
+def file_of_run(args: argparse.Namespace) -> Path:
+    """The params file; in a job of Snakemake, the params as its run has read them."""
+    from msdd.pipeline import engine
+
+    return engine.params_file(args.params) if args.params == PARAMS_FILE else args.params
 
 
 def task_command(name: str) -> Callable[[argparse.Namespace], None]:
@@ -54,7 +62,10 @@ def task_command(name: str) -> Callable[[argparse.Namespace], None]:
     def call(args: argparse.Namespace) -> None:
         given = vars(args)
         wildcards = {row: given[row] for row in WILDCARDS if row in given}
-        run_stage(params_of(args), name, ROOT, **wildcards)
+        params = params_of(args)
+        run_stage(params, name, ROOT, **wildcards)
+        if "DVC_STAGE" in os.environ:
+            check_unedited(args.params, params, name, wildcards)
 
     return call
 
@@ -90,13 +101,26 @@ def run_stage(params: "Params", name: str, root: Path, **wildcards: Any) -> dict
     from msdd.pipeline.task import resolve
 
     inputs = None
-    if wildcards.get("decode") in params.trained_elsewhere():
+    if name == "latents" or wildcards.get("decode") in params.trained_elsewhere():
         from msdd.tokenizers import elsewhere
 
-        inputs = elsewhere.inputs(params, wildcards["decode"], root)
+        inputs = elsewhere.inputs(params, name, wildcards, root)
     task = resolve(params, name, root, inputs, **wildcards)
     check_inputs(params, task.inputs, root)
     return import_module(STAGES[name].module).run(task, root)
+
+
+def check_unedited(file: Path, params: "Params", stage: str, wildcards: dict[str, Any]) -> None:
+    """DVC records the params that it finds after a job: MsddError if these are others by now."""
+    from msdd.params.load import load
+    from msdd.pipeline.agreement import differences
+    from msdd.pipeline.task import params_of
+
+    if edited := differences(*(params_of(p, stage, **wildcards) for p in (params, load(file)))):
+        raise MsddError(
+            f"{file} was edited while this ran, and DVC would record its values for what others "
+            f"have made: {edited[0]}; start DVC again"
+        )
 
 
 def report(name: str) -> Callable[[argparse.Namespace], None]:
@@ -133,7 +157,7 @@ def code(args: argparse.Namespace) -> None:
     from msdd.tokenizers import elsewhere
 
     project_version.check(ROOT)
-    params = load(args.params)
+    params = load(file_of_run(args))
     write_fingerprints(ROOT)
     write_text(ROOT / layout.code("photographs"), of_photographs(params.data) + "\n")
     elsewhere.write_digests(params, ROOT)

@@ -5,8 +5,9 @@ the other engine, while a value was tried are not in its memory; the records of 
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from msdd.errors import MsddError
 from msdd.params.dotted import dotted
@@ -55,8 +56,14 @@ def changed(job: Job, params: Params, root: Path) -> list[str]:
     place = root / layout.provenance(job.artefact)
     if not place.exists():
         return []
-    now = dotted(json.loads(json.dumps(params_of(params, job.stage, **job.wildcards))))
-    made = dotted(provenance.read(place)["params"])
+    return differences(
+        provenance.read(place)["params"], params_of(params, job.stage, **job.wildcards)
+    )
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """The keys that both have, with different values, and these."""
+    made, now = dotted(before), dotted(json.loads(json.dumps(after)))
     return [
         f"{key} {json.dumps(made[key])}, which is {json.dumps(now[key])} now"
         for key in now

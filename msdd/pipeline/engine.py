@@ -13,6 +13,16 @@ PROCESSES = Path("/proc")
 STARTERS = {"sh", "bash", "dash", "zsh", "busybox", "systemd", "init", "tini", "dumb-init"}
 
 
+PARAMS = "MSDD_PARAMS"  # the params as a run of Snakemake has read them, for its jobs
+
+
+def params_file(default: Path) -> Path:
+    """What a job of Snakemake reads in place of the params file, which may have been edited since;
+    the file itself without Snakemake, and where its jobs do not see the folder of the run."""
+    copy = Path(os.environ.get(PARAMS, ""))
+    return copy if copy.is_file() else default
+
+
 class Engine(NamedTuple):
     """A process: its name, its number, and when it began, in ticks since the host's start."""
 

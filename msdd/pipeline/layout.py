@@ -128,6 +128,11 @@ def weights() -> Path:
     return code("weights")
 
 
+def encoders() -> Path:
+    """A file for each row of `models` that has latents encoded, with the digest of what encodes."""
+    return code("encoders")
+
+
 def table(name: str, kind: str) -> Path:
     """One of `TABLES` as one of `TABLE_KINDS`."""
     return Path("reports") / f"{name}.{kind}"

@@ -1,17 +1,20 @@
-"""Rows of `decodes` that were trained elsewhere: their tokenizers, and the files behind these.
+"""What was trained elsewhere, of rows of `decodes` and encoders of stored latents: the tokenizers,
+and the files behind these.
 
 Imports no torch before one is opened: both engines ask for the files when they plan.
 """
 
 import hashlib
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msdd.data.digests import of_files
 from msdd.errors import MsddError
 from msdd.files import expand_user, remove, write_text
 from msdd.params.schema import Decode, Params
+from msdd.params.sections import Given
 from msdd.pipeline import layout, provenance
 from msdd.pipeline.task import MANIFEST
 from msdd.tokenizers import catalogue, user_code
@@ -42,7 +45,7 @@ def open_row(row: Decode, root: Path, side: int, device: "torch.device") -> "Tok
     return made
 
 
-def locate(row: Decode, root: Path) -> tuple[str | Path, str | Path | None]:
+def locate(row: Decode | Given, root: Path) -> tuple[str | Path, str | Path | None]:
     """Name and checkpoint, with paths that are relative to `root` made so that they open here."""
     name, checkpoint = row.tokenizer, row.checkpoint
     if checkpoint and not checkpoint.startswith(hub.PREFIX):
@@ -55,7 +58,7 @@ def locate(row: Decode, root: Path) -> tuple[str | Path, str | Path | None]:
     return folder if name not in SYSTEMS and folder.is_dir() else name, checkpoint
 
 
-def files(row: Decode, root: Path) -> list[Path]:
+def files(row: Decode | Given, root: Path) -> list[Path]:
     """The files on this machine that decide what a row decodes; none of what an address names.
 
     Of code the file that is named, not what it imports. Raises MsddError where they are missing.
@@ -99,31 +102,49 @@ def _of_code(module: str) -> list[Path]:
     return [Path(spec.origin)]
 
 
-def inputs(params: Params, decode: str, root: Path = Path(".")) -> list[Path]:
-    """All files that the evaluation of a row reads; missing weights fail when it opens them."""
+def inputs(
+    params: Params, stage: str, wildcards: Mapping[str, Any], root: Path = Path(".")
+) -> list[Path]:
+    """All files that `evaluate` of a row, or `latents`, reads; missing weights fail when it opens
+    them."""
+    if stage == "latents":
+        row = params.stage1_of(wildcards["model"]).encoder
+    else:
+        row = params.decodes[wildcards["decode"]]
     try:
-        return [MANIFEST, *files(params.decodes[decode], root)]
+        return [MANIFEST, *files(row, root)]
     except MsddError:
         return [MANIFEST]
 
 
 def weights_digest(params: Params, decode: str, root: Path = Path(".")) -> str:
+    """`digest_of` the weights of a row of `decodes`."""
+    made = layout.evaluation(*params.source(decode), decode)
+    return digest_of(params.decodes[decode], made, root)
+
+
+def encoder_digest(params: Params, model: str, root: Path = Path(".")) -> str:
+    """`digest_of` the weights that encode for a row of `models`."""
+    return digest_of(params.stage1_of(model).encoder, layout.latents(model), root)
+
+
+def digest_of(row: Decode | Given, made: Path, root: Path) -> str:
     """One digest of a row's files by name and content, by which both engines see a change.
 
-    Where they cannot be found, that of those which the evaluation here was made from, or the reason
-    if there is none: results can be used without the weights. Of an address, which the params name
+    Where they cannot be found, that of those from which there is a result `made`, or the reason if
+    there is none: results can be used without the weights. Of an address, which the params name
     already, it is empty.
     """
     try:
-        found = files(params.decodes[decode], root)
+        found = files(row, root)
     except MsddError as error:
-        recorded = _recorded(params, decode, root)
+        recorded = _recorded(made, root)
         return _of_rows(recorded) if recorded else str(error)
     return _of_rows(zip((path.name for path in found), of_files(found, root), strict=True))
 
 
-def _recorded(params: Params, decode: str, root: Path) -> list[tuple[str, str]]:
-    path = root / layout.provenance(layout.evaluation(*params.source(decode), decode))
+def _recorded(made: Path, root: Path) -> list[tuple[str, str]]:
+    path = root / layout.provenance(made)
     read = provenance.read(path)["inputs"] if path.exists() else {}
     return [(Path(name).name, sha256) for name, sha256 in read.items() if name != str(MANIFEST)]
 
@@ -134,11 +155,18 @@ def _of_rows(rows) -> str:
 
 
 def write_digests(params: Params, root: Path = Path(".")) -> None:
-    """Write `.code/weights/<decode>` of every row, for DVC; those of rows that are gone go."""
-    folder, rows = root / layout.weights(), params.trained_elsewhere()
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in folder.iterdir():
-        if path.name not in rows:
-            remove(path)
-    for decode in rows:
-        write_text(folder / decode, f"{weights_digest(params, decode, root)}\n")
+    """Write `.code/weights/<decode>` and `.code/encoders/<model>` of every row that has such
+    weights, for DVC; those of rows that are gone go."""
+    encoding = [row for row in params.models if params.latents_of(row) == row]
+    kinds = (
+        (layout.weights(), params.trained_elsewhere(), weights_digest),
+        (layout.encoders(), encoding, encoder_digest),
+    )
+    for place, rows, digest in kinds:
+        folder = root / place
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.iterdir():
+            if path.name not in rows:
+                remove(path)
+        for row in rows:
+            write_text(folder / row, f"{digest(params, row, root)}\n")

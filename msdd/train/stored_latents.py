@@ -51,6 +51,11 @@ def training_set(task: Task, config: ModelConfig, root: Path) -> Crops | RandomC
     if config.frozen is None:
         return training_images(prepared, task.seed, task.cpu_threads, resolution)
     stored = frozen_encoder(task, root)
+    if stored is None:
+        raise MsddError(
+            f"{layout.stage1(task.model)} decodes latents of {config.frozen.tokenizer}, and "
+            "stage1.encoder names no tokenizer: name it, or train the model again"
+        )
     if stored != config.frozen:
         raise MsddError(
             f"{root / layout.latents(task.latents)} has latents of {stored} with other weights or "

@@ -5,6 +5,7 @@ rule code:
     output:
         [layout.code(name) for name in (*CODE, "photographs")],
         directory(layout.weights()),
+        directory(layout.encoders()),
     log:
         "logs/code/code.log",
     benchmark:
@@ -16,6 +17,7 @@ rule code:
         *[f"code of {stage}: {digest}" for stage, digest in CODE.items()],
         lambda wildcards: photographs(),
         lambda wildcards: f"weights: {' '.join(map(weights, ROWS['elsewhere']))}",
+        lambda wildcards: f"encoders: {' '.join(map(encoder, ROWS['latents']))}",
     message:
         "Writing digests of code and photographs"
     shell:

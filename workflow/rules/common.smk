@@ -9,9 +9,11 @@ from pathlib import Path
 
 from msdd.data import digests
 from msdd.errors import MsddError
+from msdd.files import write_text
 from msdd.params import presets, sections
 from msdd.params.load import load
-from msdd.pipeline import engine_lock, gpus, jobs, layout, project_version, stages
+from msdd.pipeline import engine, engine_lock, gpus, jobs, layout
+from msdd.pipeline import project_version, stages
 from msdd.pipeline.fingerprint import PACKAGE
 from msdd.pipeline.patterns import any_of
 from msdd.tokenizers import elsewhere
@@ -29,9 +31,18 @@ os.environ.update(PATH=PATH, MSDD_ENGINE="snakemake")
 
 CHECKOUT = Path(workflow.basedir)
 
+# Jobs read the params as this run has read them: an edit while it is at work is for the next one,
+# else results would be made of other values than Snakemake has recorded for them.
+if workflow.is_main_process:
+    os.environ[engine.PARAMS] = str(Path(".snakemake/params.yaml"))
+    PARAMS_FILE = Path("params.yaml")
+else:
+    PARAMS_FILE = engine.params_file(Path("params.yaml"))
+
 try:
     project_version.check(CHECKOUT)
-    PARAMS = load("params.yaml")
+    PARAMS = load(PARAMS_FILE)
+    PARAMS_TEXT = PARAMS_FILE.read_text(encoding="utf-8")
 except MsddError as error:
     # One line a mistake; Snakemake would tell where in this file it met the error.
     sys.exit("\n".join(f"msdd: error: {line}" for line in str(error).splitlines()))
@@ -85,6 +96,16 @@ def weights(decode):
     return elsewhere.weights_digest(PARAMS, decode)
 
 
+@cache
+def encoder(model):
+    return elsewhere.encoder_digest(PARAMS, model)
+
+
+def encoder_of(wildcards):
+    """The weights that encode for a row of models, as a param."""
+    return f"encoder: {encoder(wildcards.model)}"
+
+
 def weights_of(wildcards):
     """The weights of a decode that was trained elsewhere, as a param."""
     return f"weights: {weights(wildcards.decode)}"
@@ -103,8 +124,11 @@ def doubled_once(amount):
 
 
 def images_of(wildcards):
-    """What stands for the images, or for them and their latents, that a training reads."""
-    return ROWS["models"][wildcards.model]["images"]
+    """What stands for the images that a training reads, and their latents, if those are stored."""
+    crops, stored = "data/prepared/manifest.json", PARAMS.latents_of(wildcards.model)
+    if stored is None:
+        return [crops]
+    return [crops, *(layout.latents(stored) / file for file in layout.LATENT_FILES)]
 
 
 def scales_of(wildcards):
@@ -208,4 +232,5 @@ onstart:
     }:
         sys.exit("\n".join(f"msdd: error: {line}" for line in MISSING))
     engine_lock.own()
+    write_text(Path(os.environ[engine.PARAMS]), PARAMS_TEXT)
     jobs.expand(PARAMS)

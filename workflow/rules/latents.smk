@@ -21,6 +21,7 @@ rule latents:
         runtime=doubled_once(720),
     params:
         *tracked_by("latents"),
+        encoder_of,
     message:
         "Encoding crops for {wildcards.model}"
     shell:

@@ -2,6 +2,13 @@ EVALUATIONS = [Path(job["path"]) for job in ROWS["decodes"].values()]
 BASELINES = [layout.baseline(name) for name in sections.BASELINES]
 ELSEWHERE = [Path(job["path"]) for job in ROWS["elsewhere"].values()]
 MEASURED = [*BASELINES, *EVALUATIONS, *ELSEWHERE]
+DECODED = sorted(
+    {
+        f"{job['of']}/{file}"
+        for job in ROWS["decodes"].values()
+        for file in layout.MODEL_FILES
+    }
+)
 TIMINGS = [layout.throughput(), *map(layout.timing, MEASURED)]
 # What the user has measured of other systems.
 OTHERS = sorted(layout.systems().glob("*"))

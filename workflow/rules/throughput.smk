@@ -3,6 +3,7 @@ rule throughput:
     input:
         "data/prepared/manifest.json",
         MEASURED,
+        DECODED,
     output:
         "reports/throughput.json",
         "provenance/reports/throughput.json",

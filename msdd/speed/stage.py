@@ -52,10 +52,14 @@ def run(params: Params, root: Path, show: Callable[[dict], None]) -> dict[str, f
 
 
 def _task(params: Params, root: Path) -> Task:
-    """The task of timing. Its inputs are all evaluations, so it starts when they are done."""
-    decodes = [layout.evaluation(*params.source(decode), decode) for decode in params.decodes]
-    measured = [*map(layout.baseline, BASELINES), *decodes]
-    return resolve(params, "throughput", root, [layout.prepared() / "manifest.json", *measured])
+    """The task of timing. Its inputs are the models that decode and all evaluations, so it starts
+    when they are done."""
+    decodes = {row: layout.evaluation(*params.source(row), row) for row in params.decodes}
+    folders = dict.fromkeys(decodes[row].parent.parent for row in params.trained_here())
+    models = [folder / file for folder in folders for file in layout.MODEL_FILES]
+    measured = [*map(layout.baseline, BASELINES), *decodes.values()]
+    inputs = [layout.prepared() / "manifest.json", *models, *measured]
+    return resolve(params, "throughput", root, inputs)
 
 
 def timings(

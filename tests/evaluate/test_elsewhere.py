@@ -11,9 +11,11 @@ from msdd.commands.stages import run_stage
 from msdd.errors import MsddError
 from msdd.files import read_json
 from msdd.params.load import parse
+from msdd.params.sections import Given
 from msdd.pipeline import layout
 from msdd.tokenizers import elsewhere
 from msdd.tokenizers.catalogue import load
+from msdd.tokenizers.systems import SYSTEMS
 from msdd.weights import addresses, hub
 
 HALF = """
@@ -104,6 +106,25 @@ def test_content_decides_not_place_or_time(tiny_params, tmp_path):
     assert (tmp_path / layout.weights() / "theirs").read_text() == f"{before}\n"
     elsewhere.write_digests(tiny_params, tmp_path)
     assert list((tmp_path / layout.weights()).iterdir()) == []
+
+
+def test_weights_that_encode_count_by_content(tiny_params, tmp_path):
+    """Both engines see them, and the task of `latents` names them."""
+    names = SYSTEMS["taef2"].halves
+    for name in names:
+        (tmp_path / name).write_text(name)
+    stage1 = tiny_params.stage1.model_copy(
+        update={"encoder": Given(tokenizer="taef2", checkpoint=str(tmp_path))}
+    )
+    params = tiny_params.model_copy(update={"stage1": stage1})
+    digests = []
+    for text in ("encodes", "encodes otherwise"):
+        (tmp_path / names[0]).write_text(text)
+        elsewhere.write_digests(params, tmp_path)
+        digests.append((tmp_path / layout.encoders() / "msdd").read_text())
+    assert digests[0] != digests[1]
+    read = elsewhere.inputs(params, "latents", {"model": "msdd"}, tmp_path)
+    assert {tmp_path / name for name in names} < set(read)
 
 
 def test_results_stand_without_the_weights(tiny_params, workdir, mine):

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def expected(params):
         yield from (path, layout.timing(path), layout.samples(path), layout.extremes(path))
     yield from (layout.pyramid(Path(job["path"])) for job in tables["decodes"].values())
     yield from jobs.receipts_of(tables)
-    yield from map(layout.code, (*stages.STAGES, "photographs", "weights"))
+    yield from map(layout.code, (*stages.STAGES, "photographs", "weights", "encoders"))
     yield from map(layout.provenance, artefacts(tables))
     for name in layout.REPORTS:
         yield from layout.report(name)
@@ -178,6 +179,22 @@ def test_a_limit_that_does_not_reach_the_jobs_of_a_cluster_is_refused(tiny):
     done = snakemake(tiny, *cluster, "--resources", "gpu=0")
     assert "--resources gpu=0 does not reach the jobs of a cluster" in done.stderr
     assert "MSDD_GPUS=1 msdd train" in snakemake(tiny, *cluster, "-p").stdout
+
+
+def test_an_edit_while_a_run_is_at_work_is_for_the_next_one(tmp_path):
+    """Its jobs read what it has read, so that nothing is made of other values than it recorded."""
+    folder, target = project(tmp_path / "p"), "runs/msdd/stage1/model.safetensors"
+    before = load(folder / "params.yaml").stage1.learning_rate
+    words = [*SNAKEMAKE, "--directory", folder, "--cores", "1", target, "--quiet", "all"]
+    with subprocess.Popen(words) as at_work:
+        while not (folder / "logs/prepare/prepare.log").exists() and at_work.poll() is None:
+            time.sleep(0.01)
+        with edited(folder / "params.yaml", f"learning_rate: {before}", "learning_rate: 0.5"):
+            assert at_work.wait() == 0
+            record = read_json(folder / layout.provenance(layout.stage1("msdd")))
+            assert record["params"]["stage1.learning_rate"] == before
+            assert engines.snakemake_stale(folder) >= {"train@msdd"}
+    assert "Nothing to be done" in snakemake(folder, "-n", target).stdout
 
 
 def test_format():

@@ -13,6 +13,7 @@ from msdd.errors import MsddError, known_names
 if TYPE_CHECKING:
     import torch
 
+FEW, LONGEST = 256, 2.0  # rows of a first product; seconds that one may take by it
 HERE = "this"  # the device that computes here; its ceilings are measured
 
 
@@ -70,26 +71,37 @@ def measure(device: "torch.device", precision: str) -> Ceilings:
     from msdd.device import check_bf16
 
     side, numbers = (8192, 2**28) if device.type == "cuda" else (2048, 2**25)
-    a, b = (torch.randn(side, side, device=device) for _ in range(2))
     source = torch.randn(numbers, device=device)
     target = torch.empty_like(source)
     if precision == "bf16":
         check_bf16(device)
     return Ceilings(
-        _product(a, b, "bf16") if precision == "bf16" else None,
-        _product(a, b, "fp32"),
+        _product(side, "bf16", device) if precision == "bf16" else None,
+        _product(side, "fp32", device),
         2 * source.nbytes / _best(lambda: target.copy_(source), device),
-        f"measured: products of {side} x {side} matrices, a copy of {source.nbytes >> 20} MiB",
+        f"measured: products of up to {side} x {side} numbers, a copy of {source.nbytes >> 20} MiB",
     )
 
 
-def _product(a: "torch.Tensor", b: "torch.Tensor", precision: str) -> float:
-    """FLOP/s of the product of two square matrices in a precision."""
+def _product(side: int, precision: str, device: "torch.device") -> float:
+    """FLOP/s of the product of two square matrices in a precision, the larger the more it is.
+
+    They are smaller where a product would take long, as of bf16 on a processor that only emulates
+    it: there the size says nothing of the rate.
+    """
     import torch
 
+    from msdd.device import seconds
+
     dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[precision]
-    a, b = a.to(dtype), b.to(dtype)
-    return 2 * len(a) ** 3 / _best(lambda: a @ b, a.device)
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    few, rows = min(side, FEW), side
+    a[:few, :few] @ b[:few, :few]  # the first call of a kind takes longer
+    once = seconds(lambda: a[:few, :few] @ b[:few, :few], device, 1)
+    while rows > few and once * (rows / few) ** 3 > LONGEST:
+        rows //= 2
+    a, b = a[:rows, :rows].contiguous(), b[:rows, :rows].contiguous()
+    return 2 * rows**3 / _best(lambda: a @ b, device)
 
 
 def _best(call: Callable[[], object], device: "torch.device") -> float:

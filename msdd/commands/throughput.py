@@ -91,7 +91,9 @@ def measure_own(args: argparse.Namespace, changed: dict) -> None:
         raise MsddError("--json FILE is missing: reports/ is for what the params file says")
     names = changed.get("systems")
     if names:  # the params know no objects of the user's
-        changed["systems"] = [name for name in names if not is_object(name)]
+        known = [name for name in names if not is_object(name)]
+        changed = {key: value for key, value in changed.items() if key != "systems"}
+        changed |= {"systems": known} if known else {}
     params = _with_options(args, changed)
     from msdd.commands.stages import ROOT
     from msdd.files import check_no_input

@@ -101,7 +101,9 @@ class Decoder(ModelMixin, ConfigMixin):
         }
         made = cls(sized, folder, **statistics).eval().requires_grad_(False)
         cast = dtype or torch_dtype
-        return made if cast is None else made.to(cast)
+        if cast not in (None, torch.float32, *HALF):
+            raise MsddError(f"torch_dtype is {cast}; it may be float32, bfloat16 or float16")
+        return made if cast is None else torch.nn.Module.to(made, cast)  # whose own `to` warns
 
     def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | tuple:
         """The latents of images (B, 3, H, W) in [-1, 1], as a distribution without spread."""

@@ -217,11 +217,9 @@ def subject_of(
     if isinstance(tokenizer, AnySize) and isinstance(tokenizer.tokenizer, Own):
         tokenizer = tokenizer.tokenizer  # which takes any size by itself
     if isinstance(tokenizer, base.Tokenizer) and not isinstance(tokenizer, Own):
-        about = {
-            "tokenizer": name_of(tokenizer),
-            **vars(decoding),
-            "weights": dict(tokenizer.files),
-        }
+        about = {"tokenizer": name_of(tokenizer), **vars(decoding)}
+        about["weights"] = dict(tokenizer.files)
+        about["precision"] = getattr(tokenizer, "precision", decoding.precision)
         side = resolution or tokenizer.resolution
         return Subject(about, side, named.through_tokenizer(tokenizer, device, decoding))
     own = tokenizer

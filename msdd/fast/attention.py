@@ -3,6 +3,8 @@
 The choice depends on the device, the length and the precision.
 """
 
+import copyreg
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,6 +12,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from msdd.device import seconds
 from msdd.model.config import ModelConfig
+
+
+def back_end(name: str) -> SDPBackend:
+    """By its name: pickle finds none by its class, whose own name is another."""
+    return getattr(SDPBackend, name)
+
+
+copyreg.pickle(SDPBackend, lambda one: (back_end, (one.name,)))
 
 CANDIDATES = [
     SDPBackend.CUDNN_ATTENTION,

@@ -53,6 +53,8 @@ class Fast(Tokenizer):
     that makes other images than the student in fp32 (`msdd.fast.fidelity`), as INT8 may.
     """
 
+    mixes = False  # it casts what its networks take
+
     def __init__(
         self,
         tokenizer: Tokenizer,
@@ -61,7 +63,7 @@ class Fast(Tokenizer):
         precision: str | None = None,
         compiled: bool | None = None,
         runtime: str | None = None,
-        file: Path | None = None,
+        file: str | Path | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(tokenizer, MSDD):
@@ -87,13 +89,15 @@ class Fast(Tokenizer):
             raise MsddError(
                 f"runtime {runtime}: decodes on a processor, and torch compiles nothing"
             )
+        file = None if file is None else Path(arguments.place("file", file))
         if file and not runtime:
             raise MsddError(
                 f"file {file}: only a runtime has one; torch decodes with the tokenizer"
             )
         if precision is None:
             precision = "fp32" if runtime else preferred_precision(device, tokenizer.config.width)
-        self.precision = precision
+        self.precision, self.files = precision, tokenizer.files
+        self.encoders_digest = tokenizer.encoder_digest()
         if self.precision == "bf16":
             check_bf16(device)
         self.config, self.resolution = tokenizer.config, tokenizer.resolution
@@ -161,6 +165,10 @@ class Fast(Tokenizer):
     def describe(self) -> Description:
         """The description of the tokenizer that it comes from."""
         return self.described
+
+    def encoder_digest(self) -> str | None:
+        """That of the tokenizer that it comes from."""
+        return self.encoders_digest
 
     @without_gradients
     def encode(self, images: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
 """The stage `speed`: table and figure of what `throughput` has timed."""
 
-import math
 from itertools import cycle
 from pathlib import Path
 
@@ -89,7 +88,7 @@ def _line(document: dict, name: str, variant: str) -> dict:
         "precision": some["precision"],
         "nfe": system["nfe"],
         "parameters": system["parameters"],
-        "gflop": system["flops"]["decode"] / 1e9 if "decode" in system["flops"] else None,
+        "gflop": system["flops"].get("decode", 0) / 1e9 or None,
         **_decoding(document, system, timings.best(decode)),
         **_fidelity(document, timings.best(decode)),
         "latency_ms": alone and 1e3 * alone["seconds"],
@@ -112,7 +111,7 @@ def _decoding(document: dict, system: dict, row: dict | None) -> dict:
         "images_per_second_high": row["batch"] / row["seconds_low"],
         "batch": row["batch"],
         "memory_mb": memory and memory / 1e6,
-        "mfu": ceiling and 100 * cost * row["images_per_second"] / ceiling,
+        "mfu": (cost and ceiling and 100 * cost * row["images_per_second"] / ceiling) or None,
         **_ratios(document["systems"][0], document, cost, row),
     }
 
@@ -124,7 +123,7 @@ def _ratios(first: dict, document: dict, cost: int, row: dict) -> dict:
     if reference is None:
         return {}
     speed_up = row["images_per_second"] / reference["images_per_second"]
-    by_flops = first["flops"]["decode"] / cost if cost else math.inf  # what counts none has no sums
+    by_flops = first["flops"]["decode"] / cost if cost else None  # not counted, which is not free
     return {
         "speed_up": speed_up,
         "by_flops": by_flops,
@@ -144,8 +143,10 @@ def _fidelity(document: dict, row: dict | None) -> dict:
     return {key: one.get(key) for one in found for key in ("decode_psnr", "decode_psnr_loss")}
 
 
-def _times(ratio: float) -> str:
+def _times(ratio: float | None) -> str | None:
     """`24.3×`, or `1/24.3×` for a ratio below 1."""
+    if ratio is None:
+        return None
     return f"{ratio:.3g}×" if ratio >= 0.995 or not ratio else f"1/{1 / ratio:.3g}×"
 
 

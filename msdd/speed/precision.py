@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from msdd.device import arithmetic
@@ -19,9 +20,14 @@ class InPrecision(Tokenizer):
         super().__init__()
         self.tokenizer, self.precision, self.compiled = tokenizer, precision, compiled
         self.resolution, self.multiple = tokenizer.resolution, tokenizer.multiple
+        self.codes, self.books, self.apart = tokenizer.codes, tokenizer.books, tokenizer.apart
         if compiled:
             self.tokenizer = shared_copy(tokenizer)
             self.tokenizer.compile_networks(**options(self.device.type == "cuda"))
+
+    @property
+    def device(self) -> torch.device:
+        return self.tokenizer.device  # which may have no weights
 
     @property
     def how(self) -> str:

@@ -81,8 +81,8 @@ class AnySize(Tokenizer):
     def reconstruct(
         self, images: Tensor, ids: Sequence[int] | None = None, seed: int = 0
     ) -> Tensor:
-        height, width = images.shape[-2:]
-        return super().reconstruct(images, ids, seed)[..., :height, :width]
+        latents, (height, width) = self.encode(images), images.shape[-2:]
+        return self.decode(latents, ids, seed)[..., :height, :width]
 
 
 class Whole(AnySize):
@@ -102,8 +102,8 @@ class Whole(AnySize):
     def reconstruct(
         self, images: Tensor, ids: Sequence[int] | None = None, seed: int = 0
     ) -> Tensor:
-        height, width = images.shape[-2:]
-        return self.tokenizer.reconstruct(self.pad(images), ids, seed)[..., :height, :width]
+        padded, (height, width) = self.pad(images), images.shape[-2:]
+        return self.tokenizer.reconstruct(padded, ids, seed)[..., :height, :width]
 
 
 class Windows(AnySize):

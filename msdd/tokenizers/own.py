@@ -43,6 +43,8 @@ class Own(Tokenizer):
         self.resolution = count(name, thing, "resolution") or RESOLUTION
         self.codes = count(name, thing, "codes")
         self.apart = not missing_halves(thing)
+        self.whole: Callable[[object], object] = thing  # what is called in place of its halves
+        self.halves = {half: getattr(thing, half, None) for half in HALVES}
 
     @property
     def device(self) -> torch.device:
@@ -76,7 +78,7 @@ class Own(Tokenizer):
         """Latents of images, if they are one tensor, and the reconstructions as above."""
         latents, images = None, images.to(self.on)
         if is_called(self.thing):
-            made = self.run(self.thing, images)
+            made = self.run(self.whole, images)
         else:
             latents = self.run(self.half("encode"), images)
             made = self.run(self.half("decode"), latents)
@@ -85,9 +87,17 @@ class Own(Tokenizer):
         return (latents.detach() if is_latent(latents, len(images)) else None), made
 
     def half(self, which: str) -> Callable[[object], object]:
-        if not callable(getattr(self.thing, which, None)):
+        if not callable(self.halves[which]):
             raise without(self.name, which)
-        return getattr(self.thing, which)
+        return self.halves[which]
+
+    def compile_networks(self, **options: object) -> None:
+        """Compile the user's functions, whatever networks these call, and in whatever way."""
+        if is_called(self.thing):
+            self.whole = torch.compile(self.thing, **options)
+        for which, half in self.halves.items():
+            if callable(half):
+                self.halves[which] = torch.compile(half, **options)
 
     def run(self, function: Callable[[object], object], given: object) -> object:
         """Call the user's code, which may change what it is given, and take gradients inside."""

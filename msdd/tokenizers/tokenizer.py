@@ -14,6 +14,7 @@ from msdd.errors import MsddError
 from msdd.flow.noise import Window
 
 Method = TypeVar("Method", bound=Callable[..., Tensor])
+HALF = (torch.float16, torch.bfloat16)
 
 
 class Description(NamedTuple):
@@ -42,6 +43,7 @@ class Tokenizer(nn.Module, ABC):
     codes:      of a discrete latent, how many values an index can have; None for a continuous one.
     books:      codebooks of which a token has an index each, along the last axis of the latents.
     apart:      whether it encodes and decodes apart; else `reconstruct` is all that it has.
+    mixes:      whether weights in float16 or bfloat16 meet float32, as noise and times are.
     files:      SHA-256 of the files that its weights are from, by name; none for random weights.
     """
 
@@ -51,6 +53,7 @@ class Tokenizer(nn.Module, ABC):
     codes: int | None = None
     books: int = 1
     apart: bool = True
+    mixes: bool = True
     files: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod
@@ -96,6 +99,8 @@ class Tokenizer(nn.Module, ABC):
 
     def check_images(self, images: Tensor) -> None:
         """MsddError unless they are floats (B, 3, H, W), B 1 or more, of sides that it takes."""
+        if not isinstance(images, Tensor):
+            raise MsddError(f"images are a tensor, not of type {type(images).__name__}")
         whole = images.ndim == 4 and images.shape[1] == 3 and len(images) > 0
         if not whole or not images.is_floating_point():
             raise MsddError(
@@ -143,14 +148,17 @@ class Tokenizer(nn.Module, ABC):
 def without_gradients(function: Method) -> Method:
     """A method of a tokenizer in torch's inference mode, but with a result that others may take
     gradients of, unless the caller is in that mode, too. Floats that it is given become its own
-    `dtype`; MsddError for what is no tensor."""
+    `dtype`, and where that is a half one, networks compute in it; MsddError for what is no
+    tensor."""
 
     @wraps(function)
     def run(tokenizer: Tokenizer, *values: Any, **named: Any) -> Tensor:
         first = values[0] if values else next(iter(named.values()), None)
         if not isinstance(first, Tensor):
             raise MsddError(f"{function.__name__} takes a tensor, not {type(first).__name__}")
-        with torch.inference_mode():
+        half = tokenizer.mixes and tokenizer.dtype in HALF
+        autocast = torch.autocast(tokenizer.device.type, tokenizer.dtype if half else None, half)
+        with torch.inference_mode(), autocast:
             own = (in_dtype(value, tokenizer.dtype) for value in values)
             named = {name: in_dtype(value, tokenizer.dtype) for name, value in named.items()}
             made = function(tokenizer, *own, **named)

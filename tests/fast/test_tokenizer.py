@@ -1,5 +1,6 @@
 """The fast decode makes the images of the plain one, for every batch."""
 
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from torch._dynamo.testing import CompileCounter
 from torch._inductor import config as inductor
 
+import msdd
 from msdd.errors import MsddError
 from msdd.fast import tokenizer as fast_path
 from msdd.fast.fold import fold
@@ -130,6 +132,19 @@ def test_a_precision_that_is_given_is_not_tried(images, monkeypatch):
     assert Fast(tokenizer("student"), 1, precision="fp32").precision == "fp32"
 
 
+@pytest.mark.parametrize("name", DECODES)
+def test_it_can_be_pickled_and_says_what_it_is_of(name, images):
+    plain = tokenizer(name)
+    plain.files = {"model.safetensors": "0" * 64}
+    fast = Fast(plain, 2, precision="fp32")
+    again = pickle.loads(pickle.dumps(fast))
+    assert torch.equal(again.reconstruct(images), fast.reconstruct(images))
+    assert (fast.files, fast.encoder_digest()) == (plain.files, plain.encoder_digest())
+    how = {"protocol": "msdd", "features": "none", "quiet": True}
+    report = msdd.evaluate(Fast(plain, 2, precision="bf16"), images, **how)
+    assert (report["precision"], report["weights"]) == ("bf16", plain.files)
+
+
 def test_mistakes_are_told(images):
     student = tokenizer("student")
     latents = student.encode(images)
@@ -138,6 +153,10 @@ def test_mistakes_are_told(images):
         (lambda: Fast(student, 2.5), "batch 2.5 is no whole number"),
         (lambda: Fast(student, 1, precision="fp16"), "precision fp16 of torch: fp32 or bf16"),
         (lambda: Fast(student, 1, device="gpu"), "device gpu is unknown; it may be cpu, cuda"),
+        (
+            lambda: Fast(student, 1, runtime="onnxruntime", file="none.onnx"),
+            "there is no file none.onnx",
+        ),
         (
             lambda: Fast(Own("own:f", abs, student.device), 1),
             "Fast takes a model of msdd .* not Own",

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from msdd import cli
+from msdd import ceilings, cli
 from msdd.ceilings import DEVICES, Ceilings
 from msdd.model.autoencoder import decoder_of, encoder_of
 from msdd.model.config import ModelConfig
@@ -88,6 +88,19 @@ def test_the_command_prints_the_card_and_writes_it(tmp_path, capsys):
 def test_ceilings_measured_here(capsys):
     assert cli.main(["flops", "--preset", "tiny", "--device", "this", "--precision", "fp32"]) == 0
     assert "measured: products of" in capsys.readouterr().out
+
+
+def test_a_ceiling_takes_seconds_where_products_are_slow(monkeypatch):
+    """As of bf16 on a processor that has no units for it: smaller matrices tell the same rate."""
+    rows = []
+
+    def slow(call, device, calls):
+        rows.append(len(call()))
+        return rows[-1] ** 3 / 2e7  # 0.04 GFLOP/s
+
+    monkeypatch.setattr("msdd.device.seconds", slow)
+    assert ceilings.measure(torch.device("cpu"), "fp32").fp32 == pytest.approx(4e7)
+    assert set(rows[:-4]) == {256}
 
 
 @pytest.mark.parametrize(

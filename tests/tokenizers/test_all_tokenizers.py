@@ -77,6 +77,14 @@ def test_floats_of_any_precision_are_taken(trained, kind):
         tokenizer.decode(latents.long())
 
 
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_weights_of_half_the_size_make_nearly_the_same(trained, kind):
+    """Noise and times stay in float32, and meet them."""
+    whole = load(trained / STUDENT)
+    found = load(trained / STUDENT).to(kind).reconstruct(drawn(2))
+    assert (found - whole.reconstruct(drawn(2))).abs().max() < 0.1
+
+
 def test_a_noise_or_a_jump_that_is_none_is_named(trained):
     for how in ({"noise": "none"}, {"jump": "black"}):
         with pytest.raises(MsddError, match="it may be"):

@@ -12,6 +12,7 @@ from torch import nn
 
 from msdd import cli
 from msdd.errors import MsddError
+from msdd.speed.precision import InPrecision
 from msdd.tokenizers import own
 from msdd.tokenizers.catalogue import load
 from msdd.tokenizers.own import Own
@@ -302,6 +303,43 @@ class Both(nn.Module):
 
     def decode(self, z):
         return 0.5 * z
+
+
+class Convolved:
+    """No module itself, with halves that call one."""
+
+    def __init__(self):
+        self.network = nn.Conv2d(3, 3, 1)
+
+    def encode(self, x):
+        return self.network(x)
+
+    def decode(self, z):
+        return z.tanh()
+
+
+@pytest.mark.parametrize("thing", [Convolved(), Convolved().encode, nn.Conv2d(3, 3, 1)])
+def test_what_is_said_to_be_compiled_is(thing):
+    """Also of an object whose networks only its own functions call, and without any weights."""
+    images = torch.linspace(-1, 1, 8).expand(2, 3, 6, 8)
+    own, frames = Own("own:thing", thing, CPU), []
+
+    def backend(graph, _):
+        frames.append(graph)
+        return graph.forward
+
+    expected = own.reconstruct(images)
+    own.compile_networks(backend=backend)
+    torch.testing.assert_close(own.reconstruct(images), expected)
+    assert frames
+
+
+def test_a_function_without_weights_is_timed_in_any_precision():
+    own = Own("own:paler", lambda images: 0.5 * images, CPU)
+    images = torch.linspace(-1, 1, 8).expand(2, 3, 6, 8)
+    made = InPrecision(own, "bf16")
+    assert made.device == CPU and not made.apart
+    torch.testing.assert_close(made.reconstruct(images), 0.5 * images)
 
 
 def test_a_compiled_module_is_what_it_was():

@@ -96,7 +96,9 @@ def snakemake_job(job):
         frozenset(relative(path) for path in job.input),
         frozenset(map(str, job.output)),
         frozenset(
-            key for key in keys - {"photographs", "weights", "encoder"} if not key.startswith("code of ")
+            key
+            for key in keys - {"photographs", "weights", "encoder"}
+            if not key.startswith("code of ")
         ),
     )
 

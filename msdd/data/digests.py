@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+from msdd.data.image_file import is_own
 from msdd.data.photograph import Photograph
 from msdd.data.photographs import EMBEDDED_TRAIN, divided, embedded_photographs, sources
 from msdd.data.remote import Remote, versions
@@ -27,6 +28,7 @@ SETTLED = 2.0  # seconds after which a change of a file also changes its time, o
 WORTH = 64 * 2**20  # bytes from which on digests are kept; fewer are read faster than looked up
 LONG = 4 * 10**9  # bytes of archives from which on their reading is told
 MANY = 1000  # files from which on their reading is shown
+UNREADABLE = "unreadable"
 
 Row = tuple[str, str, str]  # split, name, SHA-256 or what a store says of the content
 
@@ -64,7 +66,19 @@ def present(data: Data, root: Path = Path(".")) -> list[Row]:
     packed = any(one.archives for one in found.values())
     listed = unpacked(found) if packed else divided(found, data)
     there = [(side, shown(one.name), one.path) for side, some in listed.items() for one in some]
-    return with_digests(there, root) + of_archives(found, root)
+    rows = with_digests(there, root) + of_archives(found, root)
+    check_readable(rows, root)
+    return rows
+
+
+def check_readable(rows: Iterable[Row], root: Path) -> None:
+    """MsddError for a file that cannot be read now, and could be when it was prepared: where the
+    store is away behind its links, what was made of it is as good as before."""
+    lost = {row[:2] for row in rows if row[2] == UNREADABLE}
+    known = (row[:2] for row in prepared(root) if lost and row[2] != UNREADABLE)
+    if gone := sorted(lost.intersection(known)):
+        more = f" and {len(gone) - 1:,} others" if len(gone) > 1 else ""
+        raise MsddError(f"{gone[0][1]}{more} cannot be read, and could be when it was prepared")
 
 
 def unpacked(found: dict[str, Source]) -> dict[str, list[Photograph]]:
@@ -162,7 +176,7 @@ def _looked_up(
     now = time.time_ns()
     for i, sha256 in zip(missing, _read([paths[i] for i in missing]), strict=True):
         found[i] = sha256
-        if sha256 != "unreadable" and _settled(states[i], now):
+        if sha256 != UNREADABLE and _settled(states[i], now):
             row = keys[i], states[i], sha256
             known.execute("INSERT OR REPLACE INTO digests VALUES (?, ?, ?)", row)
     return found
@@ -197,5 +211,7 @@ def _read(paths: Sequence[Path]) -> Iterator[str]:
 def _digest(path: Path) -> str:
     try:
         return digest(path)
-    except OSError:
-        return "unreadable"
+    except OSError as error:
+        if not is_own(path, error):
+            raise MsddError(f"{path}: {error.strerror}: the storage does not answer") from error
+        return UNREADABLE

@@ -1,5 +1,6 @@
 """From an image file to pixels: any kind of file as upright 8-bit RGB (docs/images.md)."""
 
+import errno
 import io
 import logging
 import os
@@ -17,6 +18,7 @@ from msdd.errors import MsddError
 from msdd.files import shown
 
 MAX_PIXELS = 178_956_970  # 0.5 GiB as RGB, and the limit that Pillow has had since its version 5
+OWN = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
 # Formats that Pillow opens without decoding them, or by programs that may not be there: a file of
 # PostScript is a program, which it gives to Ghostscript.
 UNREAD = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
@@ -40,7 +42,24 @@ def read_file(path: Path, name: object) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise PhotographError(name, "unreadable", error.strerror or str(error)) from error
+        raise failure(path, name, error, error.strerror or str(error)) from error
+
+
+def failure(path: Path, name: object, error: OSError, reason: str) -> MsddError:
+    """PhotographError if the error is the file's own; else MsddError: storage that is away for a
+    moment says nothing of an image, which would be left out for good."""
+    if is_own(path, error):
+        return PhotographError(name, "unreadable", reason)
+    return MsddError(
+        f"{shown(str(name))}: {reason}: the storage does not answer as it did when the photographs "
+        "were listed; the same command goes on when it does, or without the file if it is gone"
+    )
+
+
+def is_own(path: Path, error: OSError) -> bool:
+    """Whether an error is of the file, and will be the same: it ends early, may not be read, or is
+    a link to nothing."""
+    return error.errno in (None, *OWN) or path.is_symlink() and not path.exists()
 
 
 def decode(file: bytes, name: object, srgb: bool = False) -> np.ndarray:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from msdd.data import parquet
-from msdd.data.image_file import PhotographError, read_file
+from msdd.data.image_file import failure, read_file
 from msdd.data.remote import Remote, locate
 
 
@@ -48,7 +48,7 @@ class Photograph:
             return read(self.archive, self.offset, self.size)
         except OSError as error:
             reason = f"{self.archive}: {error.strerror or error}"
-            raise PhotographError(self.name, "unreadable", reason) from error
+            raise failure(Path(self.archive), self.name, error, reason) from error
 
 
 def read_part(path: str, offset: int, size: int) -> bytes:

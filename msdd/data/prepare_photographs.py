@@ -68,7 +68,8 @@ def begin(task: Task, root: Path) -> tuple[Path, str]:
     Shards of others are removed. A job that is still at work on those cannot mix them with these.
     """
     photographs, code = of_rows(present(task.data, root)), fingerprint("prepare")
-    key = hashlib.sha256(f"{task.data.model_dump_json()} {code} {photographs}".encode())
+    data = task.data.model_dump_json(exclude={"max_bad_fraction"})  # what is refused is no less so
+    key = hashlib.sha256(f"{data} {code} {photographs}".encode())
     own, lock = shards(root) / key.hexdigest()[:16], shards(root) / "lock"
     with wait(lock):
         others = [path for path in shards(root).iterdir() if path not in (own, lock)]

@@ -10,7 +10,8 @@ from msdd.data.tars import WORDNET_ID
 from msdd.params.sections import Data
 from msdd.pipeline import layout
 
-SPLIT = re.compile(r"(train|validation|val|test)(?=[-_.])")  # in the names of archives
+# In the names of archives: train-00.parquet, ILSVRC2012_img_val.tar.
+SPLIT = re.compile(r"(?<![a-z])(train|validation|val|test)(?=[-_.])")
 ONE_CROP = (
     "a single held-out crop gives no interval and no Fréchet distance, so evaluations will fail: "
     "hold more photographs out by data.held_out or data.held_out_fraction"
@@ -39,7 +40,7 @@ def tell_splits(archives: list[tuple[str, str, str]], photographs: str | None) -
     archives: side, name and digest of each (`msdd.data.digests`).
     """
     names = (name.rpartition("/")[2] for side, name, _ in archives if side == "train")
-    found = sorted({match[0] for name in names if (match := SPLIT.match(name))})
+    found = sorted({match[0] for name in names if (match := SPLIT.search(name))})
     if len(found) > 1:
         print(
             f"msdd: warning: {photographs} holds archives of {', '.join(found)}, and all are "

@@ -106,7 +106,8 @@ def _store(uri: str) -> Finding:
         return Finding("MLflow", "ok", shown(uri), "`msdd mlflow` shows it")
     try:
         address = (place.hostname or "", place.port or PORTS[place.scheme])
-        socket.create_connection(address, PATIENCE).close()
+        if not store.through_proxy(place):
+            socket.create_connection(address, PATIENCE).close()
     except (OSError, ValueError) as error:
         cure = "start it, or change MLFLOW_TRACKING_URI; until then runs wait in the outbox"
         return Finding(

@@ -5,6 +5,7 @@ keeps it as long as its process lives, and sees no other GPU.
 """
 
 import os
+import re
 import sys
 import tempfile
 import time
@@ -15,9 +16,9 @@ from msdd.errors import MsddError
 from msdd.pipeline import lock
 
 DEVICES = Path("/dev")
-# Who sets one of these has chosen the GPUs of the job, or lets it see only its own.
-ASSIGNED = ("CUDA_VISIBLE_DEVICES", "KUBERNETES_SERVICE_HOST", "LSB_JOBID", "PBS_JOBID")
-ASSIGNED += ("PE_HOSTFILE", "RANK", "SLURM_JOB_ID")  # torchrun's processes share their parent's
+LISTED = "CUDA_VISIBLE_DEVICES"
+# What sets one of these lets a job see only its own GPUs.
+SCHEDULERS = ("KUBERNETES_SERVICE_HOST", "LSB_JOBID", "PBS_JOBID", "PE_HOSTFILE", "SLURM_JOB_ID")
 SECONDS = 1.0  # between two looks at GPUs that are taken
 
 
@@ -36,43 +37,53 @@ def count(devices: Path = DEVICES) -> int:
 
 def visible() -> int:
     """How many GPUs this process may use: those in CUDA_VISIBLE_DEVICES, or all there are."""
-    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if listed is None:
-        return count()
-    names = (name.strip() for name in listed.split(","))
-    return len(list(takewhile(lambda name: name not in ("", "-1", "NoDevFiles"), names)))
+    return count() if LISTED not in os.environ else len(listed())
+
+
+def listed() -> list[str]:
+    """The GPUs in CUDA_VISIBLE_DEVICES, by number or name."""
+    names = (name.strip() for name in os.environ.get(LISTED, "").split(","))
+    return list(takewhile(lambda name: name not in ("", "-1", "NoDevFiles"), names))
 
 
 def folder() -> Path:
     """Where the locks of this user's jobs lie, whatever the session or the job's TMPDIR."""
     user = os.getuid()
     runtime = Path("/run/user") / str(user)
+    jobs = [os.environ[name] for name in SCHEDULERS[1:] if name in os.environ]
+    own = "-".join(["msdd-gpus", *(re.sub(r"\W", "-", job) for job in jobs)])  # numbers by job
     if os.access(runtime, os.W_OK):
-        return runtime / "msdd-gpus"
-    return Path(tempfile.gettempdir()) / f"msdd-gpus-{user}"
+        return runtime / own
+    return Path(tempfile.gettempdir()) / f"{own}-{user}"
 
 
 def lease(wanted: int, devices: Path = DEVICES, locks: Path | None = None) -> None:
     """Wait for so many GPUs of this host; from here on this process and its children see no others.
 
-    Does nothing where a scheduler or the user has chosen them, on a host without GPUs and for
-    MSDD_DEVICE=cpu. The kernel takes the lease back when the process ends, however it does. Call it
-    before torch is imported. Raises MsddError for more GPUs than there are.
+    Of those that CUDA_VISIBLE_DEVICES lists, where it lists more. Does nothing where it does not,
+    where a scheduler has chosen them, on a host without GPUs and for MSDD_DEVICE=cpu. The kernel
+    takes the lease back when the process ends, however it does. Call it before torch is imported.
+    Raises MsddError for more GPUs than there are.
     """
-    there = count(devices)
-    if any(name in os.environ for name in ASSIGNED) or os.environ.get("MSDD_DEVICE") == "cpu":
+    if "RANK" in os.environ or os.environ.get("MSDD_DEVICE") == "cpu":
+        return  # torchrun's processes share their parent's
+    if LISTED in os.environ:
+        names = listed()
+        if len(names) <= wanted:
+            return
+    elif any(name in os.environ for name in SCHEDULERS):
         return
-    if there == 0 and wanted <= 1:
+    else:
+        names = [str(k) for k in range(count(devices))]
+        os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the same numbers in every process
+    if not names and wanted <= 1:
         return  # the training says that it runs on the CPU
-    if wanted > there:
-        raise MsddError(f"MSDD_GPUS={wanted}, but this machine has {there}; ask for fewer")
+    if wanted > len(names):
+        raise MsddError(f"MSDD_GPUS={wanted}, but this machine has {len(names)}; ask for fewer")
     place = locks or folder()
     place.mkdir(parents=True, exist_ok=True)
-    chosen = gather(wanted, [place / f"gpu{k}" for k in range(there)]) if wanted else []
-    os.environ |= {
-        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # the same numbers in every process
-        "CUDA_VISIBLE_DEVICES": ",".join(map(str, chosen)),
-    }
+    chosen = gather(wanted, [place / f"gpu{name}" for name in names]) if wanted else []
+    os.environ[LISTED] = ",".join(names[k] for k in chosen)
 
 
 def gather(wanted: int, gpus: list[Path]) -> list[int]:
@@ -100,6 +111,6 @@ def gather(wanted: int, gpus: list[Path]) -> list[int]:
 
 def _tell_once(wanted: int, gpus: list[Path]):
     """Says, the first time it is asked, what the job waits for."""
-    holders = ", ".join(f"GPU {k} by {lock.holder(gpu)}" for k, gpu in enumerate(gpus))
+    holders = ", ".join(f"GPU {gpu.name[3:]} by {lock.holder(gpu)}" for gpu in gpus)
     noun = "a GPU" if wanted == 1 else f"{wanted} GPUs"
     yield print(f"msdd: waiting for {noun} of {len(gpus)}; held: {holders}", file=sys.stderr)

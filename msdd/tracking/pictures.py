@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from msdd.arrays import read_npy
+from msdd.files import atomic
 
 FOLDER = "images/"
 TAG = "mlflow.loggedImages"  # by which the page knows that a run has images
@@ -29,8 +30,10 @@ def write(images: object, name: str, step: int, folder: Path) -> list[str]:
     tile.thumbnail((TILE, TILE))
     stem = f"{FOLDER}{name}+step+{step}+timestamp+0+0"
     (folder / FOLDER).mkdir(parents=True, exist_ok=True)
-    picture.save(folder / f"{stem}.png")
-    tile.save(folder / f"{stem}+compressed.webp", lossless=True)
+    with atomic(folder / f"{stem}.png") as temporary:
+        picture.save(temporary, "PNG")
+    with atomic(folder / f"{stem}+compressed.webp") as temporary:
+        tile.save(temporary, "WEBP", lossless=True)
     return [f"{stem}.png", f"{stem}+compressed.webp"]
 
 

@@ -12,7 +12,8 @@ import sqlite3
 import warnings
 from contextlib import closing, suppress
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from msdd.errors import MsddError
 from msdd.urls import shown
@@ -91,11 +92,16 @@ def client_at(uri: str):
 
 
 def _knock(uri: str) -> None:
-    """Raise OSError if no server answers at the address."""
+    """Raise OSError if no server answers at the address; behind a proxy only that can be asked."""
     place = urlsplit(uri)
-    if place.scheme in ("http", "https"):
+    if place.scheme in ("http", "https") and not through_proxy(place):
         port = place.port or {"http": 80, "https": 443}[place.scheme]
         socket.create_connection((place.hostname, port), timeout=5).close()
+
+
+def through_proxy(place: SplitResult) -> bool:
+    """Whether the environment names a proxy for an address (http_proxy, no_proxy)."""
+    return place.scheme in getproxies() and not proxy_bypass(place.netloc.rpartition("@")[2])
 
 
 def experiment(client, root: Path, uri: str, notes: list[str]) -> str:

@@ -1,12 +1,16 @@
 """Every change of a photograph changes the digest, and nothing else does."""
 
+import errno
 import hashlib
 import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from msdd.data import digests
+from msdd.data.image_file import PhotographError, read_file
+from msdd.errors import MsddError
 from msdd.files import write_text
 
 DATA = SimpleNamespace(photographs="photos", held_out=None, held_out_fraction=0.3)
@@ -110,6 +114,40 @@ def test_what_is_prepared_stands_for_photographs_that_are_gone(root, capsys):
     replaced(root / "photos/4.png")
     (root / "photos/5.png").unlink()
     assert digests.changes(DATA, root).endswith("changed since: 1 changed (4.png), 1 gone (5.png)")
+
+
+def test_a_store_that_is_away_behind_its_links_changes_nothing(root, capsys):
+    """The folder of links can be listed, and each leads to nothing."""
+    store = (root / "photos").rename(root / "store")
+    (root / "photos").mkdir()
+    for path in store.iterdir():
+        (root / "photos" / path.name).symlink_to(path)
+    before = digests.of_photographs(DATA, root)
+    rows = "".join(f"{','.join(row)},\n" for row in digests.present(DATA, root))
+    write_text(root / "data/prepared/photographs.csv", f"split,name,sha256,archive\n{rows}")
+    store.rename(root / "away")
+    assert digests.of_photographs(DATA, root) == before
+    told = capsys.readouterr().err
+    assert "and 8 others cannot be read, and could be when it was prepared; using" in told
+    with pytest.raises(MsddError, match="cannot be read"):
+        digests.present(DATA, root)
+
+
+def test_a_store_that_does_not_answer_says_nothing_of_an_image(root, monkeypatch):
+    def stale(path):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(digests, "digest", stale)
+    monkeypatch.setattr(Path, "read_bytes", stale)
+    with pytest.raises(MsddError, match="Stale file handle: the storage does not answer"):
+        digests.present(DATA, root)
+    with pytest.raises(MsddError, match="Stale file handle: the storage does not") as error:
+        read_file(root / "photos/0.png", "0.png")
+    assert not isinstance(error.value, PhotographError)
+    monkeypatch.undo()
+    (root / "photos/gone.png").symlink_to("nowhere")
+    with pytest.raises(PhotographError, match="No such file"):
+        read_file(root / "photos/gone.png", "gone.png")
 
 
 def test_without_photographs_and_crops_the_reason_is_the_digest(tmp_path):

@@ -12,7 +12,7 @@ from archived import encoded, imagenet, parquet, tar
 from PIL import Image
 
 from msdd.commands.stages import run_stage
-from msdd.data import photograph_shards, prepare_photographs
+from msdd.data import photograph_shards, prepare_photographs, remarks
 from msdd.data.crops import adm_random, crops
 from msdd.data.image_file import decode
 from msdd.data.loader import Loader, batch_indices, flips
@@ -182,6 +182,11 @@ def test_archives_of_another_split_beside_those_to_train_on_are_told(root, capsy
     assert "warning: data holds archives of train, validation, and all are trained on" in told
     prepare(root, photographs="data/train-*.parquet")
     assert "warning" not in capsys.readouterr().err
+    official = [("train", f"ILSVRC2012_img_{split}.tar", "") for split in ("train", "val")]
+    remarks.tell_splits(official, "store")
+    assert "warning: store holds archives of train, val, and" in capsys.readouterr().err
+    remarks.tell_splits([("train", "constrain-1.tar", ""), ("train", "train-1.tar", "")], "store")
+    assert not capsys.readouterr().err
 
 
 def test_parquet_and_tar_give_the_same_shards(root):

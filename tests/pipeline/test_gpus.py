@@ -23,7 +23,7 @@ JOB = """if True:
 
 @pytest.fixture(autouse=True)
 def unassigned(monkeypatch):
-    for name in (*gpus.ASSIGNED, "MSDD_DEVICE"):
+    for name in (gpus.LISTED, *gpus.SCHEDULERS, "RANK", "MSDD_DEVICE"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -98,6 +98,15 @@ def test_no_gpu_given_means_none_seen(start):
 )
 def test_what_somebody_has_assigned_stays(start, name):
     assert sees(start(1, **{name: "7"})) == {"7" if name == "CUDA_VISIBLE_DEVICES" else "all"}
+
+
+@pytest.mark.parametrize("more", [{}, {"SLURM_JOB_ID": "4711"}])
+def test_of_those_that_are_listed_each_job_has_its_own(start, more):
+    """As in a shell on a shared host, and in an allocation of several GPUs."""
+    assert [sees(start(1, CUDA_VISIBLE_DEVICES="2,GPU-5a", **more)) for _ in range(2)] == [
+        {"2"},
+        {"GPU-5a"},
+    ]
 
 
 def test_a_host_without_gpus_leases_none(tmp_path):

@@ -51,7 +51,7 @@ def test_both_engines_have_the_same_jobs(preset, tmp_path):
 
 
 def is_behind(path, job):
-    """Whether Snakemake alone names it, for hosts that share no folder: another input implies it."""
+    """Whether Snakemake alone names it, for hosts without a shared folder: another implies it."""
     latents = any(path.startswith("data/latents/") for path in job.inputs)
     models = job.command == "msdd throughput" and path.endswith(layout.MODEL_FILES)
     return models or latents and path.startswith("data/prepared/")

@@ -19,6 +19,7 @@ from msdd.speed.all_work import all_work
 
 PIPELINE = ("snakemake", "dvc", "mlflow")
 GB = 1e9
+FOLDERS = ("data", "runs", "checkpoints")  # what takes the space
 # What is installed on demand: name of the finding, packages, and what they are for.
 OPTIONAL = {
     "onnxruntime": (("onnxruntime", "onnx", "onnxscript"), "decoding on a processor by it"),
@@ -92,8 +93,9 @@ def optional(needed: set[str]) -> Iterator[Finding]:
 
 
 def disk(params: Params | None, root: Path) -> Finding:
-    """Free space against what the params would write."""
-    free = shutil.disk_usage(root).free
+    """Free space against what the params would write, also where folders are links elsewhere."""
+    places = [root, *(root / name for name in FOLDERS if (root / name).is_dir())]
+    free = sum({place.stat().st_dev: shutil.disk_usage(place).free for place in places}.values())
     told = f"{free / GB:,.1f} GB free"
     if not os.access(root, os.W_OK):
         return Finding(

@@ -12,6 +12,8 @@ from msdd.tracking.batches import Batch
 from msdd.tracking.datasets import inputs
 from msdd.tracking.outbox import CLOSED, events, status
 
+WHOLE = "msdd.whole"  # tag of a run that has what belongs to it from its start
+
 
 @dataclass
 class Destination:
@@ -121,15 +123,13 @@ class Delivery:
         record = self.record
         tags = record["tags"] | {"mlflow.parentRunId": parent}
         tags |= {f"version.{name}": value for name, value in record["versions"].items()}
-        return self._find_run(self.folder.name) or self._create(
-            self.folder.name, record["name"], tags, record["params"]
-        )
+        return self._open(self.folder.name, record["name"], tags, record["params"])
 
     def _parent(self, parent: dict) -> str:
         """The run of a row or a decode with these parameters, found or made once a delivery."""
         place = (self.experiment, parent["key"])
         if place not in self.to.known:
-            self.to.known[place] = self._find_run(parent["key"]) or self._create(
+            self.to.known[place] = self._open(
                 parent["key"], parent["name"], dict(parent["tags"]), parent["params"]
             )
         return self.to.known[place]
@@ -151,8 +151,16 @@ class Delivery:
             self.client.restore_run(run.info.run_id)
             self.notes.append(f"the run {run.info.run_name} had been deleted and is restored")
 
-    def _find_run(self, key: str) -> str | None:
-        """The run with a key; restored if it was deleted."""
+    def _open(self, key: str, name: str, tags: dict, params: dict) -> str:
+        """The run with a key: found, or made; completed where the server went away meanwhile."""
+        found = self._find_run(key)
+        run = found.info.run_id if found else self._create(key, name, tags)
+        if found is None or WHOLE not in found.data.tags:
+            self._complete(run, params)
+        return run
+
+    def _find_run(self, key: str):
+        """The run with a key, restored if it was deleted; None without one."""
         from mlflow.entities import ViewType
 
         query = f"tags.`msdd.key` = '{parents.searchable(key)}'"
@@ -161,21 +169,24 @@ class Delivery:
             return None
         run = min(runs, key=lambda run: run.info.lifecycle_stage == "deleted")
         self._restore(run)
-        return run.info.run_id
+        return run
 
-    def _create(self, key: str, name: str, tags: dict, params: dict) -> str:
+    def _create(self, key: str, name: str, tags: dict) -> str:
         commit = self.record["tags"]["commit"]
         tags |= {"msdd.key": parents.searchable(key), "commit": commit}
         tags |= {"mlflow.source.name": "msdd", "mlflow.source.git.commit": commit}
         tags = {name: str(value) for name, value in tags.items() if value is not None}
         started = self.record["started"]
-        run = self.client.create_run(self.experiment, started, tags, name).info.run_id
+        return self.client.create_run(self.experiment, started, tags, name).info.run_id
+
+    def _complete(self, run: str, params: dict) -> None:
+        """What belongs to a run from its start; a second time it changes nothing."""
         flat = {key: written(value) for key, value in dotted(params).items()}
         Batch(params=flat).send(self.client, run)
         self.client.log_dict(run, params, "params.yaml")
         if datasets := inputs(self.record):
             self.client.log_inputs(run, datasets)
-        return run
+        self.client.set_tag(run, WHOLE, "true")
 
     def _numbers(self, run: str, new: list[dict], above: dict[str, str]) -> None:
         """Metrics and tags of the run, and the figures that its parents carry."""

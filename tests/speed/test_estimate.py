@@ -17,7 +17,7 @@ from msdd.params.plain_yaml import read_yaml
 from msdd.pipeline import jobs, layout
 from msdd.pipeline.task import resolve
 from msdd.speed import estimate, rows
-from msdd.speed.all_work import all_work
+from msdd.speed.all_work import all_work, photograph_bytes
 from msdd.speed.work import wanted
 
 ROOT = Path(__file__).parents[2]
@@ -209,6 +209,12 @@ def test_disk_is_weights_and_crops():
     weights = encoder + decoder + 2 * decoder + 2 * (encoder + 2 * decoder)
     crops = (256 + 32) * 16 * 16 * 3
     assert told(params)["disk_bytes"] == crops + 4 * weights
+
+
+def test_photographs_that_are_reduced_take_less():
+    sides = [photograph_bytes(side) for side in (64, 128, 320, 512, 1024, None)]
+    assert sides == sorted(sides) and sides[2:4] == [74_000, 101_000]  # docs/imagenet.md
+    assert 14_000 < sides[1] < 20_000
 
 
 def test_the_command(tmp_path, monkeypatch, capsys):

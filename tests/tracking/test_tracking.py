@@ -57,6 +57,26 @@ def test_a_row_is_a_parent_with_its_stages_under_it(root, client):
     assert not list(folder(root).iterdir())
 
 
+@pytest.mark.parametrize("call", ["log_batch", "log_dict"])
+def test_runs_that_are_half_made_are_completed(root, client, monkeypatch, call):
+    """As where the server, or its store of files, goes away between two requests."""
+    from mlflow import MlflowClient
+
+    def gone(*_, **__):
+        raise ConnectionError("gone")
+
+    train(root, (0,))
+    with monkeypatch.context() as away:
+        away.setattr(MlflowClient, call, gone)
+        with pytest.raises(MsddError, match="gone"):
+            deliver(root)
+    deliver(root)
+    for run in runs(client, **{"msdd.whole": "true"}):
+        assert run.data.params["seed"] == "0"
+        assert "params.yaml" in [one.path for one in client.list_artifacts(run.info.run_id)]
+    assert len(runs(client, **{"msdd.whole": "true"})) == len(runs(client, row="msdd")) == 2
+
+
 def test_parent_runs_as_long_as_one_of_its_stages(root, client):
     first = Run(root, "msdd", "distil", PARAMS, part="scale0").__enter__()
     second = Run(root, "msdd", "distil", PARAMS, part="scale1").__enter__()

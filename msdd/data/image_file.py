@@ -51,8 +51,8 @@ def failure(path: Path, name: object, error: OSError, reason: str) -> MsddError:
     if is_own(path, error):
         return PhotographError(name, "unreadable", reason)
     return MsddError(
-        f"{shown(str(name))}: {reason}; if it was there a moment ago, see to the storage and run the "
-        "same command again"
+        f"{shown(str(name))}: {reason}; if it was there a moment ago, see to the storage and run "
+        "the same command again"
     )
 
 

@@ -1,6 +1,5 @@
 """Tar archives of images, and archives of such archives, listed without being unpacked."""
 
-import os
 import re
 import tarfile
 from collections.abc import Iterator
@@ -26,11 +25,12 @@ def members(path: Path | Remote) -> Iterator[Member]:
     """All files in a tar file, with their places in it, those of archives inside it included.
 
     A file of an inner archive has that archive's name before its own: `n01440764/x.JPEG` in
-    `n01440764.tar`. Hidden files, such as macOS adds, are left out. MsddError for what is
+    `n01440764.tar`. Hidden files and folders are left out, such as macOS adds; a hard link is the
+    file that it names. MsddError for what is
     truncated, damaged or no tar file.
     """
     with path.open("rb") as file:
-        found = list(plain(file, 0, file.seek(0, 2), str(path)))
+        found = plain(file, 0, file.seek(0, 2), str(path))
     archives = [one for one in found if is_tar(one[0])]
     images = [one for one in found if not is_tar(one[0])]
     for name, _, _ in images:
@@ -46,13 +46,13 @@ def inner(path: Path | Remote, archive: Member) -> list[Member]:
     name, offset, size = archive
     told, stem = f"{path}: {name} inside it", name[: -len(".tar")]
     with path.open("rb") as file:
-        found = list(plain(file, offset, offset + size, told))
+        found = plain(file, offset, offset + size, told)
     for one, _, _ in found:
         check_class(told, stem, one)
     return [(f"{stem}/{one}", *place) for one, *place in found]
 
 
-def plain(file: BinaryIO, start: int, end: int, told: str) -> Iterator[Member]:
+def plain(file: BinaryIO, start: int, end: int, told: str) -> list[Member]:
     """The files of one archive, by their names in it.
 
     `tarfile` begins where the file stands and stops at the first block that is no header, without
@@ -60,6 +60,8 @@ def plain(file: BinaryIO, start: int, end: int, told: str) -> Iterator[Member]:
     """
     file.seek(start)
     last, at = "", start
+    found: list[Member] = []
+    links: list[tuple[str, str]] = []
     try:
         archive = tarfile.TarFile(
             fileobj=file, mode="r", encoding="utf-8", errors="surrogateescape"
@@ -71,9 +73,11 @@ def plain(file: BinaryIO, start: int, end: int, told: str) -> Iterator[Member]:
             last, at = member.name, archive.offset
             if member.offset_data + member.size > end:
                 raise damage(told, last, at)
-            hidden = os.path.basename(member.name).startswith(".")
-            if member.type in KINDS and not member.issparse() and not hidden:
-                yield member.name.removeprefix("./"), member.offset_data, member.size
+            name = bare_name(member.name)
+            if member.type == tarfile.LNKTYPE and not is_hidden(name):
+                links.append((name, bare_name(member.linkname)))
+            elif member.type in KINDS and not member.issparse() and not is_hidden(name):
+                found.append((name, member.offset_data, member.size))
         at = archive.offset
     except (MsddError, OSError):
         raise
@@ -81,6 +85,17 @@ def plain(file: BinaryIO, start: int, end: int, told: str) -> Iterator[Member]:
         raise damage(told, last, at) from error
     if at + BLOCK > end or not is_end(file, at):
         raise damage(told, last, at)
+    places = {name: place for name, *place in found} if links else {}
+    return found + [(name, *places[of]) for name, of in links if of in places]
+
+
+def bare_name(name: str) -> str:
+    return name.removeprefix("./")
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a part of it begins with a dot, as what macOS adds and folders of thumbnails."""
+    return any(part.startswith(".") for part in name.split("/"))
 
 
 def is_end(file: BinaryIO, at: int) -> bool:

@@ -206,11 +206,10 @@ def missing(params: Params, root: Path = Path(".")) -> list[str]:
     """One line for photographs on disk that are not there yet; the plan holds without them."""
     named = {key: getattr(params.data, key) for key in ("photographs", "held_out")}
     return [
-        f"data.{key}: there is no {kind(value)} {value}; `prepare` cannot run before it is there"
+        f"data.{key}: there is no {gone}; `prepare` cannot run before it is there"
         for key, value in named.items()
-        if value not in (None, "embedded")
-        and not is_url(value)
-        and not all_there(expand_user(value, root))
+        if value not in (None, "embedded") and not is_url(value)
+        if (gone := first_missing(value, root))
     ]
 
 
@@ -218,6 +217,11 @@ def kind(value: str) -> str:
     return "archive" if value.lower().endswith((".tar", ".parquet")) else "folder"
 
 
-def all_there(path: Path) -> bool:
-    files = expanded(path)
-    return bool(files) and all(file.exists() for file in files)
+def first_missing(value: str, root: Path) -> str:
+    """What a value names that is not there, in words; of several archives the first. Empty if all
+    is there."""
+    files = expanded(expand_user(value, root))
+    missing = [file for file in files if not file.exists()]
+    if files and not missing:
+        return ""
+    return f"{kind(value)} {value if missing == files else missing[0]}"

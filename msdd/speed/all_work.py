@@ -18,8 +18,8 @@ from msdd.speed.work import Work
 ROUND = 0.05  # least seconds of a timed sample
 # Least and most seconds that a job takes beside its images: what it loads and writes.
 EVALUATING, MOVING, WRITING, BUILDING = (5.0, 20.0), (0.1, 20.0), (0.1, 10.0), (0.2, 20.0)
-# Bytes of a stored photograph, means of 150 of ImageNet (docs/imagenet.md): whole, at store_side 512
-# and 320, and the power of the side by which smaller ones shrink.
+# Bytes of a stored photograph, means of 150 of ImageNet (docs/imagenet.md): whole, at store_side
+# 512 and 320, and the power of the side by which smaller ones shrink.
 WHOLE, LARGE, REDUCED, POWER = 105_000, 101_000, 74_000, 1.6
 CUT = {"random": (1e-4, 1e-3), "adm": (2e-3, 8e-3)}  # seconds a crop, on one core
 

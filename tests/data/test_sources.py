@@ -1,6 +1,7 @@
 """Archives hold the same photographs as folders, and whatever is wrong with them is named."""
 
 import os
+import tarfile
 from types import SimpleNamespace
 
 import pytest
@@ -55,6 +56,18 @@ def test_parquet_is_read_row_by_row(tmp_path):
     found = read(tmp_path, "data/train-*.parquet")
     assert list(found.values()) == images and "train-00001-of-00002/00000001" in found
     assert list(read(tmp_path, "data/validation-00000-of-00001.parquet").values()) == images
+
+
+def test_a_hard_link_in_an_archive_is_the_file_that_it_names(tmp_path):
+    """As the unpacked folder has it; folders whose names begin with a dot are in neither."""
+    for name in ("a.jpg", ".thumbs/a.jpg"):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / name).write_bytes(encoded(0))
+    os.link(tmp_path / "photos/a.jpg", tmp_path / "photos/b.jpg")
+    with tarfile.open(tmp_path / "photos.tar", "w") as archive:
+        archive.add(tmp_path / "photos", ".")
+    both = dict.fromkeys(("a.jpg", "b.jpg"), encoded(0))
+    assert read(tmp_path, "photos") == read(tmp_path, "photos.tar") == both
 
 
 def test_hidden_files_of_archives_are_left_out(tmp_path):

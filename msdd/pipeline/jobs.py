@@ -4,6 +4,7 @@ A row of params may need several jobs. DVC reads the tables from `workflow/rows.
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -224,4 +225,5 @@ def first_missing(value: str, root: Path) -> str:
     missing = [file for file in files if not file.exists()]
     if files and not missing:
         return ""
-    return f"{kind(value)} {value if missing == files else missing[0]}"
+    first = value if missing == files else os.path.relpath(missing[0], root)
+    return f"{kind(value)} {first}"

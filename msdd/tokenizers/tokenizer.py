@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import wraps
 from operator import index
 from types import MappingProxyType
@@ -157,8 +158,8 @@ def without_gradients(function: Method) -> Method:
         if not isinstance(first, Tensor):
             raise MsddError(f"{function.__name__} takes a tensor, not {type(first).__name__}")
         half = tokenizer.mixes and tokenizer.dtype in HALF
-        autocast = torch.autocast(tokenizer.device.type, tokenizer.dtype if half else None, half)
-        with torch.inference_mode(), autocast:
+        kind = tokenizer.device.type, tokenizer.dtype
+        with torch.inference_mode(), torch.autocast(*kind) if half else nullcontext():
             own = (in_dtype(value, tokenizer.dtype) for value in values)
             named = {name: in_dtype(value, tokenizer.dtype) for name, value in named.items()}
             made = function(tokenizer, *own, **named)

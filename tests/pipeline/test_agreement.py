@@ -3,8 +3,9 @@
 import shutil
 
 import pytest
+import yaml
 
-from msdd.commands.stages import run_stage
+from msdd.commands.stages import check_unedited, run_stage
 from msdd.errors import MsddError
 from msdd.page import document
 from msdd.params.load import parse
@@ -69,3 +70,14 @@ def test_jobs_of_rows_that_are_gone_are_not_shown(tiny_params, trained):
     shown = document.history.records(params, trained)
     assert {"data/prepared", "runs/msdd/stage1"} == {one["artefact"] for one in shown}
     assert len(document.history.records(tiny_params, trained)) > 2
+
+
+def test_an_edit_during_a_job_of_dvc_is_an_error_if_it_is_the_job_s(tiny_params, tmp_path):
+    """DVC would record the new value for what the old one has made."""
+    file, raw = tmp_path / "params.yaml", tiny_params.raw()
+    raw["distil"] |= {"learning_rate": 0.5}
+    file.write_text(yaml.safe_dump(raw))
+    check_unedited(file, tiny_params, "train", {"model": "msdd"})
+    told = r"params.yaml was edited while this ran, .*: distil.learning_rate .*, which is 0.5 now"
+    with pytest.raises(MsddError, match=told):
+        check_unedited(file, tiny_params, "distil", {"student": "msdd-1step", "scale": 0})

@@ -84,10 +84,10 @@ def measure(device: "torch.device", precision: str) -> Ceilings:
 
 
 def _product(side: int, precision: str, device: "torch.device") -> float:
-    """FLOP/s of the product of two square matrices in a precision, the larger the more it is.
+    """FLOP/s of the product of two square matrices of `side` rows in a precision.
 
-    They are smaller where a product would take long, as of bf16 on a processor that only emulates
-    it: there the size says nothing of the rate.
+    Of fewer rows where that would take long, as in bf16 on a processor that only emulates it: there
+    large matrices are no faster than small ones.
     """
     import torch
 

@@ -91,9 +91,9 @@ def measure_own(args: argparse.Namespace, changed: dict) -> None:
         raise MsddError("--json FILE is missing: reports/ is for what the params file says")
     names = changed.get("systems")
     if names:  # the params know no objects of the user's
-        known = [name for name in names if not is_object(name)]
-        changed = {key: value for key, value in changed.items() if key != "systems"}
-        changed |= {"systems": known} if known else {}
+        changed["systems"] = [name for name in names if not is_object(name)]
+        if not changed["systems"]:
+            del changed["systems"]
     params = _with_options(args, changed)
     from msdd.commands.stages import ROOT
     from msdd.files import check_no_input

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
-from msdd.data.image_file import is_own
+from msdd.data.image_file import is_of_file
 from msdd.data.photograph import Photograph
 from msdd.data.photographs import EMBEDDED_TRAIN, divided, embedded_photographs, sources
 from msdd.data.remote import Remote, versions
@@ -212,6 +212,6 @@ def _digest(path: Path) -> str:
     try:
         return digest(path)
     except OSError as error:
-        if not is_own(path, error):
+        if not is_of_file(path, error):
             raise MsddError(f"{path}: {error.strerror}: the storage does not answer") from error
         return UNREADABLE

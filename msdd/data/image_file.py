@@ -18,7 +18,7 @@ from msdd.errors import MsddError
 from msdd.files import shown
 
 MAX_PIXELS = 178_956_970  # 0.5 GiB as RGB, and the limit that Pillow has had since its version 5
-OWN = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
+OF_FILE = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
 # Formats that Pillow opens without decoding them, or by programs that may not be there: a file of
 # PostScript is a program, which it gives to Ghostscript.
 UNREAD = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
@@ -48,7 +48,7 @@ def read_file(path: Path, name: object) -> bytes:
 def failure(path: Path, name: object, error: OSError, reason: str) -> MsddError:
     """PhotographError if the error is the file's own; else MsddError: storage that is away for a
     moment says nothing of an image, which would be left out for good."""
-    if is_own(path, error):
+    if is_of_file(path, error):
         return PhotographError(name, "unreadable", reason)
     return MsddError(
         f"{shown(str(name))}: {reason}; if it was there a moment ago, see to the storage and run "
@@ -56,10 +56,10 @@ def failure(path: Path, name: object, error: OSError, reason: str) -> MsddError:
     )
 
 
-def is_own(path: Path, error: OSError) -> bool:
+def is_of_file(path: Path, error: OSError) -> bool:
     """Whether an error is of the file, and will be the same: it ends early, may not be read, or is
     a link to nothing."""
-    return error.errno in (None, *OWN) or path.is_symlink() and not path.exists()
+    return error.errno in (None, *OF_FILE) or path.is_symlink() and not path.exists()
 
 
 def decode(file: bytes, name: object, srgb: bool = False) -> np.ndarray:

@@ -3,7 +3,6 @@
 import math
 import shutil
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,6 +14,7 @@ from msdd.errors import MsddError
 from msdd.files import atomic, expand_user, read_json, write_json, write_text
 from msdd.tokenizers.any_size import Windows
 from msdd.tokenizers.catalogue import load
+from msdd.tokenizers.tokenizer import HALF
 from msdd.weights import hub
 from msdd.weights.model_folder import read_config
 from msdd.weights.optional_imports import import_torchvision
@@ -30,7 +30,6 @@ except ImportError as error:
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 STATISTICS = {"scaling_factor": 1.0, "shift_factor": 0.0}
-HALF = (torch.float16, torch.bfloat16)
 
 
 class Decoder(ModelMixin, ConfigMixin):
@@ -107,8 +106,7 @@ class Decoder(ModelMixin, ConfigMixin):
 
     def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | tuple:
         """The latents of images (B, 3, H, W) in [-1, 1], as a distribution without spread."""
-        with self.arithmetic():
-            mean = self.sized.encode(x.float()).to(self.dtype)
+        mean = self.sized.encode(x).to(self.dtype)
         parameters = torch.cat([mean, torch.zeros_like(mean)], dim=1)
         distribution = DiagonalGaussianDistribution(parameters, deterministic=True)
         return AutoencoderKLOutput(latent_dist=distribution) if return_dict else (distribution,)
@@ -135,8 +133,7 @@ class Decoder(ModelMixin, ConfigMixin):
             images = torch.cat([self.decode(one, generator=g).sample for one, g in each])
         else:
             seed = 0 if generator is None else draw_seed(generator)
-            with self.arithmetic():
-                images = self.sized.decode(z.float(), seed=seed).to(self.dtype)
+            images = self.sized.decode(z, seed=seed).to(self.dtype)
         return DecoderOutput(sample=images) if return_dict else (images,)
 
     def forward(self, sample: Tensor, return_dict: bool = True) -> DecoderOutput | tuple:
@@ -184,11 +181,6 @@ class Decoder(ModelMixin, ConfigMixin):
             return api.upload_folder(
                 repo_id=named, folder_path=folder, commit_message=commit_message
             )
-
-    def arithmetic(self) -> AbstractContextManager:
-        """Products in the type of the weights."""
-        half = self.dtype in HALF
-        return torch.autocast(self.device.type, self.dtype if half else None, enabled=half)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Decoder":
         """Cast and move, but leave buffers, which are tables of positions, in their type."""

@@ -17,8 +17,9 @@ from msdd.pipeline import lock
 
 DEVICES = Path("/dev")
 LISTED = "CUDA_VISIBLE_DEVICES"
-# What sets one of these lets a job see only its own GPUs.
-SCHEDULERS = ("KUBERNETES_SERVICE_HOST", "LSB_JOBID", "PBS_JOBID", "PE_HOSTFILE", "SLURM_JOB_ID")
+# What sets one of these lets a job see only its own GPUs. The last ones tell its jobs apart.
+JOBS = ("LSB_JOBID", "PBS_JOBID", "PE_HOSTFILE", "SLURM_JOB_ID")
+SCHEDULERS = ("KUBERNETES_SERVICE_HOST", *JOBS)
 SECONDS = 1.0  # between two looks at GPUs that are taken
 
 
@@ -47,11 +48,12 @@ def listed() -> list[str]:
 
 
 def folder() -> Path:
-    """Where the locks of this user's jobs lie, whatever the session or the job's TMPDIR."""
+    """Where the locks of this user's jobs lie, whatever the session or the job's TMPDIR; for each
+    job of a scheduler apart, since each may count its GPUs from 0."""
     user = os.getuid()
     runtime = Path("/run/user") / str(user)
-    jobs = [os.environ[name] for name in SCHEDULERS[1:] if name in os.environ]
-    own = "-".join(["msdd-gpus", *(re.sub(r"\W", "-", job) for job in jobs)])  # numbers by job
+    jobs = [os.environ[name] for name in JOBS if name in os.environ]
+    own = "-".join(["msdd-gpus", *(re.sub(r"\W", "-", job) for job in jobs)])
     if os.access(runtime, os.W_OK):
         return runtime / own
     return Path(tempfile.gettempdir()) / f"{own}-{user}"

@@ -78,7 +78,7 @@ def rows(params: Params) -> dict[str, dict[str, Any]]:
     return {
         "parts": {part.name: {"part": k, "path": str(part)} for k, part in enumerate(parts)},
         "prepare": {"waits_for": str(waits_for)},
-        "latents": {row: {"path": str(layout.latents(row))} for row in _encoding(params)},
+        "latents": {row: {"path": str(layout.latents(row))} for row in encoding(params)},
         "models": {row: _model(params, row) for row in params.models},
         "scales": dict(job for row in assembled for job in _scales(params, row)),
         "students": {row: _student(params, row) for row in assembled},
@@ -89,8 +89,8 @@ def rows(params: Params) -> dict[str, dict[str, Any]]:
     }
 
 
-def _encoding(params: Params) -> list[str]:
-    """The rows of `models` that name a folder of latents."""
+def encoding(params: Params) -> list[str]:
+    """The rows of `models` that have latents encoded, and name their folder."""
     return [row for row in params.models if params.latents_of(row) == row]
 
 

@@ -15,7 +15,7 @@ from msdd.errors import MsddError
 from msdd.files import expand_user, remove, write_text
 from msdd.params.schema import Decode, Params
 from msdd.params.sections import Given
-from msdd.pipeline import layout, provenance
+from msdd.pipeline import jobs, layout, provenance
 from msdd.pipeline.task import MANIFEST
 from msdd.tokenizers import catalogue, user_code
 from msdd.tokenizers.systems import SYSTEMS
@@ -157,10 +157,9 @@ def _of_rows(rows) -> str:
 def write_digests(params: Params, root: Path = Path(".")) -> None:
     """Write `.code/weights/<decode>` and `.code/encoders/<model>` of every row that has such
     weights, for DVC; those of rows that are gone go."""
-    encoding = [row for row in params.models if params.latents_of(row) == row]
     kinds = (
         (layout.weights(), params.trained_elsewhere(), weights_digest),
-        (layout.encoders(), encoding, encoder_digest),
+        (layout.encoders(), jobs.encoding(params), encoder_digest),
     )
     for place, rows, digest in kinds:
         folder = root / place

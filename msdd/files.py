@@ -273,15 +273,21 @@ def stamp(path: Path) -> tuple[int, ...]:
 
 
 def expanded(path: Path) -> list[Path]:
-    """The files that a path with `{000..009}`, `{a,b}` or `*` in its name stands for, sorted.
+    """The files that a path with `{000..009}`, `{a,b}` or `*` stands for, sorted.
 
     The path itself where it exists or has none of these. Files of braces need not exist.
     """
     if path.exists():
         return [path]
     named = [Path(one) for one in braces(str(path))]
-    found = [sorted(one.parent.glob(one.name)) if "*" in one.name else [one] for one in named]
-    return sorted({file for files in found for file in files})
+    return sorted(
+        {file for one in named for file in (_matching(one) if "*" in str(one) else [one])}
+    )
+
+
+def _matching(path: Path) -> Iterable[Path]:
+    pattern = re.sub(r"([?\[])", r"[\1]", str(path.relative_to(path.anchor)))  # of these, names
+    return Path(path.anchor).glob(pattern)
 
 
 def braces(pattern: str) -> list[str]:

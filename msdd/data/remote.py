@@ -162,18 +162,22 @@ def bare(place: str | Path | Remote) -> str:
 
 
 def expanded(pattern: Remote) -> list[Remote]:
-    """The files that a URL with `{000..009}`, `{a,b}` or `*` in its name stands for, sorted."""
-    found: set[Remote] = set()
-    for one in map(Remote, braces(pattern.url)):
-        if "*" in one.base:
-            with one_line_errors(one.url):
-                files, path = _opened(one.url)
-                files.invalidate_cache()
-                names = [PurePosixPath(name).name for name in files.glob(path)]
-            found |= {one.parent / name for name in names}
-        else:
-            found.add(one)
-    return sorted(found)
+    """The files that a URL with `{000..009}`, `{a,b}` or `*` stands for, sorted."""
+    named = [Remote(one) for one in braces(pattern.url)]
+    return sorted(
+        {file for one in named for file in (_matching(one) if "*" in one.base else [one])}
+    )
+
+
+def _matching(pattern: Remote) -> list[Remote]:
+    parts = pattern.base.split("/")
+    fixed = next(place for place, part in enumerate(parts) if "*" in part)
+    folder = Remote("/".join(parts[:fixed]))
+    with one_line_errors(pattern.url):
+        files, path = _opened(pattern.url)
+        files.invalidate_cache()
+        found = files.glob(path)
+    return [folder / "/".join(name.split("/")[fixed - len(parts) :]) for name in found]
 
 
 def common_folder(files: Sequence[Remote]) -> Remote:

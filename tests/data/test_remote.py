@@ -106,6 +106,7 @@ def test_every_form_holds_what_it_holds_on_disk(filled, stores, protocol):
             assert read(f"{url}/{form}") == read(filled / form), form
         if protocol != "http":  # whose servers list no pattern
             assert len(read(f"{url}/data/train-*.parquet")) == 6
+            assert read(f"{url}/s*ds/train-*{{0..1}}.tar") == read(filled / "shards/train-*.tar")
             assert read(f"{url}/images") == read(filled / "images")
 
 

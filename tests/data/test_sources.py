@@ -2,6 +2,7 @@
 
 import os
 import tarfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -178,6 +179,16 @@ def test_patterns_name_files(tmp_path):
     assert braces("plain") == ["plain"] and braces("{a}") == ["{a}"]
     (tmp_path / "{0..9}").mkdir()
     assert expanded(tmp_path / "{0..9}") == [tmp_path / "{0..9}"]
+
+
+def test_a_star_may_stand_in_the_name_of_a_folder_too(tmp_path, monkeypatch):
+    for folder in ("run[1]/a1", "run[1]/a2", "run1/a3", "run[1]/b"):
+        tar(tmp_path / folder / "x.tar", imagenet())
+    found = [tmp_path / f"run[1]/{name}/x.tar" for name in ("a1", "a2")]
+    assert expanded(tmp_path / "run[1]/a*/*.tar") == found
+    monkeypatch.chdir(tmp_path)
+    assert expanded(Path("run*/a{2,3}/x.tar")) == [Path("run1/a3/x.tar"), Path("run[1]/a2/x.tar")]
+    assert not expanded(tmp_path / "none*/x.tar")
 
 
 def data(photographs, held_out=None):

@@ -231,6 +231,11 @@ def _training(params: Params, name: str, training: Any, model: str) -> Iterator[
     for key in ("images", "log_every", "checkpoint_every"):
         if (value := getattr(training, key)) % batch:
             yield f"{name}: {key} {value} is no multiple of batch {batch}"
+    if training.warmup > training.images:
+        yield (
+            f"{name}: warmup is {training.warmup}, but images {training.images}: the learning rate "
+            "would never reach its peak"
+        )
     if training.microbatch and batch % training.microbatch:
         yield f"{name}: batch {batch} is no multiple of microbatch {training.microbatch}"
     if params.data.train_crops and batch > params.data.train_crops:

@@ -85,13 +85,13 @@ def test_raw_is_what_the_file_says():
 def test_rows_override_defaults():
     params = parse(
         changed(
-            models__two={"model": {"scales": 2}, "stage1": {"images": 640}},
+            models__two={"model": {"scales": 2}, "stage1": {"images": 1600}},
             students__fast={"model": "two", "guidance": [1, 2]},
             decodes__slow={"of": "fast"},
         )
     )
     assert params.model_of("two") == params.model.model_copy(update={"scales": 2})
-    assert params.stage1_of("two").images == 640
+    assert params.stage1_of("two").images == 1600
     assert params.stage1_of("msdd") == params.stage1
     assert params.distil_of("fast").guidance == (1.0, 2.0)
     assert type(params.distil_of("fast")) is type(params.distil)
@@ -234,6 +234,7 @@ def test_a_mistake_names_key_value_and_what_is_allowed(changes, line):
             "models.msdd: images 100 is no multiple of batch",
         ),
         ({"distil__log_every": 100}, "students.msdd-1step: log_every 100 is no multiple of batch"),
+        ({"stage1__warmup": 24001}, "models.msdd: warmup is 24001, but images 24000"),
         (
             {"students__msdd": {"model": "msdd"}},
             "students.msdd: models has a row of that name already",

@@ -66,7 +66,7 @@ def partial_means(
         mask = np.frombuffer(here, bool)
         own = None if groups is None else np.asarray(groups)[mask].tolist()
         few = mask.sum() < 2 or own is not None and len(set(own)) < 2
-        ends = bootstraps({name: column[mask] for name, column in some.items()}, groups_of(own))
+        ends = bootstraps({name: column[mask] for name, column in some.items()}, own)
         means |= {n: spread(x[0], None, None) if few else spread(*x) for n, x in ends.items()}
     return {name: means[name] for name in values if name in means}
 

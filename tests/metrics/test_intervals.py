@@ -134,8 +134,20 @@ def test_photographs_are_redrawn_with_all_their_crops():
 
 
 def test_too_few_photographs_leave_the_crops():
-    assert groups_of(None) is groups_of([0, 1] * 50) is None
-    assert groups_of(list(range(30)) * 2) == list(range(30)) * 2
+    assert groups_of(None) is groups_of([0, 1, 2, 3] * 50) is None
+    assert groups_of(list(range(5)) * 2) == list(range(5)) * 2
+
+
+@pytest.mark.parametrize("photographs, least", [(5, 0.75), (10, 0.85), (40, 0.9)])
+def test_intervals_over_photographs_hold_the_mean_of_all(photographs, least):
+    """The mean of each photograph is normal, and that of its 20 crops around it."""
+    held = []
+    for seed in range(100):
+        random, groups = np.random.default_rng(seed), np.repeat(np.arange(photographs), 20)
+        values = random.normal(size=photographs)[groups] + random.normal(0, 0.5, len(groups))
+        _, low, high = bootstrap(values, groups_of(groups.tolist()))
+        held.append(low <= 0 <= high)
+    assert least < np.mean(held) < 1
 
 
 def test_nothing_to_average_is_an_error():

@@ -110,7 +110,7 @@ def estimate(params: "Params", args: argparse.Namespace, root: Path) -> dict:
     at = {"device": name if here else args.device, "kind": kind, "target": args.target}
     at |= {"ceilings": limits.source, "efficiency": list(reversed(estimate.EFFICIENCY[kind]))}
     at["cores"] = 1 if kind == "gpu" else params.cpu_threads
-    return at | estimate.document(jobs, params, slots)
+    return at | estimate.document(jobs, slots)
 
 
 def _limits(params: "Params", device: str, bf16: bool, root: Path) -> "Ceilings":

@@ -68,9 +68,8 @@ def check(args: argparse.Namespace) -> None:
     from msdd.pipeline import jobs
 
     params = load(args.params)
-    lines, missing = jobs.plan(params), jobs.missing(params, ROOT)
+    told, missing = jobs.plan(params), jobs.missing(params, ROOT)
     if args.json:
-        told = dict(line.split(": ", 1) for line in lines)
         print(json.dumps({**told, "missing": missing}, indent=2))
     else:
-        print("\n".join([*lines, *missing]))
+        print(*(f"{key}: {text}" for key, text in told.items()), *missing, sep="\n")

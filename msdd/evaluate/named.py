@@ -60,7 +60,7 @@ def open_subject(
         run_code=run_code,
     )
     side = resolution or system.resolution
-    system.check_sides(torch.empty(0, 3, side, side))
+    system.check_sides(side, side)
     about |= {"weights": dict(system.files), "description": system.describe()._asdict()}
     about["code"] = closure_digest(type(system).__module__)
     return Subject(about, side, through_tokenizer(system, device, decoding))

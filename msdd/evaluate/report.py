@@ -53,7 +53,8 @@ from msdd.evaluate.summary import (
 from msdd.files import shown
 from msdd.metrics.gaussian_ssim import SMALLEST
 from msdd.pipeline.progress import busy
-from msdd.weights.representations import levels_of
+from msdd.weights.pretrained import identity
+from msdd.weights.representations import REPRESENTATIONS, levels_of
 
 UNDEFINED = {
     None: "it is not a number (NaN) on",
@@ -232,12 +233,14 @@ def identities(part: Pass) -> dict[Features, statistics.Identity]:
 
 def key(part: Pass, evaluation: Evaluation, settings: Settings) -> str:
     """A digest of everything that decides what a pass accumulates."""
+    networks = {made.network for p in part.protocols.values() for _, made in all_pairs(p)}
     parts = {
         "about": evaluation.about,
         "protocols": {name: p.model_dump(mode="json") for name, p in part.protocols.items()},
         "batch": settings.batch,
         "device": str(settings.device.type),
         "source": part.source.identity(),
+        "weights": {n: identity(REPRESENTATIONS[n].weights) for n in networks},
         "tables": [read_table(path) for p in part.protocols.values() for path in p.tables],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -29,7 +29,6 @@ from msdd.device import arithmetic, clock
 from msdd.errors import MsddError
 from msdd.evaluate.latent_sums import Encoded, Made
 from msdd.pipeline.fingerprint import closure_digest
-from msdd.tokenizers.own import Own
 
 Reconstruct = Callable[[Tensor, Sequence[str]], Tensor | Made]
 BATCH, BATCH_PIXELS = 64, 64 * 256**2  # at most at once, unless a number is given
@@ -39,8 +38,11 @@ SAMPLES = 16  # reconstructions of the pipeline that are kept to look at
 class PipelineTokenizer(Protocol):
     """What the pipeline measures. The seed and an image's id decide the noise of its decoding."""
 
+    apart: bool  # whether `encode` and `decode` are two; else `reconstruct` is all that it has
+
     def encode(self, images: Tensor) -> Tensor: ...
     def decode(self, latents: Tensor, ids: Sequence[int], seed: int) -> Tensor: ...
+    def reconstruct(self, images: Tensor, ids: Sequence[int], seed: int) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -167,14 +169,15 @@ class Prepared:
         Raises MsddError naming a crop whose reconstruction has a NaN.
         """
         with arithmetic(self.precision, self.device):
-            before, timed = parts(self.tokenizer)
-            given = before(from_uint8(originals))
+            apart, given = self.tokenizer.apart, from_uint8(originals)
+            given = self.tokenizer.encode(given) if apart else given
             started = clock(self.device)
-            decoded = timed(given, ids, self.seed)
+            decode = self.tokenizer.decode if apart else self.tokenizer.reconstruct
+            decoded = decode(given, ids, self.seed)
             self.timed.append((len(ids), clock(self.device) - started))
         check_finite(decoded, ids)
         self.keep_samples(ids, decoded)
-        encoded = encoded_by(self.tokenizer, given) if is_apart(self.tokenizer) else None
+        encoded = encoded_by(self.tokenizer, given) if apart else None
         return Made(decoded, encoded)
 
     def keep_samples(self, ids: list[int], decoded: Tensor) -> None:
@@ -304,22 +307,6 @@ class Cropped:
             )
         check_finite(made, [self.paths[i] for i in ids])
         return made, encoded
-
-
-def is_apart(tokenizer: object) -> bool:
-    """Whether it encodes and decodes apart; a function of images does not."""
-    return not isinstance(tokenizer, Own) or tokenizer.apart
-
-
-def parts(tokenizer: PipelineTokenizer) -> tuple[Callable[[Tensor], Tensor], Callable]:
-    """What is done before the clock runs, and what is timed: decoding alone where that is apart."""
-    if isinstance(tokenizer, Own) and not tokenizer.apart:
-        return unchanged, tokenizer.reconstruct
-    return tokenizer.encode, tokenizer.decode
-
-
-def unchanged(images: Tensor) -> Tensor:
-    return images
 
 
 def encoded_by(tokenizer: object, latents: Tensor) -> Encoded:

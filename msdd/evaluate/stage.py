@@ -15,7 +15,7 @@ from msdd.device import enough_memory, prepare_device
 from msdd.evaluate import distributed, pictures, protocols, report
 from msdd.evaluate.distributed import Team
 from msdd.evaluate.passes import Evaluation, Pass
-from msdd.evaluate.sources import PipelineTokenizer, Prepared, is_apart
+from msdd.evaluate.sources import PipelineTokenizer, Prepared
 from msdd.files import read_json, remove, write_json
 from msdd.flow.steps import nfe
 from msdd.params.sections import Evaluate
@@ -228,7 +228,7 @@ def timing(source: Prepared, task: Task, origin: dict[str, object]) -> dict[str,
         "threads": task.cpu_threads,
         "precision": task.evaluate.precision,
         "provenance": origin,
-        **({} if is_apart(source.tokenizer) else {"region": "both"}),
+        **({} if source.tokenizer.apart else {"region": "both"}),
     }
 
 
@@ -242,7 +242,7 @@ def tell(run: Run, job: EvaluationJob, document: dict, source: Prepared, root: P
     figures = flat(document)
     if job.about["nfe"] is not None:
         figures["nfe"] = job.about["nfe"]
-    if job.task.stage == "evaluate" and is_apart(job.tokenizer):
+    if job.task.stage == "evaluate" and job.tokenizer.apart:
         figures["images_per_second"] = read_json(layout.timing(path))["images_per_second"]
     run.log(0, figures)
     run.figures(figures)

@@ -28,7 +28,7 @@ def read(path: Path) -> tuple[Params | None, list[Finding]]:
     except (MsddError, OSError) as error:
         lines = str(error).splitlines()
         return None, [Finding("params", "missing", line, f"mend {path}") for line in lines]
-    return params, [Finding("params", "ok", f"{path} is valid; {jobs.plan(params)[-2]}")]
+    return params, [Finding("params", "ok", f"{path} is valid; jobs: {jobs.plan(params)['jobs']}")]
 
 
 def inputs(params: Params, root: Path) -> Iterator[Finding]:

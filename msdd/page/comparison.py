@@ -25,9 +25,10 @@ EQUAL, UNKNOWN = "equal", "no interval"
 PAIRED, APART = "the same images, paired", "other images"
 DISTANCES = ("fid", "frechet")
 # The keys of a protocol that say how metrics of a kind are measured; of others their own name.
-RULES = {"gaussian": ("gaussian_ssim",), "ms": ("ms_ssim",), "patch": ("patch_fid",)}
-RULES["psnr_hvs_m"] = ("psnr_hvs",)
-RULES |= dict.fromkeys(("fd", "mind", "fdr"), DISTANCES) | {"kd": ("fid",)}
+RULES = {"patch_fd": ("patch_fid",), "psnr_hvs_m": ("psnr_hvs",)}
+RULES |= dict.fromkeys(("fd", "mind", "fdr"), DISTANCES) | dict.fromkeys(
+    ("kd", "kd_torch_fidelity"), ("fid",)
+)
 ABOUT = ("of", "steps", "guidance", "jump", "noise", "scales", "tokens", "dim", "parameters")
 SPEED = Column("images_per_second", "images/s ↑", 1)
 

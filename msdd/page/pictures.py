@@ -9,6 +9,7 @@ from PIL import Image
 
 from msdd.arrays import read_npy
 from msdd.pipeline import layout
+from msdd.report.contact_sheet import spread
 from msdd.report.results import (
     STUDENTS,
     TEACHERS,
@@ -80,8 +81,7 @@ def lines(results: list[dict], root: Path) -> dict | None:
     samples = [read_npy(files[id(one)]) for one in kept]
     if not samples:
         return None
-    count = min(min(map(len, samples)), max(2, min(8, LINE // samples[0].shape[1])))
-    columns = np.unique(np.linspace(0, min(map(len, samples)) - 1, count).round().astype(int))
+    columns = spread(min(map(len, samples)), max(2, min(8, LINE // samples[0].shape[1])))
     first = {"name": "original", "psnr": None, "nfe": 0}
     rows = [first | {"image": png(_strip(originals(results, root, columns)))}]
     for one, images in zip(kept, samples, strict=True):
@@ -103,8 +103,7 @@ def pyramids(results: list[dict], root: Path, crops: int = 3) -> list[dict]:
 
 def _pyramid(result: dict, results: list[dict], root: Path, crops: int) -> dict:
     scales = estimates(result, root)
-    count = min(crops, len(scales[0]))
-    columns = np.unique(np.linspace(0, len(scales[0]) - 1, count).round().astype(int))
+    columns = spread(len(scales[0]), crops)
     steps = [
         {"side": scale.shape[1], "images": [png(scale[k]) for k in columns]} for scale in scales
     ]

@@ -4,11 +4,12 @@ import math
 
 from msdd.page.chart import LETTER, Axis
 from msdd.report.quality_speed import overlap, places
-from msdd.report.results import BASELINE_ROWS, STUDENTS, group
+from msdd.report.results import BASELINE_ROWS, ELSEWHERE, STUDENTS, TEACHERS, group
 from msdd.report.table import decimal
 
 WIDTH, HEIGHT = 760, 420
 LEFT, RIGHT, TOP, BOTTOM = 48, 748, 28, 372
+KINDS = {TEACHERS: "teacher", STUDENTS: "student", ELSEWHERE: "elsewhere"}  # classes of the page
 LABELLED = 25  # points at most of which each has a label
 
 
@@ -77,15 +78,16 @@ def _point(result: dict, x: Axis, y: Axis) -> dict:
     ends = [psnr["low"], psnr["high"]]
     known = all(end is not None and math.isfinite(end) for end in ends)
     interval = f" [{decimal(ends[0], 2)}, {decimal(ends[1], 2)}]" if known else ""
+    passes = "" if result.get("nfe") is None else f", {result['nfe']} passes"
     return {
         "name": result["decode"],
-        "kind": "student" if group(result) == STUDENTS else "teacher",
+        "kind": KINDS[group(result)],
         "x": x.place(_speed(result)),
         "y": _height(psnr["mean"], y),
         "label": None,
         "bar": [y.place(end) for end in ends] if known else None,
         "note": f"{decimal(psnr['mean'], 2)} dB{interval}, {_speed(result):,.4g} images/s "
-        f"at batch {timing['batch']}, {result.get('nfe')} passes",
+        f"at batch {timing['batch']}{passes}",
     }
 
 

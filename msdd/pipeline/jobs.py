@@ -190,17 +190,18 @@ def receipts_of(tables: dict[str, dict[str, Any]]) -> list[Path]:
     return [layout.receipt(kind, Path(path)) for kind, paths in kinds.items() for path in paths]
 
 
-def plan(params: Params) -> list[str]:
-    """The rows, the number of jobs and the images to train, in a few lines."""
+def plan(params: Params) -> dict[str, str]:
+    """The rows of each table, the number of `jobs` and the `images` to train, in words."""
     tables = rows(params)
     stage1 = sum(params.stage1_of(row).images for row in params.models)
     trained = [job["student"] for job in tables["scales"].values()] + list(tables["chains"])
     distil = sum(params.distil_of(student).images for student in trained)
     names = {table: list(getattr(params, table)) for table in ROWS}
-    lines = [f"{table}: {', '.join(rows) or 'none'}" for table, rows in names.items()]
+    told = {table: ", ".join(rows) or "none" for table, rows in names.items()}
     jobs = sum(len(table) for name, table in tables.items() if name not in NO_JOBS)
     jobs += len(BASELINES) + 1 + len(layout.REPORTS)
-    return [*lines, f"jobs: {jobs}", f"images: {stage1:,} in stage 1, {distil:,} in distillation"]
+    trained_on = f"{stage1:,} in stage 1, {distil:,} in distillation"
+    return told | {"jobs": str(jobs), "images": trained_on}
 
 
 def missing(params: Params, root: Path = Path(".")) -> list[str]:

@@ -14,16 +14,17 @@ HEADINGS = {
     "psnr_hvs": ("PSNR-HVS ↑", 2),
     "psnr_hvs_m": ("PSNR-HVS-M ↑", 2),
     "ssim": ("SSIM ↑", 3),
-    "gaussian": ("SSIM\nGaussian ↑", 3),
-    "ms": ("MS-SSIM ↑", 3),
+    "gaussian_ssim": ("SSIM\nGaussian ↑", 3),
+    "ms_ssim": ("MS-SSIM ↑", 3),
     "lpips": ("LPIPS\n{} ↓", 3),
     "dists": ("DISTS ↓", 3),
     "dreamsim": ("DreamSim ↓", 3),
     "fd": ("FD-\n{} ↓", 1),
     "kd": ("KD-\n{} ↓", 4),
+    "kd_torch_fidelity": ("torch-fidelity's KD-\n{} ↓", 4),
     "mind": ("MIND-\n{} ↓", 1),
     "cmmd": ("CMMD ↓", 3),
-    "patch": ("patch FD-\n{} ↓", 1),
+    "patch_fd": ("patch FD-\n{} ↓", 1),
     "fdr": ("FDr-\n{} ↓", 2),
 }
 
@@ -49,7 +50,9 @@ def _place(name: str) -> tuple[int, str]:
 
 
 def kind_of(name: str) -> str:
-    return name if name in HEADINGS else name.partition("_")[0]
+    """The longest beginning of a column's name that is in `HEADINGS`, else its first word."""
+    kinds = [kind for kind in HEADINGS if name == kind or name.startswith(f"{kind}_")]
+    return max(kinds, key=len, default=name.partition("_")[0])
 
 
 def speed(result: dict) -> dict[str, object]:
@@ -77,8 +80,8 @@ def metric_columns(frame: pd.DataFrame) -> dict[str, Column]:
 
 def metric_column(name: str) -> Column:
     """The column of a metric, such as `ssim`, `lpips_alex` or `fd_efficientnet_lite0`."""
-    heading, digits = HEADINGS[kind_of(name)]
-    network = name.partition("_")[2].removeprefix("fd_")  # of patches
+    heading, digits = HEADINGS[kind := kind_of(name)]
+    network = name.removeprefix(f"{kind}_")
     return Column(name, heading.format(FEATURES.get(network, network)), digits)
 
 

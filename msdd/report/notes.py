@@ -59,7 +59,8 @@ def infinity(results: list[dict]) -> list[str]:
 
 def kernel_distance(results: list[dict]) -> list[str]:
     """How the columns KD differ from what other programs print; nothing where there are none."""
-    if not any(name.startswith("kd_") for result in results for name in result["metrics"]):
+    names = {name for result in results for name in result["metrics"]}
+    if not any(n.startswith("kd_") and not n.startswith("kd_torch_fidelity_") for n in names):
         return []
     return [
         "KD: the kernel distance without the kernel of a crop with its own reconstruction, which "

@@ -22,7 +22,7 @@ def draw(results: list[dict], root: Path) -> int:
     heads = [head for result in shown for head in _heads(result)]
     heads.append(("original", f"{len(columns[-1][0])} px"))
     rows = list(zip(*columns, strict=True))
-    save(Sheet(rows, _foot(results, root), heads=heads).draw(), root, "pyramid", DPI)
+    save(Sheet(rows, _foot(root), heads=heads).draw(), root, "pyramid", DPI)
     return len(shown)
 
 
@@ -32,7 +32,7 @@ def _heads(result: dict) -> list[Label]:
     return [(name, f"{side} px") for name, side in zip(names, result["scales"], strict=False)]
 
 
-def _foot(results: list[dict], root: Path) -> str:
+def _foot(root: Path) -> str:
     return (
         "Clean estimates at the end of each scale, coarse to fine, of crops of "
         f"{notes.held_out(root)}; enlarged by nearest neighbour.{notes.few(root)}"

@@ -180,7 +180,7 @@ def total(spans: Iterable[Span]) -> Span:
     return sum(span[0] for span in spans), sum(span[1] for span in spans)
 
 
-def document(jobs: list[Estimate], params: Params, slots: int) -> dict[str, Any]:
+def document(jobs: list[Estimate], slots: int) -> dict[str, Any]:
     """Everything, ready for JSON: seconds as [least, most], sizes in bytes."""
     order = dict.fromkeys(job.work.stage for job in jobs)
     stored, checkpoints = disk([job.work for job in jobs], slots)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from msdd.flow.steps import nfe, per_scale, split_steps
+from msdd.flow.steps import nfe, per_scale
 from msdd.model.config import ModelConfig
 from msdd.params.schema import Params
 from msdd.params.sections import Distil
@@ -34,15 +34,13 @@ def _encoding(config: ModelConfig) -> int:
 
 def train(params: Params, row: str) -> Work:
     config, settings = config_of(params, row), params.stage1_of(row)
-    sides, batch = config.sides, settings.microbatch or settings.batch
-    # The coarsest scales get the images that an even division of the batch leaves.
-    shares = [count / batch for count in split_steps(batch, len(sides))]
-    evaluations = [costs.evaluation_flops(config, side) for side in sides]
-    decoding = sum(share * flops for share, flops in zip(shares, evaluations, strict=True))
+    sides = config.sides
+    # Each image is trained at one scale; over many steps none has more than another.
+    decoding = sum(costs.evaluation_flops(config, side) for side in sides) / len(sides)
     encoding = _encoding(config)
     flops = TRAINING * decoding + encoding * (1 if settings.encoder else TRAINING)
     if settings.lpips:  # of the images at the last scale
-        flops += judges.lpips(settings.lpips_net, config.resolution, gradients=1) * shares[-1]
+        flops += judges.lpips(settings.lpips_net, config.resolution, gradients=1) / len(sides)
     weights = costs.decoder_weights(config)
     weights += 0 if config.frozen else costs.encoder_weights(config)
     return _training(
@@ -73,7 +71,6 @@ def _training(
         needs,
         images=settings.images,
         precision=settings.precision,
-        trained=True,
         batch=settings.microbatch or settings.batch,
         state=4 * weights,
         **more,

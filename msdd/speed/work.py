@@ -17,7 +17,6 @@ class Work:
     needs:       the jobs, as `stage@name`, that must be done before.
     images:      how many are trained on, decoded or cut.
     flops:       of one image. precision: `fp32` or `bf16`; None where no network runs.
-    trained:     whether it is a training.
     batch:       images in one pass. passes: of a network of so many `blocks`, for a batch.
     seconds:     least and most, beside what the FLOPs take.
     stored:      bytes of images that it leaves behind.
@@ -32,7 +31,6 @@ class Work:
     images: int = 0
     flops: float = 0.0
     precision: str | None = None
-    trained: bool = False
     batch: int = 1
     passes: int = 0
     blocks: int = 0

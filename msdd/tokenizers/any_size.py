@@ -58,6 +58,7 @@ class AnySize(Tokenizer):
         super().__init__()
         self.tokenizer, self.resolution = tokenizer, tokenizer.resolution
         self.codes, self.books, self.files = tokenizer.codes, tokenizer.books, tokenizer.files
+        self.apart = tokenizer.apart
         self.name = getattr(tokenizer, "name", type(tokenizer).__name__)
 
     @property

@@ -9,6 +9,8 @@ from torch import Tensor
 class MeanColour:
     """Three numbers an image: its mean colour, decoded to a flat image."""
 
+    apart = True
+
     def __init__(self, resolution: int) -> None:
         self.resolution = resolution
 
@@ -22,6 +24,8 @@ class MeanColour:
 
 class Bicubic:
     """The image reduced to `side` pixels by block means, then enlarged by bicubic interpolation."""
+
+    apart = True
 
     def __init__(self, side: int, resolution: int) -> None:
         self.side, self.resolution = side, resolution

@@ -34,13 +34,11 @@ def open_row(row: Decode, root: Path, side: int, device: "torch.device") -> "Tok
 
     Raises MsddError for one that cannot be had, or does not take that side.
     """
-    import torch
-
     name, checkpoint = locate(row, root)
     made = catalogue.load(
         name, checkpoint, device, steps=row.steps, guidance=row.guidance, jump=None
     )
-    made.check_sides(torch.empty(0, 3, side, side))
+    made.check_sides(side, side)
     made.resolution = side
     return made
 

@@ -56,7 +56,7 @@ class Cut:
 
     def check(self, tokenizer: Tokenizer) -> None:
         """MsddError for a tokenizer that does not take this side."""
-        tokenizer.check_sides(torch.empty(0, 3, self.side, self.side))
+        tokenizer.check_sides(self.side, self.side)
 
 
 class Native:

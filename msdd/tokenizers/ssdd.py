@@ -80,9 +80,9 @@ class SSDD(Tokenizer):
         dim, steps = self.config.decoder.latent_dim, self.sampling.steps
         return Description(tokens, dim, None, self.size(), steps)
 
-    def check_sides(self, images: Tensor) -> None:
-        super().check_sides(images)
-        self.decoder.grid(images.shape[-2:])
+    def check_sides(self, height: int, width: int) -> None:
+        super().check_sides(height, width)
+        self.decoder.grid((height, width))
 
     def compile_networks(self, **options: object) -> None:
         self.encoder.compile(**options)

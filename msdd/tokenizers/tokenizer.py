@@ -108,7 +108,7 @@ class Tokenizer(nn.Module, ABC):
                 f"images {tuple(images.shape)} of {images.dtype}: {type(self).__name__} takes "
                 "(B, 3, H, W), B 1 or more, as floats in [-1, 1]"
             )
-        self.check_sides(images)
+        self.check_sides(*images.shape[-2:])
 
     def check_latents(self, latents: Tensor, *shape: int | None) -> None:
         """MsddError unless they are (B, *shape), B 1 or more and None any number, and indices below
@@ -133,9 +133,8 @@ class Tokenizer(nn.Module, ABC):
                 f"{self.codes - 1}"
             )
 
-    def check_sides(self, images: Tensor) -> None:
-        """MsddError for images of sides that it cannot take."""
-        height, width = images.shape[-2:]
+    def check_sides(self, height: int, width: int) -> None:
+        """MsddError for images of sides, in pixels, that it cannot take."""
         if self.multiple is None and (height, width) != (self.resolution, self.resolution):
             wanted = f"images of {self.resolution}x{self.resolution} px"
         elif self.multiple and (height % self.multiple or width % self.multiple):

@@ -17,7 +17,7 @@ from msdd.data.pixels import check_finite, from_uint8
 from msdd.data.shards import Crops
 from msdd.device import prepare_device
 from msdd.errors import MsddError
-from msdd.files import atomic, expand_user, write_json
+from msdd.files import atomic, write_json
 from msdd.model.config import FrozenEncoder
 from msdd.params.sections import Given
 from msdd.pipeline import layout
@@ -25,11 +25,10 @@ from msdd.pipeline.lock import hold
 from msdd.pipeline.progress import Progress
 from msdd.pipeline.provenance import recorded
 from msdd.pipeline.task import Task
-from msdd.tokenizers import frozen
+from msdd.tokenizers import elsewhere, frozen
 from msdd.tokenizers.catalogue import load
 from msdd.tokenizers.tokenizer import Tokenizer
 from msdd.train.stored_latents import check_size, check_source
-from msdd.weights.hub import PREFIX
 
 BATCH = 64
 LARGEST = 65504.0  # of float16, in which latents are stored
@@ -66,12 +65,8 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, int]:
 
 def open_encoder(given: Given, root: Path, device: torch.device) -> Tokenizer:
     """The tokenizer that the params name; paths are relative to `root`."""
-    checkpoint = given.checkpoint
-    if checkpoint and not checkpoint.startswith(PREFIX):
-        checkpoint = expand_user(checkpoint, root)
-    folder = expand_user(given.tokenizer, root)
-    named = folder if folder.is_dir() else given.tokenizer
-    made = load(named, checkpoint, device)
+    name, checkpoint = elsewhere.locate(given, root)
+    made = load(name, checkpoint, device)
     if type(made) not in frozen.ENCODERS:
         frozen.encoder_half(made, given.tokenizer)  # raises, before anything is encoded
     return made

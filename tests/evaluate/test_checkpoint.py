@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from msdd.evaluate import loop
+from msdd.evaluate import loop, report
 from msdd.evaluate.accumulator import Accumulator
 from msdd.evaluate.checkpoint import Checkpoint
 from msdd.evaluate.distributed import Team
@@ -64,6 +64,16 @@ def test_two_tokenizers_share_a_folder(photographs, two, report_of_two, tmp_path
     evaluated(photographs, two, subject=first, work=tmp_path)
     again = Subject(SUBJECT.about, SIDE, lambda images, names: seen.append(names))
     assert evaluated(photographs, two, subject=again, work=tmp_path) == report_of_two and not seen
+
+
+def test_other_weights_of_a_network_begin_anew(photographs, two, tmp_path, monkeypatch):
+    """Only of what it has features of: the first of the two protocols."""
+    evaluated(photographs, two, work=tmp_path)
+    states = set(tmp_path.rglob("*.safetensors"))
+    monkeypatch.setattr(report, "identity", lambda name: f"another file of {name}")
+    evaluated(photographs, two, work=tmp_path)
+    (anew,) = set(tmp_path.rglob("*.safetensors")) - states
+    assert anew.is_relative_to(tmp_path / "adm")
 
 
 def test_an_interruption_waits_for_the_tally_to_be_whole(sigint):

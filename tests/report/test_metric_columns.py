@@ -16,6 +16,10 @@ from msdd.report.metric_columns import metric_column, metrics
         ("fdr_6", "FDr-\n6 ↓"),
         ("psnr_hvs", "PSNR-HVS ↑"),
         ("psnr_hvs_m", "PSNR-HVS-M ↑"),
+        ("kd_inception", "KD-\nInception ↓"),
+        ("kd_torch_fidelity_inception", "torch-fidelity's KD-\nInception ↓"),
+        ("patch_fd_inception", "patch FD-\nInception ↓"),
+        ("ms_ssim", "MS-SSIM ↑"),
     ],
 )
 def test_headings_name_the_network(name, heading):

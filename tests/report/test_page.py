@@ -143,6 +143,11 @@ def test_a_row_that_was_trained_elsewhere_is_on_the_page(finished):
     raw["decodes"] |= {"theirs": {"tokenizer": "mine.py:whole"}}
     page = made(parse(raw), root)
     assert "theirs is a function of whole images" in page and "123.4 images/s" in page
+    assert "decodes trained elsewhere" not in page  # as its speed is not one of decoding alone
+    pipeline.timing(root, path, 123.4)
+    page = made(parse(raw), root)
+    assert 'class="point elsewhere" href="#row-theirs"' in page and "None passes" not in page
+    assert "decodes trained elsewhere" in page
     shown = settings.of_rows(parse(raw), ["teacher", "theirs"])
     places = dict(zip(shown["keys"], shown["rows"]["theirs"], strict=True))
     assert places["decode.tokenizer"] is not None

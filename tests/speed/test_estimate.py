@@ -36,12 +36,12 @@ def estimates(work, known=None):
 
 
 def told(params, known=None, slots=1):
-    return estimate.document(estimates(all_work(params), known), params, slots)
+    return estimate.document(estimates(all_work(params), known), slots)
 
 
 def test_there_is_the_work_of_every_job():
     work = all_work(DEMO)
-    assert f"jobs: {len(work)}" in jobs.plan(DEMO)
+    assert str(len(work)) == jobs.plan(DEMO)["jobs"]
     keys = [one.key for one in work]
     assert len(set(keys)) == len(keys)
     for i, one in enumerate(work):
@@ -97,7 +97,7 @@ def test_a_row_s_own_depth_counts_as_the_default_one():
 def test_the_flops_are_those_that_trainings_count():
     """Of the demo, as `torch.utils.flop_counter` counted them in trainings: within 1 %."""
     counted = {
-        "train@msdd": 208.4e6,
+        "train@msdd": 213.5e6,
         "train@one-scale": 339.8e6,
         "distil@msdd-1step-scale0": 135.9e6,
         "distil@msdd-1step-scale1": 229.7e6,

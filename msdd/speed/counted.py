@@ -50,13 +50,15 @@ def coding_flops(tokenizer: Tokenizer) -> dict[str, int]:
 
 def system_flops(name: str, side: int) -> int:
     """FLOPs to encode and decode one image of `side` pixels with a system, counted without weights;
-    0 for any other tokenizer, which would have to be loaded."""
+    0 for any other tokenizer, which would have to be loaded. MsddError for a side that it does not
+    take."""
     system = SYSTEMS.get(name)
     if system is None or system.config is None:
         return 0
     module = module_of(system)
     with FakeTensorMode(allow_non_fake_inputs=True):
         made = getattr(module, system.family.kind)(system.config(module)).requires_grad_(False)
+        made.check_sides(side, side)
         made.resolution = side
         return sum(coding_flops(made).values())
 

@@ -4,7 +4,7 @@ A backward pass costs two forward passes, so training costs three; what is froze
 of a distillation) costs one. The optimiser counts nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,9 @@ def distil(params: Params, name: str, job: dict) -> Work:
 
 def _step(config: ModelConfig, settings: Distil, scales: list[int]) -> float:
     """FLOPs of a student trained through these scales, and of its teacher's steps in each."""
-    taught = _taught(config, settings, scales)
+    taught: Sequence[float] = _taught(config, settings, scales)
+    if settings.mode == "joint_paper_code":  # whose teacher begins at a random scale
+        taught = [n * (1 - scale.last) for n, scale in zip(taught, config.flow, strict=True)]
     return sum((TRAINING + taught[k]) * _evaluation(config, k) for k in scales)
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 from msdd.errors import MsddError
 from msdd.flow.noise import Window
@@ -124,7 +125,7 @@ class Tokenizer(nn.Module, ABC):
         if latents.is_floating_point() != (self.codes is None):
             kind = "floats" if self.codes is None else "integers"
             raise MsddError(f"latents of {latents.dtype}: {type(self).__name__} takes {kind}")
-        if self.codes is None:
+        if self.codes is None or isinstance(latents, FakeTensor):  # which has a shape alone
             return
         low, high = (int(end) for end in latents.long().aminmax())
         if not 0 <= low <= high < self.codes:

@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from msdd import cli
@@ -16,9 +17,10 @@ from msdd.params.load import load, parse
 from msdd.params.plain_yaml import read_yaml
 from msdd.pipeline import jobs, layout
 from msdd.pipeline.task import resolve
-from msdd.speed import estimate, rows
+from msdd.speed import costs, estimate, rows
 from msdd.speed.all_work import all_work, photograph_bytes
 from msdd.speed.work import wanted
+from msdd.train.joint_paper_code import start_of
 
 ROOT = Path(__file__).parents[2]
 RAW = read_yaml(ROOT / "presets/tiny.yaml")
@@ -106,6 +108,22 @@ def test_the_flops_are_those_that_trainings_count():
     }
     work = {one.key: one for one in all_work(DEMO)}
     assert {key: work[key].flops for key in counted} == pytest.approx(counted, rel=0.01)
+
+
+def test_the_teacher_of_the_authors_way_is_counted_from_the_scale_it_begins_at():
+    raw = read_yaml(ROOT / "presets/demo.yaml")
+    joint = {"model": "msdd", "mode": "joint_paper_code", "mse_real": 0.0, "guidance": 1.0}
+    raw["students"] |= {"paper": joint, "joint": joint | {"mode": "joint", "teacher_steps": 1}}
+    params = parse(raw)
+    work = {one.key: one for one in all_work(params)}
+    config = rows.config_of(params, "msdd")
+    begins = [start_of(u, config.flow) for u in np.arange(0.0005, 1, 0.001)]
+    missing = sum(
+        np.mean([begin > k for begin in begins]) * costs.evaluation_flops(config, side)
+        for k, side in enumerate(config.sides)
+    )
+    found = work["chain@joint"].flops - work["chain@paper"].flops
+    assert found == pytest.approx(missing, rel=0.01)
 
 
 def test_a_target_is_what_it_needs():

@@ -20,6 +20,8 @@ from msdd.model.config import KLEncoderConfig, UViTConfig
 from msdd.params.load import parse
 from msdd.report import speed
 from msdd.speed import gate, precision, rounds, stage, systems
+from msdd.speed.counted import coding_flops, system_flops
+from msdd.speed.flop_counter import count_flops
 from msdd.speed.regions import SETS, Inputs, Regions
 from msdd.tokenizers.klvae import KLVAE
 from msdd.tokenizers.llamagen import LlamaGen, LlamaGenConfig
@@ -183,6 +185,24 @@ def test_networks_of_other_systems_are_compiled(name, monkeypatch):
     assert seen >= 2 and compiled.how == "compiled"
     plain.reconstruct(images)
     assert counter.frame_count == seen
+
+
+@pytest.mark.parametrize("name", ["ssdd", "kl-vae", "llamagen"])
+def test_flops_that_are_counted_by_shapes_are_those_of_real_images(name):
+    """Also of codes, whose values a decode looks at first."""
+    tokenizer, images = tokenizers()[name], torch.zeros(1, 3, 32, 32)
+    latents = tokenizer.encode(images)
+    assert coding_flops(tokenizer) == {
+        "encode": count_flops(lambda: tokenizer.encode(images)),
+        "decode": count_flops(lambda: tokenizer.decode(latents)),
+    }
+
+
+@pytest.mark.parametrize("name", ["titok-s-128", "cosmos-di16x16"])
+def test_systems_with_a_codebook_are_counted(name):
+    assert system_flops(name, 256) > 1e11
+    with pytest.raises(MsddError, match="takes .*, not 50x50"):
+        system_flops(name, 50)
 
 
 def test_flops_that_are_counted_are_those_of_the_closed_form(decodes):

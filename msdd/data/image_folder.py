@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from msdd.data.photographs import read_photograph
 from msdd.data.prefetch import prefetch
 from msdd.data.sources import no_image, of_other_kinds, told_apart
 from msdd.errors import MsddError
@@ -81,6 +82,20 @@ def set_names(stems: Sequence[str]) -> list[str]:
 def composed_form(name: str) -> str:
     """NFC, which the two forms of a name have in common."""
     return unicodedata.normalize("NFC", name)
+
+
+def listed(paths: Iterable[Path]) -> list[tuple[int, ...]]:
+    """What `read_listed` recognises files by: size and time, as links and rights may change."""
+    return [stamp(path)[1:3] for path in paths]
+
+
+def read_listed(path: Path, was: tuple[int, ...]) -> np.ndarray:
+    """An image as `read_photograph` gives it. MsddError where its file is no longer that which was
+    listed, and of which digests speak: statistics under its name would be another image's."""
+    image = read_photograph(path)
+    if stamp(path)[1:3] != was:
+        raise MsddError(f"{path} has changed meanwhile: begin again when nothing writes there")
+    return image
 
 
 def read_ahead(

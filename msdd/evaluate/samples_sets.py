@@ -15,9 +15,16 @@ from PIL import Image
 from torch import Tensor
 
 from msdd.arrays import HEADERS, read_npz
-from msdd.data.image_folder import READERS, at_least_two, images_digest, read_ahead, stack
+from msdd.data.image_folder import (
+    READERS,
+    at_least_two,
+    images_digest,
+    listed,
+    read_ahead,
+    read_listed,
+    stack,
+)
 from msdd.data.metadata import orientation
-from msdd.data.photographs import read_photograph
 from msdd.data.tars import WORDNET_ID
 from msdd.errors import MsddError
 from msdd.evaluate.reference_statistics import check_archive
@@ -75,6 +82,7 @@ class FolderSet:
         by_name = at_least_two(folder, option)
         self.option, self.names = option, sorted(by_name)
         self.paths = [by_name[name] for name in self.names]
+        self.listed = listed(self.paths)
         self.size = self.one_size(folder)
         self.classes, self.remark = classes_of(self.names)
 
@@ -105,7 +113,7 @@ class FolderSet:
             yield [Images(ids, stack(images))]
 
     def read(self, i: int) -> np.ndarray:
-        image = read_photograph(self.paths[i])
+        image = read_listed(self.paths[i], self.listed[i])
         if image.shape[1::-1] != self.size:
             sizes = f"{image.shape[1]} x {image.shape[0]} px, not {self.size[0]} x {self.size[1]}"
             raise MsddError(f"{self.paths[i]} has {sizes}, as the others of {self.option} have")

@@ -19,10 +19,11 @@ from msdd.data.image_folder import (
     at_least_two,
     composed_form,
     images_digest,
+    listed,
     read_ahead,
+    read_listed,
     stack,
 )
-from msdd.data.photographs import read_photograph
 from msdd.data.pixels import check_finite, from_uint8, to_uint8
 from msdd.data.shards import Crops
 from msdd.device import arithmetic, clock
@@ -216,6 +217,7 @@ class Folders:
         check_same(*sides, originals, reconstructions)
         self.names = sorted(sides[0])
         self.paths, self.others = ([side[name] for name in self.names] for side in sides)
+        self.listed, self.others_listed = listed(self.paths), listed(self.others)
 
     def pixels(self) -> list[int]:
         """Sizes from the files' headers; damage is reported when the images are read."""
@@ -239,7 +241,8 @@ class Folders:
         return [rate(self.others[i], pixels) for i in batch.ids]
 
     def read(self, i: int) -> tuple[np.ndarray, np.ndarray]:
-        original, other = read_photograph(self.paths[i]), read_photograph(self.others[i])
+        original = read_listed(self.paths[i], self.listed[i])
+        other = read_listed(self.others[i], self.others_listed[i])
         if original.shape != other.shape:
             sizes = [f"{pixels.shape[1]} x {pixels.shape[0]}" for pixels in (original, other)]
             raise MsddError(
@@ -264,6 +267,7 @@ class Cropped:
         by_name = at_least_two(folder, "--images")
         self.names = sorted(by_name)
         self.paths = [by_name[name] for name in self.names]
+        self.listed = listed(self.paths)
         self.crop, self.side, self.device = CROPS[crop], side, device
         self.reconstruct = reconstruct
         self.preparation = f"{crop} crop of {side} px"
@@ -284,7 +288,7 @@ class Cropped:
             yield [Batch(ids, originals, *self.reconstructions(originals, ids))]
 
     def read(self, i: int) -> np.ndarray:
-        image = Image.fromarray(read_photograph(self.paths[i]))
+        image = Image.fromarray(read_listed(self.paths[i], self.listed[i]))
         if (whole := max(image.size) * self.side // min(image.size) * self.side) > max_pixels():
             raise MsddError(
                 f"{self.paths[i]} has {image.width} x {image.height} pixels: with a short side of "

@@ -1,12 +1,14 @@
 """A whole evaluation: closed forms, reference statistics, and what cannot be measured."""
 
 import json
+import os
 from pathlib import Path
+from shutil import copy, copytree
 
 import numpy as np
 import pytest
 import torch
-from faded import SIDE, evaluated, measured, small
+from faded import SIDE, SUBJECT, evaluated, faded, measured, small
 from PIL import Image
 
 from msdd.errors import MsddError
@@ -177,6 +179,22 @@ def test_what_some_images_have_not_is_redrawn_by_photographs_as_the_rest_is():
         mean, low, high = bootstrap(text[:crops], photographs[:crops])
         found = partial_means({"text_ned": text}, photographs)["text_ned"]
         assert found == {"mean": mean, "low": low, "high": high}
+
+
+def test_an_image_that_is_replaced_meanwhile_is_named(photographs, tmp_path):
+    """Else statistics kept for one set would be those of another, for every later run."""
+    folder = Path(copytree(photographs, tmp_path / "images"))
+    first, *_, last = sorted(folder.iterdir())
+    for k in range(10):  # more than is read ahead
+        copy(first, folder / f"{first.stem}-{k}{first.suffix}")
+
+    def replacing(images, names):
+        copy(first, tmp_path / "new")
+        os.replace(tmp_path / "new", last)
+        return faded(images)
+
+    with pytest.raises(MsddError, match=f"{last.name} has changed meanwhile: begin again"):
+        evaluated(folder, small(["titok"]), subject=Subject(SUBJECT.about, SIDE, replacing))
 
 
 def test_fewer_than_2_images_are_refused(tmp_path):

@@ -46,5 +46,5 @@ def squares(x: Tensor, y: Tensor, directions: Tensor) -> float:
 
 def unit_vectors(count: int, dimensions: int, generator: torch.Generator) -> Tensor:
     """Uniform on the sphere, (count, dimensions)."""
-    vectors = torch.randn(count, dimensions, generator=generator)
+    vectors = torch.randn(count, dimensions, dtype=torch.float32, generator=generator)
     return vectors / vectors.norm(dim=1, keepdim=True)

@@ -17,7 +17,8 @@ from msdd.model.positions import grid_rotation, token_rotation
 def time_features(time: Tensor) -> Tensor:
     """Cosines, then sines, of time (B,) at 128 frequencies from 1 down to 1/10000: (B, 256)."""
     half = FREQUENCIES // 2
-    frequencies = torch.exp(torch.arange(half, device=time.device) * (-math.log(10000) / half))
+    steps = torch.arange(half, dtype=torch.float32, device=time.device)
+    frequencies = torch.exp(steps * (-math.log(10000) / half))
     time = time.to(torch.promote_types(time.dtype, torch.float32))
     angles = time[:, None] * frequencies.to(time)
     return torch.cat([angles.cos(), angles.sin()], dim=1)

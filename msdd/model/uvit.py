@@ -135,7 +135,8 @@ class TimeEmbedding(nn.Module):
 
     def forward(self, time: Tensor) -> Tensor:
         half = self.linear_1.in_features // 2
-        frequencies = torch.exp(torch.arange(half, device=time.device) * (-math.log(10000) / half))
+        steps = torch.arange(half, dtype=torch.float32, device=time.device)
+        frequencies = torch.exp(steps * (-math.log(10000) / half))
         angles = time.float()[:, None] * frequencies
         features = torch.cat([angles.cos(), angles.sin()], dim=1)
         return self.linear_2(F.silu(self.linear_1(features.to(self.linear_1.weight.dtype))))

@@ -125,7 +125,7 @@ class DiTo(Tokenizer):
         """The image as the sampler leaves it, not clamped, from the noise x (B, 3, R, R)."""
         predict = self.prediction if self.guidance == 1 else self.guided_prediction
         for i in range(self.steps):
-            t = torch.full((1,), 1 - i / self.steps, device=x.device)
+            t = torch.full((1,), 1 - i / self.steps, dtype=torch.float32, device=x.device)
             x = x + predict(x, t, context) / self.steps
         return x
 

@@ -19,7 +19,8 @@ def time_features(time: Tensor, channels: int) -> Tensor:
 
     time: (B,) in [0, 1]. Returns (B, channels).
     """
-    exponents = torch.linspace(0, -math.log(10000), channels // 2, device=time.device)
+    of = {"dtype": torch.float32, "device": time.device}
+    exponents = torch.linspace(0, -math.log(10000), channels // 2, **of)
     angles = TIME_SCALE * time.float()[:, None] * exponents.exp()
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 

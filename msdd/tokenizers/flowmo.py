@@ -107,14 +107,16 @@ class FlowMo(Tokenizer):
     def step(self, x: Tensor, t: float, after: float, code: Tensor) -> Tensor:
         """One Euler step of all images from time t to the time after it."""
         velocity = self.guided_velocity if self.sampling.guided(t) else self.velocity
-        return x - (t - after) * velocity(x, torch.full((1,), t, device=x.device), code)
+        return x - (t - after) * velocity(
+            x, torch.full((1,), t, dtype=torch.float32, device=x.device), code
+        )
 
     def code(self, latents: Tensor) -> Tensor:
         """What the decoder reads: +-1 for each bit and a one that says so, (B, tokens, bits + 1).
 
         The null code is zero throughout.
         """
-        signs = 2.0 * unpack(latents.to(self.device), self.config.group) - 1
+        signs = 2 * unpack(latents.to(self.device), self.config.group).float() - 1
         return torch.cat([signs, torch.ones_like(signs[..., :1])], dim=-1)
 
     def velocity(self, x: Tensor, t: Tensor, code: Tensor) -> Tensor:

@@ -126,7 +126,7 @@ def sample(decoder: UViT, x: Tensor, latents: Tensor, sampling: Sampling) -> Ten
     """The image as the sampler leaves it, not clamped, from the noise x (B, 3, H, W)."""
     condition = decoder.condition(latents, x.shape[-2:])
     for t, after in pairwise(sampling.times):
-        time = torch.full((len(x),), t, device=x.device)
+        time = torch.full((len(x),), t, dtype=torch.float32, device=x.device)
         x = x + (t - after) * decoder.denoise(x, time, condition)
     return x
 

@@ -45,10 +45,10 @@ def shares(begins: list[int], tile: int) -> Tensor:
 
     A tile counts linearly less towards its ends, so that it begins and ends unseen.
     """
-    ramp = torch.minimum(torch.arange(tile), torch.arange(tile).flip(0)) + 0.5
+    ramp = torch.minimum(torch.arange(tile), torch.arange(tile).flip(0)).float() + 0.5
     reach = tile - max((b - a for a, b in zip(begins, begins[1:], strict=False)), default=tile)
     ramp = (ramp / max(reach, 1)).clamp(max=1.0)
-    total = torch.zeros(begins[-1] + tile)
+    total = torch.zeros(begins[-1] + tile, dtype=torch.float32)
     for begin in begins:
         total[begin : begin + tile] += ramp
     return torch.stack([ramp / total[begin : begin + tile] for begin in begins])
@@ -56,7 +56,7 @@ def shares(begins: list[int], tile: int) -> Tensor:
 
 def nearest(begins: list[int], tile: int, positions: Tensor) -> Tensor:
     """For each position, in pixels, the index of the tile whose centre is nearest to it."""
-    centres = torch.tensor(begins) + tile / 2
+    centres = torch.tensor(begins, dtype=torch.float32) + tile / 2
     return (positions[:, None] - centres).abs().argmin(dim=1)
 
 

@@ -85,6 +85,13 @@ def test_weights_of_half_the_size_make_nearly_the_same(trained, kind):
     assert (found - whole.reconstruct(drawn(2))).abs().max() < 0.1
 
 
+def test_weights_of_twice_the_size_make_the_same(trained):
+    whole = load(trained / STUDENT)
+    found = load(trained / STUDENT).double().reconstruct(drawn(2).double())
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found.float(), whole.reconstruct(drawn(2)), atol=1e-5, rtol=0)
+
+
 def test_a_noise_or_a_jump_that_is_none_is_named(trained):
     for how in ({"noise": "none"}, {"jump": "black"}):
         with pytest.raises(MsddError, match="it may be"):
@@ -107,12 +114,13 @@ def test_codes_outside_the_codebook_are_one_line(family):
         tokenizer.decode(latents[None])
 
 
-def test_the_caller_s_random_numbers_and_types_stay(trained):
-    """Also where new tensors are in float64; up to the rounding of products."""
+@pytest.mark.parametrize("default", [torch.float64, torch.bfloat16])
+def test_the_caller_s_random_numbers_and_types_stay(trained, default):
+    """Also where new tensors are of another type; up to the rounding of products."""
     images, state = drawn(2), torch.random.get_rng_state()
     expected = opened("fast", trained).reconstruct(images)
     assert torch.equal(torch.random.get_rng_state(), state)
-    torch.set_default_dtype(torch.float64)
+    torch.set_default_dtype(default)
     try:
         for kind in ("plain", "native", "fast"):
             tokenizer = opened(kind, trained)

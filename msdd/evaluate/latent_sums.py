@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from msdd.errors import MsddError
 from msdd.files import atomic, shown, write_json
-from msdd.metrics.codes import code_use
+from msdd.metrics.codes import CodeUse, code_use
 from msdd.metrics.frechet import Moments
 from msdd.metrics.latents import latent_spread
+
+LISTED = 2**20  # codes of which the dead ones are listed
 
 
 class Encoded(NamedTuple):
@@ -45,50 +47,83 @@ class Made(NamedTuple):
 
 
 class CodeCounts(nn.Module):
-    """How often each index came, (codebooks, codes), and of how many images."""
+    """How often each index of each codebook came, and of how many images.
+
+    Only those that came are kept: implicit codebooks, as of BSQ (arXiv 2406.07548), may have 2^36
+    codes. `seen` are index * codebooks + codebook (K,), ascending, and `times` how often they came.
+    """
 
     @torch.inference_mode(False)  # what is made in that mode could only be changed in it
     def __init__(self, books: int, codes: int) -> None:
         super().__init__()
-        self.register_buffer("counts", torch.zeros(books, codes, dtype=torch.int64))
+        self.register_buffer("shape", torch.tensor([books, codes]))
+        for name in ("seen", "times"):
+            self.register_buffer(name, torch.zeros(0, dtype=torch.int64))
         self.register_buffer("images", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def books(self) -> int:
+        return int(self.shape[0])
+
+    @property
+    def codes(self) -> int:
+        return int(self.shape[1])
 
     def update(self, indices: Tensor) -> None:
         """Add indices (B, ..., codebooks), or (B, ...) of one codebook."""
-        books, codes = self.counts.shape
-        for book, rows in enumerate(indices.reshape(-1, books).long().T):
-            self.counts[book] += torch.bincount(rows.cpu(), minlength=codes)
+        rows = indices.reshape(-1, self.books).long().cpu()
+        keys = rows * self.books + torch.arange(self.books)
+        self.add(*keys.unique(return_counts=True))
         self.images += len(indices)
 
     def merge(self, other: "CodeCounts") -> None:
-        self.counts += other.counts
+        self.add(other.seen, other.times)
         self.images += other.images
 
+    def add(self, seen: Tensor, times: Tensor) -> None:
+        self.seen, places = torch.cat([self.seen, seen]).unique(return_inverse=True)
+        times = torch.cat([self.times, times])
+        self.times = torch.zeros_like(self.seen).index_add_(0, places, times)
+
+    def use(self) -> CodeUse:
+        of_books = (self.times[self.seen % self.books == book] for book in range(self.books))
+        return code_use(list(of_books), self.codes)
+
     def metrics(self) -> dict[str, float]:
-        use = code_use(self.counts)
+        use = self.use()
         return {
             "codebook_usage": use.used / use.size,
             "codebook_perplexity": use.perplexity,
             "code_entropy": use.entropy,
-            "code_bits": use.entropy * self.tokens() * len(self.counts),
+            "code_bits": use.entropy * self.tokens() * self.books,
         }
 
     def tokens(self) -> float:
         """Mean number of tokens in an image."""
-        return self.counts.sum().item() / len(self.counts) / self.images.item()
+        return self.times.sum().item() / self.books / self.images.item()
 
     def about(self) -> dict[str, object]:
         """What the metrics were computed on, for JSON."""
-        use, (books, codes) = code_use(self.counts), self.counts.shape
+        use, books, codes = self.use(), self.books, self.codes
         return {
             "codebooks": books,
             "codes": codes,
             "tokens": self.tokens(),
             "nominal_bits": nominal_bits(self.tokens() * books, codes),
-            "seen": int(self.counts.sum()),
+            "seen": int(self.times.sum()),
             "dead": use.size - use.used,
-            "dead_codes": use.dead[0] if books == 1 else use.dead,
+            "dead_codes": self.dead_codes(),
         }
+
+    def dead_codes(self) -> list | None:
+        """The indices that never came, a list for each of several codebooks; None of more than
+        LISTED, which nobody reads one by one."""
+        if self.codes > LISTED:
+            return None
+        came = torch.zeros(self.codes * self.books, dtype=torch.bool)
+        came[self.seen] = True
+        dead = [(~row).nonzero().flatten().tolist() for row in came.view(-1, self.books).T]
+        return dead[0] if self.books == 1 else dead
 
 
 def nominal_bits(indices: float, codes: int) -> float:
@@ -187,6 +222,11 @@ def check_alike(sums: LatentSums, encoded: Encoded) -> None:
 
 def new_sums(encoded: Encoded) -> LatentSums:
     if encoded.discrete:
+        if encoded.books * encoded.codes >= 2**63:
+            raise MsddError(
+                f"{encoded.books} codebooks of {encoded.codes:,} codes cannot be counted: their "
+                "indices take more than 63 bits"
+            )
         return CodeCounts(encoded.books, encoded.codes)
     return LatentMoments(by_position(encoded.values).shape[-1])
 
@@ -195,8 +235,13 @@ def sums_from(parts: Mapping[str, Tensor]) -> LatentSums | None:
     """The sums of a `state_dict`; None where there is none."""
     if not parts:
         return None
-    counts = parts.get("counts")
-    made = LatentMoments(len(parts["means.sum"])) if counts is None else CodeCounts(*counts.shape)
+    if "seen" in parts:
+        codes = CodeCounts(*parts["shape"].tolist())
+        codes.seen, codes.times, codes.images = (
+            parts[name] for name in ("seen", "times", "images")
+        )
+        return codes
+    made = LatentMoments(len(parts["means.sum"]))
     made.load_state_dict(parts)
     return made
 
@@ -222,7 +267,8 @@ def check_encoded(encoded: Encoded, names: list[str]) -> None:
     """MsddError for an index outside the codebook, and for latents that are NaN or infinite."""
     values = encoded.values
     if not encoded.discrete:
-        bad = ~values.flatten(1).isfinite().all(1)
+        wide = values.float() if values.itemsize == 1 else values  # of float8 torch asks nothing
+        bad = ~wide.flatten(1).isfinite().all(1)
         if bad.any():
             name = names[int(bad.nonzero()[0])]
             raise MsddError(f"the latents of {shown(name)} contain NaN or infinity")

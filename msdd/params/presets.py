@@ -1,8 +1,10 @@
 """Where params files come from: presets, and the JSON schema for editors."""
 
+import filecmp
 import json
 import shutil
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 from msdd import project_files
@@ -18,7 +20,8 @@ SCHEMA = Path(FOLDER) / "params.schema.json"
 def use(preset: str, target: Path) -> list[str]:
     """Make a preset the params file `target`; tell what was done.
 
-    A params file that equals no preset holds somebody's work and is kept as `<target>.bak`.
+    A params file that equals no preset holds somebody's work and is kept as `<target>.bak`, or
+    beside an earlier one as `<target>.bak1` and so on.
     """
     texts = {name: text(path) for name, path in known(target.parent).items()}
     load(find(preset, target.parent))
@@ -53,7 +56,9 @@ def text(preset: Path) -> str:
 def _keep(target: Path, texts: dict[str, str]) -> list[str]:
     if not target.exists() or any(holds(target, text) for text in texts.values()):
         return []
-    backup = target.with_name(f"{target.name}.bak")
+    names = (f"{target.name}.bak{k or ''}" for k in count())
+    free = (target.with_name(name) for name in names)
+    backup = next(path for path in free if not path.exists() or filecmp.cmp(path, target, False))
     with atomic(backup) as temporary:
         shutil.copyfile(target, temporary)
     return [f"{target} had changes of its own: kept as {backup}"]

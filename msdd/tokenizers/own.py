@@ -241,7 +241,8 @@ def is_called(thing: object) -> bool:
 
 def is_latent(made: object, images: int) -> bool:
     """Whether it is one tensor with numbers for each image."""
-    return isinstance(made, Tensor) and made.ndim > 1 and len(made) == images and made.numel() > 0
+    dense = isinstance(made, Tensor) and made.layout == torch.strided and not made.is_meta
+    return dense and made.ndim > 1 and len(made) == images and made.numel() > 0
 
 
 def is_array(made: object) -> bool:

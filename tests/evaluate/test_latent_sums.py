@@ -17,7 +17,14 @@ from msdd.data.pixels import from_uint8
 from msdd.errors import MsddError
 from msdd.evaluate import distributed, protocols
 from msdd.evaluate.function import evaluate
-from msdd.evaluate.latent_sums import CodeCounts, Encoded, LatentMoments, by_position
+from msdd.evaluate.latent_sums import (
+    CodeCounts,
+    Encoded,
+    LatentMoments,
+    by_position,
+    new_sums,
+    sums_from,
+)
 from msdd.evaluate.named import Decoding, through_own
 from msdd.evaluate.sources import Subject
 from msdd.tokenizers.flowmo import FLOWMO_LO
@@ -158,10 +165,27 @@ def test_several_codebooks_count_apart():
     """As FlowMo's: the first index of each token is 0 or 1, the second always 3."""
     counts = CodeCounts(2, 4)
     counts.update(torch.tensor([[[0, 3], [1, 3]], [[1, 3], [0, 3]]]))
-    assert counts.counts.tolist() == [[2, 2, 0, 0], [0, 0, 0, 4]]
+    assert dict(zip(counts.seen.tolist(), counts.times.tolist(), strict=True)) == {0: 2, 2: 2, 7: 4}
+    assert counts.about()["dead_codes"] == [[2, 3], [0, 1, 2]]
     assert counts.metrics()["code_bits"] == pytest.approx(2 * 1)
     assert counts.about()["nominal_bits"] == pytest.approx(2 * 2 * 2)
     assert FLOWMO_LO.bits // FLOWMO_LO.group == 2
+
+
+def test_codebooks_without_a_table_are_counted_by_what_came():
+    """As those of BSQ, whose 2^36 codes no table holds; in parts and as a whole alike."""
+    whole, first, second = (CodeCounts(1, 2**36) for _ in range(3))
+    indices = torch.randint(2**36, (40, 16), generator=torch.Generator().manual_seed(0))
+    indices[1::2] = indices[::2]
+    for counts, some in ((whole, indices), (second, indices[:10]), (first, indices[10:])):
+        counts.update(some)
+    first.merge(sums_from(second.state_dict()))
+    for name, kept in whole.state_dict().items():
+        assert torch.equal(kept, first.state_dict()[name])
+    assert whole.metrics()["codebook_perplexity"] == pytest.approx(320)
+    assert whole.about()["dead"] == 2**36 - 320 and whole.about()["dead_codes"] is None
+    with pytest.raises(MsddError, match="2 codebooks of .* cannot be counted"):
+        new_sums(Encoded(torch.zeros(1, 2, dtype=torch.int64), 2**62, 2))
 
 
 @pytest.mark.parametrize("shape", [(2, 5), (2, 7, 5), (2, 5, 3, 4)])

@@ -12,22 +12,19 @@ from msdd.metrics.text import character_error_rate, edit_distance, one_minus_ned
 
 
 def test_uniform_codes_use_the_whole_codebook():
-    use = code_use(torch.full((1, 64), 7))
-    assert (use.size, use.used, use.dead) == (64, 64, [[]])
+    use = code_use([torch.full((64,), 7)], 64)
+    assert (use.size, use.used) == (64, 64)
     assert use.perplexity == pytest.approx(64) and use.entropy == pytest.approx(6)
 
 
 def test_one_code_alone_is_no_information():
-    counts = torch.zeros(1, 64, dtype=torch.int64)
-    counts[0, 5] = 100
-    use = code_use(counts)
+    use = code_use([torch.tensor([100])], 64)
     assert (use.used / use.size, use.perplexity, use.entropy) == (1 / 64, 1, 0)
-    assert use.dead == [[code for code in range(64) if code != 5]]
 
 
 def test_codebooks_are_counted_apart():
     """Bits of 1/4 and 3/4, and an even one: the mean entropy, the geometric mean perplexity."""
-    use = code_use(torch.tensor([[1, 3], [2, 2]]))
+    use = code_use([torch.tensor([1, 3]), torch.tensor([2, 2])], 2)
     skew = 0.25 * 2 + 0.75 * math.log2(4 / 3)
     assert use.entropy == pytest.approx((skew + 1) / 2)
     assert use.perplexity == pytest.approx(math.sqrt(2**skew * 2))

@@ -372,7 +372,8 @@ def test_use_makes_a_preset_the_params_and_keeps_own_work(tmp_path, monkeypatch)
     for damaged in (target, Path("presets/mine.yaml")):  # no UTF-8
         damaged.write_bytes(b"a: \xff")
     presets.use("tiny", target)
-    assert Path("params.yaml.bak").read_bytes() == b"a: \xff"
+    assert Path("params.yaml.bak").read_text().endswith("# mine\n")  # what was promised to be kept
+    assert Path("params.yaml.bak1").read_bytes() == b"a: \xff"
     with pytest.raises(MsddError, match="mine.yaml"):
         presets.use("mine", target)
     with pytest.raises(MsddError, match="no preset 'huge'; known: ablation, demo, "):

@@ -386,6 +386,8 @@ def _ablation(params: Params, row: str) -> Iterator[str]:
         if name not in params.decodes and name not in more:
             known = known_names(name, [*params.decodes, *more])
             yield f"ablations.{row}.{key} is '{name}'; {known}"
+    if params.ablations[row].of == params.ablations[row].against:
+        yield f"ablations.{row}: `of` and `against` are the same decode"
 
 
 def _throughput(params: Params) -> Iterator[str]:

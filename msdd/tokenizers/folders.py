@@ -342,3 +342,10 @@ def check_apart(source: Path, target: Path) -> None:
     """Outputs among the inputs would replace some of them, and be inputs of the next run."""
     if target.resolve().is_relative_to(source.resolve()):
         raise MsddError(f"OUT_DIR {target} lies in IN_DIR {source}; name a folder apart from it")
+    if not target.exists():
+        return
+    images = by_stem(source, "IN_DIR")
+    originals = {path.resolve() for path in images.values()}
+    for made in (target / f"{name}.png" for name in images):
+        if made.resolve() in originals:
+            raise MsddError(f"{made} in OUT_DIR is an image of IN_DIR; name a folder apart from it")

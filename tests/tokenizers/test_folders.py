@@ -374,3 +374,16 @@ def test_folders_are_looked_at_before_a_tokenizer_is_opened(tmp_path, images, ca
 def test_reconstructions_among_the_originals_are_refused_at_once(tmp_path, images, capsys):
     assert run("reconstruct", images, images / "out", "--tokenizer", tmp_path / "no tokenizer") == 1
     assert "lies in IN_DIR" in capsys.readouterr().err
+
+
+def test_reconstructions_that_would_replace_originals_are_refused(tmp_path, images, capsys):
+    """Where a folder holds one of its own name, and through a link."""
+    val, none = tmp_path / "val", tmp_path / "no tokenizer"
+    shutil.copytree(images, val / "val")
+    shutil.copy(images / "a.png", val)
+    assert run("reconstruct", val, tmp_path, "--tokenizer", none) == 1
+    assert "val/a.png in OUT_DIR is an image of IN_DIR" in capsys.readouterr().err
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked/more").symlink_to(images / "more")
+    assert run("reconstruct", images, tmp_path / "linked", "--tokenizer", none) == 1
+    assert "more/c.png in OUT_DIR is an image of IN_DIR" in capsys.readouterr().err

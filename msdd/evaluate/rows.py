@@ -78,7 +78,8 @@ def judged(name: str, entry: dict) -> list[str]:
     if counted.get("top1"):
         lines.append(f"{name}: classes of {counted['top1']:,} images are known")
     if counted.get("text_accuracy"):
-        lines.append(f"{name}: {counted['text_accuracy']:,} images have text, the others none")
+        have = "image has" if counted["text_accuracy"] == 1 else "images have"
+        lines.append(f"{name}: {counted['text_accuracy']:,} {have} text, the others none")
     if counted.get("face_count"):
         counts = entry["per_image"]["face_count"]
         found = f"{sum(count or 0 for count in counts):,.0f}"

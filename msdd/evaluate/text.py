@@ -8,6 +8,7 @@ from tabulate import tabulate
 from msdd.evaluate.protocols import OF_PROTOCOL, Protocol
 from msdd.evaluate.rows import judged, more_rows
 from msdd.files import shown
+from msdd.metrics.pooling import LEAST
 from msdd.weights.representations import REPRESENTATIONS, key_of
 
 NAMES = {
@@ -154,6 +155,7 @@ def notes(report: dict) -> list[str]:
         protocol = Protocol.model_validate(entry["protocol"], strict=False)
         preparation = "" if of_files else entry["preparation"]
         lines.append(f"{name}: {describe(protocol, preparation)}")
+        lines += of_pools(name, protocol, report["images"])
     lines += not_measured(report["not_measured"])
     lines += of_fdr(report) + of_patches(report) + of_rates(report)
     lines += [line for named in report["protocols"].items() for line in judged(*named)]
@@ -164,6 +166,17 @@ def notes(report: dict) -> list[str]:
         + exact_images(report)
         + [describe_extremes(*one) for one in report["extremes"].items()]
     )
+
+
+def of_pools(name: str, protocol: Protocol, images: int) -> list[str]:
+    """What the interval of a PSNR of groups of images is over."""
+    pool = protocol.psnr.pool if protocol.psnr else 1
+    if pool in (1, "all"):
+        return []
+    groups = -(-images // pool)
+    so = "over which its interval is" if groups >= LEAST else "too few for an interval"
+    plural = "s" * (groups != 1)
+    return [f"{name}: PSNR is of {groups:,} group{plural} of {pool} images, {so}"]
 
 
 def not_measured(reasons: dict[str, str]) -> list[str]:

@@ -73,7 +73,8 @@ def kid(x: Tensor, y: Tensor) -> dict[str, float | str]:
 
     100 subsets of 1000 rows, or of half the rows where there are fewer than 2000. `std` is
     the deviation between subsets, as papers print it. `low` and `high` are the ends of the 95 %
-    interval of the mean, by the jackknife that deletes all but a subset (Shao, Wu 1989) plus the
+    interval of the mean, by the jackknife that deletes all but a subset (Shao, Wu 1989; too wide by
+    half for sets that hardly differ, whose estimates vary by 1 / n and not 1 / sqrt n) plus the
     error of drawing only so many.
 
     MsddError for fewer than 4 rows or features that are not finite.

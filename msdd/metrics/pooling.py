@@ -12,7 +12,7 @@ import numpy as np
 from msdd.metrics.intervals import (
     MaybeInterval,
     bootstrap,
-    mean_difference,
+    difference,
     paired_pooled_psnr,
     pixel_weights,
     pooled_psnr,
@@ -20,16 +20,16 @@ from msdd.metrics.intervals import (
 )
 
 Pool = int | str
+LEAST = 10  # groups; of fewer a bootstrap's intervals miss a difference of 0 too often
 
 
 def pool_psnr(
     pool: Pool, errors: np.ndarray, pixels: np.ndarray, groups: Sequence[int] | None = None
 ) -> MaybeInterval:
-    """PSNR and the ends of its 95 % interval over groups, or over images; one group leaves none."""
+    """PSNR and the ends of its 95 % interval: over images, or over groups if there are LEAST."""
     if pool == "all":
         return pooled_psnr(errors, pixels, groups)
-    values = group_psnr(errors, pool)
-    return bootstrap(values) if len(values) > 1 else (float(values[0]), None, None)
+    return spread(group_psnr(errors, pool), pool)
 
 
 def mean_psnr(pool: Pool, errors: np.ndarray, pixels: np.ndarray) -> float:
@@ -49,7 +49,12 @@ def pooled_psnr_difference(
     """Difference of the PSNRs that `pool_psnr` makes of errors `a` and `b` of the same images."""
     if pool == "all":
         return paired_pooled_psnr(a, b, pixels, groups)
-    return mean_difference(group_psnr(a, pool), group_psnr(b, pool))
+    return spread(difference(group_psnr(a, pool), group_psnr(b, pool)), pool)
+
+
+def spread(values: np.ndarray, pool: int) -> MaybeInterval:
+    mean, *ends = bootstrap(values)
+    return (mean, *ends) if pool == 1 or len(values) >= LEAST else (mean, None, None)
 
 
 def group_psnr(errors: np.ndarray, size: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from msdd.cli import main
 from msdd.errors import MsddError
 from msdd.evaluate import samples_compare, samples_text
 from msdd.evaluate.compare import Other, cells, check_names
+from msdd.metrics.pooling import pooled_psnr_difference
 
 
 def test_two_runs_are_told_apart_image_by_image(folders, tmp_path, capsys):
@@ -84,6 +85,17 @@ def test_a_name_in_another_unicode_form_is_the_same_image():
         check_names(["caf\u00e9", "y"], other)
 
 
+def test_intervals_of_groups_leave_out_no_difference_as_seldom_as_they_say():
+    """Errors of both sides are alike; of 9 groups there is no interval, of 12 a usable one."""
+    outside = []
+    for seed in range(100):
+        a, b = np.random.default_rng(seed).lognormal(-6, 1, (2, 60))
+        _, low, high = pooled_psnr_difference(5, a, b, np.ones(60))
+        outside.append(not low <= 0 <= high)
+        assert pooled_psnr_difference(5, a[:45], b[:45], np.ones(45))[1:] == (None, None)
+    assert np.mean(outside) < 0.2
+
+
 def test_one_group_of_images_has_no_interval(folders, tmp_path, capsys):
     """FlowMo's groups of 5, of which 3 images make one."""
     root, file = copied(folders, tmp_path), tmp_path / "a.json"
@@ -91,7 +103,9 @@ def test_one_group_of_images_has_no_interval(folders, tmp_path, capsys):
         shutil.rmtree(root / folder)
     assert run(root, "--protocol", "flowmo", "--json", str(file)) == 0
     psnr = json.loads(file.read_text())["protocols"]["flowmo"]["metrics"]["psnr"]
-    assert psnr["low"] is None and f"flowmo    {psnr['mean']:.2f}  " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert psnr["low"] is None and f"flowmo    {psnr['mean']:.2f}  " in said
+    assert "flowmo: PSNR is of 1 group of 5 images, too few for an interval" in said
     path = root / "r/2.webp"
     Image.open(path).point(lambda level: level // 2).save(path, lossless=True)
     assert run(root, "--protocol", "flowmo", "--against", str(file)) == 0

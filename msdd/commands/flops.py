@@ -30,7 +30,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         const=STANDARD,
         type=json_file,
         metavar="FILE",
-        help="print JSON in place of the text; with FILE, write it there, too",
+        help="print JSON in place of the text; with FILE, write it there and print the text",
     )
     command.set_defaults(call=call)
 

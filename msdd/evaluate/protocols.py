@@ -260,6 +260,11 @@ def choose(names: Names, features: str | None = None) -> dict[str, Protocol]:
 
 def measuring(chosen: dict[str, Protocol], features: str) -> dict[str, Protocol]:
     """Those that still measure something, the others being named; MsddError if none does."""
+    on_one = any(getattr(one, key) for one in chosen.values() for key in OF_ONE_NETWORK)
+    if features != "none" and not on_one:
+        raise MsddError(
+            f"features '{features}' mean nothing without a Fréchet distance; leave them out"
+        )
     changed = {name: one.with_features(features) for name, one in chosen.items()}
     idle = ", ".join(name for name, one in changed.items() if not one.measures)
     nothing = f"with --features {features}, nothing is left to measure of {idle}"

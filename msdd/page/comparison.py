@@ -189,11 +189,19 @@ def _changes(a: dict, b: dict) -> list[Change]:
     same = all(a[key] == b[key] for key in ("names", "digest"))
     shared = [name for name in a["metrics"] if name in b["metrics"] and _same_rule(a, b, name)]
     changes = [_change(name, a, b, same) for name in _in_order(shared)]
-    first, second = (one["timing"].get("images_per_second") for one in (a, b))
-    if first and second:
+    if _timed_alike(a["timing"], b["timing"]):
+        first, second = (one["timing"]["images_per_second"] for one in (a, b))
         difference = (second - first, None, None)
         changes.append(_told(a["decode"], SPEED.name, first, second, difference, "timed apart"))
     return changes
+
+
+def _timed_alike(a: dict, b: dict) -> bool:
+    """Both by `msdd throughput`, each at its best batch, or both by an evaluation at one batch."""
+    if not (a and b) or ("run" in a) != ("run" in b):
+        return False
+    keys = ("variant", "precision") if "run" in a else ("batch", "precision")
+    return all(a.get(key) == b.get(key) for key in keys)
 
 
 def _in_order(metrics: list[str]) -> list[str]:

@@ -99,8 +99,8 @@ def speed(results: list[dict]) -> list[str]:
         "a decode is not in it, from the .timing.json beside its metrics file.",
         *wholes(results),
         commits([result["timing"]["provenance"] for result in results if result["timing"]]),
-        "In MLflow the metrics of a decode are in the run `<row>/evaluate/<decode>`, below the run "
-        "of its model or student.",
+        "In MLflow the metrics of a decode are in the run of its name, and each evaluation in "
+        "`<row>/evaluate/<decode>` below it.",
     ]
 
 

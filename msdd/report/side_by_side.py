@@ -36,10 +36,11 @@ def draw(places: Sequence[Path], factor: int) -> Figure:
         for _, images in rows
     ]
     room = len(cells[0][0][0]) // LETTER + 8  # letters over an image
-    heads = [*names, *(f"|{names[i]} - {names[0]}| x {factor}" for i in others)]
+    heads = [*((name, "") for name in names)]
+    heads += [(f"|{names[i]} - {names[0]}|", f"x {factor}") for i in others]
     captions = [["", *decibels(images), *[""] * len(others)] for _, images in rows]
     labels = [(name, "") for name, _ in rows] if len(rows) > 1 else []
-    labelled = [(shorten(head, room), "") for head in heads]
+    labelled = [(shorten(head, room), below) for head, below in heads]
     return Sheet(
         cells, foot(rows, count(places[0]), factor, side), labels, labelled, captions
     ).draw()

@@ -22,7 +22,7 @@ DECODERS = (
 )
 NOTES = (
     "GFLOP: of one image; a multiply-add counts 2; norms, activations and softmax are not counted",
-    "arithmetic, reading: least time to compute one image's products, and to read all weights",
+    "arithmetic, reading: least time of one image's products; of reading weights, each step",
     "batch 1: least time of one image alone; images/s: at most, at an MFU of 100 %",
     "activations: bytes written and read if no cache held any; launches: of the plain variant",
     "over student: FLOPs as a multiple of the last row's",

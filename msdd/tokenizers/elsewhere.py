@@ -104,9 +104,14 @@ def inputs(
     params: Params, stage: str, wildcards: Mapping[str, Any], root: Path = Path(".")
 ) -> list[Path]:
     """All files that `evaluate` of a row, or `latents`, reads; missing weights fail when it opens
-    them."""
+    them. MsddError for `latents` of a model that stores none."""
     if stage == "latents":
         row = params.stage1_of(wildcards["model"]).encoder
+        if row is None or not row.tokenizer:
+            raise MsddError(
+                f"{wildcards['model']} has no stage1.encoder.tokenizer, whose latents could be "
+                "stored: its own encoder runs in every training"
+            )
     else:
         row = params.decodes[wildcards["decode"]]
     try:

@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from msdd.errors import MsddError
-from msdd.evaluate.protocols import builtin, load
+from msdd.evaluate.protocols import builtin, choose, load
 from msdd.params import sections
 from msdd.params.checks import WITHOUT_PSNR
 
@@ -125,3 +125,10 @@ def test_another_network_is_never_called_inception():
     assert primary.with_features("efficientnet-lite0").fid.name == "fd_efficientnet_lite0"
     without = primary.with_features("none")
     assert without.fid is None and not without.kid
+
+
+def test_features_without_a_distance_are_refused(tmp_path):
+    (tmp_path / "own.yaml").write_text("own: { crop: adm, psnr: { quantisation: round, pool: 1 } }")
+    with pytest.raises(MsddError, match="features 'inception' mean nothing"):
+        choose([str(tmp_path / "own.yaml")], "inception")
+    assert choose([str(tmp_path / "own.yaml")], "none")

@@ -49,6 +49,14 @@ def test_a_copy_is_equal(two):
     assert not (found.unlike or found.only[0] or found.only[1] or found.params)
 
 
+def test_speeds_that_were_not_taken_alike_are_not_subtracted(two):
+    first, second = (root / layout.timing(STUDENT) for root in two)
+    speed = comparison.SPEED.name
+    assert changes(*two)["student", speed].images == "timed apart"
+    write_json(second, read_json(first) | {"batch": 4})
+    assert ("student", speed) not in changes(*two)
+
+
 def test_what_is_more_than_noise_of_pairs_is_less_of_other_images(two):
     edit(two[1] / STUDENT, brighter)
     paired = changes(*two)["student", "psnr"]

@@ -28,7 +28,7 @@ from msdd.weights.pretrained import lpips_network
 
 TEACHER, START = layout.stage1("msdd"), layout.assembled("msdd", "msdd-1step")
 FINETUNED = layout.assembled("msdd", "finetuned")
-SHORT = {"batch": 8, "images": 16, "log_every": 8, "checkpoint_every": 16}
+SHORT = {"batch": 8, "warmup": 8, "images": 16, "log_every": 8, "checkpoint_every": 16}
 
 
 def with_student(params, row: str, **changes):

@@ -140,7 +140,7 @@ def test_an_interrupted_distillation_goes_on_to_the_same_bits(
 ):
     """With moments and a transport that were made before the checkpoint."""
     frechet = Frechet(weight=(0, 0.1), networks=("efficientnet-lite0",), half_life=4)
-    sizes = {"batch": 8, "images": 24, "checkpoint_every": 16, "log_every": 8}
+    sizes = {"batch": 8, "warmup": 8, "images": 24, "checkpoint_every": 16, "log_every": 8}
     section = tiny_params.distil.model_copy(update={"frechet": frechet, **sizes})
     params = tiny_params.model_copy(update={"distil": section})
     shutil.rmtree(work / SCALE)

@@ -41,7 +41,7 @@ UVIT = {
     "groups": 4,
 }
 LATENTS = {"latents": 16, "latent_dim": 2, "kl_encoder": KL}
-SHORT = {"images": 64, "batch": 16, "log_every": 32, "checkpoint_every": 32}
+SHORT = {"images": 64, "warmup": 32, "batch": 16, "log_every": 32, "checkpoint_every": 32}
 ROWS = {
     "models": {
         "ssdd": {

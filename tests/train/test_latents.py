@@ -29,7 +29,7 @@ from msdd.train.latents import statistics
 from msdd.train.stored_latents import frozen_encoder, training_set
 
 FOLDER, TEACHER = layout.latents("msdd"), layout.stage1("msdd")
-SHORT = {"batch": 8, "images": 16, "log_every": 8, "checkpoint_every": 16}
+SHORT = {"batch": 8, "images": 16, "warmup": 8, "log_every": 8, "checkpoint_every": 16}
 ENCODER, DECODER = SYSTEMS["taef2"].halves
 
 
@@ -203,6 +203,11 @@ def test_a_folder_of_diffusers_is_an_encoder_too(params, workdir, tmp_path):
 def test_latents_of_another_tokenizer_or_size_are_refused(made, shape, told):
     with pytest.raises(MsddError, match=told):
         msdd.load(made / "runs/msdd/finetuned").decode(torch.zeros(1, *shape))
+
+
+def test_a_model_that_trains_its_own_encoder_has_no_latents_to_store(tiny_params, tmp_path):
+    with pytest.raises(MsddError, match="msdd has no stage1.encoder.tokenizer, whose latents"):
+        run_stage(tiny_params, "latents", tmp_path, model="msdd")
 
 
 def with_encoder(params, **changes):

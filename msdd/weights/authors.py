@@ -32,8 +32,9 @@ RENAMES = [
 def from_authors(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
     """A flat state dict of the authors' model under our names, and the unused names left out.
 
-    The result has names `encoder.*` and `decoder.*`, for a model with `time_scale` 1. Raises
-    MsddError if a shift or scale of the encoder is not zero, because this encoder has none.
+    The result has names `encoder.*` and `decoder.*`, for a model with `time_scale` 1 and positions
+    `line_paper_code`. Raises MsddError if a shift or scale of the encoder is not zero, because this
+    encoder has none.
     """
     dropped = [name for name in state if IDLE.fullmatch(name)]
     for name in dropped:

@@ -14,7 +14,14 @@ from msdd.train import chain, joint_paper_code, stage1
 from msdd.weights.optional_imports import import_timm
 
 VIT = "vit_tiny_patch16_224"
-SHORT = {"images": 12, "warmup": 4, "batch": 4, "microbatch": 2, "log_every": 4, "checkpoint_every": 8}
+SHORT = {
+    "images": 12,
+    "warmup": 4,
+    "batch": 4,
+    "microbatch": 2,
+    "log_every": 4,
+    "checkpoint_every": 8,
+}
 JUDGED = {
     "lpips": [0, 0.1],
     "lpips_net": "alex",

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from msdd.errors import MsddError
-from msdd.files import check_place, read_json, shown, walk, write_json, write_text
+from msdd.files import check_place, read_json, shown, write_json, write_text
+from msdd.listing import walk
 
 NOBODY = 65534  # root may enter everything
 

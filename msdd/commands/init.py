@@ -65,7 +65,7 @@ def call(args: argparse.Namespace) -> None:
 
 def place(photographs: str) -> str:
     """A folder or archive by its whole path, since the project lies elsewhere; a URL as it is."""
-    from msdd.files import expanded
+    from msdd.listing import expanded
     from msdd.urls import is_url
 
     if is_url(photographs):

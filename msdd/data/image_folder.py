@@ -17,7 +17,8 @@ from msdd.data.photographs import read_photograph
 from msdd.data.prefetch import prefetch
 from msdd.data.sources import no_image, of_other_kinds, told_apart
 from msdd.errors import MsddError
-from msdd.files import digest, stamp, text_of, walk
+from msdd.files import digest, stamp, text_of
+from msdd.listing import walk
 
 READERS = 8  # threads that decode image files
 

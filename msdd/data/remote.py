@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from msdd.data.store_errors import hides_another, one_line_errors
 from msdd.errors import MsddError
-from msdd.files import braces
+from msdd.listing import braces
 from msdd.urls import escaped, filled_in, is_url
 
 ASKING = 16  # requests under way at a time, where nothing but the answer is waited for

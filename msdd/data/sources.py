@@ -13,7 +13,8 @@ from msdd.data import image_file, parquet, remote, tars
 from msdd.data.photograph import Photograph
 from msdd.data.remote import Remote
 from msdd.errors import MsddError
-from msdd.files import expand_user, expanded, walk
+from msdd.files import expand_user
+from msdd.listing import expanded, walk
 from msdd.urls import is_url
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from msdd.errors import MsddError
-from msdd.files import expand_user, expanded, holds, write_text
+from msdd.files import expand_user, holds, write_text
+from msdd.listing import expanded
 from msdd.params.schema import Params
 from msdd.params.sections import BASELINES
 from msdd.pipeline import layout, receipts

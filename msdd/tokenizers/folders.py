@@ -28,7 +28,8 @@ from msdd.data.photographs import read_photograph
 from msdd.data.pixels import check_finite, from_uint8, to_uint8
 from msdd.device import seed_torch
 from msdd.errors import MsddError
-from msdd.files import atomic, check_place, text_of, walk
+from msdd.files import atomic, check_place, text_of
+from msdd.listing import walk
 from msdd.pipeline.progress import Progress
 from msdd.seeds import seed_of
 from msdd.tokenizers.tokenizer import Tokenizer

@@ -13,7 +13,7 @@ from msdd.data.image_file import PhotographError
 from msdd.data.photographs import splits
 from msdd.data.sources import photographs, source
 from msdd.errors import MsddError
-from msdd.files import braces, expanded
+from msdd.listing import braces, expanded
 
 
 def read(root, value):

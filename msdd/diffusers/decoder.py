@@ -2,7 +2,8 @@
 
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,6 +31,7 @@ except ImportError as error:
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 STATISTICS = {"scaling_factor": 1.0, "shift_factor": 0.0}
+OWN = ("subfolder", "revision", "torch_dtype", "dtype", *STATISTICS, "steps", "guidance")
 
 
 class Decoder(ModelMixin, ConfigMixin):
@@ -47,7 +49,7 @@ class Decoder(ModelMixin, ConfigMixin):
 
     def __init__(self, sized: Windows, folder: Path, scaling_factor: float, shift_factor: float):
         super().__init__()
-        self.sized, self.folder = sized, folder
+        self.sized, self.folder = sized, folder.resolve()  # also after a change of folder
         self.register_to_config(
             in_channels=3,
             out_channels=3,
@@ -67,26 +69,33 @@ class Decoder(ModelMixin, ConfigMixin):
         *,
         subfolder: str | None = None,
         revision: str | None = None,
-        torch_dtype: torch.dtype | None = None,
-        dtype: torch.dtype | None = None,
+        torch_dtype: torch.dtype | str | None = None,
+        dtype: torch.dtype | str | None = None,
         scaling_factor: float | None = None,
         shift_factor: float | None = None,
+        steps: int | Sequence[int] | None = None,
+        guidance: float | Sequence[float] | None = None,
         **passed_on: object,
     ) -> "Decoder":
         """The model in a folder (`runs/<model>/<student>`, or what `save_pretrained` wrote), or in
         a repository of the Hub, frozen and in eval mode.
 
-        dtype, torch_dtype: the type of the weights, by the newer or the older name; None: float32.
+        dtype, torch_dtype: the type of the weights, by the newer or the older name; None or "auto":
+                     float32, as stored.
         scaling_factor, shift_factor: a pipeline decodes latents / scaling_factor + shift_factor;
                      by default as saved, otherwise 1 and 0.
+        steps, guidance: of a teacher's decode, as `msdd.load` takes them.
         passed_on:   what pipelines tell their models about ways to load; the weights are one file,
                      so nothing of it applies.
 
-        Raises MsddError for a folder without a model, one whose latents lie on no grid, and files
-        that cannot be fetched.
+        Raises MsddError for a folder without a model, one whose latents lie on no grid, files that
+        cannot be fetched, and a mistyped name.
         """
+        check_typos(passed_on)
         folder = locate(pretrained_model_name_or_path, subfolder, revision)
-        sized = load(folder, size="native")
+        settings = {"steps": steps, "guidance": guidance}
+        settings = {name: value for name, value in settings.items() if value is not None}
+        sized = load(folder, size="native", **settings)
         if not isinstance(sized, Windows):
             raise MsddError(
                 f"{folder}: its latents have no place on the image, as pipelines of diffusers need "
@@ -100,9 +109,13 @@ class Decoder(ModelMixin, ConfigMixin):
         }
         made = cls(sized, folder, **statistics).eval().requires_grad_(False)
         cast = dtype or torch_dtype
-        if cast not in (None, torch.float32, *HALF):
-            raise MsddError(f"torch_dtype is {cast}; it may be float32, bfloat16 or float16")
-        return made if cast is None else torch.nn.Module.to(made, cast)  # whose own `to` warns
+        if cast not in (None, "auto", torch.float32, torch.float64, *HALF):
+            raise MsddError(
+                f"torch_dtype is {cast}; it may be float32, float64, bfloat16 or float16"
+            )
+        return (
+            made if cast in (None, "auto") else torch.nn.Module.to(made, cast)
+        )  # whose own `to` warns
 
     def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | tuple:
         """The latents of images (B, 3, H, W) in [-1, 1], as a distribution without spread."""
@@ -148,11 +161,21 @@ class Decoder(ModelMixin, ConfigMixin):
         """Decode images whole, with positions beyond those that were trained (docs/sizes.md)."""
         self.enable_tiling(False)
 
-    def save_pretrained(self, save_directory: str | Path, **passed_on: object) -> None:
+    def enable_slicing(self) -> None:
+        """Nothing: tiles bound the memory of a batch already."""
+
+    disable_slicing = enable_slicing
+
+    def save_pretrained(
+        self, save_directory: str | Path, push_to_hub: bool = False, **passed_on: object
+    ) -> None:
         """Write the weights as they are, the configuration and a model card.
 
-        `msdd.load` opens the folder, too. passed_on: of pipelines, about ways to save one file.
+        `msdd.load` opens the folder, too. push_to_hub: `push_to_hub` is another method here.
+        passed_on: of pipelines, about ways to save one file.
         """
+        if push_to_hub:
+            raise MsddError("save_pretrained writes here alone; call push_to_hub(repo_id)")
         target = expand_user(save_directory)
         target.mkdir(parents=True, exist_ok=True)
         if target.resolve() != self.folder.resolve():
@@ -193,6 +216,13 @@ class Decoder(ModelMixin, ConfigMixin):
         for (module, name), value in before.items():
             module._buffers[name] = value.to(module._buffers[name].device)
         return self
+
+
+def check_typos(given: Iterable[str]) -> None:
+    """MsddError for a name that is nearly one of `from_pretrained`'s own, and would be dropped."""
+    for name in given:
+        if near := get_close_matches(name, OWN, n=1, cutoff=0.75):
+            raise MsddError(f"from_pretrained takes no {name}; did you mean {near[0]}?")
 
 
 def locate(source: str | Path, subfolder: str | None, revision: str | None) -> Path:

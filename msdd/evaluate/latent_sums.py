@@ -57,8 +57,8 @@ class CodeCounts(nn.Module):
     def __init__(self, books: int, codes: int) -> None:
         super().__init__()
         self.register_buffer("shape", torch.tensor([books, codes]))
-        for name in ("seen", "times"):
-            self.register_buffer(name, torch.zeros(0, dtype=torch.int64))
+        self.seen = nn.Buffer(torch.zeros(0, dtype=torch.int64))
+        self.times = nn.Buffer(torch.zeros(0, dtype=torch.int64))
         self.register_buffer("images", torch.zeros((), dtype=torch.int64))
 
     @property

@@ -312,6 +312,12 @@ def check_new(own: Iterable[str], path: str, taken: Iterable[str]) -> None:
 
 
 def read_file(path: str, known: dict[str, Any]) -> dict[str, Protocol]:
+    rows = read_rows(path)
+    return {name: read_row(row, known, f"{path}: {name}") for name, row in rows.items()}
+
+
+def read_rows(path: str) -> dict[str, dict[str, Any]]:
+    """The protocols of a YAML file by name, as they are written."""
     if not expand_user(path).is_file():
         raise MsddError(f"--protocol: there is no file {path}")
     raw = read_yaml(expand_user(path))
@@ -319,7 +325,7 @@ def read_file(path: str, known: dict[str, Any]) -> dict[str, Protocol]:
         raise MsddError(f"{path}: must be a table of protocols by name, each a table of keys")
     if not raw:
         raise MsddError(f"{path}: holds no protocol")
-    return {str(name): read_row(row, known, f"{path}: {name}") for name, row in raw.items()}
+    return {str(name): row for name, row in raw.items()}
 
 
 def read_row(row: dict[str, Any], known: dict[str, Any], where: str) -> Protocol:

@@ -254,9 +254,13 @@ def read_given(
     """
     by_features = {real: read(path, identity_of(real, None, preparation)) for real in wanted}
     for real, reference in by_features.items():
-        if (size := len(reference.mean)) != (wants := REPRESENTATIONS[real.network].dimensions):
-            raise MsddError(f"{path} is of {size} features; {real.network} makes {wants}")
+        check_dimensions(reference, real.network, path)
     return by_features
+
+
+def check_dimensions(reference: Reference, network: str, path: Path) -> None:
+    if (size := len(reference.mean)) != (wants := REPRESENTATIONS[network].dimensions):
+        raise MsddError(f"{path} is of {size} features; {network} makes {wants}")
 
 
 def tell_mix_up(path: Path, references: Mapping[Features, Reference], images: int) -> None:

@@ -20,7 +20,6 @@ from msdd.evaluate.samples_rules import Rules
 from msdd.evaluate.samples_sets import ARRAY, ImageSet, image_set
 from msdd.evaluate.samples_sums import Key, SetSums
 from msdd.evaluate.sources import Folders
-from msdd.weights.representations import REPRESENTATIONS
 
 SPATIAL = ("mu_s", "sigma_s")
 AS_IS = f"{Folders.preparation}, quantisation none"  # as of two folders, which may take them
@@ -81,8 +80,7 @@ def read_pooled(path: Path, key: Key) -> Reference:
     """The statistics `mu` and `sigma` of a file. MsddError if they are of another network, as far
     as the file tells, or of other dimensions."""
     reference = statistics.read(path, identity_of(key))
-    if len(reference.mean) != (wants := REPRESENTATIONS[key[0]].dimensions):
-        raise MsddError(f"{path} is of {len(reference.mean)} features; {key[0]} makes {wants}")
+    statistics.check_dimensions(reference, key[0], path)
     return reference
 
 

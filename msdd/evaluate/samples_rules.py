@@ -9,8 +9,6 @@ from pydantic import Field, model_validator
 from msdd.errors import MsddError, known_names
 from msdd.evaluate import protocols
 from msdd.evaluate.protocols import Network, check_new, optional_metric
-from msdd.files import expand_user
-from msdd.params.plain_yaml import read_yaml
 from msdd.params.sections import Amount, Count, Section
 from msdd.params.validate import validate
 from msdd.weights.representations import REPRESENTATIONS, key_of
@@ -152,14 +150,8 @@ def load(names: Iterable[str]) -> dict[str, Rules]:
 
 
 def read_file(path: str) -> dict[str, Rules]:
-    if not expand_user(path).is_file():
-        raise MsddError(f"--protocol: there is no file {path}")
-    raw = read_yaml(expand_user(path))
-    if not isinstance(raw, dict) or not all(isinstance(row, dict) for row in raw.values()):
-        raise MsddError(f"{path}: must be a table of protocols by name, each a table of keys")
-    if not raw:
-        raise MsddError(f"{path}: holds no protocol")
-    return {str(name): read_row(row, f"{path}: {name}") for name, row in raw.items()}
+    rows = protocols.read_rows(path)
+    return {name: read_row(row, f"{path}: {name}") for name, row in rows.items()}
 
 
 def read_row(row: dict[str, Any], where: str) -> Rules:

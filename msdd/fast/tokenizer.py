@@ -26,7 +26,7 @@ from msdd.flow.noise import silenced, vectors
 from msdd.model.mmdit import Block
 from msdd.tokenizers import arguments
 from msdd.tokenizers.msdd import MSDD, tokens_of
-from msdd.tokenizers.tokenizer import Description, Tokenizer, noise_key, without_gradients
+from msdd.tokenizers.tokenizer import HALF, Description, Tokenizer, noise_key, without_gradients
 
 CALLS = 3  # of a CUDA graph until it is recorded and replayed
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -96,7 +96,7 @@ class Fast(Tokenizer):
             )
         if precision is None:
             precision = "fp32" if runtime else preferred_precision(device, tokenizer.config.width)
-        self.precision, self.files = precision, tokenizer.files
+        self.precision, self.files = precision, dict(tokenizer.files)
         self.encoders_digest = tokenizer.encoder_digest()
         if self.precision == "bf16":
             check_bf16(device)
@@ -244,6 +244,8 @@ def decode_module(
     """The whole decode as a module of latents and noise; what depends on its times is constant."""
     config = tokenizer.config
     decoders: Any = shared_copy(tokenizer.decoders).to(device)
+    if tokenizer.dtype in HALF:  # folded in float32, and cast to the precision then
+        decoders.float()
     like = torch.empty(0, dtype=dtype, device=device)
     steps, guidance = tokenizer.steps, tokenizer.guidance
     rows = [batch * (1 if g == 1 else 2) for g in guidance]  # both branches are one batch

@@ -11,12 +11,10 @@ from msdd.arrays import read_npy
 from msdd.pipeline import layout
 from msdd.report.contact_sheet import spread
 from msdd.report.results import (
-    STUDENTS,
-    TEACHERS,
     estimates,
-    first_with_pyramid,
     group,
     originals,
+    with_pyramids,
 )
 from msdd.report.table import decimal
 
@@ -24,6 +22,7 @@ WORDS = ("worst", "median", "best")
 MOST_PIXELS = 4_000_000  # of all pairs together; further decodes are left out, and counted
 MOST_DECODES = 24
 LINE = 512  # pixels of a line of crops, eight at most
+CROPS = 3  # of a pyramid
 
 
 def png(image: np.ndarray) -> str:
@@ -94,16 +93,14 @@ def _strip(images: np.ndarray) -> np.ndarray:
     return np.concatenate(list(images), 1)
 
 
-def pyramids(results: list[dict], root: Path, crops: int = 3) -> list[dict]:
+def pyramids(results: list[dict], root: Path) -> list[dict]:
     """Estimates from coarse to fine by the first teacher and the first student that keep them."""
-    kinds = (TEACHERS, STUDENTS)
-    shown = [one for kind in kinds for one in first_with_pyramid(results, kind, root)]
-    return [_pyramid(one, results, root, crops) for one in shown]
+    return [_pyramid(one, results, root) for one in with_pyramids(results, root)]
 
 
-def _pyramid(result: dict, results: list[dict], root: Path, crops: int) -> dict:
+def _pyramid(result: dict, results: list[dict], root: Path) -> dict:
     scales = estimates(result, root)
-    columns = spread(len(scales[0]), crops)
+    columns = spread(len(scales[0]), CROPS)
     steps = [
         {"side": scale.shape[1], "images": [png(scale[k]) for k in columns]} for scale in scales
     ]

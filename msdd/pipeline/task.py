@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from msdd.params.schema import Decode, Params
     from msdd.params.sections import Data, Distil, Evaluate, Model, Stage1
 
-MANIFEST = layout.prepared() / "manifest.json"
 SAVING = "checkpoint_every"
 
 
@@ -207,7 +206,7 @@ def _inputs(params: "Params", task: Task) -> list[Path]:
     if task.stage == "prepare":
         return [layout.receipt("parts", part) for part in layout.parts(params.prepare_jobs)]
     if task.stage in ("latents", "baseline") or task.stage == "evaluate" and not task.model:
-        return [MANIFEST]
+        return [layout.images(None)]
     if task.stage == "train":
         return [layout.images(task.latents)]
     folders = [layout.stage1(task.model)]
@@ -219,7 +218,7 @@ def _inputs(params: "Params", task: Task) -> list[Path]:
         folders.append(layout.assembled(task.model, task.start))
     if task.stage == "evaluate" and task.student:
         folders = [layout.assembled(task.model, task.student)]
-    images = MANIFEST if task.stage == "evaluate" else layout.images(task.latents)
+    images = layout.images(None if task.stage == "evaluate" else task.latents)
     return [*_model_files(folders), images]
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from msdd.report import notes
 from msdd.report.contact_sheet import DPI, Label, Sheet, spread
-from msdd.report.results import STUDENTS, TEACHERS, estimates, first_with_pyramid, originals
+from msdd.report.results import estimates, originals, with_pyramids
 from msdd.report.style import save
 
 ROWS = 6
@@ -12,8 +12,7 @@ ROWS = 6
 
 def draw(results: list[dict], root: Path) -> int:
     """Write `reports/pyramid.{png,svg}`; returns how many decodes it shows: two, one or none."""
-    kinds = (TEACHERS, STUDENTS)
-    shown = [result for kind in kinds for result in first_with_pyramid(results, kind, root)]
+    shown = with_pyramids(results, root)
     pyramids = [estimates(result, root) for result in shown]
     count = min((len(scales[0]) for scales in pyramids), default=len(results[0]["names"]))
     samples = spread(count, ROWS)

@@ -178,11 +178,12 @@ def distillation(student: str, params: Params) -> str:
     return TRAINING[params.distil_of(student).mode] + (f" from {start}" if start else "")
 
 
-def first_with_pyramid(results: list[dict], kind: str, root: Path) -> list[dict]:
-    """The first decode of a kind with a pyramid file, over several scales if there is one."""
-    files = {id(one): root / layout.pyramid(Path(one["file"])) for one in results}
-    decodes = [one for one in results if group(one) == kind and files[id(one)].exists()]
-    return sorted(decodes, key=lambda result: len(result["scales"]) == 1)[:1]
+def with_pyramids(results: list[dict], root: Path) -> list[dict]:
+    """The first teacher and the first student with a pyramid file, over several scales if any."""
+    kept = [one for one in results if (root / layout.pyramid(Path(one["file"]))).exists()]
+    kept.sort(key=lambda result: len(result["scales"]) == 1)
+    groups = ([one for one in kept if group(one) == kind] for kind in (TEACHERS, STUDENTS))
+    return [some[0] for some in groups if some]
 
 
 def estimates(result: dict, root: Path) -> list[np.ndarray]:
@@ -207,7 +208,7 @@ def recorded(
     name: str, params: Params, root: Path, more: Iterable[Path] = ()
 ) -> AbstractContextManager:
     """Record the report that the block writes, of all evaluations and the files `more`."""
-    inputs = [layout.prepared() / "manifest.json", *paths(params), *more]
+    inputs = [layout.images(None), *paths(params), *more]
     task, made = resolve(params, name, root, inputs), layout.report(name)
     return provenance.recorded(task, Path("reports") / name, made, root)
 

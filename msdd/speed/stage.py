@@ -58,7 +58,7 @@ def _task(params: Params, root: Path) -> Task:
     folders = dict.fromkeys(decodes[row].parent.parent for row in params.trained_here())
     models = [folder / file for folder in folders for file in layout.MODEL_FILES]
     measured = [*map(layout.baseline, BASELINES), *decodes.values()]
-    inputs = [layout.prepared() / "manifest.json", *models, *measured]
+    inputs = [layout.images(None), *models, *measured]
     return resolve(params, "throughput", root, inputs)
 
 

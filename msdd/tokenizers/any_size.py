@@ -57,7 +57,7 @@ class AnySize(Tokenizer):
     def __init__(self, tokenizer: Tokenizer) -> None:
         super().__init__()
         self.tokenizer, self.resolution = tokenizer, tokenizer.resolution
-        self.codes, self.books, self.files = tokenizer.codes, tokenizer.books, tokenizer.files
+        self.codes, self.books, self.files = tokenizer.codes, tokenizer.books, dict(tokenizer.files)
         self.apart = tokenizer.apart
         self.name = getattr(tokenizer, "name", type(tokenizer).__name__)
 

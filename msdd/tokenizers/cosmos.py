@@ -113,7 +113,7 @@ class Cosmos(Tokenizer):
     def decode(self, latents: Tensor, ids: Sequence[int] | None = None, seed: int = 0) -> Tensor:
         """Indices (B, h, w) to images (B, 3, f h, f w) in [-1, 1]. No noise is drawn."""
         self.check_latents(latents, None, None)
-        codes = fsq.codes(latents.to(self.device), self.config.levels)
+        codes = fsq.codes(latents.to(self.device), self.config.levels).to(self.dtype)
         return self.pixels(codes).float().clamp(-1, 1)
 
     def features(self, images: Tensor) -> Tensor:

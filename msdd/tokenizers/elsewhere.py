@@ -16,7 +16,6 @@ from msdd.files import expand_user, remove, write_text
 from msdd.params.schema import Decode, Params
 from msdd.params.sections import Given
 from msdd.pipeline import jobs, layout, provenance
-from msdd.pipeline.task import MANIFEST
 from msdd.tokenizers import catalogue, user_code
 from msdd.tokenizers.systems import SYSTEMS
 from msdd.weights import addresses, hub, shards
@@ -115,9 +114,9 @@ def inputs(
     else:
         row = params.decodes[wildcards["decode"]]
     try:
-        return [MANIFEST, *files(row, root)]
+        return [layout.images(None), *files(row, root)]
     except MsddError:
-        return [MANIFEST]
+        return [layout.images(None)]
 
 
 def weights_digest(params: Params, decode: str, root: Path = Path(".")) -> str:
@@ -149,7 +148,11 @@ def digest_of(row: Decode | Given, made: Path, root: Path) -> str:
 def _recorded(made: Path, root: Path) -> list[tuple[str, str]]:
     path = root / layout.provenance(made)
     read = provenance.read(path)["inputs"] if path.exists() else {}
-    return [(Path(name).name, sha256) for name, sha256 in read.items() if name != str(MANIFEST)]
+    return [
+        (Path(name).name, sha256)
+        for name, sha256 in read.items()
+        if name != str(layout.images(None))
+    ]
 
 
 def _of_rows(rows) -> str:

@@ -105,14 +105,14 @@ class MSDD(Tokenizer):
         return self.states(latents, self.normals(ids, seed))[-1].clamp(-1, 1)
 
     def normals(self, ids: Sequence[int], seed: int) -> list[Tensor]:
-        """The noise of these images, at every scale, in float32 or as precise as the weights."""
-        kind = torch.promote_types(self.dtype, torch.float32)
-        drawn = image_noise(seed, ids, self.config.sides, self.device)
-        return self.silenced([normals.to(kind) for normals in drawn])
+        """The noise of these images, at every scale."""
+        return self.silenced(image_noise(seed, ids, self.config.sides, self.device))
 
     def silenced(self, normals: Sequence[Tensor]) -> list[Tensor]:
-        """The noise as this decoder takes it: none with `noise` zero."""
-        return [silenced(x, self.noise) for x in normals]
+        """The noise as this decoder takes it: none with `noise` zero, else in float32 or as precise
+        as the weights."""
+        kind = torch.promote_types(self.dtype, torch.float32)
+        return [silenced(x.to(kind), self.noise) for x in normals]
 
     @torch.inference_mode()
     def states(self, latents: Tensor, normals: Sequence[Tensor]) -> list[Tensor]:

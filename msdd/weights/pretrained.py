@@ -31,7 +31,6 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock
-from platformdirs import user_cache_path
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -40,7 +39,7 @@ from msdd import files
 from msdd.errors import MsddError, known_names
 from msdd.files import expand_user
 from msdd.urls import without_secrets
-from msdd.weights import official, packages, trunks
+from msdd.weights import hub, official, packages, trunks
 from msdd.weights.features import RESIZES, EfficientNetLite, Inception
 from msdd.weights.optional_imports import import_torchvision
 from msdd.weights.representations import REPRESENTATIONS
@@ -209,15 +208,15 @@ def _turn() -> Iterator[None]:
 
 def cache_folder() -> Path:
     """`~/.cache/msdd/weights` on Linux, or below XDG_CACHE_HOME where that is an absolute path."""
-    return user_cache_path("msdd") / "weights"
+    return hub.folders()[-1]
 
 
 def folders() -> list[Path]:
-    """MSDD_WEIGHTS, if it is set, and the cache of msdd."""
+    """`hub.folders`; MsddError where MSDD_WEIGHTS names none."""
     given = os.environ.get("MSDD_WEIGHTS")
     if given and not expand_user(given).is_dir():
         raise MsddError(f"MSDD_WEIGHTS={given} is not a folder; name the one that holds the files")
-    return [expand_user(given), cache_folder()] if given else [cache_folder()]
+    return hub.folders()
 
 
 def local_file(name: str) -> Path | None:

@@ -20,11 +20,13 @@ class Timm(NamedTuple):
 
     model:  timm's name
     side:   pixels of the square that the image is resized to
-    resize: `pil`: bicubic as Pillow's, antialiased, on 8 bits; `torch`: bicubic, antialiased, on
-            floats, and nothing where the image has that side
+    resize: `pil`: bicubic as Pillow's, antialiased, on 8 bits; `square`: likewise, of the square in
+            the middle; `torch`: bicubic, antialiased, on floats, and nothing where the image has
+            that side
     colour: mean and deviation that are taken off
     pool:   `class`: the class token behind the last norm; `mean` of the last map; `attention`: the
             network's own pooling; `head`: CLIP's embedding, of length 1
+    positions: resized by `timm`, antialiased, or as `meta` resizes DINOv2's
     """
 
     model: str
@@ -32,6 +34,7 @@ class Timm(NamedTuple):
     resize: str
     colour: tuple[tuple[float, ...], tuple[float, ...]]
     pool: str
+    positions: str = "timm"
 
 
 class Representation(NamedTuple):
@@ -41,8 +44,8 @@ class Representation(NamedTuple):
     timm:       None for the networks of `msdd.weights.features`
     validation: distance of ImageNet's validation set to its training set in this representation
                 (FD-loss at 5c03b81, `eval_all_fds.py`), by which FDr divides
-    levels:     what levels 0 to 255 become before the network; None where that has never changed,
-                so that statistics and reports need not tell
+    levels:     what levels 0 to 255 become before the network, or what else has changed since
+                statistics were first kept; None where nothing has, so that they need not tell
     """
 
     title: str
@@ -54,6 +57,7 @@ class Representation(NamedTuple):
 
 
 LITE = "(level - 127) / 128"  # tensorflow/tpu, efficientnet/lite/efficientnet_lite_builder.py
+META = "with Meta's positions"  # msdd.weights.timm_features.positions_for
 CLIP_224 = "vit_large_patch14_clip_224.openai"  # with GELU, though trained with QuickGELU
 SIGLIP2 = "vit_so400m_patch16_siglip_256.v2_webli"
 
@@ -66,26 +70,30 @@ REPRESENTATIONS = {
         "DINOv2-S14",
         384,
         "dinov2-s14",
-        Timm("vit_small_patch14_dinov2.lvd142m", 224, "pil", IMAGENET, "class"),
+        Timm("vit_small_patch14_dinov2.lvd142m", 224, "pil", IMAGENET, "class", "meta"),
+        levels=META,
     ),
     "dinov2-b14": Representation(
         "DINOv2-B14",
         768,
         "dinov2-b14",
-        Timm("vit_base_patch14_dinov2.lvd142m", 224, "pil", IMAGENET, "class"),
+        Timm("vit_base_patch14_dinov2.lvd142m", 224, "pil", IMAGENET, "class", "meta"),
+        levels=META,
     ),
     "dinov2-l14": Representation(
         "DINOv2-L14",
         1024,
         "dinov2-l14",
-        Timm("vit_large_patch14_dinov2.lvd142m", 224, "pil", IMAGENET, "class"),
+        Timm("vit_large_patch14_dinov2.lvd142m", 224, "pil", IMAGENET, "class", "meta"),
+        levels=META,
     ),
     # cmmd-pytorch
     "clip-l14-336": Representation(
         "CLIP-L14-336",
         768,
         "clip-l14-336",
-        Timm("vit_large_patch14_clip_quickgelu_336.openai", 336, "pil", CLIP, "head"),
+        Timm("vit_large_patch14_clip_quickgelu_336.openai", 336, "square", CLIP, "head"),
+        levels="of the centre square",
     ),
     # FD-loss
     "fdr-inception": Representation("Inception (FDr)", 2048, "inception", validation=1.68),

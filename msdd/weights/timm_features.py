@@ -2,6 +2,7 @@
 program whose distance is meant (`msdd.weights.representations`)."""
 
 import importlib
+import math
 
 import numpy as np
 import torch
@@ -55,6 +56,14 @@ def resize_pil(images: Tensor, side: int) -> Tensor:
     return stacked.permute(0, 3, 1, 2).to(images.device) / 255
 
 
+def resize_square(images: Tensor, side: int) -> Tensor:
+    """`resize_pil` of the square in the middle, as in cmmd-pytorch and its model (io_util.py)."""
+    height, width = images.shape[-2:]
+    least = min(height, width)
+    top, left = (height - least) // 2, (width - least) // 2
+    return resize_pil(images[..., top : top + least, left : left + least], side)
+
+
 def resize_torch(images: Tensor, side: int) -> Tensor:
     """Images in [-1, 1] as about [0, 1], bicubic and antialiased on floats, unless they are of that
     side."""
@@ -64,24 +73,44 @@ def resize_torch(images: Tensor, side: int) -> Tensor:
     return F.interpolate(images, (side, side), mode="bicubic", antialias=True)
 
 
-RESIZES = {"pil": resize_pil, "torch": resize_torch}
+RESIZES = {"pil": resize_pil, "square": resize_square, "torch": resize_torch}
 
 
 def load(state: StateDict, about: Timm) -> nn.Module:
-    """timm's network with these weights, for images of any size where it is a transformer."""
+    """timm's network with these weights, for images of any size where it is a transformer, unless
+    `about.positions` are Meta's."""
     timm = import_timm(f"the network {about.model}")
     is_transformer = about.model.startswith("vit_")
     more = {"dynamic_img_size": True, "dynamic_img_pad": True} if is_transformer else {}
+    if about.positions == "meta":
+        more = {"img_size": about.side}
     if about.pool != "head":
         more["num_classes"] = 0
     with unfilled():
         network = timm.create_model(about.model, pretrained=False, **more)
     module = importlib.import_module(type(network).__module__)
     state = from_clip(state) if "visual_projection.weight" in state else state
+    if about.positions == "meta":
+        grid = network.patch_embed.grid_size[0]
+        state = state | {"pos_embed": positions_for(grid, state["pos_embed"])}
     state = module.checkpoint_filter_fn(state, network)
     wanted = network.state_dict()
     used = {k: v for k, v in state.items() if k in wanted or not k.startswith("head.")}
     return load_strict(network, used)
+
+
+def positions_for(grid: int, code: Tensor) -> Tensor:
+    """DINOv2's position code (1, 1 + n^2, D) for grid x grid patches, (1, 1 + grid^2, D).
+
+    As facebookresearch/dinov2 resizes it at every image (vision_transformer.py at 027a9ac): bicubic
+    without antialiasing, by a factor of (grid + 0.1) / n. timm's antialiased code is another.
+    """
+    first, patches = code[:, :1], code[:, 1:]
+    side = math.isqrt(patches.shape[1])
+    square = patches.unflatten(1, (side, side)).permute(0, 3, 1, 2).float()
+    factor = (grid + 0.1) / side
+    resized = F.interpolate(square, scale_factor=(factor, factor), mode="bicubic")
+    return torch.cat([first, resized.flatten(2).transpose(1, 2).to(code.dtype)], 1)
 
 
 def from_clip(state: StateDict) -> StateDict:

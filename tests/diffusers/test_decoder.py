@@ -14,7 +14,7 @@ from msdd import load
 from msdd.diffusers import Decoder
 from msdd.errors import MsddError
 from msdd.model.config import ModelConfig
-from msdd.tokenizers.msdd import Student
+from msdd.tokenizers.msdd import Student, teacher
 from msdd.weights import model_folder
 
 sys.path.append(str(Path(__file__).parents[2] / "examples"))
@@ -93,6 +93,24 @@ def test_it_is_moved_and_cast_as_other_models_are(folder):
     cast = half(images.bfloat16()).sample
     assert cast.dtype == torch.bfloat16 and (cast.float() - made).abs().mean() < 0.02
     assert torch.equal(decoder.to("cpu", torch.float32)(images).sample, made)
+
+
+def test_settings_of_a_teacher_are_heard_and_other_names_refused(tmp_path):
+    model_folder.save(tmp_path, "teacher", CONFIG, teacher(CONFIG).state_dict())
+    decoder = Decoder.from_pretrained(tmp_path, steps=4, guidance=1.5, low_cpu_mem_usage=True)
+    assert sum(decoder.sized.tokenizer.steps) == 4
+    with pytest.raises(MsddError, match="scaling_fator; did you mean scaling_factor"):
+        Decoder.from_pretrained(tmp_path, scaling_fator=0.5)
+    with pytest.raises(MsddError, match=r"call push_to_hub\(repo_id\)"):
+        decoder.save_pretrained(tmp_path / "x", push_to_hub=True)
+
+
+def test_it_is_saved_from_another_folder_than_it_was_opened_in(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    decoder = Decoder.from_pretrained(folder.name, torch_dtype="auto")
+    monkeypatch.chdir(tmp_path)
+    decoder.save_pretrained("saved")
+    assert load(tmp_path / "saved").files
 
 
 def test_tiles_can_be_left_out(folder):

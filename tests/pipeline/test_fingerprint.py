@@ -11,7 +11,10 @@ from msdd.params.load import load, parse
 from msdd.pipeline import fingerprint, layout
 from msdd.pipeline import task as tasks
 from msdd.pipeline.stages import STAGES, tracked_params
-from msdd.pipeline.task import MANIFEST, resolve
+from msdd.pipeline.task import resolve
+from msdd.tokenizers.systems import SYSTEMS
+
+MANIFEST = "data/prepared/manifest.json"
 
 ROOT = Path(__file__).parents[2]
 
@@ -174,6 +177,12 @@ def test_no_stage_depends_on_what_cannot_change_it():
         assert not any(map(fingerprint.is_outside, names))
 
 
+@pytest.mark.parametrize("stage", ["evaluate", "throughput", "latents"])
+def test_code_of_every_tokenizer_counts_where_one_is_opened_by_name(stage):
+    names = fingerprint.closure(STAGES[stage].module)
+    assert {f"msdd.tokenizers.{system.family.module}" for system in SYSTEMS.values()} <= names
+
+
 def test_tracked_keys_are_those_a_stage_depends_on():
     raw = load(ROOT / "presets/tiny.yaml").raw()
     wildcards = {
@@ -306,7 +315,7 @@ def test_row_params_of_a_model_are_part_of_its_student(params, tmp_path):
 )
 def test_inputs_are_the_files_that_a_stage_reads(params, tmp_path, stage, wildcards, folders, data):
     files = [Path("runs", folder, file) for folder in folders for file in layout.MODEL_FILES]
-    everything = [MANIFEST, *files, Path("runs/line/joint/config.json")]
+    everything = [Path(MANIFEST), *files, Path("runs/line/joint/config.json")]
     for path in everything:
         write_text(tmp_path / path, "")
     found = resolve(params, stage, tmp_path, **wildcards).inputs

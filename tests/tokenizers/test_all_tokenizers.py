@@ -82,6 +82,8 @@ def test_weights_of_half_the_size_make_nearly_the_same(trained, kind):
     """Noise and times stay in float32, and meet them."""
     whole = load(trained / STUDENT)
     found = load(trained / STUDENT).to(kind).reconstruct(drawn(2))
+    fast = Fast(load(trained / STUDENT).to(kind), batch=2, compiled=False, precision="fp32")
+    assert (fast.reconstruct(drawn(2)) - found).abs().max() < 0.1
     assert (found - whole.reconstruct(drawn(2))).abs().max() < 0.1
 
 
@@ -89,6 +91,9 @@ def test_weights_of_twice_the_size_make_the_same(trained):
     whole = load(trained / STUDENT)
     found = load(trained / STUDENT).double().reconstruct(drawn(2).double())
     assert found.dtype == torch.float64
+    native = load(trained / STUDENT, size="native").double()
+    native.tiled = False
+    torch.testing.assert_close(native.reconstruct(drawn(2)), found, atol=1e-5, rtol=0)
     torch.testing.assert_close(found.float(), whole.reconstruct(drawn(2)), atol=1e-5, rtol=0)
 
 

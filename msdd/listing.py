@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from msdd.errors import MsddError
@@ -26,7 +26,14 @@ def expanded(path: Path) -> list[Path]:
 
 def _matching(path: Path) -> Iterable[Path]:
     pattern = re.sub(r"([?\[])", r"[\1]", str(path.relative_to(path.anchor)))  # of these, names
-    return Path(path.anchor).glob(pattern)
+    found = Path(path.anchor).glob(pattern)
+    return [one for one in found if not hides(path.parts, one.parts)]
+
+
+def hides(wanted: Sequence[str], found: Sequence[str]) -> bool:
+    """Whether a `*` in the parts of a pattern stands for the dot of a hidden file or folder."""
+    pairs = zip(wanted, found, strict=True)
+    return any(name.startswith(".") and not part.startswith(".") for part, name in pairs)
 
 
 def braces(pattern: str) -> list[str]:

@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image, ImageCms
 
-WITHOUT_PROFILE = {"1": "L", "P": "RGB", "PA": "RGBA", "La": "LA", "YCbCr": "RGB"}
+WITHOUT_PROFILE = {"1": "L", "P": "RGB", "PA": "RGBA", "La": "LA", "RGBa": "RGBA", "YCbCr": "RGB"}
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:

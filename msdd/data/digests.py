@@ -29,6 +29,7 @@ WORTH = 64 * 2**20  # bytes from which on digests are kept; fewer are read faste
 LONG = 4 * 10**9  # bytes of archives from which on their reading is told
 MANY = 1000  # files from which on their reading is shown
 UNREADABLE = "unreadable"
+KEPT_EVERY = 5.0  # seconds
 
 Row = tuple[str, str, str]  # split, name, SHA-256 or what a store says of the content
 
@@ -145,10 +146,14 @@ def of_files(paths: Sequence[Path | Remote], root: Path = Path(".")) -> list[str
     states = [_state(path) for path in paths]
     if sum(int(state.split()[0]) for state in states if state) < WORTH:
         return list(_read(paths))
+    place = original(root) / ".photographs.sqlite"
     try:
-        with closing(_open(original(root) / ".photographs.sqlite")) as known, known:
+        with closing(_open(place)) as known:
             return _looked_up(paths, states, known)
-    except sqlite3.Error:  # a disk that is full or read-only costs only time
+    except sqlite3.OperationalError:  # a disk that is full or read-only costs only time
+        return list(_read(paths))
+    except sqlite3.DatabaseError:  # damaged: made anew by the next call
+        place.unlink(missing_ok=True)
         return list(_read(paths))
 
 
@@ -173,12 +178,18 @@ def _looked_up(
     keys = [os.fsencode(path.absolute()) for path in paths]
     found = [_found(known, *pair) for pair in zip(keys, states, strict=True)]
     missing = [i for i, sha256 in enumerate(found) if sha256 is None]
-    now = time.time_ns()
-    for i, sha256 in zip(missing, _read([paths[i] for i in missing]), strict=True):
-        found[i] = sha256
-        if sha256 != UNREADABLE and _settled(states[i], now):
-            row = keys[i], states[i], sha256
-            known.execute("INSERT OR REPLACE INTO digests VALUES (?, ?, ?)", row)
+    now, kept = time.time_ns(), time.monotonic()
+    try:
+        for i, sha256 in zip(missing, _read([paths[i] for i in missing]), strict=True):
+            found[i] = sha256
+            if sha256 != UNREADABLE and _settled(states[i], now):
+                row = keys[i], states[i], sha256
+                known.execute("INSERT OR REPLACE INTO digests VALUES (?, ?, ?)", row)
+            if time.monotonic() > kept + KEPT_EVERY:
+                known.commit()
+                kept = time.monotonic()
+    finally:
+        known.commit()  # hours of reading, if an error ends them
     return found
 
 

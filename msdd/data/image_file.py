@@ -6,6 +6,7 @@ import logging
 import os
 import struct
 import warnings
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,9 @@ MAX_PIXELS = 178_956_970  # 0.5 GiB as RGB, and the limit that Pillow has had si
 OF_FILE = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
 # Formats that Pillow opens without decoding them, or by programs that may not be there: a file of
 # PostScript is a program, which it gives to Ghostscript.
-UNREAD = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+# The last three have levels with a sign or an offset, which Pillow does not tell.
+DECODERS = ("pillow", "tifffile", "imagecodecs", "pillow-heif", "pillow-jxl-plugin")
+UNREAD = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF", "FITS", "IM", "MCIDAS"}
 HEIC = {b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1")}
 # Pillow warns between its limit and twice that. Here it is one limit, and what is above is refused.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -94,6 +97,19 @@ def max_pixels() -> int:
     if not given.isdecimal() or int(given) < 1:
         raise MsddError(f"MSDD_MAX_PIXELS: {given!r} is no number of pixels such as {MAX_PIXELS}")
     return int(given)
+
+
+def readers() -> str:
+    """What decides, beside a file, whether its image can be read: the limit and the decoders."""
+    found = {name: _version(name) for name in DECODERS}
+    return f"{max_pixels()} {found}"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def check_pixels(size: tuple[int, int]) -> None:

@@ -11,6 +11,7 @@ from msdd.data.remote import Remote, bare, locate
 from msdd.errors import MsddError
 
 COLUMN = "image.bytes"
+BATCH = 16  # rows that are decompressed at a time
 GROUPS = 4  # row groups that stay in memory: photographs are read in the order of the rows
 LOCK = Lock()  # so that threads do not read the same group at once
 
@@ -52,7 +53,9 @@ def read(path: str, row: int, _size: int = 0) -> bytes:
         with LOCK:
             column = images(path, group)
         image = column[row - int(starts[group])].as_py()
-    except (ValueError, IndexError, KeyError, AttributeError, TypeError, MemoryError) as error:
+    except MemoryError as error:  # of this machine, not of the image
+        raise MsddError(f"{path}: too little memory for its row group {group} ({error})") from error
+    except (ValueError, IndexError, KeyError, AttributeError, TypeError) as error:
         raise OSError(" ".join(str(error).split())) from error
     if not isinstance(image, bytes):
         raise OSError(f"row {row} has no image bytes")
@@ -69,6 +72,12 @@ def first_rows(path: str) -> np.ndarray:
 
 @lru_cache(maxsize=GROUPS)
 def images(path: str, group: int) -> Any:
-    """The encoded images of a row group; a row alone cannot be read, as pages are compressed."""
-    column = open_file(path).read_row_group(group, columns=[COLUMN], use_threads=False)
-    return column.column("image").combine_chunks().field("bytes")
+    """The encoded images of a row group; a row alone cannot be read, as pages are compressed.
+
+    By a few rows at a time: an array of pyarrow holds 2 GB, and a row group may be larger.
+    """
+    from pyarrow import chunked_array
+
+    few = {"batch_size": BATCH, "row_groups": [group], "columns": [COLUMN], "use_threads": False}
+    batches = open_file(path).iter_batches(**few)
+    return chunked_array([batch.column("image").field("bytes") for batch in batches])

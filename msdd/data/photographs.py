@@ -7,6 +7,7 @@ import numpy as np
 
 from msdd.data.image_file import decode, read_file
 from msdd.data.photograph import Photograph
+from msdd.data.remote import Remote
 from msdd.data.sources import Source, photographs, source
 from msdd.errors import MsddError
 from msdd.params.sections import Data
@@ -82,8 +83,13 @@ def check_apart(train: Source, held_out: Source) -> None:
 
 
 def places(source: Source) -> set[Path]:
-    """The folder of images, or the archives."""
-    return {path.resolve() for path in source.archives or [source.folder]}
+    """The folder of images, or the archives; those of file:// lie where their paths say."""
+    return {local(path).resolve() for path in source.archives or [source.folder]}
+
+
+def local(path: Path | Remote) -> Path | Remote:
+    scheme, _, rest = path.base.partition("://") if isinstance(path, Remote) else ("", "", "")
+    return Path(rest) if scheme == "file" else path
 
 
 def divide(

@@ -11,7 +11,7 @@ from pathlib import Path
 from msdd import files
 from msdd.data import photograph_shards
 from msdd.data.digests import of_rows, present
-from msdd.data.image_file import PhotographError
+from msdd.data.image_file import PhotographError, readers
 from msdd.data.photograph import Photograph
 from msdd.data.photograph_shards import ROWS, Notes, finished
 from msdd.data.prefetch import prefetch
@@ -69,7 +69,7 @@ def begin(task: Task, root: Path) -> tuple[Path, str]:
     """
     photographs, code = of_rows(present(task.data, root)), fingerprint("prepare")
     data = task.data.model_dump_json(exclude={"max_bad_fraction"})  # what is refused is no less so
-    key = hashlib.sha256(f"{data} {code} {photographs}".encode())
+    key = hashlib.sha256(f"{data} {code} {photographs} {readers()}".encode())
     own, lock = shards(root) / key.hexdigest()[:16], shards(root) / "lock"
     with wait(lock):
         others = [path for path in shards(root).iterdir() if path not in (own, lock)]

@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
+from urllib.parse import quote, unquote
 
 from msdd.data.store_errors import hides_another, one_line_errors
 from msdd.errors import MsddError
-from msdd.listing import braces
+from msdd.listing import braces, hides
 from msdd.urls import escaped, filled_in, is_url
 
 ASKING = 16  # requests under way at a time, where nothing but the answer is waited for
@@ -40,7 +41,12 @@ class Remote:
         return self.url
 
     def __truediv__(self, name: str) -> "Remote":
-        return Remote(f"{self.base}/{escaped(name)}")
+        return Remote(f"{self.base}/{escaped(quote(name) if self.is_web else name)}")
+
+    @property
+    def is_web(self) -> bool:
+        """Whether names in the URL are quoted, as those of object storage are not."""
+        return self.url.startswith(("http://", "https://"))
 
     @property
     def base(self) -> str:
@@ -113,7 +119,9 @@ class Remote:
             files.invalidate_cache()
             found = files.find(path, detail=True)
             root = f"{path.rstrip('/')}/"
-            below = ((name.removeprefix(root), name, found[name]) for name in sorted(found))
+            plain = unquote if self.is_web else str
+            names = ((plain(name.removeprefix(root)), name) for name in found)
+            below = ((name, path, found[path]) for name, path in sorted(names))
             shown = [one for one in below if one[0] != one[1] and _is_shown(one[0], one[2])]
             listed = together(lambda one: self._listed(files, *one), shown)
         return {name: one for (name, *_), one in zip(shown, listed, strict=True)}
@@ -176,8 +184,9 @@ def _matching(pattern: Remote) -> list[Remote]:
     with one_line_errors(pattern.url):
         files, path = _opened(pattern.url)
         files.invalidate_cache()
-        found = files.glob(path)
-    return [folder / "/".join(name.split("/")[fixed - len(parts) :]) for name in found]
+        found = files.glob(path.replace("[", "[[]"))
+    names = [name.split("/")[fixed - len(parts) :] for name in found]
+    return [folder / "/".join(name) for name in names if not hides(parts[fixed:], name)]
 
 
 def common_folder(files: Sequence[Remote]) -> Remote:

@@ -70,7 +70,8 @@ def of_folder(
     archives = [] if images else [name for name in others if is_archive(name)]
     if not images and not archives:
         raise no_image(value, others, option)
-    others = [name for name in others if name not in set(archives)]
+    taken = set(archives)
+    others = [name for name in others if name not in taken]
     archives = [folder / name for name in archives]
     return Source(option, value, folder, images, archives, others, listed or {})
 

@@ -81,7 +81,8 @@ def settle(
     """Write the crops of a job, or note why there are none and give its places back."""
     if isinstance(made, PhotographError):
         refuse(split, job, made)
-        check_unreadable(split, max_bad_fraction)
+        if made.kind == "unreadable":
+            check_unreadable(split, max_bad_fraction)
         return
     pixels, digest = made
     accept(split, job, digest)
@@ -110,10 +111,11 @@ def change_error(job: CropJob) -> MsddError:
 
 
 def check_unreadable(split: Split, max_bad_fraction: float) -> None:
-    unreadable = split.of_kind("unreadable")
+    unreadable = sum(kind == "unreadable" for kind, _ in split.refused.values())
     tried = min(split.count, len(split.photographs))
-    if len(unreadable) > max_bad_fraction * tried:
-        first = "; ".join(f"{shown(name)}: {reason}" for name, reason in unreadable[:3])
+    if unreadable > max_bad_fraction * tried:
+        refused = split.of_kind("unreadable")[:3]
+        first = "; ".join(f"{shown(name)}: {reason}" for name, reason in refused)
         raise MsddError(
             f"data.max_bad_fraction: more than {max_bad_fraction:g} of {tried} images in "
             f"{split.photographs[0].place} cannot be read, the first are {first}"

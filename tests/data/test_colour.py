@@ -6,6 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
+import tifffile
 from image_bytes import SRGB, chunk, exchanged
 from PIL import Image, ImageCms
 
@@ -26,6 +27,17 @@ def test_a_profile_is_followed_only_on_request(kind):
     assert np.array_equal(decode(file, "a"), PIXELS)
     difference = decode(file, "a", srgb=True).astype(int) - PIXELS[..., [1, 0, 2]]
     assert np.abs(difference).max() <= 1
+
+
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+@pytest.mark.parametrize("alpha", ["unassalpha", "assocalpha"])
+def test_a_profile_of_a_tiff_with_alpha_is_followed(planes, alpha):
+    samples = np.concatenate([PIXELS, np.full((16, 16, 1), 255, np.uint8)], -1)
+    stored = np.moveaxis(samples, -1, 0) if planes == "separate" else samples
+    how = {"photometric": "rgb", "planarconfig": planes, "extrasamples": [alpha]}
+    tifffile.imwrite(file := io.BytesIO(), stored, iccprofile=exchanged(), **how)
+    read = decode(file.getvalue(), "a", srgb=True)
+    assert np.abs(read.astype(int) - PIXELS[..., [1, 0, 2]]).max() <= 1
 
 
 def test_transparency_is_kept():

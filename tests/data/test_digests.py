@@ -93,6 +93,28 @@ def test_without_a_cache_the_digests_are_the_same(root, read):
     assert digests.of_files(paths, root) == expected
     assert digests.of_files(paths, root / "nowhere") == expected
     assert len(read) == 27
+    for _ in range(2):  # in the place of the damaged one
+        assert digests.of_files(paths, root) == expected
+    assert len(read) == 36
+
+
+def test_what_was_read_before_an_error_is_kept(root, read, monkeypatch):
+    whole = digests._read
+
+    def torn(paths):
+        for k, found in enumerate(whole(paths)):
+            if k == 5:
+                raise MsddError("the store is away")
+            yield found
+
+    paths = [root / f"photos/{k}.png" for k in range(9)]
+    monkeypatch.setattr(digests, "_read", torn)
+    with pytest.raises(MsddError):
+        digests.of_files(paths, root)
+    monkeypatch.setattr(digests, "_read", whole)
+    read.clear()
+    digests.of_files(paths, root)
+    assert read == ["5.png", "6.png", "7.png", "8.png"]
 
 
 def test_a_small_set_leaves_no_trace(root, monkeypatch):

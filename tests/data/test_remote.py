@@ -111,6 +111,14 @@ def test_every_form_holds_what_it_holds_on_disk(filled, stores, protocol):
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_names_are_those_on_disk(stores, protocol, tmp_path):
+    """Else a folder of the web has another split than the same one on a disk."""
+    unpacked(tmp_path, {"named": {f"a {k}+[1] é.png": encoded(k) for k in range(3)}})
+    with stores(protocol, tmp_path / "named") as url:
+        assert read(f"{url}/") == read(tmp_path / "named")
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("form", ["train.tar", "images/"])
 def test_a_change_is_seen_without_reading(filled, stores, protocol, form, tmp_path):
     with stores(protocol, filled) as url:

@@ -9,6 +9,7 @@ import pytest
 from archived import encoded, imagenet, parquet, tar, tar_of, unpacked
 
 from msdd.data import digests, tars
+from msdd.data import parquet as parquets
 from msdd.data.image_file import PhotographError
 from msdd.data.photographs import splits
 from msdd.data.sources import photographs, source
@@ -191,6 +192,23 @@ def test_a_star_may_stand_in_the_name_of_a_folder_too(tmp_path, monkeypatch):
     assert not expanded(tmp_path / "none*/x.tar")
 
 
+def test_a_star_stands_for_no_hidden_archive(tmp_path):
+    """As of macOS and of copies in the making; one that is named is taken."""
+    for name in ("a.tar", "._a.tar", ".copy/a.tar"):
+        tar(tmp_path / name, imagenet())
+    assert expanded(tmp_path / "*.tar") == [tmp_path / "a.tar"]
+    assert not expanded(tmp_path / "*/a.tar")
+    assert expanded(tmp_path / ".c*/a.tar") == [tmp_path / ".copy/a.tar"]
+    assert len(read(tmp_path, f"file://{tmp_path}/*.tar")) == 6
+
+
+def test_rows_of_a_large_row_group_are_those_of_small_ones(tmp_path, monkeypatch):
+    images = [encoded(k) for k in range(5)]
+    small = read(tmp_path, parquet(tmp_path / "small.parquet", images))
+    monkeypatch.setattr(parquets, "BATCH", 1)
+    assert read(tmp_path, parquet(tmp_path / "one.parquet", images)) == small
+
+
 def data(photographs, held_out=None):
     return SimpleNamespace(photographs=photographs, held_out=held_out, held_out_fraction=0.4)
 
@@ -202,6 +220,8 @@ def test_an_archive_on_both_sides_is_refused(tmp_path):
     for train, held_out in (("data/*.tar", "c.tar"), ("data", "data/b.tar"), ("c.tar", "data")):
         with pytest.raises(MsddError, match="contain each other"):
             splits(data(train, held_out), tmp_path)
+    with pytest.raises(MsddError, match="contain each other"):
+        splits(data("data/a.tar", f"file://{tmp_path}/data/a.tar"), tmp_path)
     assert len(splits(data("data/a.tar", "data/b.tar"), tmp_path)["held_out"]) == 6
 
 

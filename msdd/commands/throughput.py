@@ -1,6 +1,7 @@
 """`msdd throughput`: the stage as params.yaml defines it, or a measurement of the user's own."""
 
 import argparse
+import os
 from typing import TYPE_CHECKING
 
 from msdd.commands.options import (
@@ -71,7 +72,7 @@ def call(args: argparse.Namespace) -> None:
     if changed or args.preset or args.threads is not None or args.random or args.json:
         measure_own(args, changed)
     else:
-        from msdd.commands.stages import ROOT, params_of
+        from msdd.commands.stages import ROOT, check_unedited, params_of
         from msdd.pipeline import gpus, layout
 
         gpus.lease(1)
@@ -81,6 +82,8 @@ def call(args: argparse.Namespace) -> None:
         from msdd.speed import stage
 
         stage.run(params, ROOT, show_card)
+        if "DVC_STAGE" in os.environ:
+            check_unedited(args.params, params, "throughput", {})
         document = read_json(ROOT / layout.throughput())
         print(speed.table(document, layout.throughput().name).markdown())
 

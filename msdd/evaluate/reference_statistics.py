@@ -134,8 +134,9 @@ def check_options(
 
 
 def seen_by(real: Features) -> str:
-    """A network, and of what it sees patches."""
-    return f"{real.network} on patches of {real.patch} px" if real.patch else real.network
+    """A network, the resize before it, and of what it sees patches."""
+    network = f"{real.network} behind {real.resize}" if real.resize else real.network
+    return f"{network} on patches of {real.patch} px" if real.patch else network
 
 
 def write(path: Path, reference: Reference) -> None:

@@ -139,6 +139,12 @@ def read_all(
     if given.statistics is None:
         return {}, None
     pooled = {rules.network for rules in protocols if rules.frechet}
+    if len(pooled) > 1:
+        told = ", ".join(" behind ".join(filter(None, key)) for key in sorted(pooled))
+        raise MsddError(
+            f"--reference {given.statistics} holds the statistics of one network's features behind "
+            f"one resize, and these protocols take {told}: choose protocols with one of them"
+        )
     by_key = {key: read_pooled(given.statistics, key) for key in sorted(pooled)}
     wanted = any(rules.spatial for rules in protocols)
     return by_key, read_spatial(given.statistics) if wanted and has_spatial(given) else None

@@ -9,11 +9,13 @@ import torch
 
 from msdd.data.image_folder import images_digest
 from msdd.errors import MsddError
+from msdd.evaluate import protocols, samples_reference, samples_rules
 from msdd.evaluate.accumulator import Sums
 from msdd.evaluate.reference_statistics import (
     Reference,
     cache_path,
     cache_statistics,
+    check_options,
     identity,
     read,
     read_cached,
@@ -125,3 +127,16 @@ def test_digests_are_of_content_and_name(tmp_path):
     swapped = (("a", b), ("b", a))
     assert len({images_digest(named) for named in (whole, part, moved, swapped)}) == 4
     assert OF.weights == pretrained.SOURCES["inception"].digest
+
+
+def test_one_file_does_not_serve_two_resizes(tmp_path):
+    """The same network behind another resize makes other features, and a file has those of one."""
+    file = tmp_path / "foreign.npz"
+    chosen = protocols.load(["primary", "ssdd"]).values()
+    check_options(list(chosen)[:1], file, None)
+    with pytest.raises(MsddError, match="inception behind pytorch_fid, inception behind tf1"):
+        check_options(chosen, file, None)
+    rules = samples_rules.load(["adm", "pytorch-fid"]).values()
+    given = samples_reference.Given(str(file), None, file, {})
+    with pytest.raises(MsddError, match="behind one resize, and these protocols take inception"):
+        samples_reference.read_all(given, rules)

@@ -8,7 +8,7 @@ status` tells what changed, and the graph of stages what follows from that.
 import argparse
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from msdd.commands.parser import examples
@@ -59,6 +59,7 @@ def planned(params, root: Path) -> dict[str, list[str]]:
     fresh = {code: list(_changed_code(params, code, root)) for code in codes}
     for stage in after:
         why.setdefault(stage, []).extend(fresh[stage.partition("@")[0]])
+        why[stage].extend(_changed_weights(params, *stage.partition("@")[::2], root))
     return {
         stage: why[stage]
         for stage, needed in after.items()
@@ -101,9 +102,28 @@ def _changed_code(params, stage: str, root: Path) -> Iterator[str]:
     if stage == ("scatter" if layout.parts(params.prepare_jobs) else "prepare"):
         digests["photographs"] = lambda: of_photographs(params.data, root)
     for name, digest in digests.items():
-        path = root / layout.code(name)
-        if path.exists() and path.read_text("utf-8", "replace").strip() != digest():
-            yield f"{layout.code(name)} changed"
+        yield from _stale(layout.code(name), digest, root)
+
+
+def _changed_weights(params, kind: str, row: str, root: Path) -> Iterator[str]:
+    """Likewise, of the weights of others that a row decodes with or whose latents it stores."""
+    from msdd.pipeline import layout
+    from msdd.tokenizers import elsewhere
+
+    if kind == "elsewhere":
+        yield from _stale(
+            layout.weights() / row, lambda: elsewhere.weights_digest(params, row, root), root
+        )
+    if kind == "latents":
+        yield from _stale(
+            layout.encoders() / row, lambda: elsewhere.encoder_digest(params, row, root), root
+        )
+
+
+def _stale(path: Path, digest: Callable[[], str], root: Path) -> Iterator[str]:
+    there = root / path
+    if there.exists() and there.read_text("utf-8", "replace").strip() != digest():
+        yield f"{path} changed"
 
 
 def lines(plan: dict[str, list[str]]) -> Iterator[str]:

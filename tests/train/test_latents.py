@@ -10,6 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import msdd
+from msdd.commands import plan
 from msdd.commands.stages import run_stage
 from msdd.data.loader import Loader
 from msdd.data.pixels import from_uint8
@@ -21,7 +22,7 @@ from msdd.params.schema import Student
 from msdd.params.sections import Given
 from msdd.pipeline import layout
 from msdd.pipeline.task import resolve
-from msdd.tokenizers import folders, klvae
+from msdd.tokenizers import elsewhere, folders, klvae
 from msdd.tokenizers.any_size import any_size
 from msdd.tokenizers.systems import SYSTEMS
 from msdd.tokenizers.taef2 import TAEF2, TAEF2Config
@@ -274,6 +275,18 @@ def test_params_that_do_not_fit_a_tokenizer(params, section, changes, told):
     place.update(changes)
     with pytest.raises(MsddError, match=told):
         parse(raw, "params.yaml")
+
+
+def test_a_plan_knows_of_weights_that_the_stage_code_has_not_seen(params, work, weights, tmp_path):
+    """Of an encoder that was replaced: what it has encoded, and all that was trained on that."""
+    own = shutil.copytree(weights, tmp_path / "own")
+    given = with_encoder(params, checkpoint=str(own))
+    elsewhere.write_digests(given, work)
+    assert not list(plan._changed_weights(given, "latents", "msdd", work))
+    with open(own / ENCODER, "ab") as file:
+        file.write(b"more")
+    (told,) = plan._changed_weights(given, "latents", "msdd", work)
+    assert told == ".code/encoders/msdd changed"
 
 
 def test_rows_with_the_same_encoder_share_their_latents(params):

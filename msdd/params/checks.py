@@ -16,6 +16,7 @@ from msdd.train.weight import COLLECTED
 from msdd.urls import has_secret, is_url
 
 WITHOUT_PSNR = ("titok",)  # of the protocols
+WINDOW = 7  # of SSIM
 FEATURES = {"efficientnet-lite0": 1280, "efficientnet-lite2": 1280, "inception": 2048}
 RESERVED = re.compile(r"stage1|eval|baseline|elsewhere|scale\d+")  # folders beside the rows' own
 
@@ -58,6 +59,14 @@ def _data(params: Params) -> Iterator[str]:
             f"prepare_jobs is {params.prepare_jobs}; crops are made by 1 job, only data.store: "
             "photographs by several"
         )
+    for key, count in (
+        ("data.held_out_crops", data.held_out_crops),
+        ("evaluate.images", evaluate.images),
+    ):
+        if count == 1:
+            yield f"{key} is 1; of one image there is no interval and no Fréchet distance"
+    if data.resolution < WINDOW:
+        yield f"data.resolution is {data.resolution}; SSIM needs {WINDOW} pixels a side"
     if evaluate.images and data.held_out_crops and evaluate.images > data.held_out_crops:
         yield (
             f"evaluate.images is {evaluate.images}, more than data.held_out_crops "

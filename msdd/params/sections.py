@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Count = Annotated[int, Field(ge=1)]
-Several = Annotated[int, Field(ge=2)]  # of which there is a covariance
 Amount = Annotated[int, Field(ge=0)]
 Weight = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -87,14 +86,12 @@ class Data(Section):
         description="largest short side in pixels of a stored photograph; larger ones are reduced "
         "to it, others keep their file. null: all keep it"
     )
-    resolution: Annotated[int, Field(ge=7)] = Field(
-        description="side of a crop in pixels; at least SSIM's window"
-    )
+    resolution: Count = Field(description="side of a crop in pixels")
     train_crops: Count | None = Field(
         description="number of crops to train on, over all photographs; null: as many as there are "
         "photographs, as it must be with `store: photographs`"
     )
-    held_out_crops: Several | None = Field(
+    held_out_crops: Count | None = Field(
         description="number of crops to evaluate on, over all held-out photographs; null: one of "
         "each, which is the most that `crop: adm` gives"
     )
@@ -382,7 +379,7 @@ class Distil(Optimisation):
 class Evaluate(Section):
     """How every decode is measured."""
 
-    images: Several | None = Field(description="number of held-out crops to measure on; null: all")
+    images: Count | None = Field(description="number of held-out crops to measure on; null: all")
     batch: Count = Field(description="images decoded at once")
     precision: Literal["fp32", "bf16"] = Field(description="arithmetic of the decoders")
     protocols: Annotated[tuple[ProtocolName, ...], Field(min_length=1)] = Field(

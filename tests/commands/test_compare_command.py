@@ -59,7 +59,7 @@ def test_of_many_images_some_are_drawn_and_it_says_so(tmp_path, capsys):
 def test_the_picture_says_what_it_shows(sides):
     figure = side_by_side.draw([sides / "a", sides / "b"], 8)
     texts = {text.get_text() for text in figure.texts}
-    assert {"a", "b", "|b - a| x 8", "0", "PSNR 42.11 dB"} <= texts
+    assert {"a", "b", "|b - a|", "x 8", "0", "PSNR 42.11 dB"} <= texts
     assert len(figure.axes) == 9  # three rows of an original, an image and a difference
 
 

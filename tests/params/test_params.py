@@ -236,9 +236,9 @@ def test_a_mistake_names_key_value_and_what_is_allowed(changes, line):
         ({"distil__log_every": 100}, "students.msdd-1step: log_every 100 is no multiple of batch"),
         ({"stage1__warmup": 24001}, "models.msdd: warmup is 24001, but images 24000"),
         ({"stage1__cond_drop_prob": 1.0}, "stage1.cond_drop_prob"),
-        ({"evaluate__images": 1}, "evaluate.images"),
-        ({"data__held_out_crops": 1}, "data.held_out_crops"),
-        ({"data__resolution": 4}, "data.resolution"),
+        ({"evaluate__images": 1}, "evaluate.images is 1; of one image"),
+        ({"data__held_out_crops": 1}, "data.held_out_crops is 1; of one image"),
+        ({"data__resolution": 4}, "data.resolution is 4; SSIM needs 7"),
         (
             {
                 "ablations__same": {

@@ -29,7 +29,7 @@ def pool_psnr(
     """PSNR and the ends of its 95 % interval: over images, or over groups if there are LEAST."""
     if pool == "all":
         return pooled_psnr(errors, pixels, groups)
-    return spread(group_psnr(errors, pool), pool)
+    return mean_of_groups(group_psnr(errors, pool), pool)
 
 
 def mean_psnr(pool: Pool, errors: np.ndarray, pixels: np.ndarray) -> float:
@@ -49,10 +49,10 @@ def pooled_psnr_difference(
     """Difference of the PSNRs that `pool_psnr` makes of errors `a` and `b` of the same images."""
     if pool == "all":
         return paired_pooled_psnr(a, b, pixels, groups)
-    return spread(difference(group_psnr(a, pool), group_psnr(b, pool)), pool)
+    return mean_of_groups(difference(group_psnr(a, pool), group_psnr(b, pool)), pool)
 
 
-def spread(values: np.ndarray, pool: int) -> MaybeInterval:
+def mean_of_groups(values: np.ndarray, pool: int) -> MaybeInterval:
     mean, *ends = bootstrap(values)
     return (mean, *ends) if pool == 1 or len(values) >= LEAST else (mean, None, None)
 

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from msdd.data.image_file import is_of_file
@@ -153,7 +153,8 @@ def of_files(paths: Sequence[Path | Remote], root: Path = Path(".")) -> list[str
     except sqlite3.OperationalError:  # a disk that is full or read-only costs only time
         return list(_read(paths))
     except sqlite3.DatabaseError:  # damaged: made anew by the next call
-        place.unlink(missing_ok=True)
+        with suppress(OSError):
+            place.unlink()
         return list(_read(paths))
 
 

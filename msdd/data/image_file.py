@@ -22,8 +22,8 @@ MAX_PIXELS = 178_956_970  # 0.5 GiB as RGB, and the limit that Pillow has had si
 OF_FILE = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
 # Formats that Pillow opens without decoding them, or by programs that may not be there: a file of
 # PostScript is a program, which it gives to Ghostscript.
-# The last three have levels with a sign or an offset, which Pillow does not tell.
 DECODERS = ("pillow", "tifffile", "imagecodecs", "pillow-heif", "pillow-jxl-plugin")
+# The last three have levels with a sign or an offset, which Pillow does not tell.
 UNREAD = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF", "FITS", "IM", "MCIDAS"}
 HEIC = {b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1")}
 # Pillow warns between its limit and twice that. Here it is one limit, and what is above is refused.

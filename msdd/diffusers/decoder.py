@@ -113,9 +113,9 @@ class Decoder(ModelMixin, ConfigMixin):
             raise MsddError(
                 f"torch_dtype is {cast}; it may be float32, float64, bfloat16 or float16"
             )
-        return (
-            made if cast in (None, "auto") else torch.nn.Module.to(made, cast)
-        )  # whose own `to` warns
+        if cast in (None, "auto"):
+            return made
+        return torch.nn.Module.to(made, cast)  # its own `to` warns
 
     def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | tuple:
         """The latents of images (B, 3, H, W) in [-1, 1], as a distribution without spread."""

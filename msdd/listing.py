@@ -32,7 +32,7 @@ def _matching(path: Path) -> Iterable[Path]:
 
 def hides(wanted: Sequence[str], found: Sequence[str]) -> bool:
     """Whether a `*` in the parts of a pattern stands for the dot of a hidden file or folder."""
-    pairs = zip(wanted, found, strict=True)
+    pairs = zip(wanted, found, strict=False)  # `**` stands for several
     return any(name.startswith(".") and not part.startswith(".") for part, name in pairs)
 
 

@@ -185,7 +185,8 @@ def _matching(pattern: Remote) -> list[Remote]:
         files, path = _opened(pattern.url)
         files.invalidate_cache()
         found = files.glob(path.replace("[", "[[]"))
-    names = [name.split("/")[fixed - len(parts) :] for name in found]
+    above = len(path.split("/")) - len(parts) + fixed  # parts of a path that stand for the folder
+    names = [name.split("/")[above:] for name in found]
     return [folder / "/".join(name) for name in names if not hides(parts[fixed:], name)]
 
 

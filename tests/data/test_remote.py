@@ -107,6 +107,7 @@ def test_every_form_holds_what_it_holds_on_disk(filled, stores, protocol):
         if protocol != "http":  # whose servers list no pattern
             assert len(read(f"{url}/data/train-*.parquet")) == 6
             assert read(f"{url}/s*ds/train-*{{0..1}}.tar") == read(filled / "shards/train-*.tar")
+            assert len(read(f"{url}/**/train-*.parquet")) == 6
             assert read(f"{url}/images") == read(filled / "images")
 
 

@@ -190,6 +190,7 @@ def test_a_star_may_stand_in_the_name_of_a_folder_too(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert expanded(Path("run*/a{2,3}/x.tar")) == [Path("run1/a3/x.tar"), Path("run[1]/a2/x.tar")]
     assert not expanded(tmp_path / "none*/x.tar")
+    assert expanded(tmp_path / "run[1]/**/*.tar") == [*found, tmp_path / "run[1]/b/x.tar"]
 
 
 def test_a_star_stands_for_no_hidden_archive(tmp_path):

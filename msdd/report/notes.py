@@ -3,8 +3,10 @@
 import math
 from pathlib import Path
 
-from msdd.metrics.intervals import FEW, groups_of
+from msdd.metrics.intervals import groups_of
 from msdd.report.results import photographs
+
+MANY = 30  # photographs that say something of others
 
 
 def crops(results: list[dict], root: Path) -> str:
@@ -26,7 +28,7 @@ def _counted(count: int) -> str:
 
 def few(root: Path, split: str = "held_out") -> str:
     """A warning, with a space before it, if the photographs of a split are few; else empty."""
-    if photographs(root, split) >= FEW:
+    if photographs(root, split) >= MANY:
         return ""
     return " So few photographs say little about others."
 

@@ -81,10 +81,12 @@ def test_metrics_of_the_newest_papers_compare_and_what_tables_lack_is_left_out(t
         return change
 
     edit(
-        two[0] / STUDENT, measured({"gaussian_ssim": 0.5, "dists": 0.2, "patch_fid": 3, "top1": 1})
+        two[0] / STUDENT,
+        measured({"gaussian_ssim": 0.5, "dists": 0.2, "patch_fd_inception": 3, "top1": 1}),
     )
     edit(
-        two[1] / STUDENT, measured({"gaussian_ssim": 0.6, "dists": 0.3, "patch_fid": 4, "top1": 0})
+        two[1] / STUDENT,
+        measured({"gaussian_ssim": 0.6, "dists": 0.3, "patch_fd_inception": 4, "top1": 0}),
     )
     found = {
         metric: one.verdict
@@ -92,7 +94,7 @@ def test_metrics_of_the_newest_papers_compare_and_what_tables_lack_is_left_out(t
         if decode == "student"
     }
     assert found["gaussian_ssim"] == comparison.BETTER and found["dists"] == comparison.WORSE
-    assert "top1" not in found and "patch_fid" in found
+    assert "top1" not in found and "patch_fd_inception" in found
 
 
 def test_distances_on_a_network_that_saw_other_levels_do_not_compare(two):

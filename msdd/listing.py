@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from msdd.errors import MsddError
@@ -32,8 +33,9 @@ def _matching(path: Path) -> Iterable[Path]:
 
 def hides(wanted: Sequence[str], found: Sequence[str]) -> bool:
     """Whether a `*` in the parts of a pattern stands for the dot of a hidden file or folder."""
-    pairs = zip(wanted, found, strict=False)  # `**` stands for several
-    return any(name.startswith(".") and not part.startswith(".") for part, name in pairs)
+    named = [part for part in wanted if part.startswith(".")]
+    hidden = (name for name in found if name.startswith(".") and name not in named)
+    return any(not any(fnmatchcase(name, part) for part in named) for name in hidden)
 
 
 def braces(pattern: str) -> list[str]:

@@ -57,7 +57,7 @@ class Representation(NamedTuple):
 
 
 LITE = "(level - 127) / 128"  # tensorflow/tpu, efficientnet/lite/efficientnet_lite_builder.py
-META = "with Meta's positions"  # msdd.weights.timm_features.positions_for
+META = "patches at Meta's positions"  # msdd.weights.timm_features.positions_for
 CLIP_224 = "vit_large_patch14_clip_224.openai"  # with GELU, though trained with QuickGELU
 SIGLIP2 = "vit_so400m_patch16_siglip_256.v2_webli"
 
@@ -93,7 +93,7 @@ REPRESENTATIONS = {
         768,
         "clip-l14-336",
         Timm("vit_large_patch14_clip_quickgelu_336.openai", 336, "square", CLIP, "head"),
-        levels="of the centre square",
+        levels="the centre square",
     ),
     # FD-loss
     "fdr-inception": Representation("Inception (FDr)", 2048, "inception", validation=1.68),

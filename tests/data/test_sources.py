@@ -197,7 +197,7 @@ def test_a_star_stands_for_no_hidden_archive(tmp_path):
     """As of macOS and of copies in the making; one that is named is taken."""
     for name in ("a.tar", "._a.tar", ".copy/a.tar"):
         tar(tmp_path / name, imagenet())
-    assert expanded(tmp_path / "*.tar") == [tmp_path / "a.tar"]
+    assert expanded(tmp_path / "*.tar") == expanded(tmp_path / "**/*.tar") == [tmp_path / "a.tar"]
     assert not expanded(tmp_path / "*/a.tar")
     assert expanded(tmp_path / ".c*/a.tar") == [tmp_path / ".copy/a.tar"]
     assert len(read(tmp_path, f"file://{tmp_path}/*.tar")) == 6

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from msdd.errors import MsddError
-from msdd.params import page, presets
+from msdd.metrics import pixel
+from msdd.params import checks, page, presets
 from msdd.params.load import load, parse
 from msdd.params.plain_yaml import read_yaml
 from msdd.pipeline import jobs, layout
@@ -80,6 +81,10 @@ def test_raw_is_what_the_file_says():
     assert parse(DEMO).raw() == DEMO
     row = {"model": {"scales": 2}, "stage1": {"betas": [0.9, 0.99]}}
     assert parse(changed(models__two=row)).raw()["models"]["two"] == row
+
+
+def test_the_least_side_is_that_of_ssim_s_window():
+    assert checks.WINDOW == pixel.WINDOW  # restated, as params are checked without torch
 
 
 def test_rows_override_defaults():

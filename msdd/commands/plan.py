@@ -106,7 +106,7 @@ def _changed_code(params, stage: str, root: Path) -> Iterator[str]:
 
 
 def _changed_weights(params, kind: str, row: str, root: Path) -> Iterator[str]:
-    """Likewise, of the weights of others that a row decodes with or whose latents it stores."""
+    """Likewise, of the weights of others that a row decodes with or that encoded latents."""
     from msdd.pipeline import layout
     from msdd.tokenizers import elsewhere
 

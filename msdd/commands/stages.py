@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from msdd.params.schema import Params
 
 ROOT, PARAMS_FILE = Path("."), Path("params.yaml")
-WILDCARDS = ("part", "model", "student", "scale", "decode", "baseline")
+WILDCARDS = ("part", "encoder", "model", "student", "scale", "decode", "baseline")
 NUMBERS = ("PART", "SCALE")
 # What examples in help say: names of the preset demo, but for commands that it does not need.
 ROWS = {"PART": "0", "MODEL": "msdd", "STUDENT": "msdd-1step", "SCALE": "0"}
 ROWS |= {"BASELINE": "bicubic", "STAGE": "train"}
-EXAMPLES = {"chain": ["msdd-finetuned"], "latents": ["taef2"]}
+EXAMPLES = {"chain": ["msdd-finetuned"], "latents": ["taef2-c071d405"]}
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -172,8 +172,8 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], *tuple[str, ...]
     "prepare": (task_command("prepare"), "cut the photographs into crops"),
     "latents": (
         gpu_command("latents"),
-        "encode the crops by another tokenizer, for a row of `models`",
-        "MODEL",
+        "encode the crops by another tokenizer, for the rows of `models` that decode its latents",
+        "ENCODER",
     ),
     "train": (training_command("train"), "stage 1: train a row of `models`", "MODEL"),
     "distil": (

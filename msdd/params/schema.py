@@ -151,11 +151,24 @@ class Params(Section):
         return _merge(self.stage1, _row("models", self.models, row).stage1)
 
     def latents_of(self, row: str) -> str | None:
-        """The first row of `models` with the same encoder of another tokenizer; None without."""
+        """The name of what another tokenizer encodes for a row of `models`; None without one."""
         given = self.stage1_of(row).encoder
-        if given is None or given.tokenizer is None:
-            return None
-        return next(one for one in self.models if self.stage1_of(one).encoder == given)
+        return given.latents if given else None
+
+    def encoding(self) -> dict[str, str]:
+        """The first row of `models` that decodes them, by the name of stored latents."""
+        first: dict[str, str] = {}
+        for row in self.models:
+            if name := self.latents_of(row):
+                first.setdefault(name, row)
+        return first
+
+    def row_of(self, latents: str) -> str:
+        """The first row of `models` that decodes the stored latents of this name."""
+        if latents not in (rows := self.encoding()):
+            known = known_names(latents, rows) if rows else "no row of models has any stored"
+            raise MsddError(f"no stored latents '{latents}'; {known}")
+        return rows[latents]
 
     def distil_of(self, student: str) -> Distil:
         """The distillation of a row of `students`."""

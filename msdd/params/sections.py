@@ -3,6 +3,10 @@
 The same sections are the columns of its rows (`msdd.params.schema`).
 """
 
+import hashlib
+import json
+import re
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -260,6 +264,16 @@ class Given(Section):
         description="SHA-256 of the file that has the encoder, because another file gives another "
         "result; a `file` needs it",
     )
+
+    @property
+    def latents(self) -> str | None:
+        """The name of what the tokenizer encodes: where its weights lie does not count if their
+        digest is known. None for a `file`."""
+        if self.tokenizer is None:
+            return None
+        of = json.dumps([self.tokenizer, self.sha256 or self.checkpoint])
+        readable = re.sub("[^a-z0-9]+", "-", Path(self.tokenizer).name.lower()).strip("-")
+        return f"{readable[:40]}-{hashlib.sha256(of.encode()).hexdigest()[:8]}".lstrip("-")
 
 
 class Frechet(Section):

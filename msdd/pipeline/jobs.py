@@ -42,7 +42,7 @@ def named(params: Params) -> list[Job]:
     wildcards = {
         "scatter": [({"part": job["part"]}, job["path"]) for job in tables["parts"].values()],
         "prepare": [({}, layout.prepared())],
-        "latents": [({"model": row}, job["path"]) for row, job in tables["latents"].items()],
+        "latents": [({"encoder": name}, job["path"]) for name, job in tables["latents"].items()],
         "train": [({"model": row}, job["path"]) for row, job in tables["models"].items()],
         "distil": [
             ({"student": job["student"], "scale": job["scale"]}, job["path"])
@@ -79,7 +79,7 @@ def rows(params: Params) -> dict[str, dict[str, Any]]:
     return {
         "parts": {part.name: {"part": k, "path": str(part)} for k, part in enumerate(parts)},
         "prepare": {"waits_for": str(waits_for)},
-        "latents": {row: {"path": str(layout.latents(row))} for row in encoding(params)},
+        "latents": {name: {"path": str(layout.latents(name))} for name in params.encoding()},
         "models": {row: _model(params, row) for row in params.models},
         "scales": dict(job for row in assembled for job in _scales(params, row)),
         "students": {row: _student(params, row) for row in assembled},
@@ -88,11 +88,6 @@ def rows(params: Params) -> dict[str, dict[str, Any]]:
         "elsewhere": {row: _elsewhere(params, row) for row in params.trained_elsewhere()},
         "order": {table: list(getattr(params, table)) for table in ROWS},
     }
-
-
-def encoding(params: Params) -> list[str]:
-    """The rows of `models` that have latents encoded, and name their folder."""
-    return [row for row in params.models if params.latents_of(row) == row]
 
 
 def _model(params: Params, row: str) -> dict[str, Any]:

@@ -38,16 +38,16 @@ def parts(jobs: int) -> list[Path]:
     return [part(k) for k in range(jobs)] if jobs > 1 else []
 
 
-def latents(model: str) -> Path:
-    """The folder of what another tokenizer has made of the crops, named by the first row of
-    `models` that decodes it; its `manifest.json` stands for the whole."""
-    return Path("data/latents") / model
+def latents(name: str) -> Path:
+    """The folder of what another tokenizer has made of the crops, by `Given.latents`; its
+    `manifest.json` stands for the whole."""
+    return Path("data/latents") / name
 
 
-def images(model: str | None) -> Path:
-    """What stands for all that a training reads of images: the manifest of the latents of a row,
-    which has the digest of the crops, or of the crops alone."""
-    return (latents(model) if model else prepared()) / "manifest.json"
+def images(stored: str | None) -> Path:
+    """What stands for all that a training reads of images: the manifest of stored latents, which
+    has the digest of the crops, or of the crops alone."""
+    return (latents(stored) if stored else prepared()) / "manifest.json"
 
 
 def stage1(model: str) -> Path:
@@ -129,7 +129,7 @@ def weights() -> Path:
 
 
 def encoders() -> Path:
-    """A file for each row of `models` that has latents encoded, with the digest of what encodes."""
+    """A file for each folder of stored latents, with the digest of what encodes."""
     return code("encoders")
 
 

@@ -23,10 +23,8 @@ class Stage(NamedTuple):
 STAGES = {
     "prepare": Stage("msdd.data.prepare", ("seed", "data")),
     "scatter": Stage("msdd.data.scatter", ("seed", "data", "prepare_jobs")),
-    "latents": Stage(
-        "msdd.train.latents",
-        ("cpu_threads", "data.resolution", "stage1.encoder", "models.{model}"),
-    ),
+    # The name of the latents says whose they are.
+    "latents": Stage("msdd.train.latents", ("cpu_threads", "data.resolution")),
     "train": Stage(
         "msdd.train.stage1",
         ("seed", "cpu_threads", "data.resolution", "model", "stage1", "models.{model}"),

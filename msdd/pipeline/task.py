@@ -115,7 +115,7 @@ def resolve(
 
     inputs:    the files that it reads, relative to `root`; by default those of a stage that makes
                data, models or evaluations. Missing files are left out: the stage reports them.
-    wildcards: `part`, `model`, `student`, `student` and `scale`, `decode` or `baseline`.
+    wildcards: `part`, `encoder`, `model`, `student`, `student` and `scale`, `decode` or `baseline`.
 
     Raises MsddError for a row or scale that does not exist, and for a student whose mode belongs to
     another stage.
@@ -162,6 +162,8 @@ def _rows(params: "Params", wildcards: dict[str, Any]) -> tuple[str | None, str 
     """The rows of `models` and of `students` behind a job."""
     if "decode" in wildcards:
         return params.source(wildcards["decode"])
+    if "encoder" in wildcards:
+        return params.row_of(wildcards["encoder"]), None
     student = wildcards.get("student")
     return (params.model_row(student) if student else wildcards.get("model")), student
 

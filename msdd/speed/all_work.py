@@ -34,7 +34,7 @@ def all_work(params: Params, photographs: tuple[int, int] | None = None) -> list
     tables = jobs.rows(params)
     held_out = params.evaluate.images or crops[1]
     work = _prepare(params, crops, tables["parts"])
-    work += [_latents(params, row, crops[0]) for row in tables["latents"]]
+    work += [_latents(params, name, row, crops[0]) for name, row in params.encoding().items()]
     work += [train(params, row) for row in params.models]
     work += [distil(params, name, job) for name, job in tables["scales"].items()]
     work += [_assemble(params, row, job) for row, job in tables["students"].items()]
@@ -85,13 +85,13 @@ def photograph_bytes(side: int | None) -> int:
     return WHOLE if side is None else min(LARGE, round(REDUCED * (side / 320) ** POWER))
 
 
-def _latents(params: Params, row: str, crops: int) -> Work:
+def _latents(params: Params, name: str, row: str, crops: int) -> Work:
     config = config_of(params, row)
     return Work(
         "latents",
-        row,
-        {"model": row},
-        layout.latents(row),
+        name,
+        {"encoder": name},
+        layout.latents(name),
         ("prepare",),
         crops,
         costs.encoder_flops(config),

@@ -23,8 +23,8 @@ TRAINING = 3  # forward passes that a forward and a backward pass cost
 
 def images(params: Params, model: str) -> str:
     """The job that makes what a training reads of images."""
-    row = params.latents_of(model)
-    return f"latents@{row}" if row else "prepare"
+    stored = params.latents_of(model)
+    return f"latents@{stored}" if stored else "prepare"
 
 
 def _encoding(config: ModelConfig) -> int:

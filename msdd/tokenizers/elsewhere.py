@@ -15,7 +15,7 @@ from msdd.errors import MsddError
 from msdd.files import expand_user, remove, write_text
 from msdd.params.schema import Decode, Params
 from msdd.params.sections import Given
-from msdd.pipeline import jobs, layout, provenance
+from msdd.pipeline import layout, provenance
 from msdd.tokenizers import catalogue, user_code
 from msdd.tokenizers.systems import SYSTEMS
 from msdd.weights import addresses, hub, shards
@@ -103,14 +103,9 @@ def inputs(
     params: Params, stage: str, wildcards: Mapping[str, Any], root: Path = Path(".")
 ) -> list[Path]:
     """All files that `evaluate` of a row, or `latents`, reads; missing weights fail when it opens
-    them. MsddError for `latents` of a model that stores none."""
+    them."""
     if stage == "latents":
-        row = params.stage1_of(wildcards["model"]).encoder
-        if row is None or not row.tokenizer:
-            raise MsddError(
-                f"{wildcards['model']} has no stage1.encoder.tokenizer, whose latents could be "
-                "stored: its own encoder runs in every training"
-            )
+        row = params.stage1_of(params.row_of(wildcards["encoder"])).encoder
     else:
         row = params.decodes[wildcards["decode"]]
     try:
@@ -125,9 +120,10 @@ def weights_digest(params: Params, decode: str, root: Path = Path(".")) -> str:
     return digest_of(params.decodes[decode], made, root)
 
 
-def encoder_digest(params: Params, model: str, root: Path = Path(".")) -> str:
-    """`digest_of` the weights that encode for a row of `models`."""
-    return digest_of(params.stage1_of(model).encoder, layout.latents(model), root)
+def encoder_digest(params: Params, name: str, root: Path = Path(".")) -> str:
+    """`digest_of` the weights that encode the stored latents of this name."""
+    given = params.stage1_of(params.row_of(name)).encoder
+    return digest_of(given, layout.latents(name), root)
 
 
 def digest_of(row: Decode | Given, made: Path, root: Path) -> str:
@@ -161,11 +157,11 @@ def _of_rows(rows) -> str:
 
 
 def write_digests(params: Params, root: Path = Path(".")) -> None:
-    """Write `.code/weights/<decode>` and `.code/encoders/<model>` of every row that has such
+    """Write `.code/weights/<decode>` and `.code/encoders/<name of latents>` wherever there are such
     weights, for DVC; those of rows that are gone go."""
     kinds = (
         (layout.weights(), params.trained_elsewhere(), weights_digest),
-        (layout.encoders(), jobs.encoding(params), encoder_digest),
+        (layout.encoders(), params.encoding(), encoder_digest),
     )
     for place, rows, digest in kinds:
         folder = root / place

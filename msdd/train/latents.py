@@ -35,7 +35,7 @@ LARGEST = 65504.0  # of float16, in which latents are stored
 
 
 def run(task: Task, root: Path = Path(".")) -> dict[str, int]:
-    """Write `data/latents/<model>` by the tokenizer of `stage1.encoder`; returns what it has.
+    """Write `data/latents/<name>` by the tokenizer of `stage1.encoder`; returns what it has.
 
     `latents.npy` has the latents of every crop to train on, float16 (N, channels, h, w), as the
     tokenizer makes them; `encoder.safetensors` the weights of its encoder; `manifest.json` what

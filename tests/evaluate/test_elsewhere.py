@@ -117,13 +117,13 @@ def test_weights_that_encode_count_by_content(tiny_params, tmp_path):
         update={"encoder": Given(tokenizer="taef2", checkpoint=str(tmp_path))}
     )
     params = tiny_params.model_copy(update={"stage1": stage1})
-    digests = []
+    digests, name = [], params.latents_of("msdd")
     for text in ("encodes", "encodes otherwise"):
         (tmp_path / names[0]).write_text(text)
         elsewhere.write_digests(params, tmp_path)
-        digests.append((tmp_path / layout.encoders() / "msdd").read_text())
+        digests.append((tmp_path / layout.encoders() / name).read_text())
     assert digests[0] != digests[1]
-    read = elsewhere.inputs(params, "latents", {"model": "msdd"}, tmp_path)
+    read = elsewhere.inputs(params, "latents", {"encoder": name}, tmp_path)
     assert {tmp_path / name for name in names} < set(read)
 
 

@@ -1,6 +1,7 @@
 """Decoders of another tokenizer's latents: what is stored, trained, recorded and refused."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -21,7 +22,7 @@ from msdd.params.load import parse
 from msdd.params.schema import Student
 from msdd.params.sections import Given
 from msdd.pipeline import layout
-from msdd.pipeline.task import resolve
+from msdd.pipeline.task import params_of, resolve
 from msdd.tokenizers import elsewhere, folders, klvae
 from msdd.tokenizers.any_size import any_size
 from msdd.tokenizers.systems import SYSTEMS
@@ -29,7 +30,7 @@ from msdd.tokenizers.taef2 import TAEF2, TAEF2Config
 from msdd.train.latents import statistics
 from msdd.train.stored_latents import frozen_encoder, training_set
 
-FOLDER, TEACHER = layout.latents("msdd"), layout.stage1("msdd")
+TEACHER = layout.stage1("msdd")
 SHORT = {"batch": 8, "images": 16, "warmup": 8, "log_every": 8, "checkpoint_every": 16}
 ENCODER, DECODER = SYSTEMS["taef2"].halves
 
@@ -64,13 +65,17 @@ def params(tiny_params, weights):
 def made(params, prepared, tmp_path_factory):
     root = tmp_path_factory.mktemp("made") / "work"
     shutil.copytree(prepared, root)
-    run_stage(params, "latents", root, model="msdd")
+    encode_crops(params, root)
     run_stage(params, "train", root, model="msdd")
     for k in range(params.model.scales):
         run_stage(params, "distil", root, student="msdd-1step", scale=k)
     run_stage(params, "assemble", root, student="msdd-1step")
     run_stage(params, "chain", root, student="finetuned")
     return root
+
+
+def encode_crops(params, root):
+    run_stage(params, "latents", root, encoder=params.latents_of("msdd"))
 
 
 @pytest.fixture
@@ -186,7 +191,7 @@ def test_a_folder_of_diffusers_is_an_encoder_too(params, workdir, tmp_path):
     raw["stage1"]["encoder"] = {"tokenizer": str(tmp_path / "mine")}
     raw["model"].update(latents=64, latent_dim=4)
     changed = parse(raw, "params.yaml")
-    run_stage(changed, "latents", workdir, model="msdd")
+    encode_crops(changed, workdir)
     run_stage(changed, "train", workdir, model="msdd")
     shutil.rmtree(tmp_path / "mine")
     assert torch.equal(msdd.load(workdir / TEACHER).encode(images), expected)
@@ -206,9 +211,11 @@ def test_latents_of_another_tokenizer_or_size_are_refused(made, shape, told):
         msdd.load(made / "runs/msdd/finetuned").decode(torch.zeros(1, *shape))
 
 
-def test_a_model_that_trains_its_own_encoder_has_no_latents_to_store(tiny_params, tmp_path):
-    with pytest.raises(MsddError, match="msdd has no stage1.encoder.tokenizer, whose latents"):
-        run_stage(tiny_params, "latents", tmp_path, model="msdd")
+def test_only_latents_that_a_row_decodes_are_stored(params, tiny_params, tmp_path):
+    with pytest.raises(MsddError, match="no stored latents 'taef2'; no row of models has any"):
+        run_stage(tiny_params, "latents", tmp_path, encoder="taef2")
+    with pytest.raises(MsddError, match="no stored latents 'taef2'; .*taef2-"):
+        run_stage(params, "latents", tmp_path, encoder="taef2")
 
 
 def with_encoder(params, **changes):
@@ -217,9 +224,10 @@ def with_encoder(params, **changes):
 
 
 def change_manifest(root, **changes):
-    manifest = json.loads((root / FOLDER / "manifest.json").read_text())
+    (path,) = root.glob("data/latents/*/manifest.json")
+    manifest = json.loads(path.read_text())
     encoder = manifest["encoder"] | changes.pop("encoder", {})
-    write_json(root / FOLDER / "manifest.json", manifest | {"encoder": encoder} | changes)
+    write_json(path, manifest | {"encoder": encoder} | changes)
 
 
 @pytest.mark.parametrize(
@@ -250,9 +258,9 @@ def test_an_encoder_that_is_not_that_of_the_params_encodes_nothing(params, workd
     }
     for told, changes in cases.items():
         with pytest.raises(MsddError, match=told):
-            run_stage(with_encoder(params, **changes), "latents", workdir, model="msdd")
-        assert not (workdir / FOLDER / "manifest.json").exists()
-    with pytest.raises(MsddError, match="no latents in .*: run `msdd latents msdd`"):
+            encode_crops(with_encoder(params, **changes), workdir)
+        assert not list(workdir.glob("data/latents/*/manifest.json"))
+    with pytest.raises(MsddError, match="no latents in .*: run `msdd latents taef2-"):
         run_stage(params, "train", workdir, model="msdd")
 
 
@@ -282,11 +290,12 @@ def test_a_plan_knows_of_weights_that_the_stage_code_has_not_seen(params, work, 
     own = shutil.copytree(weights, tmp_path / "own")
     given = with_encoder(params, checkpoint=str(own))
     elsewhere.write_digests(given, work)
-    assert not list(plan._changed_weights(given, "latents", "msdd", work))
+    name = given.latents_of("msdd")
+    assert not list(plan._changed_weights(given, "latents", name, work))
     with open(own / ENCODER, "ab") as file:
         file.write(b"more")
-    (told,) = plan._changed_weights(given, "latents", "msdd", work)
-    assert told == ".code/encoders/msdd changed"
+    (told,) = plan._changed_weights(given, "latents", name, work)
+    assert told == f".code/encoders/{name} changed"
 
 
 def test_rows_with_the_same_encoder_share_their_latents(params):
@@ -296,7 +305,29 @@ def test_rows_with_the_same_encoder_share_their_latents(params):
     raw["students"], raw["decodes"], raw["ablations"] = {}, {}, {}
     raw["throughput"]["systems"] = "all"
     both = parse(raw, "params.yaml")
-    assert [both.latents_of(row) for row in both.models] == ["first", "first", None]
+    first, second, own = map(both.latents_of, both.models)
+    assert first == second and own is None and both.encoding() == {first: "first"}
+
+
+def test_stored_latents_are_named_for_what_encodes_alone(params):
+    """Rows may move and change, and weights whose digest is known may lie elsewhere: at the size of
+    ImageNet, encoding takes hours."""
+
+    def jobs_of(**changes):
+        raw = with_encoder(params, **changes).raw()
+        raw["models"] = {"new": {}, "msdd": {"stage1": {"images": 8}}}
+        changed = parse(raw, "params.yaml")
+        return changed.encoding(), [
+            params_of(changed, "latents", encoder=name) for name in changed.encoding()
+        ]
+
+    name = params.latents_of("msdd")
+    before = params_of(params, "latents", encoder=name)
+    assert jobs_of() == jobs_of(checkpoint="elsewhere") == ({name: "new"}, [before])
+    for other in ({"sha256": "1" * 64}, {"sha256": None}, {"tokenizer": "sd-vae-ft-mse"}):
+        assert with_encoder(params, **other).latents_of("msdd") != name
+    folder = Given(tokenizer="/data/My VAE (2).v1").latents
+    assert re.fullmatch("my-vae-2-v1-[0-9a-f]{8}", folder)
 
 
 def test_a_channel_that_never_changes_divides_by_one():

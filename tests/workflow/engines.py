@@ -77,7 +77,7 @@ def name(job):
     """A job of Snakemake by DVC's name of it."""
     row = {
         "scatter": "part{part}",
-        "latents": "{model}",
+        "latents": "{encoder}",
         "train": "{model}",
         "distil": "{student}-scale{k}",
         "assemble": "{student}",

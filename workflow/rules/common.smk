@@ -97,13 +97,13 @@ def weights(decode):
 
 
 @cache
-def encoder(model):
-    return elsewhere.encoder_digest(PARAMS, model)
+def encoder(name):
+    return elsewhere.encoder_digest(PARAMS, name)
 
 
 def encoder_of(wildcards):
-    """The weights that encode for a row of models, as a param."""
-    return f"encoder: {encoder(wildcards.model)}"
+    """The weights that encode stored latents, as a param."""
+    return f"encoder: {encoder(wildcards.encoder)}"
 
 
 def weights_of(wildcards):

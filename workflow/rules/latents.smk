@@ -3,16 +3,16 @@ rule latents:
     input:
         "data/prepared/manifest.json",
     output:
-        "data/latents/{model}/latents.npy",
-        "data/latents/{model}/encoder.safetensors",
-        "data/latents/{model}/manifest.json",
-        "provenance/data/latents/{model}.json",
+        "data/latents/{encoder}/latents.npy",
+        "data/latents/{encoder}/encoder.safetensors",
+        "data/latents/{encoder}/manifest.json",
+        "provenance/data/latents/{encoder}.json",
     log:
-        "logs/latents/{model}.log",
+        "logs/latents/{encoder}.log",
     benchmark:
-        "benchmarks/latents/{model}.tsv"
+        "benchmarks/latents/{encoder}.tsv"
     wildcard_constraints:
-        model=any_of(ROWS["latents"]),
+        encoder=any_of(ROWS["latents"]),
     priority: 1
     threads: PARAMS.cpu_threads
     resources:
@@ -23,6 +23,6 @@ rule latents:
         *tracked_by("latents"),
         encoder_of,
     message:
-        "Encoding crops for {wildcards.model}"
+        "Encoding crops by {wildcards.encoder}"
     shell:
-        "MSDD_GPUS={resources.gpu} msdd latents {wildcards.model} 2>&1 | tee -i {log}"
+        "MSDD_GPUS={resources.gpu} msdd latents {wildcards.encoder} 2>&1 | tee -i {log}"

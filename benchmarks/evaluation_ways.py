@@ -150,7 +150,7 @@ def ways_of_packages(place: Path) -> Ways:
         ssim_of_each,
     )
 
-    from msdd.weights.pretrained import lpips_network
+    from msdd.weights.pretrained_networks import lpips_network
 
     os.environ |= {"MSDD_WEIGHTS": str(place / "weights")}
     inception = official_inception(random_inception())
@@ -209,7 +209,7 @@ def ways_of_fidelity(place: Path) -> Ways:
 def ways_of_torchmetrics(place: Path) -> Ways:
     """Its LPIPS, and its FID, which sums up in `update`; the trunks' weights are those of lpips."""
     from msdd.weights.optional_imports import import_torchvision
-    from msdd.weights.pretrained import lpips_network
+    from msdd.weights.pretrained_networks import lpips_network
 
     import_torchvision()
     from torchmetrics.functional.image.lpips import _LPIPS

@@ -35,7 +35,7 @@ from msdd.metrics.pixel import psnr, ssim
 from msdd.weights.fast_inception import faster_inception
 from msdd.weights.features import Inception
 from msdd.weights.optional_imports import import_torchvision
-from msdd.weights.pretrained import feature_network, freeze, lpips_network
+from msdd.weights.pretrained_networks import feature_network, freeze, lpips_network
 
 
 def psnr_of_each(originals: np.ndarray, made: np.ndarray) -> list[float]:

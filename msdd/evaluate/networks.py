@@ -16,7 +16,7 @@ from msdd.metrics.perceptual import DreamSim, Lpips, without_dreamsim
 from msdd.weights.classifier import classifier
 from msdd.weights.face_networks import FaceNetworks
 from msdd.weights.fast_inception import faster_inception
-from msdd.weights.pretrained import feature_network
+from msdd.weights.pretrained_networks import feature_network
 from msdd.weights.representations import REPRESENTATIONS, key_of
 
 

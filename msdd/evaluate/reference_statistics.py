@@ -81,7 +81,7 @@ def identity(
     images: str | None, preparation: str | None, network: str, resize: str | None = None
 ) -> Identity:
     """What identifies the statistics of images seen through
-    `msdd.weights.pretrained.feature_network(network, resize=resize)`."""
+    `msdd.weights.pretrained_networks.feature_network(network, resize=resize)`."""
     about = REPRESENTATIONS[network]
     weights = pretrained.identity(about.weights)
     return Identity(images, preparation, network, weights, resize, about.levels)

@@ -43,7 +43,8 @@ from msdd.files import digest
 from msdd.pipeline.progress import busy
 from msdd.weights.fast_inception import faster_inception
 from msdd.weights.inception_parts import InceptionParts, PooledOnly
-from msdd.weights.pretrained import feature_network, freeze, identity, tensors
+from msdd.weights.pretrained import identity, tensors
+from msdd.weights.pretrained_networks import feature_network, freeze
 from msdd.weights.representations import REPRESENTATIONS, levels_of
 
 

@@ -20,6 +20,7 @@ from msdd.pipeline import layout
 from msdd.tokenizers import catalogue, elsewhere
 from msdd.tokenizers.systems import SYSTEMS
 from msdd.weights import hub, pretrained
+from msdd.weights.pretrained_networks import TRUNKS
 from msdd.weights.representations import REPRESENTATIONS
 
 PATIENCE = 3  # seconds for an answer to whether a download would work
@@ -40,7 +41,7 @@ def use(name: str) -> str:
 
 
 def needed(params: Params) -> set[str]:
-    """Networks of `msdd.weights.pretrained.SOURCES` that a run of these params loads."""
+    """Networks of `msdd.weights.weight_sources.SOURCES` that a run of these params loads."""
     chosen = protocols_of(params.evaluate).values()
     networks = {made.network for protocol in chosen for _, made in all_pairs(protocol)}
     students = [params.distil_of(row) for row in params.students]
@@ -53,8 +54,8 @@ def needed(params: Params) -> set[str]:
     trunks = nets(chosen) | {stage.lpips_net for stage in stages if positive(stage.lpips)}
     judges = {stage.discriminator for stage in adversarial(params)}
     names |= {"dino-vit-s16"} if "dino" in judges else set()
-    trunks |= judges & pretrained.TRUNKS.keys()
-    return names | {pretrained.TRUNKS[net] for net in trunks}
+    trunks |= judges & TRUNKS.keys()
+    return names | {TRUNKS[net] for net in trunks}
 
 
 def measures(metric: str, params: Params) -> bool:

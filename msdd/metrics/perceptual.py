@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from msdd.data.pixels import as_floats, as_unit
 from msdd.weights.fast_convolutions import fast_layers
 from msdd.weights.features import enlarge
-from msdd.weights.pretrained import folders, freeze, lpips_heads, lpips_slices
+from msdd.weights.pretrained import folders
+from msdd.weights.pretrained_networks import freeze, lpips_heads, lpips_slices
 from msdd.weights.threads import by_threads
 
 # What DreamSim's package looks for before it downloads anything.

@@ -20,6 +20,7 @@ from msdd.errors import MsddError, known_names
 from msdd.weights import pretrained
 from msdd.weights.features import enlarge, standardise
 from msdd.weights.optional_imports import import_timm
+from msdd.weights.pretrained_networks import TRUNKS, freeze, lpips_network
 from msdd.weights.unfilled import unfilled
 
 SLOPE = 0.2  # of LeakyReLU
@@ -194,7 +195,7 @@ def crop_or_resize(images: Tensor, side: int) -> Tensor:
 class LpipsFeatures:
     """The five feature maps that LPIPS compares, as (B, C, L); images under 64 px are enlarged.
 
-    network: from `msdd.weights.pretrained.lpips_network`; the one of the LPIPS loss will do.
+    network: `msdd.weights.pretrained_networks.lpips_network`, perhaps that of the LPIPS loss.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -217,11 +218,11 @@ def discriminator(features: str, device: str | torch.device = "cpu") -> nn.Modul
         network = dino_network(device)
         channels = [network.embed_dim] * (1 + len(DINO_DEPTHS))
         made = FeatureDiscriminator(DinoFeatures(network), channels)
-    elif features in pretrained.TRUNKS:
-        network = pretrained.lpips_network(features, device)
+    elif features in TRUNKS:
+        network = lpips_network(features, device)
         made = FeatureDiscriminator(LpipsFeatures(network), network.chns)
     else:
-        told = known_names(features, ["dino", *pretrained.TRUNKS, "patch"])
+        told = known_names(features, ["dino", *TRUNKS, "patch"])
         raise MsddError(f"discriminator '{features}' is unknown; {told}")
     return made.to(device)
 
@@ -233,4 +234,4 @@ def dino_network(device: str | torch.device = "cpu") -> nn.Module:
     with unfilled():
         network = timm.create_model(DINO, num_classes=0)
     network.load_state_dict(state, assign=True)
-    return pretrained.freeze(network, device)
+    return freeze(network, device)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from msdd.params.sections import Frechet
 from msdd.train.team import ALONE, Team
 from msdd.train.weight import COLLECTED
-from msdd.weights.pretrained import feature_network
+from msdd.weights.pretrained_networks import feature_network
 
 REFRESHES = 4  # of the transport in a half-life: it is an eigenproblem of the features
 NOISE = 1e-3  # variance of the noise, over the mean variance of the real features

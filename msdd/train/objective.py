@@ -12,7 +12,7 @@ from msdd.train.discriminator import discriminator
 from msdd.train.frechet import FrechetLoss
 from msdd.train.weight import weight_at
 from msdd.weights.features import lpips_distance
-from msdd.weights.pretrained import lpips_network
+from msdd.weights.pretrained_networks import lpips_network
 
 
 class Objective:

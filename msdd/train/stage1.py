@@ -31,7 +31,7 @@ from msdd.train.stored_latents import encoder_tensors, frozen_encoder, training_
 from msdd.train.velocities import decoded, encode, teacher_velocity
 from msdd.weights import model_folder
 from msdd.weights.features import lpips_distance
-from msdd.weights.pretrained import lpips_network
+from msdd.weights.pretrained_networks import lpips_network
 
 PICTURE_STEPS = 2  # at each scale
 
@@ -99,7 +99,7 @@ def losses(
     last scale; `settings.kl` times the mean divergence in nats of a KL encoder's posteriors, from
     which the latents are then drawn; and REPA's distance times its weight.
 
-    lpips: from `msdd.weights.pretrained.lpips_network`; None where its weight is 0.
+    lpips: from `msdd.weights.pretrained_networks.lpips_network`; None where its weight is 0.
     stored: latents of the images, if another tokenizer has made them before.
     """
     if stored is None:

@@ -5,7 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from msdd.weights.features import lite_levels
-from msdd.weights.pretrained import freeze, tensors
+from msdd.weights.pretrained import tensors
+from msdd.weights.pretrained_networks import freeze
 from msdd.weights.unfilled import unfilled
 
 SIDE, PADDING = 224, 32  # of the network's input; of the border that is cut off at that size

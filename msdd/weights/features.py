@@ -15,8 +15,8 @@ SIDE = 299  # pixels a side for Inception
 def lpips_distance(network: nn.Module, a: Tensor, b: Tensor) -> Tensor:
     """LPIPS (B,) of square images a, b (B, 3, H, W) in [-1, 1]; differentiable in both.
 
-    network: from `msdd.weights.pretrained.lpips_network`. Images under 64 px are enlarged to
-    64 by nearest neighbour, so figures of small images compare only among themselves. In
+    network: `msdd.weights.pretrained_networks.lpips_network`. Images under 64 px are enlarged to 64
+    by nearest neighbour, so figures of small images compare only among themselves. In
     float32 on a CPU, where the gradient of AlexNet's strided convolution in bfloat16 ends the
     process on some processors.
     """

@@ -1,4 +1,4 @@
-"""Pretrained networks that images are measured with, and where their weights come from.
+"""The tensors of pretrained networks: fetched, kept and checked.
 
 The tensors of a network are looked for, in this order, in
 1. the folder that the environment variable MSDD_WEIGHTS names, as `<name>.safetensors` or as the
@@ -16,165 +16,31 @@ import hashlib
 import http.client
 import logging
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import urllib.request
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import save_file
-from torch import Tensor, nn
 
 from msdd import files
-from msdd.errors import MsddError, known_names
+from msdd.errors import MsddError
 from msdd.files import expand_user
 from msdd.urls import without_secrets
-from msdd.weights import hub, official, packages, trunks
-from msdd.weights.features import RESIZES, EfficientNetLite, Inception
-from msdd.weights.optional_imports import import_torchvision
-from msdd.weights.representations import REPRESENTATIONS
-from msdd.weights.timm_features import TimmFeatures
-from msdd.weights.unfilled import unfilled
-from msdd.weights.weight_sources import HUB, REPRESENTATION_SOURCES, WeightSource
+from msdd.weights import hub, official
+from msdd.weights.weight_sources import SOURCES, StateDict
 
 logger = logging.getLogger(__name__)
 NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
 TIMEOUT = 10  # seconds without an answer, or without a byte, before a download is given up
-TORCHVISION = "https://download.pytorch.org/models"
-PYTORCH_FID = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights"
-StateDict = dict[str, Tensor]
-
-
-SOURCES = {
-    "alexnet": WeightSource(
-        "alexnet-owt-7be5be79.pth",
-        "55bf5f9599d7084e11ad54ff09cbf9931a9aa9326f8eabeaccce8330f085fc40",
-        f"{TORCHVISION}/alexnet-owt-7be5be79.pth",
-        packages.lpips_trunks,
-        prefix="features.",
-    ),
-    "vgg16": WeightSource(
-        "vgg16-397923af.pth",
-        "ec92018a5117639a9a29e1d7bfc6aea5a0d98384dc77408e2d5843ae2dc21cf9",
-        f"{TORCHVISION}/vgg16-397923af.pth",
-        packages.lpips_trunks,
-        prefix="features.",
-    ),
-    "efficientnet-lite0": WeightSource(
-        "efficientnet-lite0-57934424.pth",
-        "b9f9e408690baf6fb2869c37c9e2bd719553d32fb565c3a679b133d182cb9c92",
-        package=packages.efficientnet_lite0,
-    ),
-    # The two weights of every channel that DISTS sees, which its package ships.
-    "dists": WeightSource(
-        "weights.pt",
-        "0569165f29edd17c4d3a9601a3ca972d298f2a050488fdd7503ac69a6711d1a6",
-        package=packages.dists,
-    ),
-    # Published is the digest of the file, so this file is read as it is and never converted.
-    "inception": WeightSource(
-        "pt_inception-2015-12-05-6726825d.pth",
-        "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
-        f"{PYTORCH_FID}/pt_inception-2015-12-05-6726825d.pth",
-        whole=True,
-    ),
-    # ViT-S/16 of DINO by timm's names; again the published digest is the file's.
-    "dino-vit-s16": WeightSource(
-        "vit_small_patch16_224.dino-49a1c6cc.bin",
-        "49a1c6cc0534ac3f4c7ec18cc6e24374952f602e87a12271648fca99f84ca898",
-        f"{HUB}/timm/vit_small_patch16_224.dino/resolve/"
-        "a0b40130d29ebc347b9bf146a1ecf0edf3fdca60/pytorch_model.bin",
-        whole=True,
-    ),
-    **REPRESENTATION_SOURCES,
-}
-
-TRUNKS = {"alex": "alexnet", "vgg": "vgg16"}
-LITE_SIDES = {"efficientnet-lite0": 224, "efficientnet-lite2": 260}  # pixels, as published
-
-
-def lpips_network(net: str, device: str | torch.device = "cpu") -> nn.Module:
-    """LPIPS v0.1 (Zhang et al. 2018) as `lpips.LPIPS`, frozen, in eval mode.
-
-    net: `alex` or `vgg`. Use it through `msdd.weights.features.lpips_distance`, which takes small
-    images too. MsddError when the weights cannot be had. Touches no random state.
-    """
-    if net not in TRUNKS:
-        raise MsddError(f"lpips '{net}' is unknown; {known_names(net, TRUNKS)}")
-    weights = tensors(TRUNKS[net])
-    import_torchvision()
-    import lpips
-
-    with unfilled(), warnings.catch_warnings(action="ignore"):  # of torchvision's API
-        network = lpips.LPIPS(net=net, pretrained=False, pnet_rand=True, verbose=False)
-    weights |= lpips_heads(net)
-    weights |= network.scaling_layer.state_dict(prefix="scaling_layer.")
-    state = {name: weights[official_name(name)] for name in network.state_dict()}
-    network.load_state_dict(state, assign=True)
-    return freeze(network, device)
-
-
-def lpips_slices(net: str) -> list[nn.Sequential]:
-    """The trunk of `alex` or `vgg` as LPIPS cuts it, frozen, on the CPU; without torchvision."""
-    return trunks.slices(net, tensors(TRUNKS[net]))
-
-
-def lpips_heads(net: str) -> StateDict:
-    """The weights of LPIPS v0.1's channels, (1, C, 1, 1) by name, without importing the package."""
-    folder = Path(find_spec("lpips").origin).with_name("weights")
-    return official.read(folder / "v0.1" / f"{net}.pth")
-
-
-def official_name(name: str) -> str:
-    """The published name of a tensor of lpips.LPIPS: it slices the trunk and lists heads twice."""
-    name = re.sub(r"^net\.slice\d+\.", "features.", name)
-    return re.sub(r"^lins\.(\d+)\.", r"lin\1.", name)
-
-
-def feature_network(
-    name: str, device: str | torch.device = "cpu", resize: str | None = None
-) -> nn.Module:
-    """A frozen network from images (B, 3, H, W) in [-1, 1] to pooled features (B, D).
-
-    name: of `msdd.weights.representations`, which says what each resizes and normalises by. Of
-    `inception` (D = 2048, the features of FID) `resize` says how, one of
-    `msdd.weights.features.RESIZES`, by default as pytorch_fid does. MsddError when a name is
-    unknown or the weights cannot be had.
-    """
-    if name not in REPRESENTATIONS:
-        raise MsddError(f"features '{name}' are unknown; {known_names(name, REPRESENTATIONS)}")
-    if resize is None:
-        return freeze(representation(name), device)
-    if name != "inception" or resize not in RESIZES:
-        raise MsddError(f"{name}: no resize '{resize}'; inception has {', '.join(RESIZES)}")
-    return freeze(Inception(tensors(name), resize), device)
-
-
-def representation(name: str) -> nn.Module:
-    """The network of that name with its weights."""
-    about = REPRESENTATIONS[name]
-    state = tensors(about.weights)
-    if about.timm:
-        return TimmFeatures(state, about.timm)
-    if about.weights == "inception":
-        return Inception(state, "unrounded" if name == "fdr-inception" else "pytorch_fid")
-    return EfficientNetLite(state, name, LITE_SIDES[name])
-
-
-def freeze(network: nn.Module, device: str | torch.device) -> nn.Module:
-    """The network on a device, in eval mode, without gradients of its own, channels last."""
-    network = network.eval().requires_grad_(False)
-    return network.to(device, memory_format=torch.channels_last)
 
 
 def tensors(name: str) -> StateDict:

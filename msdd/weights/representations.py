@@ -40,7 +40,7 @@ class Timm(NamedTuple):
 class Representation(NamedTuple):
     """title:      in tables, behind `FD-`
     dimensions: of the features
-    weights:    of `msdd.weights.pretrained.SOURCES`
+    weights:    of `msdd.weights.weight_sources.SOURCES`
     timm:       None for the networks of `msdd.weights.features`
     validation: distance of ImageNet's validation set to its training set in this representation
                 (FD-loss at 5c03b81, `eval_all_fds.py`), by which FDr divides

@@ -1,4 +1,4 @@
-"""`WeightSource`, and where the weights of the larger representations come from."""
+"""Where the weights of the networks that images are measured with come from."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +10,8 @@ from msdd.weights import packages
 StateDict = dict[str, Tensor]
 META = "https://dl.fbaipublicfiles.com"
 HUB = "https://huggingface.co"
+TORCHVISION = "https://download.pytorch.org/models"
+PYTORCH_FID = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights"
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,47 @@ def by_hand(file: str, digest: str | None, page: str) -> WeightSource:
     return WeightSource(file, digest, whole=True, page=page)
 
 
-REPRESENTATION_SOURCES = {
+SOURCES = {
+    "alexnet": WeightSource(
+        "alexnet-owt-7be5be79.pth",
+        "55bf5f9599d7084e11ad54ff09cbf9931a9aa9326f8eabeaccce8330f085fc40",
+        f"{TORCHVISION}/alexnet-owt-7be5be79.pth",
+        packages.lpips_trunks,
+        prefix="features.",
+    ),
+    "vgg16": WeightSource(
+        "vgg16-397923af.pth",
+        "ec92018a5117639a9a29e1d7bfc6aea5a0d98384dc77408e2d5843ae2dc21cf9",
+        f"{TORCHVISION}/vgg16-397923af.pth",
+        packages.lpips_trunks,
+        prefix="features.",
+    ),
+    "efficientnet-lite0": WeightSource(
+        "efficientnet-lite0-57934424.pth",
+        "b9f9e408690baf6fb2869c37c9e2bd719553d32fb565c3a679b133d182cb9c92",
+        package=packages.efficientnet_lite0,
+    ),
+    # The two weights of every channel that DISTS sees, which its package ships.
+    "dists": WeightSource(
+        "weights.pt",
+        "0569165f29edd17c4d3a9601a3ca972d298f2a050488fdd7503ac69a6711d1a6",
+        package=packages.dists,
+    ),
+    # Published is the digest of the file, so this file is read as it is and never converted.
+    "inception": WeightSource(
+        "pt_inception-2015-12-05-6726825d.pth",
+        "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+        f"{PYTORCH_FID}/pt_inception-2015-12-05-6726825d.pth",
+        whole=True,
+    ),
+    # ViT-S/16 of DINO by timm's names; again the published digest is the file's.
+    "dino-vit-s16": WeightSource(
+        "vit_small_patch16_224.dino-49a1c6cc.bin",
+        "49a1c6cc0534ac3f4c7ec18cc6e24374952f602e87a12271648fca99f84ca898",
+        f"{HUB}/timm/vit_small_patch16_224.dino/resolve/"
+        "a0b40130d29ebc347b9bf146a1ecf0edf3fdca60/pytorch_model.bin",
+        whole=True,
+    ),
     "efficientnet-lite2": WeightSource(
         "efficientnet-lite2-9656183e.pth",
         "f6c45284b779976924f7e010ed614f861435da0b9e368ac0a1b97bdfefd5f354",

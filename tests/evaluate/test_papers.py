@@ -16,7 +16,7 @@ from msdd.metrics.dists import Dists
 from msdd.metrics.frechet import Moments, frechet_distance
 from msdd.metrics.psnr_hvs import psnr_hvs, psnr_hvs_m
 from msdd.weights.optional_imports import import_torchvision
-from msdd.weights.pretrained import feature_network, lpips_network
+from msdd.weights.pretrained_networks import feature_network, lpips_network
 
 NAMES = ["astronaut.png", "chelsea.png", "china.jpg", "coffee.png", "motorcycle_left.png"]
 pytestmark = pytest.mark.usefixtures("own_cache")

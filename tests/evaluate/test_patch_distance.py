@@ -21,7 +21,7 @@ from msdd.evaluate.distributed import Team
 from msdd.evaluate.networks import Networks
 from msdd.evaluate.sources import Folders, split
 from msdd.weights.optional_imports import import_torchvision
-from msdd.weights.pretrained import feature_network
+from msdd.weights.pretrained_networks import feature_network
 
 pytestmark = pytest.mark.usefixtures("own_cache", "one_thread")
 RULES = """

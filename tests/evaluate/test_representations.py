@@ -21,7 +21,7 @@ from msdd.metrics.frechet import Moments, frechet_distance
 from msdd.metrics.mind import mind
 from msdd.weights import pretrained
 from msdd.weights.optional_imports import import_torchvision
-from msdd.weights.pretrained import feature_network
+from msdd.weights.pretrained_networks import feature_network
 from msdd.weights.representations import FDR, REPRESENTATIONS
 
 MINE = """

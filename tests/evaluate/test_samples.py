@@ -14,7 +14,7 @@ from msdd.evaluate.samples_rules import Rules
 from msdd.metrics import kid
 from msdd.metrics.mind import mind
 from msdd.weights.optional_imports import import_torchvision
-from msdd.weights.pretrained import feature_network
+from msdd.weights.pretrained_networks import feature_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

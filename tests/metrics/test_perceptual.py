@@ -12,7 +12,7 @@ from msdd.metrics.perceptual import (
     pad_sides,
     without_dreamsim,
 )
-from msdd.weights.pretrained import lpips_network
+from msdd.weights.pretrained_networks import lpips_network
 
 
 def crops(count: int, side: int) -> torch.Tensor:

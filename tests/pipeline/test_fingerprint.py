@@ -133,7 +133,7 @@ DECODING = {"distil", "chain", *EVALUATIONS, "throughput"}
         ("train/discriminator.py", "SLOPE = 0.2", "SLOPE = 0.1", {"distil", "chain"}),
         ("train/frechet.py", "NOISE = 1e-3", "NOISE = 1e-4", {"distil", "chain"}),
         ("train/weight.py", "COLLECTED = 2", "COLLECTED = 9", {"distil", "chain"}),
-        ("weights/pretrained.py", "' is unknown; {", "': {", set()),
+        ("weights/pretrained_networks.py", "' is unknown; {", "': {", set()),
         ("weights/model_folder.py", "no model here", "nothing here", set()),
         ("tracking/run.py", "def open_run(", "EXTRA = 1\n\n\ndef open_run(", set()),
         ("params/checks.py", "twice; once is enough", "twice", set()),
@@ -146,7 +146,7 @@ DECODING = {"distil", "chain", *EVALUATIONS, "throughput"}
         ("train/stored_latents.py", "np.float32)", "np.float64)", {*TRAININGS, "latents"}),
         ("train/loop.py", "return means", "return dict(means)", TRAININGS),
         ("speed/rounds.py", "LONG = 60.0", "LONG = 30.0", {"throughput"}),
-        ("weights/pretrained.py", "if net not in TRUNKS:", "if not net:", WEIGHTS),
+        ("weights/pretrained_networks.py", "if net not in TRUNKS:", "if not net:", WEIGHTS),
     ],
 )
 def test_an_edit_makes_stale_what_it_can_change_and_nothing_else(copied, file, old, new, expected):

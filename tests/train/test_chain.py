@@ -24,7 +24,7 @@ from msdd.train import chain, objective
 from msdd.train.objective import Objective
 from msdd.train.velocities import student_velocity
 from msdd.weights.model_folder import load_teacher, read_noise
-from msdd.weights.pretrained import lpips_network
+from msdd.weights.pretrained_networks import lpips_network
 
 TEACHER, START = layout.stage1("msdd"), layout.assembled("msdd", "msdd-1step")
 FINETUNED = layout.assembled("msdd", "finetuned")

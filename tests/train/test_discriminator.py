@@ -25,7 +25,8 @@ from msdd.train.discriminator import (
 )
 from msdd.weights import pretrained
 from msdd.weights.optional_imports import import_timm
-from msdd.weights.pretrained import lpips_network
+from msdd.weights.pretrained_networks import lpips_network
+from msdd.weights.weight_sources import WeightSource
 
 CASES = cases("msdd", "disc_head")
 
@@ -255,7 +256,7 @@ def test_dino_takes_a_given_file_and_draws_no_weights(tmp_path, monkeypatch):
     network = import_timm("this test").create_model("vit_small_patch16_224.dino", num_classes=0)
     path = tmp_path / "vit.bin"
     torch.save(network.state_dict(), path)
-    source = pretrained.WeightSource(path.name, files.digest(path), whole=True)
+    source = WeightSource(path.name, files.digest(path), whole=True)
     monkeypatch.setitem(pretrained.SOURCES, "dino-vit-s16", source)
     monkeypatch.setenv("MSDD_WEIGHTS", str(tmp_path))
     state = torch.get_rng_state()

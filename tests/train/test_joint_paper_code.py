@@ -13,7 +13,7 @@ from msdd.model.config import ModelConfig
 from msdd.model.decoder import Decoder
 from msdd.train import joint_paper_code
 from msdd.train.objective import Objective
-from msdd.weights.pretrained import lpips_network
+from msdd.weights.pretrained_networks import lpips_network
 
 CONFIG = ModelConfig(
     resolution=16,

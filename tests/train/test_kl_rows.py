@@ -28,7 +28,7 @@ from msdd.train import distil, stage1
 from msdd.weights import model_folder
 from msdd.weights.features import lpips_distance
 from msdd.weights.model_folder import load_teacher
-from msdd.weights.pretrained import lpips_network
+from msdd.weights.pretrained_networks import lpips_network
 
 KL = {"width": 32, "multipliers": [1, 1, 1], "blocks": 1, "groups": 4}
 UVIT = {

@@ -9,7 +9,7 @@ from torch import nn
 from msdd.train import objective
 from msdd.train.objective import Objective
 from msdd.train.weight import weight_at
-from msdd.weights.pretrained import lpips_network
+from msdd.weights.pretrained_networks import lpips_network
 
 SIDES = [8, 16, 32, 64]
 

@@ -4,7 +4,7 @@ import torch
 from test_features import levels
 
 from msdd.data.pixels import from_uint8
-from msdd.weights import pretrained
+from msdd.weights import pretrained, pretrained_networks
 from msdd.weights.fast_convolutions import FastConvolution
 from msdd.weights.fast_inception import faster_inception
 from msdd.weights.inception_parts import InceptionParts
@@ -14,7 +14,7 @@ CPU = torch.device("cpu")
 
 def test_features_maps_and_logits_are_those_of_the_network_as_published(inception):
     state = pretrained.tensors("inception")
-    slow, fast = (pretrained.freeze(InceptionParts(state, "tf1"), CPU) for _ in range(2))
+    slow, fast = (pretrained_networks.freeze(InceptionParts(state, "tf1"), CPU) for _ in range(2))
     images = from_uint8(levels(64, 3))
     made = faster_inception(fast, CPU)(images)
     for found, expected in zip(made, slow(images), strict=True):
@@ -23,7 +23,7 @@ def test_features_maps_and_logits_are_those_of_the_network_as_published(inceptio
 
 
 def test_an_image_has_the_same_features_in_any_batch(inception):
-    network = faster_inception(pretrained.feature_network("inception"), CPU)
+    network = faster_inception(pretrained_networks.feature_network("inception"), CPU)
     images = from_uint8(levels(64, 3))
     alone = torch.cat([network(one) for one in images.split(1)])
     torch.testing.assert_close(network(images), alone, atol=1e-6, rtol=0)

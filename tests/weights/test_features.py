@@ -6,9 +6,9 @@ import torch.nn.functional as F
 
 from msdd.data.pixels import from_uint8
 from msdd.errors import MsddError
-from msdd.weights import pretrained
 from msdd.weights.features import Inception, resize_tf1
 from msdd.weights.optional_imports import import_torchvision
+from msdd.weights.pretrained_networks import feature_network
 
 import_torchvision()
 from torch_fidelity import feature_extractor_inceptionv3 as fidelity  # noqa: E402
@@ -54,7 +54,7 @@ def test_inception_is_that_of_pytorch_fid(inception, monkeypatch):
     monkeypatch.setattr(original, "load_state_dict_from_url", lambda *_, **__: state)
     images = from_uint8(levels(64))
     expected = original.InceptionV3().eval()((images + 1) / 2)[0].flatten(1)
-    network = pretrained.feature_network("inception")
+    network = feature_network("inception")
     assert isinstance(network, Inception)
     assert expected.std(0).mean() > 0.03 * expected.mean()  # the images differ
     torch.testing.assert_close(network(images), expected)
@@ -63,9 +63,9 @@ def test_inception_is_that_of_pytorch_fid(inception, monkeypatch):
 def test_inception_is_that_of_torch_fidelity(inception):
     images = levels(64)
     expected = extractor(inception)(images)[0]
-    network = pretrained.feature_network("inception", resize="tf1")
+    network = feature_network("inception", resize="tf1")
     torch.testing.assert_close(network(from_uint8(images)), expected)
-    other = pretrained.feature_network("inception")(from_uint8(images))
+    other = feature_network("inception")(from_uint8(images))
     assert (other - expected).norm() > 1e-3 * expected.norm()
 
 
@@ -79,17 +79,17 @@ def test_antialias_is_another_resize_of_the_same_network(inception, monkeypatch)
 
     monkeypatch.setattr(fidelity, "interpolate_bilinear_2d_like_tensorflow1x", resize)
     images = levels(320)
-    network = pretrained.feature_network("inception", resize="antialias")
+    network = feature_network("inception", resize="antialias")
     torch.testing.assert_close(network(from_uint8(images)), extractor(inception)(images)[0])
 
 
 def test_unpublished_weights_are_refused(inception_file, monkeypatch):
     monkeypatch.setenv("MSDD_WEIGHTS", str(inception_file.parent))
     with pytest.raises(MsddError, match="instead of 6726825d"):
-        pretrained.feature_network("inception", resize="tf1")
+        feature_network("inception", resize="tf1")
 
 
 @pytest.mark.parametrize("name, resize", [("inception", "lanczos"), ("efficientnet-lite0", "tf1")])
 def test_unknown_resizes_are_named(name, resize):
     with pytest.raises(MsddError, match=f"{name}: no resize '{resize}'; inception has pytorch_fid"):
-        pretrained.feature_network(name, resize=resize)
+        feature_network(name, resize=resize)

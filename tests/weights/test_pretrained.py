@@ -16,7 +16,7 @@ from ranges import web
 from safetensors.torch import save_file
 
 from msdd.errors import MsddError
-from msdd.weights import hub, packages, pretrained
+from msdd.weights import hub, packages, pretrained, pretrained_networks
 from msdd.weights.features import lpips_distance
 from msdd.weights.optional_imports import import_torchvision
 from msdd.weights.weight_sources import WeightSource
@@ -61,19 +61,19 @@ def test_addresses_are_those_of_the_packages():
     }
 
 
-@pytest.mark.parametrize("net, name", pretrained.TRUNKS.items())
+@pytest.mark.parametrize("net, name", pretrained_networks.TRUNKS.items())
 def test_heads_of_both_packages_are_equal(package, net, name):
-    network = pretrained.lpips_network(net)
+    network = pretrained_networks.lpips_network(net)
     for number, head in enumerate(network.lins):
         theirs = package[name][f"NetLinLayer_{number}"]["Conv_0"]["kernel"]
         assert np.array_equal(head.model[1].weight.numpy(), theirs.transpose(3, 2, 0, 1))
 
 
-@pytest.mark.parametrize("net, name", pretrained.TRUNKS.items())
+@pytest.mark.parametrize("net, name", pretrained_networks.TRUNKS.items())
 def test_lpips_is_that_of_the_lpips_package(net, name, images, monkeypatch):
     """The slow way: torchvision's whole network, handed to lpips as its pretrained trunk."""
     torchvision = import_torchvision()
-    from lpips import pretrained_networks
+    from lpips import pretrained_networks as trunks
 
     trunk = getattr(torchvision.models, name)
     features = {k.removeprefix("features."): v for k, v in pretrained.tensors(name).items()}
@@ -84,19 +84,19 @@ def test_lpips_is_that_of_the_lpips_package(net, name, images, monkeypatch):
         whole.features.load_state_dict(features, assign=True)
         return whole
 
-    monkeypatch.setattr(pretrained_networks.tv, name, of_torchvision)
+    monkeypatch.setattr(trunks.tv, name, of_torchvision)
     import lpips
 
     reference = lpips.LPIPS(net=net, verbose=False)
     big = torch.nn.functional.interpolate(images, (64, 64))
     expected = reference(big, -big).flatten()
-    found = lpips_distance(pretrained.lpips_network(net), images, -images)
+    found = lpips_distance(pretrained_networks.lpips_network(net), images, -images)
     torch.testing.assert_close(found, expected)
 
 
 def test_lpips_is_silent_frozen_and_leaves_random_state_alone(capfd, recwarn):
     before = torch.get_rng_state()
-    network = pretrained.lpips_network("alex")
+    network = pretrained_networks.lpips_network("alex")
     assert torch.equal(torch.get_rng_state(), before)
     assert not network.training and not any(p.requires_grad for p in network.parameters())
     assert capfd.readouterr() == ("", "") and not recwarn.list
@@ -104,7 +104,7 @@ def test_lpips_is_silent_frozen_and_leaves_random_state_alone(capfd, recwarn):
 
 @pytest.mark.parametrize("side", [8, 32, 64, 80])
 def test_lpips_distance_takes_any_size_and_is_differentiable(side):
-    network = pretrained.lpips_network("alex")
+    network = pretrained_networks.lpips_network("alex")
     a, b = torch.zeros(1, 3, side, side, requires_grad=True), torch.ones(1, 3, side, side)
     assert lpips_distance(network, b, b).item() == 0
     lpips_distance(network, a, b).sum().backward()
@@ -147,7 +147,7 @@ def test_tampered_file_is_refused(no_cache, monkeypatch):
     save_file(state, no_cache / "efficientnet-lite0.safetensors")
     monkeypatch.setenv("MSDD_WEIGHTS", str(no_cache))
     with pytest.raises(MsddError) as error:
-        pretrained.feature_network("efficientnet-lite0")
+        pretrained_networks.feature_network("efficientnet-lite0")
     expected = pretrained.SOURCES["efficientnet-lite0"].digest
     for part in ("efficientnet-lite0.safetensors", pretrained.digest(state), expected):
         assert part in str(error.value)
@@ -184,7 +184,7 @@ def test_the_cache_is_where_the_system_keeps_caches(no_cache, monkeypatch):
 def test_missing_weights_say_where_to_put_them(no_cache):
     dead = {"https_proxy": "http://127.0.0.1:9", "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
-    code = "from msdd.weights.pretrained import lpips_network; lpips_network('alex')"
+    code = "from msdd.weights.pretrained_networks import lpips_network; lpips_network('alex')"
     run = subprocess.run(
         [sys.executable, "-c", code], env=kept | dead, capture_output=True, text=True, timeout=300
     )
@@ -200,7 +200,9 @@ def test_given_folder_must_exist(no_cache, monkeypatch):
         pretrained.tensors("alexnet")
 
 
-@pytest.mark.parametrize("network", [pretrained.lpips_network, pretrained.feature_network])
+@pytest.mark.parametrize(
+    "network", [pretrained_networks.lpips_network, pretrained_networks.feature_network]
+)
 def test_unknown_names_list_the_known(network):
     with pytest.raises(MsddError, match="'squeeze'.*known: "):
         network("squeeze")
@@ -215,7 +217,7 @@ def test_parallel_first_use_keeps_one_whole_file(no_cache):
 
 
 def test_efficientnet_features_are_those_under_its_classifier(images):
-    network = pretrained.feature_network("efficientnet-lite0")
+    network = pretrained_networks.feature_network("efficientnet-lite0")
     features = network(images)
     assert features.shape == (2, 1280)
     enlarged = torch.nn.functional.interpolate(images, (224, 224), mode="bilinear", antialias=True)

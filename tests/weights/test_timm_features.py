@@ -11,7 +11,7 @@ from skimage import data
 
 from msdd.data.pixels import from_uint8
 from msdd.errors import MsddError
-from msdd.weights import pretrained
+from msdd.weights import pretrained, pretrained_networks
 from msdd.weights.optional_imports import import_timm
 from msdd.weights.representations import CLIP, FDR, IMAGENET, REPRESENTATIONS, Representation, Timm
 from msdd.weights.timm_features import RESIZES, TimmFeatures
@@ -126,10 +126,10 @@ def test_dinov2_from_a_file_in_meta_s_form(photographs, tmp_path, monkeypatch):
     torch.save(state, tmp_path / "dinov2_vits14_pretrain.pth")
     monkeypatch.setenv("MSDD_WEIGHTS", str(tmp_path))
     with pytest.raises(MsddError, match="is not the published 'dinov2-s14'"):
-        pretrained.feature_network("dinov2-s14")
+        pretrained_networks.feature_network("dinov2-s14")
     source = by_hand("dinov2_vits14_pretrain.pth", None, "https://example.org")
     monkeypatch.setitem(pretrained.SOURCES, "dinov2-s14", source)
-    network = pretrained.feature_network("dinov2-s14")
+    network = pretrained_networks.feature_network("dinov2-s14")
     with torch.no_grad():
         found = network(from_uint8(photographs))
         expected = dinov2(state, by_pillow(photographs, 224, IMAGENET))
@@ -209,11 +209,11 @@ def test_clip_from_a_file_in_the_hub_s_form(pool, photographs, tmp_path, monkeyp
     monkeypatch.setitem(pretrained.SOURCES, "clip-test", source)
     monkeypatch.setenv("MSDD_WEIGHTS", str(tmp_path))
     with pytest.raises(MsddError, match="get model.safetensors from https://example.org and put"):
-        pretrained.feature_network("clip-test")
+        pretrained_networks.feature_network("clip-test")
     (tmp_path / "clip").mkdir()
     save_file(state := clip_file(), tmp_path / source.file)
     with torch.no_grad():
-        found = pretrained.feature_network("clip-test")(from_uint8(photographs))
+        found = pretrained_networks.feature_network("clip-test")(from_uint8(photographs))
         gelu = (lambda x: x * torch.sigmoid(1.702 * x)) if quick else F.gelu
         expected = clip(state, by_pillow(photographs, 224, CLIP), gelu, embed=quick)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)

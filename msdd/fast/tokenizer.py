@@ -66,24 +66,8 @@ class Fast(Tokenizer):
         file: str | Path | None = None,
     ) -> None:
         super().__init__()
-        if not isinstance(tokenizer, MSDD):
-            raise MsddError(
-                f"Fast takes a model of msdd at its own size, as load(folder) gives it, not "
-                f"{type(tokenizer).__name__}: decode with that itself"
-            )
-        if tokenizer.config.uvit or tokenizer.config.kl_encoder:
-            raise MsddError("only MMDiTs have a fast variant: decode with the tokenizer itself")
-        try:
-            batch = int(index(batch))
-        except TypeError:
-            raise MsddError(f"batch {batch!r} is no whole number of images") from None
-        if batch < 1:
-            raise MsddError(f"batch {batch}: at least one image is decoded at once")
-        if runtime not in (None, *RUNTIMES):
-            raise MsddError(f"runtime {runtime}: {' or '.join(RUNTIMES)}, or None for torch")
-        if precision not in (None, *(RUNTIMES[runtime] if runtime else DTYPES)):
-            known = " or ".join(RUNTIMES[runtime] if runtime else DTYPES)
-            raise MsddError(f"precision {precision} of {runtime or 'torch'}: {known}, or None")
+        check_tokenizer(tokenizer)
+        check_runtime(runtime, precision)
         device = arguments.device("device", device or tokenizer.device)
         if runtime and (compiled or device.type != "cpu"):
             raise MsddError(
@@ -96,13 +80,13 @@ class Fast(Tokenizer):
             )
         if precision is None:
             precision = "fp32" if runtime else preferred_precision(device, tokenizer.config.width)
-        self.precision, self.files = precision, dict(tokenizer.files)
-        self.encoders_digest = tokenizer.encoder_digest()
-        if self.precision == "bf16":
+        if precision == "bf16":
             check_bf16(device)
-        self.config, self.resolution = tokenizer.config, tokenizer.resolution
-        self.batch, self.described = batch, tokenizer.describe()
+        self.batch, self.described = images_at_once(batch), tokenizer.describe()
+        self.precision, self.files = precision, dict(tokenizer.files)
         self.noise = tokenizer.noise
+        self.config, self.resolution = tokenizer.config, tokenizer.resolution
+        self.encoders_digest = tokenizer.encoder_digest()
         self.encoder: Any = shared_copy(tokenizer.encoder).to(device)
         self.chain: Any
         if not self.config.frozen:
@@ -111,7 +95,7 @@ class Fast(Tokenizer):
         if runtime:
             self.chain, self.ran_by = by_runtime(tokenizer, runtime, self.precision, file)
             return
-        self.chain = self.cast(decode_module(tokenizer, batch, device, DTYPES[self.precision]))
+        self.chain = self.cast(decode_module(tokenizer, self.batch, device, DTYPES[self.precision]))
         if compiled or (compiled is None and device.type == "cuda"):
             self.build()
 
@@ -253,6 +237,37 @@ def decode_module(
     if all(n == 1 for n in steps) and all(g == 1 for g in guidance):
         return OneStep(decoders, tokenizer.correlation, backends)
     return ManySteps(decoders, steps, guidance, tokenizer.correlation, backends)
+
+
+def check_tokenizer(tokenizer: Tokenizer) -> None:
+    """MsddError for one that has no fast variant."""
+    if not isinstance(tokenizer, MSDD):
+        raise MsddError(
+            f"Fast takes a model of msdd at its own size, as load(folder) gives it, not "
+            f"{type(tokenizer).__name__}: decode with that itself"
+        )
+    if tokenizer.config.uvit or tokenizer.config.kl_encoder:
+        raise MsddError("only MMDiTs have a fast variant: decode with the tokenizer itself")
+
+
+def check_runtime(runtime: str | None, precision: str | None) -> None:
+    """MsddError for unknown names."""
+    if runtime not in (None, *RUNTIMES):
+        raise MsddError(f"runtime {runtime}: {' or '.join(RUNTIMES)}, or None for torch")
+    known = RUNTIMES[runtime] if runtime else DTYPES
+    if precision not in (None, *known):
+        told = " or ".join(known)
+        raise MsddError(f"precision {precision} of {runtime or 'torch'}: {told}, or None")
+
+
+def images_at_once(batch: int) -> int:
+    try:
+        count = int(index(batch))
+    except TypeError:
+        raise MsddError(f"batch {batch!r} is no whole number of images") from None
+    if count < 1:
+        raise MsddError(f"batch {count}: at least one image is decoded at once")
+    return count
 
 
 @cache

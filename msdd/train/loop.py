@@ -42,7 +42,7 @@ def train(
 
     run: of the tracker; None in all processes but the first, which write and say nothing.
     """
-    settings, device = job.settings, next(state.network.parameters()).device
+    settings = job.settings
     state.network.train()
     team.check_same(state.images, state.weights)
     progress = progress_of(job, state, checkpoint, run)
@@ -53,25 +53,12 @@ def train(
         for images, _, latents in loader:
             if state.images >= settings.images:
                 break
-            pixels = from_uint8(images.to(device, non_blocking=True))
             seen = state.images
-            terms = gradients(job, pixels, on(device, latents), seen, team)
-            rate, norms = step(state, settings)
-            if state.adversary:
-                with arithmetic(settings.precision, device):
-                    terms["discriminator"], norms[NORMS[1]] = state.adversary.step(rate, team)
-            if state.frechet:
-                state.frechet.step(team)
+            terms, norms = learn(job, state, images, latents, team)
             recent.add(seen, terms | norms)
-            for term, value in terms.items():
-                state.sums[term] = state.sums.get(term, 0) + value
-                state.counts[term] = state.counts.get(term, 0) + 1
-
             if state.images % settings.log_every == 0 or state.images >= settings.images:
                 recent.check()
-                point = averages(state)
-                state.sums, state.counts = {}, {}
-                state.curve.append({"images": state.images, **point})
+                point = new_point(state)
                 if run:  # the point comes last: a run that has it has the picture, too
                     job.preview.show(run, state.images)
                     run.log(state.images, point)
@@ -95,6 +82,29 @@ def share(job: TrainingJob, state: State, crops: Crops | RandomCrops, team: Team
     own = batch // team.size
     pinned = next(state.network.parameters()).device.type == "cuda"
     return Loader(crops, job.task.seed, own, state.images + team.rank * own, pinned, batch)
+
+
+def learn(
+    job: TrainingJob, state: State, images: Tensor, latents: Tensor | None, team: Team
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """One step of all that is trained: the terms of its losses, which are added to the sums of the
+    next point, and the norms of its gradients.
+
+    images, latents: uint8 and, of those that were computed before, on the CPU.
+    """
+    device = next(state.network.parameters()).device
+    pixels = from_uint8(images.to(device, non_blocking=True))
+    terms = gradients(job, pixels, on(device, latents), state.images, team)
+    rate, norms = step(state, job.settings)
+    if state.adversary:
+        with arithmetic(job.settings.precision, device):
+            terms["discriminator"], norms[NORMS[1]] = state.adversary.step(rate, team)
+    if state.frechet:
+        state.frechet.step(team)
+    for term, value in terms.items():
+        state.sums[term] = state.sums.get(term, 0) + value
+        state.counts[term] = state.counts.get(term, 0) + 1
+    return terms, norms
 
 
 def on(device: torch.device, latents: Tensor | None) -> Tensor | None:
@@ -163,12 +173,16 @@ def step(state: State, settings: Optimisation) -> tuple[float, dict[str, Tensor]
     return rate / settings.learning_rate, {NORMS[0]: norm}
 
 
-def averages(state: State) -> dict[str, float]:
-    """The mean of each term since the last point of the curve, over the steps that had it.
+def new_point(state: State) -> dict[str, float]:
+    """A new point of the curve: the mean of each term since the last one, over the steps that had
+    it.
 
     Only here, at checkpoints and where processes meet does the processor wait for the device.
     """
-    return {term: total.item() / state.counts[term] for term, total in state.sums.items()}
+    means = {term: total.item() / state.counts[term] for term, total in state.sums.items()}
+    state.sums, state.counts = {}, {}
+    state.curve.append({"images": state.images, **means})
+    return means
 
 
 def latest(state: State) -> dict[str, float]:

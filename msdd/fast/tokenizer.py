@@ -66,7 +66,7 @@ class Fast(Tokenizer):
         file: str | Path | None = None,
     ) -> None:
         super().__init__()
-        check_tokenizer(tokenizer)
+        tokenizer = check_tokenizer(tokenizer)
         check_runtime(runtime, precision)
         device = arguments.device("device", device or tokenizer.device)
         if runtime and (compiled or device.type != "cpu"):
@@ -239,8 +239,8 @@ def decode_module(
     return ManySteps(decoders, steps, guidance, tokenizer.correlation, backends)
 
 
-def check_tokenizer(tokenizer: Tokenizer) -> None:
-    """MsddError for one that has no fast variant."""
+def check_tokenizer(tokenizer: Tokenizer) -> MSDD:
+    """The tokenizer itself. MsddError for one that has no fast variant."""
     if not isinstance(tokenizer, MSDD):
         raise MsddError(
             f"Fast takes a model of msdd at its own size, as load(folder) gives it, not "
@@ -248,6 +248,7 @@ def check_tokenizer(tokenizer: Tokenizer) -> None:
         )
     if tokenizer.config.uvit or tokenizer.config.kl_encoder:
         raise MsddError("only MMDiTs have a fast variant: decode with the tokenizer itself")
+    return tokenizer
 
 
 def check_runtime(runtime: str | None, precision: str | None) -> None:

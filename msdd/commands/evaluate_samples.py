@@ -3,10 +3,17 @@
 import argparse
 from functools import partial
 
+from msdd.commands.evaluate_run import (
+    check_paths,
+    lower_batch,
+    origin,
+    put_and_show,
+    told_what_is_kept,
+)
+
 
 def evaluate(args: argparse.Namespace) -> None:
     """Measure, and print and write the report in the first process."""
-    from msdd.commands.evaluate import check_paths, lower_batch, told_what_is_kept
     from msdd.device import enough_memory
     from msdd.evaluate import distributed, report, samples_compare, samples_report
 
@@ -17,7 +24,7 @@ def evaluate(args: argparse.Namespace) -> None:
     device = distributed.device(args.device)
     team = distributed.join()
     settings = report.Settings(args.batch, device, args.work, skip=args.missing == "skip")
-    document = {} if team.rank else opening(comparison, settings)
+    document = {} if team.rank else samples_report.opening(comparison, settings) | origin()
     if other and team.rank == 0:
         samples_compare.check(document, other)
     with told_what_is_kept(args), enough_memory(lower_batch(document)):
@@ -40,15 +47,7 @@ def comparison_of(args: argparse.Namespace):
     return samples_report.Comparison(str(args.samples), samples, reference, rules, lost)
 
 
-def opening(comparison, settings) -> dict:
-    from msdd.commands.evaluate import origin
-    from msdd.evaluate import samples_report
-
-    return samples_report.opening(comparison, settings) | origin()
-
-
 def publish(args: argparse.Namespace, comparison, document: dict, sums, other) -> None:
-    from msdd.commands.evaluate import put_and_show
     from msdd.evaluate import samples_compare, samples_report, samples_text
 
     path = args.export_reference

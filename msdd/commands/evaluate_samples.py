@@ -18,7 +18,9 @@ def evaluate(args: argparse.Namespace) -> None:
     from msdd.evaluate import distributed, report, samples_compare, samples_report
 
     check_paths(args)
-    comparison = comparison_of(args)
+    comparison = samples_report.comparison_of(
+        args.samples, args.reference, args.protocol, args.features, "--samples"
+    )
     samples_report.check_export(comparison, args.export_reference)
     other = samples_compare.read(args.against) if args.against else None
     device = distributed.device(args.device)
@@ -31,20 +33,6 @@ def evaluate(args: argparse.Namespace) -> None:
         sums = samples_report.measure(comparison, document, settings, team)
     if team.rank == 0:
         publish(args, comparison, document, sums, other)
-
-
-def comparison_of(args: argparse.Namespace):
-    """What is compared, by the rules that are asked for."""
-    from msdd.evaluate import samples_report, samples_rules
-    from msdd.evaluate.protocols import listed_names
-    from msdd.evaluate.samples_reference import open_reference
-    from msdd.evaluate.samples_sets import image_set
-
-    named = listed_names(args.protocol or samples_rules.DEFAULT)
-    rules = samples_rules.chosen(named, args.features)
-    lost = samples_rules.left_out(named, args.features)
-    samples, reference = image_set(args.samples, "--samples"), open_reference(args.reference)
-    return samples_report.Comparison(str(args.samples), samples, reference, rules, lost)
 
 
 def publish(args: argparse.Namespace, comparison, document: dict, sums, other) -> None:

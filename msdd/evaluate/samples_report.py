@@ -18,18 +18,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
 from msdd.errors import MsddError
-from msdd.evaluate import loop
+from msdd.evaluate import loop, samples_rules
 from msdd.evaluate import samples_reference as references
 from msdd.evaluate.checkpoint import Checkpoint
 from msdd.evaluate.distributed import Team
+from msdd.evaluate.protocols import Names, listed_names
 from msdd.evaluate.report import Settings, check_measured
 from msdd.evaluate.samples_figures import WITHOUT_IMAGES, Figures, Sides, figures
-from msdd.evaluate.samples_reference import Given, has_spatial, read_all
+from msdd.evaluate.samples_reference import Given, has_spatial, open_reference, read_all
 from msdd.evaluate.samples_rules import Rules
-from msdd.evaluate.samples_sets import ImageSet
+from msdd.evaluate.samples_sets import ImageSet, image_set
 from msdd.evaluate.samples_sums import (
     Key,
     SetSums,
@@ -57,6 +58,24 @@ class Comparison:
     reference: Given
     protocols: Mapping[str, Rules]
     left_out: Mapping[str, str] = field(default_factory=dict)
+
+
+def comparison_of(
+    samples: Path | Tensor,
+    reference: Path | Tensor,
+    protocol: Names | None,
+    features: str | None,
+    option: str,
+) -> Comparison:
+    """Samples and a reference, by the protocols that are named, or else by the default ones.
+
+    option: what messages call the samples
+    """
+    names = listed_names(protocol or samples_rules.DEFAULT)
+    rules = samples_rules.chosen(names, features)
+    place = "samples in memory" if isinstance(samples, Tensor) else str(samples)
+    images, given = image_set(samples, option), open_reference(reference)
+    return Comparison(place, images, given, rules, samples_rules.left_out(names, features))
 
 
 class Part(NamedTuple):

@@ -41,19 +41,13 @@ def read_any(path: Path) -> Other:
     """Read the report of another evaluation, of pairs or of samples."""
     try:
         report = forms.read(path, forms.Evaluation, "no file of `evaluate --json`, or an old one")
+        for entry in report["protocols"].values():
+            forms.check_lengths(path, entry, len(report["names"]))
     except OSError as error:
         raise MsddError(f"--against {path} is no JSON file: {error.strerror}") from error
     except MsddError as error:
         raise MsddError(f"--against {error}") from error
-    for entry in report["protocols"].values():
-        check_lengths(path, entry, len(report["names"]))
     return Other(path, report)
-
-
-def check_lengths(path: Path, entry: Mapping, images: int) -> None:
-    for metric, values in entry["per_image"].items():
-        if len(values) != images:
-            raise MsddError(f"--against {path}: {metric} is of {len(values)} images, not {images}")
 
 
 def check(report: Mapping, other: Other) -> None:

@@ -42,7 +42,7 @@ class EvaluationJob:
     task: Task
 
 
-def run(task: Task, root: Path = Path(".")) -> dict[str, object] | None:
+def run(task: Task, root: Path) -> dict[str, object] | None:
     """Measure a row of `decodes`, or a baseline; returns the metrics of the first protocol.
 
     Under torchrun the crops are split over processes; the first one writes, and tells the tracker.

@@ -20,7 +20,7 @@ EQUAL = 0.2  # dB within which two decodes count as equal
 CAPTION = "Ablations: two decodes of the same held-out crops, and whether they differ as expected."
 
 
-def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
+def run(params: Params, root: Path) -> dict[str, float]:
     """Write `reports/ablation.{csv,html,md,tex}` and `numbers_ablation.tex`; returns the difference
     in PSNR of every row."""
     with recorded("ablation", params, root):

@@ -42,7 +42,7 @@ FILLS |= {name: "top" if "int8" in name else "bottom" for name in timings.RUNTIM
 MARKERS = "oDs^vPX"  # one more than colours, so that pairs repeat late
 
 
-def run(params: Params, root: Path = Path(".")) -> None:
+def run(params: Params, root: Path) -> None:
     """Write `reports/throughput.{csv,html,md,tex,png,svg}` from `reports/throughput.json`.
 
     Raises MsddError if nothing was timed yet.

@@ -30,7 +30,7 @@ CAPTION = (
 )
 
 
-def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
+def run(params: Params, root: Path) -> dict[str, float]:
     """Write `reports/table1.{csv,html,md,tex}`; returns the PSNR of every row measured here."""
     files = [published.place(root), *timing_files(params), *other_systems.files(root)]
     with recorded("table1", params, root, files):

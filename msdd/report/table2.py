@@ -31,7 +31,7 @@ FLOOR = "mean-colour"
 SAME_REGION = ("device", "threads", "precision", "batch")  # of two timings, for a ratio
 
 
-def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
+def run(params: Params, root: Path) -> dict[str, float]:
     """Write `reports/table2.{csv,html,md,tex}` and `numbers.tex`; returns the PSNR of every row."""
     with recorded("table2", params, root, timing_files(params)):
         made = table(params, read(params, root), root)

@@ -55,42 +55,37 @@ def optional_metric(description: str) -> Any:
     return Field(None, description=description, json_schema_extra=_or_missing)
 
 
-class Psnr(Section):
+class Quantised(Section):
+    """A metric of 8-bit levels; of some, nothing else can be chosen."""
+
     quantisation: Quantisation = Field(description="how both sides become 8 bits")
+
+
+class Psnr(Quantised):
     pool: Count | Literal["all"] = Field(
         description="images whose squared errors are averaged before the logarithm is taken"
     )
 
 
-class Ssim(Section):
-    quantisation: Quantisation = Field(description="how both sides become 8 bits")
+class Ssim(Quantised):
     range: Annotated[int, Field(ge=1, le=2)] = Field(
         description="what SSIM takes for the range of images in [0, 1]"
     )
 
 
-class GaussianSsim(Section):
-    quantisation: Quantisation = Field(description="how both sides become 8 bits")
+class GaussianSsim(Quantised):
     zero: Literal["black", "grey"] = Field(
         "black", description="what is 0: black of images in [0, 1], mid-grey of those in [-1, 1]"
     )
 
 
-class Quantised(Section):
-    """A metric of which nothing else can be chosen."""
-
-    quantisation: Quantisation = Field(description="how both sides become 8 bits")
-
-
-class Lpips(Section):
-    quantisation: Quantisation = Field(description="how both sides become 8 bits")
+class Lpips(Quantised):
     nets: tuple[Trunk, ...] = Field(description="trunks", min_length=1)
 
 
-class Fid(Section):
+class Fid(Quantised):
     """A Fréchet distance. Only that of Inception's features is shown as rFID."""
 
-    quantisation: Quantisation = Field(description="how both sides become 8 bits")
     features: Network = Field(description="feature network")
     resize: Literal["pytorch_fid", "tf1", "antialias"] = Field(
         "pytorch_fid", description="how Inception enlarges; other networks have their own way"
@@ -110,10 +105,9 @@ class Fid(Section):
         return f"kd_{key_of(self.features)}"
 
 
-class PatchFid(Section):
+class PatchFid(Quantised):
     """A Fréchet distance of patches, for few large images: FID/256 of HiFiC on Inception."""
 
-    quantisation: Quantisation = Field(description="how both sides become 8 bits")
     features: Network = Field(description="feature network")
     resize: Literal["pytorch_fid", "tf1", "antialias"] = Field(
         "tf1", description="how Inception enlarges; other networks have their own way"
@@ -128,39 +122,35 @@ class PatchFid(Section):
         return f"patch_fd_{key_of(self.features)}"
 
 
-class Frechet(Section):
+class Frechet(Quantised):
     """Fréchet distances beside that of `fid`, each named for its network."""
 
-    quantisation: Quantisation = Field(description="how both sides become 8 bits")
     networks: tuple[Network, ...] = Field(
         description="feature networks, as `msdd doctor` lists them", min_length=1
     )
 
 
-class Classes(Section):
+class Classes(Quantised):
     """What an ImageNet classifier recognises in originals and in reconstructions."""
 
-    quantisation: Quantisation = Field(description="how both sides become 8 bits")
     network: Literal["efficientnet-lite0"] = Field(description="classifier")
     labels: str | None = Field(
         None, description="table of classes by image; null: WordNet ids in names and folders"
     )
 
 
-class Text(Section):
+class Text(Quantised):
     """What an OCR reads in reconstructions of what it reads in originals."""
 
-    quantisation: Quantisation = Field(description="how both sides become 8 bits")
     ocr: Literal["rapidocr"] = Field(description="what reads")
     transcripts: str | None = Field(
         None, description="table of what is written in each image; null: not known"
     )
 
 
-class Faces(Section):
+class Faces(Quantised):
     """Whether faces stay those of the same persons, as a network embeds them."""
 
-    quantisation: Quantisation = Field(description="how both sides become 8 bits")
     network: Literal["dlib"] = Field(description="what finds faces and embeds them")
 
 

@@ -42,6 +42,10 @@ OF_PROTOCOL = " of "  # between a metric and its protocol, where a report says w
 Quantisation = Literal["round", "truncate", "truncate64", "truncate_made", "shift", "none"]
 Crop = Literal["adm", "bilinear", "bicubic", "lanczos"]
 Network = Literal[tuple(REPRESENTATIONS)]
+Resize = Annotated[
+    Literal["pytorch_fid", "tf1", "antialias"],
+    Field(description="how Inception enlarges; other networks have their own way"),
+]
 EMBEDDING = "clip-l14-336"  # that CMMD is taken on
 Names = str | PathLike[str] | Iterable[str | PathLike[str]]  # of protocols, or of YAML files
 
@@ -59,6 +63,18 @@ class Quantised(Section):
     """A metric of 8-bit levels; of some, nothing else can be chosen."""
 
     quantisation: Quantisation = Field(description="how both sides become 8 bits")
+
+
+class OfFeatures(Section):
+    """A measure of the features of one network."""
+
+    features: Network = Field(description="feature network")
+    resize: Resize = "tf1"
+
+    @property
+    def network(self) -> tuple[str, str]:
+        """Name and resize, which is empty where a network has no choice."""
+        return self.features, self.resize if self.features == "inception" else ""
 
 
 class Psnr(Quantised):
@@ -83,13 +99,10 @@ class Lpips(Quantised):
     nets: tuple[Trunk, ...] = Field(description="trunks", min_length=1)
 
 
-class Fid(Quantised):
+class Fid(OfFeatures, Quantised):
     """A Fréchet distance. Only that of Inception's features is shown as rFID."""
 
-    features: Network = Field(description="feature network")
-    resize: Literal["pytorch_fid", "tf1", "antialias"] = Field(
-        "pytorch_fid", description="how Inception enlarges; other networks have their own way"
-    )
+    resize: Resize = "pytorch_fid"
     first: Annotated[int, Field(ge=2)] | None = Field(
         None, description="on the first so many images; null: all"
     )
@@ -105,13 +118,9 @@ class Fid(Quantised):
         return f"kd_{key_of(self.features)}"
 
 
-class PatchFid(Quantised):
+class PatchFid(OfFeatures, Quantised):
     """A Fréchet distance of patches, for few large images: FID/256 of HiFiC on Inception."""
 
-    features: Network = Field(description="feature network")
-    resize: Literal["pytorch_fid", "tf1", "antialias"] = Field(
-        "tf1", description="how Inception enlarges; other networks have their own way"
-    )
     side: Annotated[int, Field(ge=32, multiple_of=2)] = Field(
         description="of a patch, in pixels; even, for the second grid is shifted by half of it"
     )

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from msdd.errors import MsddError, known_names
 from msdd.evaluate import protocols
-from msdd.evaluate.protocols import Network, check_new, optional_metric
+from msdd.evaluate.protocols import OfFeatures, check_new, optional_metric
 from msdd.params.sections import Amount, Count, Section
 from msdd.params.validate import validate
 from msdd.weights.representations import REPRESENTATIONS, key_of
@@ -47,13 +47,9 @@ class DensityCoverage(Section):
     neighbours: Count = Field(description="a ball reaches to the nearest so many others")
 
 
-class Rules(Section):
+class Rules(OfFeatures):
     """One program's rules."""
 
-    features: Network = Field(description="feature network")
-    resize: Literal["pytorch_fid", "tf1", "antialias"] = Field(
-        "tf1", description="how Inception enlarges; other networks have their own way"
-    )
     frechet: bool = Field(False, description="Fréchet distance of pooled features")
     spatial: bool = Field(False, description="Fréchet distance of Inception's spatial features")
     inception_score: InceptionScore | None = optional_metric("Inception score")
@@ -71,11 +67,6 @@ class Rules(Section):
     def rows(self) -> bool:
         """Whether features of single images are compared, and so kept."""
         return bool(self.precision_recall or self.density_coverage or self.kid or self.mind)
-
-    @property
-    def network(self) -> tuple[str, str]:
-        """Name and resize, which is empty where a network has no choice."""
-        return self.features, self.resize if self.features == "inception" else ""
 
     @property
     def distance(self) -> str:

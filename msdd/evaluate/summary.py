@@ -49,8 +49,8 @@ def metrics(
         means["psnr"] = spread(*pooled_psnr(protocol, accumulator, groups))
     of_latents = {
         name: value
-        for key in OF_LATENTS
-        if getattr(protocol, key) and not isinstance(sums := latent_sums(key, accumulator), str)
+        for sums in latent_sums(protocol, accumulator).values()
+        if not isinstance(sums, str)
         for name, value in sums.metrics().items()
     }
     of_sets = distances(protocol, accumulator, references, names, photographs)
@@ -104,20 +104,22 @@ def without_images(protocol: Protocol, accumulator: Accumulator) -> dict[str, st
     return {name: reason for name, reason in reasons.items() if counted.get(name) == 0}
 
 
-def latent_sums(key: str, accumulator: Accumulator) -> LatentSums | str:
-    return sums_for(key, accumulator.latent_sums)
+def latent_sums(protocol: Protocol, accumulator: Accumulator) -> dict[str, LatentSums | str]:
+    """The sums that a protocol's `codes` and `latents` are of, or why there are none."""
+    wanted = (key for key in OF_LATENTS if getattr(protocol, key))
+    return {key: sums_for(key, accumulator.latent_sums) for key in wanted}
 
 
 def without_latents(protocol: Protocol, accumulator: Accumulator) -> dict[str, str]:
     """Why a protocol's `codes` or `latents` are not measured."""
-    reasons = {key: latent_sums(key, accumulator) for key in OF_LATENTS if getattr(protocol, key)}
-    return {key: reason for key, reason in reasons.items() if isinstance(reason, str)}
+    found = latent_sums(protocol, accumulator).items()
+    return {key: reason for key, reason in found if isinstance(reason, str)}
 
 
 def about_latents(protocol: Protocol, accumulator: Accumulator) -> dict[str, dict]:
     """What is known about codes and latents beyond their metrics, for JSON."""
-    known = {key: latent_sums(key, accumulator) for key in OF_LATENTS if getattr(protocol, key)}
-    return {key: sums.about() for key, sums in known.items() if not isinstance(sums, str)}
+    found = latent_sums(protocol, accumulator).items()
+    return {key: sums.about() for key, sums in found if not isinstance(sums, str)}
 
 
 def about_faces(protocol: Protocol, accumulator: Accumulator) -> dict[str, dict]:

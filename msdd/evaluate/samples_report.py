@@ -39,7 +39,7 @@ from msdd.evaluate.samples_sums import (
     wanted_of_samples,
 )
 from msdd.evaluate.samples_warnings import class_balance, warnings
-from msdd.evaluate.sources import deal
+from msdd.evaluate.sources import AS_IS, deal
 from msdd.files import digest
 from msdd.pipeline.progress import busy
 from msdd.weights.fast_inception import faster_inception
@@ -103,9 +103,6 @@ def opening(comparison: Comparison, settings: Settings) -> dict[str, object]:
         "warnings": warnings(samples, given, comparison.protocols.values()),
         "extremes": {},
     }
-
-
-AS_IS = "images as they are"
 
 
 def check_counts(comparison: Comparison) -> None:

@@ -30,6 +30,7 @@ from msdd.evaluate.latent_sums import Encoded, Made
 from msdd.pipeline.fingerprint import closure_digest
 
 Reconstruct = Callable[[Tensor, Sequence[str]], Tensor | Made]
+AS_IS = "images as they are"  # what is done to those that are given in pairs, or as samples
 BATCH, BATCH_PIXELS = 64, 64 * 256**2  # at most at once, unless a number is given
 
 
@@ -109,7 +110,7 @@ class Folders:
     are read.
     """
 
-    preparation = "images as they are"  # before their features are taken
+    preparation = AS_IS
     photographs: list[int] | None = None
 
     def __init__(self, originals: Path, reconstructions: Path) -> None:

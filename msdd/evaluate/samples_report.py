@@ -72,10 +72,10 @@ def comparison_of(
     option: what messages call the samples
     """
     names = listed_names(protocol or samples_rules.DEFAULT)
-    rules = samples_rules.chosen(names, features)
+    rules, lost = samples_rules.chosen(names, features)
     place = "samples in memory" if isinstance(samples, Tensor) else str(samples)
     images, given = image_set(samples, option), open_reference(reference)
-    return Comparison(place, images, given, rules, samples_rules.left_out(names, features))
+    return Comparison(place, images, given, rules, lost)
 
 
 class Part(NamedTuple):

@@ -1,6 +1,6 @@
 """Rules by which programs measure samples against a reference, as data in `samples.yaml`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,8 +81,11 @@ class Rules(OfFeatures):
         return self.model_copy(update=changed)
 
 
-def chosen(names: Iterable[str], features: str | None) -> dict[str, Rules]:
-    """`load`, on another network if one is named. MsddError if nothing is left to measure."""
+def chosen(names: Iterable[str], features: str | None) -> tuple[dict[str, Rules], dict[str, str]]:
+    """`load`, on another network if one is named; and what they lose by that, with the reason.
+
+    MsddError if nothing is left to measure.
+    """
     if features == "none":
         raise MsddError("--features none leaves nothing to measure of samples; leave it out")
     if features not in (None, *REPRESENTATIONS):
@@ -90,23 +93,22 @@ def chosen(names: Iterable[str], features: str | None) -> dict[str, Rules]:
             f"features '{features}' are unknown; {known_names(features, REPRESENTATIONS)}"
         )
     found = load(names)
-    if features:
-        found = {name: rules.with_features(features) for name, rules in found.items()}
-    if left := {name: rules for name, rules in found.items() if rules.measures}:
-        return left
+    here = {name: one.with_features(features) if features else one for name, one in found.items()}
+    if left := {name: rules for name, rules in here.items() if rules.measures}:
+        return left, lost(found, features)
     raise MsddError(
         f"--features {features} leaves nothing to measure of {', '.join(found)}: what they have is "
         "of inception's features"
     )
 
 
-def left_out(names: Iterable[str], features: str | None) -> dict[str, str]:
+def lost(found: Mapping[str, Rules], features: str | None) -> dict[str, str]:
     """What rules lose on another network than Inception, with the reason."""
     if features in (None, "inception"):
         return {}
     return {
         f"{OF_INCEPTION[metric]} of {name}": f"it is of inception's features, not {features}'s"
-        for name, rules in load(names).items()
+        for name, rules in found.items()
         for metric in OF_INCEPTION
         if getattr(rules, metric)
     }

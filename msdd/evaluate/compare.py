@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tabulate import tabulate
 
 from msdd.data.image_folder import composed_form
 from msdd.errors import MsddError
 from msdd.evaluate.columns import PARTIAL
 from msdd.evaluate.protocols import NO_FEATURES, OF_FEATURES, Protocol
 from msdd.evaluate.rows import ROWS
-from msdd.evaluate.text import INFINITY, NAMES
+from msdd.evaluate.text import INFINITY, NAMES, aligned
 from msdd.metrics.intervals import MaybeInterval, mean_difference
 from msdd.metrics.pooling import pooled_psnr_difference
 from msdd.pipeline import forms
@@ -114,7 +113,7 @@ def comparison(report: dict, other: Other) -> str:
     return "\n".join(
         [
             f"less {other.path}, image by image:",
-            tabulate(rows, tablefmt="plain", disable_numparse=True),
+            aligned(rows),
             "* the interval leaves out 0. Distances (FD, KID) have no values of images, so no "
             "paired interval.",
         ]

@@ -124,7 +124,7 @@ def about_latents(protocol: Protocol, accumulator: Accumulator) -> dict[str, dic
 
 def about_faces(protocol: Protocol, accumulator: Accumulator) -> dict[str, dict]:
     """The networks that found and embedded the faces, for JSON."""
-    return {"faces": accumulator.networks.judges["faces"].about} if protocol.faces else {}
+    return {"faces": accumulator.networks.alone["faces"].about} if protocol.faces else {}
 
 
 def spread(mean: float, low: float | None, high: float | None) -> dict[str, float | None]:

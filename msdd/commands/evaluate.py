@@ -184,12 +184,14 @@ def check_options(args: argparse.Namespace, kind: str) -> None:
     """MsddError for an option that this kind of evaluation would leave unheard."""
     from msdd.tokenizers.user_code import is_object
 
-    unheard = {"DECODE": (*OF_SYSTEMS, *OF_TOKENIZERS, *HOW), "--originals": OF_TOKENIZERS}
-    unheard["--originals"] += (*OF_SYSTEMS, "export_latents")  # of files, nothing lies between
-    unheard["--samples"] = unheard["--originals"]
-    if args.tokenizer and is_object(args.tokenizer):
-        unheard["--tokenizer"] = OF_SYSTEMS
-    for name in unheard.get(kind.split()[0], ()):
+    of_files = (*OF_TOKENIZERS, *OF_SYSTEMS, "export_latents")  # of files, nothing lies between
+    unheard = {
+        "DECODE": (*OF_SYSTEMS, *OF_TOKENIZERS, *HOW),
+        "--originals": of_files,
+        "--samples": of_files,
+        "--tokenizer": OF_SYSTEMS if args.tokenizer and is_object(args.tokenizer) else (),
+    }
+    for name in unheard[kind.split()[0]]:
         if getattr(args, name) != args.parser.get_default(name):
             option = "--" + name.replace("_", "-")
             given = args.decode or args.tokenizer or kind

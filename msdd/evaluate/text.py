@@ -129,10 +129,20 @@ def number(value: float) -> str:
 
 def notes(report: dict) -> list[str]:
     """What the metrics are of."""
-    of_files = "originals" in report
-    of_kid = any(
-        name.startswith("kd_") and "torch_fidelity" not in name for name in shown_names(report)
-    )
+    lines = of_intervals(report) + of_rules(report) + not_measured(report["not_measured"])
+    lines += of_fdr(report) + of_patches(report) + of_rates(report)
+    lines += [line for named in report["protocols"].items() for line in judged(*named)]
+    if any(name.startswith(("fd_", "patch_fd_")) for name in shown_names(report)):
+        lines.append(f"Distances of features are to {report['reference']}.")
+    extremes = [describe_extremes(*one) for one in report["extremes"].items()]
+    return lines + exact_images(report) + extremes
+
+
+def of_intervals(report: dict) -> list[str]:
+    """Of what the intervals are, and how KID differs from that of others."""
+    kernel = {name for name in shown_names(report) if name.startswith("kd_")}
+    theirs = {name for name in kernel if name.startswith("kd_torch_fidelity_")}
+    of_kid = kernel - theirs
     lines = [
         f"{report['images']} images; intervals are 95 % bootstrap intervals over images"
         + (", KID's from the jackknife." if of_kid else ".")
@@ -143,8 +153,14 @@ def notes(report: dict) -> list[str]:
             "default and torchmetrics keep it, which lowers KID, often below 0: figures of theirs "
             "do not compare (docs/protocols.md)."
         )
-    if any(name.startswith("kd_torch_fidelity_") for name in shown_names(report)):
+    if theirs:
         lines.append("KID by torch-fidelity is its default: it keeps them, and has no interval.")
+    return lines
+
+
+def of_rules(report: dict) -> list[str]:
+    """The rules of each protocol."""
+    lines, of_files = [], "originals" in report
     if of_files:
         lines.append(
             "Both sides are files: only the metric half of each protocol applies. Its crop and its "
@@ -155,16 +171,7 @@ def notes(report: dict) -> list[str]:
         preparation = "" if of_files else entry["preparation"]
         lines.append(f"{name}: {describe(protocol, preparation)}")
         lines += of_pools(name, protocol, report["images"])
-    lines += not_measured(report["not_measured"])
-    lines += of_fdr(report) + of_patches(report) + of_rates(report)
-    lines += [line for named in report["protocols"].items() for line in judged(*named)]
-    if any(name.startswith(("fd_", "patch_fd_")) for name in shown_names(report)):
-        lines.append(f"Distances of features are to {report['reference']}.")
-    return (
-        lines
-        + exact_images(report)
-        + [describe_extremes(*one) for one in report["extremes"].items()]
-    )
+    return lines
 
 
 def of_pools(name: str, protocol: Protocol, images: int) -> list[str]:

@@ -62,7 +62,7 @@ def table(found: list[dict]) -> Table:
     ]
     names = dict.fromkeys(column.name for column in columns)
     frame = pd.DataFrame(rows, columns=[*names, "kind", "file"])
-    return Table(frame, columns, "Jobs behind the results.", _notes(found), "kind", "file")
+    return Table(frame, columns, "Jobs behind the results.", _notes(found), "kind")
 
 
 def _plain(value: object) -> object:

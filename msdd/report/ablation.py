@@ -35,8 +35,7 @@ def run(params: Params, root: Path) -> dict[str, float]:
 def table(params: Params, results: list[dict], root: Path) -> Table:
     """A line for every row of `ablations`, of the evaluations `results`."""
     frame = rows(params, {result["decode"]: result for result in results})
-    texts = {"caption": CAPTION, "notes": _notes(results, root)}
-    return Table(frame, _columns(params), **texts, group=None, sources="file")
+    return Table(frame, _columns(params), CAPTION, _notes(results, root))
 
 
 def rows(params: Params, named: dict[str, dict]) -> pd.DataFrame:

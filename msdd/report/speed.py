@@ -51,7 +51,7 @@ def table(document: dict, source: str) -> Table:
     rows = [_line(document, system, variant) | {"file": source} for system, variant in lines]
     frame = pd.DataFrame(rows, columns=FIELDS).astype(dict.fromkeys(WHOLE, "Int64"))
     columns = [column for column in _columns(document, frame) if frame[column.name].notna().any()]
-    return Table(frame, columns, _caption(document), _notes(document), None, "file")
+    return Table(frame, columns, _caption(document), _notes(document))
 
 
 def _line(document: dict, name: str, variant: str) -> dict:

@@ -47,8 +47,8 @@ def table(params: Params, results: list[dict], root: Path) -> Table:
     here = f"Measured here: {notes.crops(results, root)} at {params.data.resolution} px"
     rows += [{"group": here, **_row(result, params)} for result in results]
     frame = pd.DataFrame(rows).astype(dict.fromkeys(WHOLE, "Int64"))
-    texts = {"caption": CAPTION, "notes": _notes(params, known, results, root)}
-    return Table(frame, _columns(frame, params), **texts, group="group", sources="file")
+    columns, below = _columns(frame, params), _notes(params, known, results, root)
+    return Table(frame, columns, CAPTION, below, "group")
 
 
 def _row(result: dict, params: Params) -> dict:

@@ -46,8 +46,7 @@ def table(params: Params, results: list[dict], root: Path) -> Table:
     by_scales = sorted(results, key=lambda result: (_rank(result), _scales(result)))
     rows = [_row(result, results, params) for result in by_scales]
     frame = pd.DataFrame(rows).astype({"nfe": "Int64"})
-    texts = {"caption": _caption(results), "notes": _notes(results, root)}
-    return Table(frame, _columns(frame), **texts, group="group", sources="file")
+    return Table(frame, _columns(frame), _caption(results), _notes(results, root), "group")
 
 
 def _rank(result: dict) -> int:

@@ -65,7 +65,7 @@ class Quantised(Section):
     quantisation: Quantisation = Field(description="how both sides become 8 bits")
 
 
-class OfFeatures(Section):
+class OfOneNetwork(Section):
     """A measure of the features of one network."""
 
     features: Network = Field(description="feature network")
@@ -99,7 +99,7 @@ class Lpips(Quantised):
     nets: tuple[Trunk, ...] = Field(description="trunks", min_length=1)
 
 
-class Fid(OfFeatures, Quantised):
+class Fid(OfOneNetwork, Quantised):
     """A Fréchet distance. Only that of Inception's features is shown as rFID."""
 
     resize: Resize = "pytorch_fid"
@@ -118,7 +118,7 @@ class Fid(OfFeatures, Quantised):
         return f"kd_{key_of(self.features)}"
 
 
-class PatchFid(OfFeatures, Quantised):
+class PatchFid(OfOneNetwork, Quantised):
     """A Fréchet distance of patches, for few large images: FID/256 of HiFiC on Inception."""
 
     side: Annotated[int, Field(ge=32, multiple_of=2)] = Field(

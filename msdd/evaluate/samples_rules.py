@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from msdd.errors import MsddError, known_names
 from msdd.evaluate import protocols
-from msdd.evaluate.protocols import OfFeatures, check_new, optional_metric
+from msdd.evaluate.protocols import OfOneNetwork, check_new, optional_metric
 from msdd.params.sections import Amount, Count, Section
 from msdd.params.validate import validate
 from msdd.weights.representations import REPRESENTATIONS, key_of
@@ -47,7 +47,7 @@ class DensityCoverage(Section):
     neighbours: Count = Field(description="a ball reaches to the nearest so many others")
 
 
-class Rules(OfFeatures):
+class Rules(OfOneNetwork):
     """One program's rules."""
 
     frechet: bool = Field(False, description="Fréchet distance of pooled features")

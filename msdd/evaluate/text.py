@@ -6,7 +6,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from msdd.evaluate.protocols import OF_PROTOCOL, Fid, GaussianSsim, OfFeatures, Protocol
+from msdd.evaluate.protocols import OF_PROTOCOL, Fid, GaussianSsim, OfOneNetwork, Protocol
 from msdd.evaluate.rows import judged, more_rows
 from msdd.files import shown
 from msdd.metrics.pooling import LEAST
@@ -276,7 +276,7 @@ def describe(protocol: Protocol, preparation: str) -> str:
     return "; ".join(parts) or "no metric is left"
 
 
-def describe_network(of: OfFeatures) -> str:
+def describe_network(of: OfOneNetwork) -> str:
     name, resize = of.network
     return f"{name}, resize {resize}" if resize else name
 

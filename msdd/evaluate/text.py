@@ -12,6 +12,13 @@ from msdd.files import shown
 from msdd.metrics.pooling import LEAST
 from msdd.weights.representations import REPRESENTATIONS, key_of
 
+OF_NETWORKS = {  # headings of distances, each on several networks
+    "fd": "FD-{}",
+    "mind": "MIND-{}",
+    "kd": "KD-{} ×1000",
+    "kd_torch_fidelity": "KD-{} by torch-fidelity ×1000",
+    "patch_fd": "patch FD-{}",
+}
 NAMES = {
     "bpp": "bpp",
     "psnr": "PSNR ↑",
@@ -24,15 +31,9 @@ NAMES = {
     "lpips_vgg": "LPIPS vgg ↓",
     "dists": "DISTS ↓",
     "dreamsim": "DreamSim ↓",
-    **{f"fd_{key_of(name)}": f"FD-{one.title} ↓" for name, one in REPRESENTATIONS.items()},
-    **{f"mind_{key_of(name)}": f"MIND-{one.title} ↓" for name, one in REPRESENTATIONS.items()},
-    **{f"kd_{key_of(name)}": f"KD-{one.title} ×1000 ↓" for name, one in REPRESENTATIONS.items()},
     **{
-        f"kd_torch_fidelity_{key_of(name)}": f"KD-{one.title} by torch-fidelity ×1000 ↓"
-        for name, one in REPRESENTATIONS.items()
-    },
-    **{
-        f"patch_fd_{key_of(name)}": f"patch FD-{one.title} ↓"
+        f"{kind}_{key_of(name)}": f"{heading.format(one.title)} ↓"
+        for kind, heading in OF_NETWORKS.items()
         for name, one in REPRESENTATIONS.items()
     },
     "cmmd": "CMMD ↓",

@@ -229,12 +229,12 @@ def measure_set(
     sums = SetSums(part.wanted, networks, len(part.images.names), settings.device)
     checkpoint = None
     if settings.work:
-        checkpoint = Checkpoint(settings.work / part.name, key_of(part, settings))
+        checkpoint = Checkpoint(settings.work / part.name, state_key(part, settings))
     loop.measure_source(part.images, sums, settings.batch, part.name, team, checkpoint)
     return sums
 
 
-def key_of(part: Part, settings: Settings) -> str:
+def state_key(part: Part, settings: Settings) -> str:
     """A digest of everything that decides what is taken of a set."""
     parts = {
         "wanted": [f"{key} {one}" for key, one in part.wanted.items()],

@@ -214,9 +214,7 @@ def subject_of(
         about["precision"] = getattr(tokenizer, "precision", decoding.precision)
         side = resolution or tokenizer.resolution
         return Subject(about, side, named.through_tokenizer(tokenizer, device, decoding))
-    own = tokenizer
-    if not isinstance(own, Own):
-        own = Own(name_of(tokenizer), tokenizer, device)
+    own = tokenizer if isinstance(tokenizer, Own) else Own(name_of(tokenizer), tokenizer, device)
     about = {"tokenizer": own.name, **vars(decoding)}
     return Subject(about, resolution or own.resolution, named.through_own(own, device, decoding))
 

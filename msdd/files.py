@@ -56,7 +56,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def together(path: str | Path) -> Iterator[Path]:
+def atomic_with_siblings(path: str | Path) -> Iterator[Path]:
     """Yield a file called like `path` in a temporary folder; put it, and what was written beside
     it, where `path` lies at the end, or remove all of it on error.
 

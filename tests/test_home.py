@@ -48,11 +48,12 @@ def test_photographs(home, monkeypatch):
         (home / name).mkdir()
         (home / name / "1.png").write_bytes(b"")
     assert not jobs.missing(params)
-    folders = [one.folder for split in photographs.splits(data).values() for one in split]
+    found = photographs.divided(photographs.sources(data, Path()), data)
+    folders = [one.folder for split in found.values() for one in split]
     assert folders == [str(home / "train"), str(home / "test")]
     inside = data.model_copy(update={"held_out": "~/train/../train"})
     with pytest.raises(MsddError, match="contain each other"):
-        photographs.splits(inside)
+        photographs.sources(inside, Path())
 
 
 def test_files_of_weights(home, monkeypatch):

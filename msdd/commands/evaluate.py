@@ -1,13 +1,18 @@
 """`msdd evaluate`: a row of `decodes`, two folders of images, a tokenizer, or samples."""
 
 import argparse
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from msdd.commands.options import DEVICE, GUIDANCE, STANDARD, STEPS, json_alone, positive, put_json
+from msdd.commands import evaluate_samples
+from msdd.commands.evaluate_run import (
+    check_paths,
+    lower_batch,
+    origin,
+    put_and_show,
+    told_what_is_kept,
+)
+from msdd.commands.options import DEVICE, GUIDANCE, STEPS, json_alone, positive
 from msdd.commands.parser import examples
 from msdd.errors import MsddError
 from msdd.weights.representations import REPRESENTATIONS
@@ -27,9 +32,6 @@ EXAMPLES = examples(
 # Options of those that are named: of `msdd tokenizers` or a folder; of any tokenizer; of all.
 OF_SYSTEMS = ("checkpoint", "run_code", "steps", "guidance")
 OF_TOKENIZERS = ("resolution", "seed", "precision")
-SETS = ("originals", "reconstructions", "images", "samples", "reference")
-READ = (*SETS, "against", "checkpoint")
-PROVENANCE = ("commit", "dirty", "versions", "device")
 OUTPUTS = ("export_reference", "export_latents", "json", "work")
 HOW = ("device", "protocol", "features", "missing", "reference", "against", "batch", *OUTPUTS)
 
@@ -173,8 +175,6 @@ def call(args: argparse.Namespace) -> None:
 
         stages.gpu_command("evaluate")(args)
     elif args.samples:
-        from msdd.commands import evaluate_samples
-
         evaluate_samples.evaluate(args)
     else:
         evaluate(args)
@@ -184,12 +184,14 @@ def check_options(args: argparse.Namespace, kind: str) -> None:
     """MsddError for an option that this kind of evaluation would leave unheard."""
     from msdd.tokenizers.user_code import is_object
 
-    unheard = {"DECODE": (*OF_SYSTEMS, *OF_TOKENIZERS, *HOW), "--originals": OF_TOKENIZERS}
-    unheard["--originals"] += (*OF_SYSTEMS, "export_latents")  # of files, nothing lies between
-    unheard["--samples"] = unheard["--originals"]
-    if args.tokenizer and is_object(args.tokenizer):
-        unheard["--tokenizer"] = OF_SYSTEMS
-    for name in unheard.get(kind.split()[0], ()):
+    of_files = (*OF_TOKENIZERS, *OF_SYSTEMS, "export_latents")  # of files, nothing lies between
+    unheard = {
+        "DECODE": (*OF_SYSTEMS, *OF_TOKENIZERS, *HOW),
+        "--originals": of_files,
+        "--samples": of_files,
+        "--tokenizer": OF_SYSTEMS if args.tokenizer and is_object(args.tokenizer) else (),
+    }
+    for name in unheard[kind.split()[0]]:
         if getattr(args, name) != args.parser.get_default(name):
             option = "--" + name.replace("_", "-")
             given = args.decode or args.tokenizer or kind
@@ -213,40 +215,6 @@ def evaluate(args: argparse.Namespace) -> None:
         publish(report, references, args, other)
 
 
-@contextmanager
-def told_what_is_kept(args: argparse.Namespace) -> Iterator[None]:
-    """Without --work, Ctrl-C leaves nothing to go on from."""
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        if args.work:  # which has kept what was measured
-            raise
-        raise KeyboardInterrupt("nothing is kept; with --work DIR it would go on") from stop
-
-
-def check_paths(args: argparse.Namespace) -> None:
-    """MsddError for what could be told only after the measurement."""
-    from msdd.files import check_no_input, check_place
-
-    outputs = {
-        "--json": args.json,
-        "--export-reference": args.export_reference,
-        "--export-latents": args.export_latents,
-    }
-    outputs = {option: path for option, path in outputs.items() if path != STANDARD}
-    inputs = inputs_of(args)
-    for option, path in outputs.items():
-        if path:
-            check_place(path, option)
-            check_no_input(path, option, inputs)
-            inputs.append((option, path))  # the second one would replace the first
-    if args.work and args.work.exists() and not args.work.is_dir():
-        raise MsddError(f"--work {args.work} is a file; name a folder")
-    if args.work:
-        check_place(args.work / "state", "--work")
-        check_work_apart(args)
-
-
 def check_latents(args: argparse.Namespace, protocols: dict) -> None:
     if args.export_latents and not any(one.latents for one in protocols.values()):
         raise MsddError(
@@ -255,28 +223,6 @@ def check_latents(args: argparse.Namespace, protocols: dict) -> None:
         )
     if args.export_latents and args.export_latents.suffix not in (".npz", ".json"):
         raise MsddError(f"--export-latents {args.export_latents} must end with .npz or .json")
-
-
-def inputs_of(args: argparse.Namespace) -> list[tuple[str, Path]]:
-    """The files and folders that are read, each with its option."""
-    from msdd.files import expand_user
-    from msdd.tokenizers.user_code import file_of
-
-    given = [(f"--{name}", getattr(args, name)) for name in READ]
-    given += [("--protocol", name) for name in args.protocol or ()]
-    if args.tokenizer:
-        given.append(("--tokenizer", file_of(args.tokenizer.rpartition(":")[0]) or args.tokenizer))
-    paths = [(option, expand_user(value)) for option, value in given if value]
-    return [(option, path) for option, path in paths if path.exists()]
-
-
-def check_work_apart(args: argparse.Namespace) -> None:
-    """Pictures that are kept among the images would be measured by the next run."""
-    for option in SETS:
-        folder = getattr(args, option)
-        if folder and args.work.resolve().is_relative_to(folder.resolve()):
-            lies = f"--work {args.work} lies in --{option} {folder}"
-            raise MsddError(f"{lies}, which would measure its pictures: name a folder apart")
 
 
 def evaluate_named(
@@ -288,34 +234,14 @@ def evaluate_named(
     from msdd.evaluate import compare, reference_statistics, report
 
     evaluation = evaluation_of(args, protocols, device)
-    settings = report.Settings(
-        args.batch,
-        device,
-        work=args.work,
-        pictures=args.work is not None,
-        reference=args.reference,
-        skip=args.missing == "skip",
-    )
+    how = {"reference": args.reference, "skip": args.missing == "skip"}
+    settings = report.Settings(args.batch, device, args.work, pictures=bool(args.work), **how)
     reference_statistics.check_options(evaluation.protocols, args.reference, args.export_reference)
     document = {} if team.rank else report.opening(evaluation, settings) | origin()
     if other and team.rank == 0:
         compare.check(document, other)
     with enough_memory(lower_batch(document)):
         return document, report.measure_passes(evaluation, document, settings, team)
-
-
-def lower_batch(document: dict) -> str:
-    """What to do where memory lacks, with the batch that is in use; only the first process, whose
-    document is not empty, knows it."""
-    return f"lower --batch, {document['batch']} now" if document else "lower --batch"
-
-
-def origin() -> dict:
-    """What a repeated run has in common."""
-    from msdd.pipeline.environment import context
-
-    here = context()
-    return {"provenance": {name: here[name] for name in PROVENANCE}}
 
 
 def evaluation_of(args: argparse.Namespace, protocols: dict, device):
@@ -351,24 +277,3 @@ def publish(report: dict, references: list, args: argparse.Namespace, other) -> 
     if args.export_latents:
         exports.append(partial(latent_sums.write, args.export_latents, report))
     put_and_show(report, args, exports, other, (text, compare))
-
-
-def put_and_show(
-    report: dict, args: argparse.Namespace, exports: list[Callable], other, show: tuple
-) -> None:
-    """Write the files that were asked for, then show the metrics, also where a file failed.
-
-    show: the modules of the report's kind with `table` and `notes`, and with `comparison`
-    """
-    text, compare = show
-    try:
-        with ExitStack() as files:  # each is tried, whatever becomes of the others
-            for export in exports:
-                files.callback(export)
-            if args.json:
-                files.callback(put_json, report, args.json)
-    finally:
-        out = sys.stderr if args.json == STANDARD else sys.stdout
-        print(text.table(report), *text.notes(report), sep="\n", file=out)
-        if other:
-            print(compare.comparison(report, other), file=out)

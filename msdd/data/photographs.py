@@ -19,17 +19,11 @@ EMBEDDED_HELD_OUT = ("rocket.jpg", "flower.jpg")
 OF_SCIKIT_LEARN = {"china.jpg", "flower.jpg"}
 
 
-def splits(data: Data, root: Path = Path(".")) -> dict[str, list[Photograph]]:
-    """The photographs of `train` and of `held_out`, each sorted by name.
+def divided(found: dict[str, Source], data: Data) -> dict[str, list[Photograph]]:
+    """The photographs of `train` and of `held_out`, each sorted by name, from what `sources` found.
 
-    `data` is the section of that name in the parameters; relative folders are taken below `root`.
     The split is by photograph: no file gives crops to both sides.
     """
-    return divided(sources(data, root), data)
-
-
-def divided(found: dict[str, Source], data: Data) -> dict[str, list[Photograph]]:
-    """The photographs of each side of the split, from what `sources` has found."""
     train = photographs(found["train"]) if "train" in found else None
     if "held_out" in found:
         held_out = photographs(found["held_out"])
@@ -40,8 +34,11 @@ def divided(found: dict[str, Source], data: Data) -> dict[str, list[Photograph]]
     return {"train": train or embedded_photographs(EMBEDDED_TRAIN), "held_out": held_out}
 
 
-def sources(data: Data, root: Path = Path(".")) -> dict[str, Source]:
-    """What `data.photographs` (`train`) and `data.held_out` name, if it is not embedded or null."""
+def sources(data: Data, root: Path) -> dict[str, Source]:
+    """What `data.photographs` (`train`) and `data.held_out` name, if it is not embedded or null.
+
+    Relative folders are taken below `root`.
+    """
     named = {"train": ("photographs", data.photographs), "held_out": ("held_out", data.held_out)}
     found = {
         side: source(original(root), value, f"data.{key}")

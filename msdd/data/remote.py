@@ -123,7 +123,7 @@ class Remote:
             names = ((plain(name.removeprefix(root)), name) for name in found)
             below = ((name, path, found[path]) for name, path in sorted(names))
             shown = [one for one in below if one[0] != one[1] and _is_shown(one[0], one[2])]
-            listed = together(lambda one: self._listed(files, *one), shown)
+            listed = ask_all(lambda one: self._listed(files, *one), shown)
         return {name: one for (name, *_), one in zip(shown, listed, strict=True)}
 
     def _listed(self, files: Any, name: str, path: str, info: dict) -> "Remote":
@@ -196,10 +196,10 @@ def common_folder(files: Sequence[Remote]) -> Remote:
 
 def versions(paths: Sequence[Remote]) -> list[str]:
     """What the stores say of the content of files, asked now unless a listing has told it."""
-    return together(lambda path: path.version or path.told_version(), paths)
+    return ask_all(lambda path: path.version or path.told_version(), paths)
 
 
-def together(ask: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
+def ask_all(ask: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
     """The answers to all items in their order, many asked for at a time."""
     pool = ThreadPoolExecutor(ASKING)
     try:

@@ -82,7 +82,7 @@ def is_archive(name: str | Path | Remote) -> bool:
 
 def check_archives(archives: list[Path] | list[Remote], value: str, option: str) -> None:
     """A thousand shards in a store are asked for at once."""
-    there = remote.together(lambda path: path.is_file(), archives)
+    there = remote.ask_all(lambda path: path.is_file(), archives)
     missing = [path for path, is_there in zip(archives, there, strict=True) if not is_there]
     if archives == missing:
         kind = "archive" if is_archive(value) else "folder"
@@ -125,7 +125,7 @@ def in_archives(source: Source) -> Iterator[Photograph]:
     """The images of all archives; of several archives, each has its own name before theirs."""
     listed = map(of_archive, source.archives)
     if isinstance(source.folder, Remote):  # an answer for each image is waited for
-        listed = remote.together(lambda path: list(of_archive(path)), source.archives)
+        listed = remote.ask_all(lambda path: list(of_archive(path)), source.archives)
     for path, found in zip(source.archives, listed, strict=True):
         stem = path.relative_to(source.folder).with_suffix("").as_posix()
         within = f"{stem}/" if len(source.archives) > 1 else ""

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from msdd.data.remote import Remote, bare, together
+from msdd.data.remote import Remote, ask_all, bare
 from msdd.errors import MsddError
 
 BLOCK = 512  # bytes; an archive ends with blocks of zeros
@@ -37,7 +37,7 @@ def members(path: Path | Remote) -> Iterator[Member]:
         check_class(str(path), path.stem, name)
     yield from images
     within = partial(inner, path)
-    for some in together(within, archives) if isinstance(path, Remote) else map(within, archives):
+    for some in ask_all(within, archives) if isinstance(path, Remote) else map(within, archives):
         yield from some
 
 

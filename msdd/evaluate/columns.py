@@ -99,19 +99,16 @@ Pair = tuple[Features, Features]  # of originals and of reconstructions
 
 def features(protocol: Protocol) -> Pair | None:
     """Those of the originals and of the reconstructions for `fid`."""
-    fid = protocol.fid
-    if fid is None:
+    if (of := protocol.fid) is None:
         return None
-    resize = fid.resize if fid.features == "inception" else ""
-    return both_sides(Features("made", fid.features, resize, fid.quantisation, fid.first))
+    return both_sides(Features("made", *of.network, of.quantisation, of.first))
 
 
 def patch_pair(protocol: Protocol) -> Pair | None:
     """Those of patches."""
     if (of := protocol.patch_fid) is None:
         return None
-    resize = of.resize if of.features == "inception" else ""
-    return both_sides(Features("made", of.features, resize, of.quantisation, None, of.side))
+    return both_sides(Features("made", *of.network, of.quantisation, None, of.side))
 
 
 def both_sides(made: Features) -> Pair:

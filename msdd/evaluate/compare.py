@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tabulate import tabulate
 
 from msdd.data.image_folder import composed_form
 from msdd.errors import MsddError
 from msdd.evaluate.columns import PARTIAL
 from msdd.evaluate.protocols import NO_FEATURES, OF_FEATURES, Protocol
 from msdd.evaluate.rows import ROWS
-from msdd.evaluate.text import INFINITY, NAMES
+from msdd.evaluate.text import INFINITY, NAMES, aligned
 from msdd.metrics.intervals import MaybeInterval, mean_difference
 from msdd.metrics.pooling import pooled_psnr_difference
 from msdd.pipeline import forms
@@ -41,19 +40,13 @@ def read_any(path: Path) -> Other:
     """Read the report of another evaluation, of pairs or of samples."""
     try:
         report = forms.read(path, forms.Evaluation, "no file of `evaluate --json`, or an old one")
+        for entry in report["protocols"].values():
+            forms.check_lengths(path, entry, len(report["names"]))
     except OSError as error:
         raise MsddError(f"--against {path} is no JSON file: {error.strerror}") from error
     except MsddError as error:
         raise MsddError(f"--against {error}") from error
-    for entry in report["protocols"].values():
-        check_lengths(path, entry, len(report["names"]))
     return Other(path, report)
-
-
-def check_lengths(path: Path, entry: Mapping, images: int) -> None:
-    for metric, values in entry["per_image"].items():
-        if len(values) != images:
-            raise MsddError(f"--against {path}: {metric} is of {len(values)} images, not {images}")
 
 
 def check(report: Mapping, other: Other) -> None:
@@ -120,7 +113,7 @@ def comparison(report: dict, other: Other) -> str:
     return "\n".join(
         [
             f"less {other.path}, image by image:",
-            tabulate(rows, tablefmt="plain", disable_numparse=True),
+            aligned(rows),
             "* the interval leaves out 0. Distances (FD, KID) have no values of images, so no "
             "paired interval.",
         ]

@@ -1,6 +1,7 @@
 """From the features of both sides to a protocol's distances, each named for its network."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,10 +17,17 @@ from msdd.metrics.kid import SIZE, in_order, kid, kid_torch_fidelity
 from msdd.metrics.mind import DIRECTIONS, mind
 from msdd.weights.representations import FDR, REPRESENTATIONS, key_of
 
-Distance = float | dict[str, object]
+Metric = float | dict[str, Any]
 References = Mapping[Features, Reference]
 CPU = torch.device("cpu")  # where all features of single images are
 FEWEST = {"kid": 4, "kid_torch_fidelity": SIZE, "mind": 2, "cmmd": 2}  # images
+
+
+def as_metric(
+    mean: float, low: float | None = None, high: float | None = None, **about: object
+) -> dict[str, Any]:
+    """A mean with the ends of its 95 % interval, if it has one, and what else is known of it."""
+    return {"mean": mean, "low": low, "high": high, **about}
 
 
 @exact(CPU)
@@ -29,13 +37,13 @@ def distances(
     references: References,
     names: Sequence[str] = (),
     photographs: Sequence[int] | None = None,
-) -> dict[str, Distance]:
+) -> dict[str, Metric]:
     """A protocol's distances by name: Fréchet distances, their mean FDr, and those from features of
     single images (KID, MIND, CMMD), except where `without` has a reason against it. `names` are
     those of all images, in their order. Where `photographs` have several of them, KID has no
     interval: its jackknife takes images as independent."""
     frechet = frechet_distances(protocol, accumulator, references)
-    by_name: dict[str, Distance] = {f"fd_{key_of(n)}": value for n, value in frechet.items()}
+    by_name: dict[str, Metric] = {f"fd_{key_of(n)}": value for n, value in frechet.items()}
     if protocol.fdr:
         by_name |= fdr(frechet)
     missing = without(protocol, accumulator, references)
@@ -67,13 +75,11 @@ def between(pair: Pair, accumulator: Accumulator, references: References) -> flo
     )
 
 
-def of_patches(
-    protocol: Protocol, accumulator: Accumulator, references: References
-) -> dict[str, object]:
+def of_patches(protocol: Protocol, accumulator: Accumulator, references: References) -> Metric:
     """The distance, with how many patches it is of."""
-    pair = patch_pair(protocol)
-    about = {"patches": patches_of(pair, accumulator), "side": protocol.patch_fid.side}
-    return {"mean": between(pair, accumulator, references), "low": None, "high": None, **about}
+    pair, side = patch_pair(protocol), protocol.patch_fid.side
+    distance = between(pair, accumulator, references)
+    return as_metric(distance, patches=patches_of(pair, accumulator), side=side)
 
 
 def patches_of(pair: Pair, accumulator: Accumulator) -> int:
@@ -82,7 +88,7 @@ def patches_of(pair: Pair, accumulator: Accumulator) -> int:
     return sums.moments.count if sums else 0
 
 
-def fdr(frechet: Mapping[str, float]) -> dict[str, Distance]:
+def fdr(frechet: Mapping[str, float]) -> dict[str, Metric]:
     """The mean of distances over those of ImageNet's validation set (FD-loss, arXiv 2604.28190),
     under a name that says which networks it holds; nothing where none of them has that figure."""
     known = [network for network in FDR if network in frechet]
@@ -90,7 +96,7 @@ def fdr(frechet: Mapping[str, float]) -> dict[str, Distance]:
         return {}
     ratios = {network: frechet[network] / REPRESENTATIONS[network].validation for network in known}
     mean = sum(ratios.values()) / len(ratios)
-    return {fdr_name(known): {"mean": mean, "low": None, "high": None, "ratios": ratios}}
+    return {fdr_name(known): as_metric(mean, ratios=ratios)}
 
 
 def fdr_name(networks: Sequence[str]) -> str:
@@ -127,23 +133,22 @@ def rows(pair: Pair, accumulator: Accumulator, references: References) -> tuple[
     return real, made.features
 
 
-def kid_in_order(x: Tensor, y: Tensor, names: Sequence[str]) -> Distance:
+def kid_in_order(x: Tensor, y: Tensor, names: Sequence[str]) -> Metric:
     """torch-fidelity's KID of two sets. A set with a feature for each name is put into their order
     first, because the order decides the draws and a sample is kept in the order of hashes."""
     sides = (in_order(side, names) if len(side) == len(names) else side for side in (x, y))
     return kid_torch_fidelity(*sides)
 
 
-def mind_with_size(x: Tensor, y: Tensor, _names: Sequence[str]) -> Distance:
-    about = {"directions": DIRECTIONS, "images": min(len(x), len(y))}
-    return {"mean": mind(x, y), "low": None, "high": None, **about}
+def mind_with_size(x: Tensor, y: Tensor, _names: Sequence[str]) -> Metric:
+    return as_metric(mind(x, y), directions=DIRECTIONS, images=min(len(x), len(y)))
 
 
-def cmmd_with_size(x: Tensor, y: Tensor, _names: Sequence[str]) -> Distance:
-    return {"mean": cmmd(x, y), "low": None, "high": None, "images": min(len(x), len(y))}
+def cmmd_with_size(x: Tensor, y: Tensor, _names: Sequence[str]) -> Metric:
+    return as_metric(cmmd(x, y), images=min(len(x), len(y)))
 
 
-MEASURES: dict[str, Callable[[Tensor, Tensor, Sequence[str]], Distance]] = {
+MEASURES: dict[str, Callable[[Tensor, Tensor, Sequence[str]], Metric]] = {
     "kid": lambda x, y, _names: kid(x, y),
     "kid_torch_fidelity": kid_in_order,
     "mind": mind_with_size,

@@ -26,26 +26,26 @@ class Team(NamedTuple):
         if self.size == 1:
             return value
         box = [value]
-        with together():
+        with awaiting_others():
             dist.broadcast_object_list(box, src=0)
         return box[0]
 
     def send(self, value: Any) -> None:
         """Give a value to the first process, which waits for it in `collect`."""
-        with together():
+        with awaiting_others():
             dist.send_object_list([value], dst=0)
 
     def collect(self) -> Iterator[Any]:
         """What the others send, one after another, so that one is in memory at a time."""
         for rank in range(1, self.size):
             box = [None]
-            with together():
+            with awaiting_others():
                 dist.recv_object_list(box, src=rank)
             yield box[0]
 
 
 @contextmanager
-def together() -> Iterator[None]:
+def awaiting_others() -> Iterator[None]:
     """Raise MsddError in processes that wait for one that has stopped."""
     try:
         yield

@@ -57,8 +57,7 @@ def face_numbers(found: Sequence[Face], side: int) -> dict[str, float]:
         "count": float(len(found) or np.nan),
         "similarity": mean([face.similarity for face in found]),
     }
-    for name, some in {"": found, **by_size(found, EDGES, side)}.items():
-        suffix = f"_{name}" if name else ""
+    for suffix, some in by_size(found, EDGES, side).items():
         numbers[f"distance{suffix}"] = mean([face.distance for face in some])
         numbers[f"same{suffix}"] = mean([face.distance < SAME for face in some])
     return numbers

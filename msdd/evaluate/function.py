@@ -18,12 +18,9 @@ from msdd.evaluate import (
     passes,
     protocols,
     report,
-    samples_reference,
     samples_report,
-    samples_rules,
 )
 from msdd.evaluate.passes import Evaluation, Pass
-from msdd.evaluate.samples_sets import image_set
 from msdd.evaluate.sources import Subject
 from msdd.evaluate.tensors import Tensors
 from msdd.pipeline import stop
@@ -167,14 +164,9 @@ def of_samples(
     settings: report.Settings,
 ) -> Report:
     """`msdd evaluate --samples`."""
-    listed = protocols.listed_names(protocol or samples_rules.DEFAULT)
-    rules = samples_rules.chosen(listed, features)
     made = arguments.images_of("samples", samples, "a folder, a .npz file")
     real = arguments.images_of("reference", reference, "a folder, a .npz file")
-    place = "samples in memory" if isinstance(made, Tensor) else str(made)
-    images, given = image_set(made, "samples"), samples_reference.open_reference(real)
-    lost = samples_rules.left_out(listed, features)
-    comparison = samples_report.Comparison(place, images, given, rules, lost)
+    comparison = samples_report.comparison_of(made, real, protocol, features, "samples")
     document = samples_report.opening(comparison, settings)
     samples_report.measure(comparison, document, settings, distributed.Team())
     return cast(Report, document)
@@ -222,9 +214,7 @@ def subject_of(
         about["precision"] = getattr(tokenizer, "precision", decoding.precision)
         side = resolution or tokenizer.resolution
         return Subject(about, side, named.through_tokenizer(tokenizer, device, decoding))
-    own = tokenizer
-    if not isinstance(own, Own):
-        own = Own(name_of(tokenizer), tokenizer, device)
+    own = tokenizer if isinstance(tokenizer, Own) else Own(name_of(tokenizer), tokenizer, device)
     about = {"tokenizer": own.name, **vars(decoding)}
     return Subject(about, resolution or own.resolution, named.through_own(own, device, decoding))
 

@@ -125,7 +125,7 @@ class Measurer:
             elif column.kind == "gaussian_ssim":
                 numbers[column] = gaussian_ssim(*views.unit(column.quantisation), column.variant)
             elif column.kind in ("dists", "dreamsim"):
-                network = getattr(self.networks, column.kind)
+                network = self.networks.alone[column.kind]
                 numbers[column] = network.distance(*views.pair(column.quantisation))
             elif column.kind in ("classes", "text", "faces"):
                 key = (column.kind, column.quantisation, column.table)
@@ -144,7 +144,7 @@ class Measurer:
         self, kind: str, pair: tuple[Tensor, Tensor], names: Sequence[str], table: str | None
     ) -> dict[str, list[float]]:
         """Lists of numbers by name: of recognised classes, of text, or of faces."""
-        network = self.networks.judges[kind]
+        network = self.networks.alone[kind]
         if kind == "text":
             return ocr.numbers_of(network, names, *pair, table)
         if kind == "faces":

@@ -36,22 +36,18 @@ class Networks:
         self.unavailable: dict[str, str] = {}  # reasons, by weights of feature networks
         self.lpips: dict[str, Lpips] = {}
         self.features: dict[tuple[str, str], nn.Module] = {}
-        self.judges: dict[str, Any] = {}  # what sees classes, text and faces, by a protocol's key
+        self.alone: dict[str, Any] = {}  # what one metric needs, by a protocol's key
         for net in sorted(nets(protocols)):
             self.load(self.lpips, net, partial(Lpips, net, device), [f"lpips_{net}"])
-        alone: dict[str, Dists] = {}
         if any(p.dists for p in protocols):
-            self.load(alone, "dists", partial(Dists, device), ["dists"])
-        self.dists = alone.get("dists")
+            self.load(self.alone, "dists", partial(Dists, device), ["dists"])
         for protocol in protocols:
             for _, made in all_pairs(protocol):
                 self.add_features(made, protocol, metrics_on(made.network, protocols))
-        if any(p.classes for p in protocols):
-            self.load(self.judges, "classes", partial(classifier, device), ["classes"])
-        if any(p.text for p in protocols):
-            self.load(self.judges, "text", Reader, ["text"])
-        if any(p.faces for p in protocols):
-            self.load(self.judges, "faces", FaceNetworks, ["faces"])
+        judges = {"classes": partial(classifier, device), "text": Reader, "faces": FaceNetworks}
+        for key, make in judges.items():
+            if any(getattr(p, key) for p in protocols):
+                self.load(self.alone, key, make, [key])
         if any(p.dreamsim for p in protocols):
             self.add_dreamsim()
 
@@ -96,7 +92,7 @@ class Networks:
         if reason := without_dreamsim():
             self.missing["dreamsim"] = reason
         else:
-            self.dreamsim = DreamSim(self.device)
+            self.alone["dreamsim"] = DreamSim(self.device)
 
     def measurable(self, protocol: Protocol) -> Protocol:
         """A protocol without the metrics that are missing."""

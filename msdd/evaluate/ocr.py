@@ -89,12 +89,9 @@ def text_numbers(lines: Sequence[Line], side: int) -> dict[str, float]:
     ned:      mean of 1 - NED of the lines
     accuracy and ned also of the lines of each of SIZES
     """
-    numbers = {"accuracy": NAN, "cer": NAN, "ned": NAN}
-    if lines:
-        edits = sum(edit_distance(line.original, line.made) for line in lines)
-        numbers["cer"] = edits / sum(len(line.original) for line in lines)
-    for name, some in {"": lines, **by_size(lines, EDGES, side)}.items():
-        suffix = f"_{name}" if name else ""
+    edits = sum(edit_distance(line.original, line.made) for line in lines)
+    numbers = {"cer": edits / sum(len(line.original) for line in lines) if lines else NAN}
+    for suffix, some in by_size(lines, EDGES, side).items():
         numbers[f"accuracy{suffix}"] = mean([line.original == line.made for line in some])
         numbers[f"ned{suffix}"] = mean([one_minus_ned(line.original, line.made) for line in some])
     return numbers

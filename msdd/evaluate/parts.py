@@ -12,14 +12,16 @@ SIZES = ("small", "medium", "large")
 
 
 def by_size(parts: Sequence[Any], edges: Mapping[int, Sequence[float]], side: int) -> dict:
-    """The parts of an image by their `size`, a share of its longer side of so many pixels.
+    """The parts of an image: all of them under "", and under `_small`, `_medium` and `_large` those
+    of that `size`, a share of its longer side of so many pixels.
 
     edges: where SIZES begin, by that side, of which the nearest by ratio counts. What is smaller
-           than the first of them is in none.
+           than the first of them is in no size.
     """
     begins = (*edges[min(edges, key=lambda known: abs(np.log2(known / side)))], np.inf)
     ends = zip(SIZES, begins, begins[1:], strict=False)
-    return {name: [part for part in parts if a <= part.size < b] for name, a, b in ends}
+    sized = {f"_{name}": [part for part in parts if a <= part.size < b] for name, a, b in ends}
+    return {"": parts, **sized}
 
 
 def mean(values: Sequence[float]) -> float:

@@ -8,7 +8,7 @@ import torch
 from msdd.arrays import read_npy
 from msdd.data.pixels import from_uint8, to_uint8
 from msdd.device import arithmetic
-from msdd.evaluate.sources import SAMPLES, Prepared
+from msdd.evaluate.prepared import SAMPLES, Prepared
 from msdd.evaluate.trace import trace
 from msdd.files import atomic
 from msdd.pipeline import layout

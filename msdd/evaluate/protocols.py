@@ -42,6 +42,10 @@ OF_PROTOCOL = " of "  # between a metric and its protocol, where a report says w
 Quantisation = Literal["round", "truncate", "truncate64", "truncate_made", "shift", "none"]
 Crop = Literal["adm", "bilinear", "bicubic", "lanczos"]
 Network = Literal[tuple(REPRESENTATIONS)]
+Resize = Annotated[
+    Literal["pytorch_fid", "tf1", "antialias"],
+    Field(description="how Inception enlarges; other networks have their own way"),
+]
 EMBEDDING = "clip-l14-336"  # that CMMD is taken on
 Names = str | PathLike[str] | Iterable[str | PathLike[str]]  # of protocols, or of YAML files
 
@@ -55,46 +59,50 @@ def optional_metric(description: str) -> Any:
     return Field(None, description=description, json_schema_extra=_or_missing)
 
 
-class Psnr(Section):
+class Quantised(Section):
+    """A metric of 8-bit levels; of some, nothing else can be chosen."""
+
     quantisation: Quantisation = Field(description="how both sides become 8 bits")
+
+
+class OfOneNetwork(Section):
+    """A measure of the features of one network."""
+
+    features: Network = Field(description="feature network")
+    resize: Resize = "tf1"
+
+    @property
+    def network(self) -> tuple[str, str]:
+        """Name and resize, which is empty where a network has no choice."""
+        return self.features, self.resize if self.features == "inception" else ""
+
+
+class Psnr(Quantised):
     pool: Count | Literal["all"] = Field(
         description="images whose squared errors are averaged before the logarithm is taken"
     )
 
 
-class Ssim(Section):
-    quantisation: Quantisation = Field(description="how both sides become 8 bits")
+class Ssim(Quantised):
     range: Annotated[int, Field(ge=1, le=2)] = Field(
         description="what SSIM takes for the range of images in [0, 1]"
     )
 
 
-class GaussianSsim(Section):
-    quantisation: Quantisation = Field(description="how both sides become 8 bits")
+class GaussianSsim(Quantised):
     zero: Literal["black", "grey"] = Field(
         "black", description="what is 0: black of images in [0, 1], mid-grey of those in [-1, 1]"
     )
 
 
-class Quantised(Section):
-    """A metric of which nothing else can be chosen."""
-
-    quantisation: Quantisation = Field(description="how both sides become 8 bits")
-
-
-class Lpips(Section):
-    quantisation: Quantisation = Field(description="how both sides become 8 bits")
+class Lpips(Quantised):
     nets: tuple[Trunk, ...] = Field(description="trunks", min_length=1)
 
 
-class Fid(Section):
+class Fid(OfOneNetwork, Quantised):
     """A Fréchet distance. Only that of Inception's features is shown as rFID."""
 
-    quantisation: Quantisation = Field(description="how both sides become 8 bits")
-    features: Network = Field(description="feature network")
-    resize: Literal["pytorch_fid", "tf1", "antialias"] = Field(
-        "pytorch_fid", description="how Inception enlarges; other networks have their own way"
-    )
+    resize: Resize = "pytorch_fid"
     first: Annotated[int, Field(ge=2)] | None = Field(
         None, description="on the first so many images; null: all"
     )
@@ -110,14 +118,9 @@ class Fid(Section):
         return f"kd_{key_of(self.features)}"
 
 
-class PatchFid(Section):
+class PatchFid(OfOneNetwork, Quantised):
     """A Fréchet distance of patches, for few large images: FID/256 of HiFiC on Inception."""
 
-    quantisation: Quantisation = Field(description="how both sides become 8 bits")
-    features: Network = Field(description="feature network")
-    resize: Literal["pytorch_fid", "tf1", "antialias"] = Field(
-        "tf1", description="how Inception enlarges; other networks have their own way"
-    )
     side: Annotated[int, Field(ge=32, multiple_of=2)] = Field(
         description="of a patch, in pixels; even, for the second grid is shifted by half of it"
     )
@@ -128,39 +131,35 @@ class PatchFid(Section):
         return f"patch_fd_{key_of(self.features)}"
 
 
-class Frechet(Section):
+class Frechet(Quantised):
     """Fréchet distances beside that of `fid`, each named for its network."""
 
-    quantisation: Quantisation = Field(description="how both sides become 8 bits")
     networks: tuple[Network, ...] = Field(
         description="feature networks, as `msdd doctor` lists them", min_length=1
     )
 
 
-class Classes(Section):
+class Classes(Quantised):
     """What an ImageNet classifier recognises in originals and in reconstructions."""
 
-    quantisation: Quantisation = Field(description="how both sides become 8 bits")
     network: Literal["efficientnet-lite0"] = Field(description="classifier")
     labels: str | None = Field(
         None, description="table of classes by image; null: WordNet ids in names and folders"
     )
 
 
-class Text(Section):
+class Text(Quantised):
     """What an OCR reads in reconstructions of what it reads in originals."""
 
-    quantisation: Quantisation = Field(description="how both sides become 8 bits")
     ocr: Literal["rapidocr"] = Field(description="what reads")
     transcripts: str | None = Field(
         None, description="table of what is written in each image; null: not known"
     )
 
 
-class Faces(Section):
+class Faces(Quantised):
     """Whether faces stay those of the same persons, as a network embeds them."""
 
-    quantisation: Quantisation = Field(description="how both sides become 8 bits")
     network: Literal["dlib"] = Field(description="what finds faces and embeds them")
 
 

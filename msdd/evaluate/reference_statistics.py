@@ -77,14 +77,13 @@ class Reference:
         return cls(moments.mean.cpu(), moments.covariance.cpu(), moments.count, identity, features)
 
 
-def identity(
-    images: str | None, preparation: str | None, network: str, resize: str | None = None
-) -> Identity:
+def identity(images: str | None, preparation: str | None, network: str, resize: str) -> Identity:
     """What identifies the statistics of images seen through
-    `msdd.weights.pretrained_networks.feature_network(network, resize=resize)`."""
+    `msdd.weights.pretrained_networks.feature_network`; `resize` is empty where a network has no
+    choice."""
     about = REPRESENTATIONS[network]
     weights = pretrained.identity(about.weights)
-    return Identity(images, preparation, network, weights, resize, about.levels)
+    return Identity(images, preparation, network, weights, resize or None, about.levels)
 
 
 def identity_of(real: Features, images: str | None, preparation: str | None) -> Identity:
@@ -92,7 +91,7 @@ def identity_of(real: Features, images: str | None, preparation: str | None) -> 
     rule = preparation and f"{preparation}, quantisation {real.quantisation}"
     if rule and real.patch:
         rule += f", patches of {real.patch} px"
-    return identity(images, rule, real.network, real.resize or None)
+    return identity(images, rule, real.network, real.resize)
 
 
 def identities(

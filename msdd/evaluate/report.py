@@ -211,7 +211,7 @@ def measure_pass(
     accumulator = Accumulator(part.protocols, networks, team.share(set(references)))
     checkpoint = None
     if settings.work:
-        checkpoint = Checkpoint(settings.work / part.name, key(part, evaluation, settings))
+        checkpoint = Checkpoint(settings.work / part.name, state_key(part, evaluation, settings))
     if loop.measure_source(part.source, accumulator, settings.batch, part.label, team, checkpoint):
         for real in new_of(accumulator, names.keys() - references.keys()):
             references[real] = statistics.cache_statistics(names[real], accumulator.sums[str(real)])
@@ -231,7 +231,7 @@ def identities(part: Pass) -> dict[Features, statistics.Identity]:
     return statistics.identities(wanted, named_paths(part.source), part.source.preparation)
 
 
-def key(part: Pass, evaluation: Evaluation, settings: Settings) -> str:
+def state_key(part: Pass, evaluation: Evaluation, settings: Settings) -> str:
     """A digest of everything that decides what a pass accumulates."""
     networks = {made.network for p in part.protocols.values() for _, made in all_pairs(p)}
     parts = {

@@ -4,13 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tabulate import tabulate
-
 from msdd.errors import MsddError
 from msdd.evaluate import compare
 from msdd.evaluate.compare import Other, shared_protocols, signed
 from msdd.evaluate.samples_text import heading
-from msdd.evaluate.text import scale_of
+from msdd.evaluate.text import aligned, scale_of
 
 
 def read(path: Path) -> Other:
@@ -62,9 +60,8 @@ def comparison(report: Mapping[str, Any], other: Other) -> str:
         for metric in (metric for metric in here if metric in there):
             difference = figure(here[metric]) - figure(there[metric])
             rows.append([name, heading(metric), signed(scale_of(metric) * difference)])
-    table = tabulate(rows, tablefmt="plain", disable_numparse=True)
     unpaired = "The samples have no partners, so differences have no paired interval."
-    return "\n".join([f"less {other.path}:", table, unpaired])
+    return "\n".join([f"less {other.path}:", aligned(rows), unpaired])
 
 
 def figure(metric: dict | float) -> float:

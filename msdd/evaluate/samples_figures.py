@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 
 from msdd.device import exact
+from msdd.evaluate.distances import Metric, as_metric, mind_with_size
 from msdd.evaluate.reference_statistics import Reference
 from msdd.evaluate.samples_rules import Rules
 from msdd.evaluate.samples_sums import Key, SetSums
-from msdd.evaluate.summary import Metric, is_undefined, spread
+from msdd.evaluate.summary import is_undefined
 from msdd.metrics.frechet import Gaussian, frechet_distance
 from msdd.metrics.intervals import bootstrap
 from msdd.metrics.kid import SIZE, kid_torch_fidelity
 from msdd.metrics.manifold import DISTANCES, density_coverage, precision_recall
-from msdd.metrics.mind import DIRECTIONS, mind
 from msdd.weights.representations import key_of
 
 WITHOUT_IMAGES = "the reference holds statistics, and no images to compare with one by one"
@@ -90,20 +90,19 @@ def inception_score(rules: Rules, made: SetSums) -> Metric:
     """`std` is the deviation over the splits, as papers print it."""
     place = made.wanted[rules.network].scores.index(rules.inception_score)
     mean, std = made.sums[rules.network].scores[place].score()
-    return spread(mean, None, None) | {"std": std}
+    return as_metric(mean, std=std)
 
 
 def add_kernels(rules: Rules, sides: Sides, found: Figures) -> None:
     """KID and MIND, in the order of torch-fidelity's inputs: samples first."""
-    rows = [side.rows(rules.network) for side in (sides.made, sides.real)]
-    key, fewest = key_of(rules.features), min(map(len, rows))
-    if rules.kid and fewest < SIZE:
+    made, real = (side.rows(rules.network) for side in (sides.made, sides.real))
+    key = key_of(rules.features)
+    if rules.kid and min(len(made), len(real)) < SIZE:
         found.missing[f"kd_torch_fidelity_{key}"] = f"it needs {SIZE:,} images on both sides"
     elif rules.kid:
-        found.metrics[f"kd_torch_fidelity_{key}"] = kid_torch_fidelity(*rows)
+        found.metrics[f"kd_torch_fidelity_{key}"] = kid_torch_fidelity(made, real)
     if rules.mind:
-        about = {"directions": DIRECTIONS, "images": fewest}
-        found.metrics[f"mind_{key}"] = spread(mind(*rows), None, None) | about
+        found.metrics[f"mind_{key}"] = mind_with_size(made, real, ())
 
 
 def add_manifolds(rules: Rules, sides: Sides, found: Figures) -> None:
@@ -117,6 +116,6 @@ def add_manifolds(rules: Rules, sides: Sides, found: Figures) -> None:
         values += density_coverage(made, real, rules.density_coverage.neighbours)
     for name, value in zip(names, values, strict=True):
         numbers = value.double().cpu().numpy()
-        found.metrics[name] = spread(*bootstrap(numbers))
+        found.metrics[name] = as_metric(*bootstrap(numbers))
         if name in ("precision", "density"):
             found.per_image[name] = numbers.tolist()

@@ -15,14 +15,13 @@ from msdd import files
 from msdd.arrays import read_npz
 from msdd.errors import MsddError
 from msdd.evaluate import reference_statistics as statistics
-from msdd.evaluate.reference_statistics import Identity, Reference
+from msdd.evaluate.reference_statistics import Reference
 from msdd.evaluate.samples_rules import Rules
 from msdd.evaluate.samples_sets import ARRAY, ImageSet, image_set
 from msdd.evaluate.samples_sums import Key, SetSums
-from msdd.evaluate.sources import Folders
+from msdd.evaluate.sources import AS_IS
 
 SPATIAL = ("mu_s", "sigma_s")
-AS_IS = f"{Folders.preparation}, quantisation none"  # as of two folders, which may take them
 IMAGES = 10_000  # that stand in a file beside the statistics, as in guided-diffusion's
 
 
@@ -72,14 +71,10 @@ def members(path: Path) -> list[str]:
         return [name.removesuffix(".npy") for name in archive.namelist()]
 
 
-def identity_of(key: Key, images: str | None = None, preparation: str | None = None) -> Identity:
-    return statistics.identity(images, preparation, key[0], key[1] or None)
-
-
 def read_pooled(path: Path, key: Key) -> Reference:
     """The statistics `mu` and `sigma` of a file. MsddError if they are of another network, as far
     as the file tells, or of other dimensions."""
-    reference = statistics.read(path, identity_of(key))
+    reference = statistics.read(path, statistics.identity(None, None, *key))
     statistics.check_dimensions(reference, key[0], path)
     return reference
 
@@ -103,7 +98,8 @@ def write(path: Path, images: ImageSet, sums: SetSums, key: Key) -> None:
     `arr_0` has at most 10,000 images, evenly spaced in the set.
     """
     found = sums.sums[key]
-    identity = identity_of(key, images.digest(), AS_IS)
+    # as of two folders, which may take them
+    identity = statistics.identity(images.digest(), f"{AS_IS}, quantisation none", *key)
     about = {"count": len(images.names), "identity": asdict(identity)}
     arrays: dict[str, np.ndarray] = {}
     for names, moments in ((("mu", "sigma"), found.moments), (SPATIAL, found.spatial)):

@@ -18,18 +18,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
 from msdd.errors import MsddError
-from msdd.evaluate import loop
+from msdd.evaluate import loop, samples_rules
 from msdd.evaluate import samples_reference as references
 from msdd.evaluate.checkpoint import Checkpoint
 from msdd.evaluate.distributed import Team
+from msdd.evaluate.protocols import Names, listed_names
 from msdd.evaluate.report import Settings, check_measured
 from msdd.evaluate.samples_figures import WITHOUT_IMAGES, Figures, Sides, figures
-from msdd.evaluate.samples_reference import Given, has_spatial, read_all
+from msdd.evaluate.samples_reference import Given, has_spatial, open_reference, read_all
 from msdd.evaluate.samples_rules import Rules
-from msdd.evaluate.samples_sets import ImageSet
+from msdd.evaluate.samples_sets import ImageSet, image_set
 from msdd.evaluate.samples_sums import (
     Key,
     SetSums,
@@ -38,7 +39,7 @@ from msdd.evaluate.samples_sums import (
     wanted_of_samples,
 )
 from msdd.evaluate.samples_warnings import class_balance, warnings
-from msdd.evaluate.sources import deal
+from msdd.evaluate.sources import AS_IS, deal
 from msdd.files import digest
 from msdd.pipeline.progress import busy
 from msdd.weights.fast_inception import faster_inception
@@ -58,6 +59,24 @@ class Comparison:
     reference: Given
     protocols: Mapping[str, Rules]
     left_out: Mapping[str, str] = field(default_factory=dict)
+
+
+def comparison_of(
+    samples: Path | Tensor,
+    reference: Path | Tensor,
+    protocol: Names | None,
+    features: str | None,
+    option: str,
+) -> Comparison:
+    """Samples and a reference, by the protocols that are named, or else by the default ones.
+
+    option: what messages call the samples
+    """
+    names = listed_names(protocol or samples_rules.DEFAULT)
+    rules, lost = samples_rules.chosen(names, features)
+    place = "samples in memory" if isinstance(samples, Tensor) else str(samples)
+    images, given = image_set(samples, option), open_reference(reference)
+    return Comparison(place, images, given, rules, lost)
 
 
 class Part(NamedTuple):
@@ -85,9 +104,6 @@ def opening(comparison: Comparison, settings: Settings) -> dict[str, object]:
         "warnings": warnings(samples, given, comparison.protocols.values()),
         "extremes": {},
     }
-
-
-AS_IS = "images as they are"
 
 
 def check_counts(comparison: Comparison) -> None:
@@ -214,12 +230,12 @@ def measure_set(
     sums = SetSums(part.wanted, networks, len(part.images.names), settings.device)
     checkpoint = None
     if settings.work:
-        checkpoint = Checkpoint(settings.work / part.name, key_of(part, settings))
+        checkpoint = Checkpoint(settings.work / part.name, state_key(part, settings))
     loop.measure_source(part.images, sums, settings.batch, part.name, team, checkpoint)
     return sums
 
 
-def key_of(part: Part, settings: Settings) -> str:
+def state_key(part: Part, settings: Settings) -> str:
     """A digest of everything that decides what is taken of a set."""
     parts = {
         "wanted": [f"{key} {one}" for key, one in part.wanted.items()],

@@ -1,6 +1,6 @@
 """Rules by which programs measure samples against a reference, as data in `samples.yaml`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from msdd.errors import MsddError, known_names
 from msdd.evaluate import protocols
-from msdd.evaluate.protocols import Network, check_new, optional_metric
+from msdd.evaluate.protocols import OfOneNetwork, check_new, optional_metric
 from msdd.params.sections import Amount, Count, Section
 from msdd.params.validate import validate
 from msdd.weights.representations import REPRESENTATIONS, key_of
@@ -47,13 +47,9 @@ class DensityCoverage(Section):
     neighbours: Count = Field(description="a ball reaches to the nearest so many others")
 
 
-class Rules(Section):
+class Rules(OfOneNetwork):
     """One program's rules."""
 
-    features: Network = Field(description="feature network")
-    resize: Literal["pytorch_fid", "tf1", "antialias"] = Field(
-        "tf1", description="how Inception enlarges; other networks have their own way"
-    )
     frechet: bool = Field(False, description="Fréchet distance of pooled features")
     spatial: bool = Field(False, description="Fréchet distance of Inception's spatial features")
     inception_score: InceptionScore | None = optional_metric("Inception score")
@@ -73,11 +69,6 @@ class Rules(Section):
         return bool(self.precision_recall or self.density_coverage or self.kid or self.mind)
 
     @property
-    def network(self) -> tuple[str, str]:
-        """Name and resize, which is empty where a network has no choice."""
-        return self.features, self.resize if self.features == "inception" else ""
-
-    @property
     def distance(self) -> str:
         """Key of the Fréchet distance."""
         return f"fd_{key_of(self.features)}"
@@ -90,8 +81,11 @@ class Rules(Section):
         return self.model_copy(update=changed)
 
 
-def chosen(names: Iterable[str], features: str | None) -> dict[str, Rules]:
-    """`load`, on another network if one is named. MsddError if nothing is left to measure."""
+def chosen(names: Iterable[str], features: str | None) -> tuple[dict[str, Rules], dict[str, str]]:
+    """`load`, on another network if one is named; and what they lose by that, with the reason.
+
+    MsddError if nothing is left to measure.
+    """
     if features == "none":
         raise MsddError("--features none leaves nothing to measure of samples; leave it out")
     if features not in (None, *REPRESENTATIONS):
@@ -99,23 +93,22 @@ def chosen(names: Iterable[str], features: str | None) -> dict[str, Rules]:
             f"features '{features}' are unknown; {known_names(features, REPRESENTATIONS)}"
         )
     found = load(names)
-    if features:
-        found = {name: rules.with_features(features) for name, rules in found.items()}
-    if left := {name: rules for name, rules in found.items() if rules.measures}:
-        return left
+    here = {name: one.with_features(features) if features else one for name, one in found.items()}
+    if left := {name: rules for name, rules in here.items() if rules.measures}:
+        return left, lost(found, features)
     raise MsddError(
         f"--features {features} leaves nothing to measure of {', '.join(found)}: what they have is "
         "of inception's features"
     )
 
 
-def left_out(names: Iterable[str], features: str | None) -> dict[str, str]:
+def lost(found: Mapping[str, Rules], features: str | None) -> dict[str, str]:
     """What rules lose on another network than Inception, with the reason."""
     if features in (None, "inception"):
         return {}
     return {
         f"{OF_INCEPTION[metric]} of {name}": f"it is of inception's features, not {features}'s"
-        for name, rules in load(names).items()
+        for name, rules in found.items()
         for metric in OF_INCEPTION
         if getattr(rules, metric)
     }

@@ -55,10 +55,14 @@ class ImageSet(Protocol):
     classes: list[str] | None
     remark: str
 
-    def pixels(self) -> list[int]: ...
     def digest(self) -> str: ...
-    def identity(self) -> object: ...
     def batches(self, ranges: Iterable[range]) -> Iterator[list[Images]]: ...
+
+    def pixels(self) -> list[int]:
+        return [self.size[0] * self.size[1]] * len(self.names)
+
+    def identity(self) -> object:
+        return [closure_digest("msdd.evaluate.samples_report"), self.digest()]
 
 
 def image_set(place: Path | Tensor, option: str) -> ImageSet:
@@ -75,7 +79,7 @@ def image_set(place: Path | Tensor, option: str) -> ImageSet:
     return ArraySet(place, option)
 
 
-class FolderSet:
+class FolderSet(ImageSet):
     """A folder of images of one size."""
 
     def __init__(self, folder: Path, option: str) -> None:
@@ -99,14 +103,8 @@ class FolderSet:
             )
         return next(iter(sizes), (0, 0))
 
-    def pixels(self) -> list[int]:
-        return [self.size[0] * self.size[1]] * len(self.names)
-
     def digest(self) -> str:
         return images_digest(tuple(zip(self.names, self.paths, strict=True)))
-
-    def identity(self) -> list[str]:
-        return [closure_digest("msdd.evaluate.samples_report"), self.digest()]
 
     def batches(self, ranges: Iterable[range]) -> Iterator[list[Images]]:
         for ids, images in read_ahead(self.read, ranges):
@@ -129,7 +127,7 @@ def size_of(path: Path) -> tuple[int, int] | None:
         return None
 
 
-class ArraySet:
+class ArraySet(ImageSet):
     """The images `arr_0`, uint8 (N, H, W, 3), of a `.npz` file, read when they are due.
 
     Labels (N,) may stand in `arr_1`.
@@ -143,14 +141,8 @@ class ArraySet:
         self.names = [str(i) for i in range(count)]
         self.classes, self.remark = labels(path, count)
 
-    def pixels(self) -> list[int]:
-        return [self.size[0] * self.size[1]] * len(self.names)
-
     def digest(self) -> str:
         return digest(self.path)
-
-    def identity(self) -> list[str]:
-        return [closure_digest("msdd.evaluate.samples_report"), self.digest()]
 
     def batches(self, ranges: Iterable[range]) -> Iterator[list[Images]]:
         """Ranges ascend, so that the file is read once, compressed or not."""
@@ -168,7 +160,7 @@ class ArraySet:
         return torch.from_numpy(levels.copy()).permute(0, 3, 1, 2).contiguous()
 
 
-class TensorSet:
+class TensorSet(ImageSet):
     """Images in memory, (N, 3, H, W): uint8, or floats in [-1, 1], which are rounded."""
 
     classes, remark = None, ""
@@ -178,9 +170,6 @@ class TensorSet:
         self.images = levels(images)
         self.names = [str(i) for i in range(len(images))]
         self.size = (images.shape[3], images.shape[2])
-
-    def pixels(self) -> list[int]:
-        return [self.size[0] * self.size[1]] * len(self.names)
 
     def digest(self) -> str:
         return digest_of(self.images)

@@ -83,8 +83,7 @@ def describe(rules: Rules, metrics: Collection[str]) -> str:
     """The rules by which these metrics are measured."""
     if not metrics:
         return "no metric is left"
-    resize = f", resize {rules.resize}" if rules.features == "inception" else ""
-    parts = [f"features of {rules.features}{resize}"]
+    parts = [f"features of {text.describe_network(rules)}"]
     if (score := rules.inception_score) and "inception_score" in metrics:
         consecutive = f"splits of {score.images or 0:,} images in order"
         splits = consecutive if score.images else f"{score.splits} splits of shuffled images"

@@ -15,7 +15,7 @@ from msdd.device import enough_memory, prepare_device
 from msdd.evaluate import distributed, pictures, protocols, report
 from msdd.evaluate.distributed import Team
 from msdd.evaluate.passes import Evaluation, Pass
-from msdd.evaluate.sources import PipelineTokenizer, Prepared
+from msdd.evaluate.prepared import PipelineTokenizer, Prepared
 from msdd.files import read_json, remove, write_json
 from msdd.flow.steps import nfe
 from msdd.params.sections import Evaluate
@@ -42,7 +42,7 @@ class EvaluationJob:
     task: Task
 
 
-def run(task: Task, root: Path = Path(".")) -> dict[str, object] | None:
+def run(task: Task, root: Path) -> dict[str, object] | None:
     """Measure a row of `decodes`, or a baseline; returns the metrics of the first protocol.
 
     Under torchrun the crops are split over processes; the first one writes, and tells the tracker.

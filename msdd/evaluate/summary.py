@@ -7,14 +7,12 @@ import numpy as np
 
 from msdd.evaluate.accumulator import Accumulator
 from msdd.evaluate.columns import PARTIAL, Features, columns
-from msdd.evaluate.distances import distances
+from msdd.evaluate.distances import Metric, as_metric, distances
 from msdd.evaluate.latent_sums import LatentSums, sums_for
 from msdd.evaluate.protocols import OF_LATENTS, Protocol
 from msdd.evaluate.reference_statistics import Reference
 from msdd.metrics.intervals import MaybeInterval, bootstraps, groups_of, psnr
 from msdd.metrics.pooling import pool_psnr
-
-Metric = float | dict[str, float | None]
 
 
 def per_image(protocol: Protocol, accumulator: Accumulator) -> dict[str, np.ndarray]:
@@ -43,14 +41,14 @@ def metrics(
     means: dict[str, Metric] = {}
     whole = {name: column for name, column in values.items() if name not in PARTIAL}
     if whole:
-        means = {name: spread(*ends) for name, ends in bootstraps(whole, groups).items()}
+        means = {name: as_metric(*ends) for name, ends in bootstraps(whole, groups).items()}
     means |= partial_means(values, groups)
     if "psnr" in values and protocol.psnr.pool != 1:
-        means["psnr"] = spread(*pooled_psnr(protocol, accumulator, groups))
+        means["psnr"] = as_metric(*pooled_psnr(protocol, accumulator, groups))
     of_latents = {
         name: value
-        for key in OF_LATENTS
-        if getattr(protocol, key) and not isinstance(sums := latent_sums(key, accumulator), str)
+        for sums in latent_sums(protocol, accumulator).values()
+        if not isinstance(sums, str)
         for name, value in sums.metrics().items()
     }
     of_sets = distances(protocol, accumulator, references, names, photographs)
@@ -67,7 +65,7 @@ def partial_means(
         own = None if groups is None else np.asarray(groups)[mask].tolist()
         few = mask.sum() < 2 or own is not None and len(set(own)) < 2
         ends = bootstraps({name: column[mask] for name, column in some.items()}, own)
-        means |= {n: spread(x[0], None, None) if few else spread(*x) for n, x in ends.items()}
+        means |= {n: as_metric(x[0]) if few else as_metric(*x) for n, x in ends.items()}
     return {name: means[name] for name in values if name in means}
 
 
@@ -104,29 +102,27 @@ def without_images(protocol: Protocol, accumulator: Accumulator) -> dict[str, st
     return {name: reason for name, reason in reasons.items() if counted.get(name) == 0}
 
 
-def latent_sums(key: str, accumulator: Accumulator) -> LatentSums | str:
-    return sums_for(key, accumulator.latent_sums)
+def latent_sums(protocol: Protocol, accumulator: Accumulator) -> dict[str, LatentSums | str]:
+    """The sums that a protocol's `codes` and `latents` are of, or why there are none."""
+    wanted = (key for key in OF_LATENTS if getattr(protocol, key))
+    return {key: sums_for(key, accumulator.latent_sums) for key in wanted}
 
 
 def without_latents(protocol: Protocol, accumulator: Accumulator) -> dict[str, str]:
     """Why a protocol's `codes` or `latents` are not measured."""
-    reasons = {key: latent_sums(key, accumulator) for key in OF_LATENTS if getattr(protocol, key)}
-    return {key: reason for key, reason in reasons.items() if isinstance(reason, str)}
+    found = latent_sums(protocol, accumulator).items()
+    return {key: reason for key, reason in found if isinstance(reason, str)}
 
 
 def about_latents(protocol: Protocol, accumulator: Accumulator) -> dict[str, dict]:
     """What is known about codes and latents beyond their metrics, for JSON."""
-    known = {key: latent_sums(key, accumulator) for key in OF_LATENTS if getattr(protocol, key)}
-    return {key: sums.about() for key, sums in known.items() if not isinstance(sums, str)}
+    found = latent_sums(protocol, accumulator).items()
+    return {key: sums.about() for key, sums in found if not isinstance(sums, str)}
 
 
 def about_faces(protocol: Protocol, accumulator: Accumulator) -> dict[str, dict]:
     """The networks that found and embedded the faces, for JSON."""
-    return {"faces": accumulator.networks.judges["faces"].about} if protocol.faces else {}
-
-
-def spread(mean: float, low: float | None, high: float | None) -> dict[str, float | None]:
-    return {"mean": mean, "low": low, "high": high}
+    return {"faces": accumulator.networks.alone["faces"].about} if protocol.faces else {}
 
 
 def pooled_psnr(

@@ -9,7 +9,7 @@ from torch import Tensor
 from msdd.data.pixels import as_uint8, check_finite, from_uint8
 from msdd.errors import MsddError
 from msdd.evaluate.latent_sums import Made
-from msdd.evaluate.sources import Batch, Reconstruct, with_latents
+from msdd.evaluate.sources import AS_IS, Batch, Reconstruct, with_latents
 from msdd.tokenizers.own import warn_of_range_alone
 
 
@@ -20,7 +20,7 @@ class Tensors:
     Raises MsddError for other shapes and types, and for fewer than 2 images.
     """
 
-    preparation = "images as they are"
+    preparation = AS_IS
     photographs: list[int] | None = None
 
     def __init__(self, originals: Tensor, made: Reconstruct | Tensor, device: torch.device) -> None:

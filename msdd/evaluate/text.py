@@ -1,16 +1,24 @@
 """A report as text for people: one line a protocol, and what each of them is."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from tabulate import tabulate
 
-from msdd.evaluate.protocols import OF_PROTOCOL, Protocol
+from msdd.evaluate.protocols import OF_PROTOCOL, Fid, GaussianSsim, OfOneNetwork, Protocol
 from msdd.evaluate.rows import judged, more_rows
 from msdd.files import shown
 from msdd.metrics.pooling import LEAST
 from msdd.weights.representations import REPRESENTATIONS, key_of
 
+OF_NETWORKS = {  # headings of distances, each on several networks
+    "fd": "FD-{}",
+    "mind": "MIND-{}",
+    "kd": "KD-{} ×1000",
+    "kd_torch_fidelity": "KD-{} by torch-fidelity ×1000",
+    "patch_fd": "patch FD-{}",
+}
 NAMES = {
     "bpp": "bpp",
     "psnr": "PSNR ↑",
@@ -23,15 +31,9 @@ NAMES = {
     "lpips_vgg": "LPIPS vgg ↓",
     "dists": "DISTS ↓",
     "dreamsim": "DreamSim ↓",
-    **{f"fd_{key_of(name)}": f"FD-{one.title} ↓" for name, one in REPRESENTATIONS.items()},
-    **{f"mind_{key_of(name)}": f"MIND-{one.title} ↓" for name, one in REPRESENTATIONS.items()},
-    **{f"kd_{key_of(name)}": f"KD-{one.title} ×1000 ↓" for name, one in REPRESENTATIONS.items()},
     **{
-        f"kd_torch_fidelity_{key_of(name)}": f"KD-{one.title} by torch-fidelity ×1000 ↓"
-        for name, one in REPRESENTATIONS.items()
-    },
-    **{
-        f"patch_fd_{key_of(name)}": f"patch FD-{one.title} ↓"
+        f"{kind}_{key_of(name)}": f"{heading.format(one.title)} ↓"
+        for kind, heading in OF_NETWORKS.items()
         for name, one in REPRESENTATIONS.items()
     },
     "cmmd": "CMMD ↓",
@@ -48,8 +50,6 @@ QUANTISATION = {
     "shift": "8 bits by 127.5 x + 128",
     "none": "as they are",
 }
-
-
 UNROUNDED = {"bpp": "bits per pixel", "codes": "use of the codebook", "latents": "latents' moments"}
 INFINITY = "∞"
 WIDTH = 100  # columns of a terminal that a table may take
@@ -130,10 +130,20 @@ def number(value: float) -> str:
 
 def notes(report: dict) -> list[str]:
     """What the metrics are of."""
-    of_files = "originals" in report
-    of_kid = any(
-        name.startswith("kd_") and "torch_fidelity" not in name for name in shown_names(report)
-    )
+    lines = of_intervals(report) + of_rules(report) + not_measured(report["not_measured"])
+    lines += of_fdr(report) + of_patches(report) + of_rates(report)
+    lines += [line for named in report["protocols"].items() for line in judged(*named)]
+    if any(name.startswith(("fd_", "patch_fd_")) for name in shown_names(report)):
+        lines.append(f"Distances of features are to {report['reference']}.")
+    extremes = [describe_extremes(*one) for one in report["extremes"].items()]
+    return lines + exact_images(report) + extremes
+
+
+def of_intervals(report: dict) -> list[str]:
+    """Of what the intervals are, and how KID differs from that of others."""
+    kernel = {name for name in shown_names(report) if name.startswith("kd_")}
+    theirs = {name for name in kernel if name.startswith("kd_torch_fidelity_")}
+    of_kid = kernel - theirs
     lines = [
         f"{report['images']} images; intervals are 95 % bootstrap intervals over images"
         + (", KID's from the jackknife." if of_kid else ".")
@@ -144,8 +154,14 @@ def notes(report: dict) -> list[str]:
             "default and torchmetrics keep it, which lowers KID, often below 0: figures of theirs "
             "do not compare (docs/protocols.md)."
         )
-    if any(name.startswith("kd_torch_fidelity_") for name in shown_names(report)):
+    if theirs:
         lines.append("KID by torch-fidelity is its default: it keeps them, and has no interval.")
+    return lines
+
+
+def of_rules(report: dict) -> list[str]:
+    """The rules of each protocol."""
+    lines, of_files = [], "originals" in report
     if of_files:
         lines.append(
             "Both sides are files: only the metric half of each protocol applies. Its crop and its "
@@ -156,16 +172,7 @@ def notes(report: dict) -> list[str]:
         preparation = "" if of_files else entry["preparation"]
         lines.append(f"{name}: {describe(protocol, preparation)}")
         lines += of_pools(name, protocol, report["images"])
-    lines += not_measured(report["not_measured"])
-    lines += of_fdr(report) + of_patches(report) + of_rates(report)
-    lines += [line for named in report["protocols"].items() for line in judged(*named)]
-    if any(name.startswith(("fd_", "patch_fd_")) for name in shown_names(report)):
-        lines.append(f"Distances of features are to {report['reference']}.")
-    return (
-        lines
-        + exact_images(report)
-        + [describe_extremes(*one) for one in report["extremes"].items()]
-    )
+    return lines
 
 
 def of_pools(name: str, protocol: Protocol, images: int) -> list[str]:
@@ -263,42 +270,43 @@ def describe_extremes(crop: str, images: dict) -> str:
 
 def describe(protocol: Protocol, preparation: str) -> str:
     """The rules; `preparation`, of what is cropped, is empty for two folders of files."""
-    parts, of_files = [preparation] if preparation else [], not preparation
-    if protocol.psnr:
-        parts.append(f"PSNR {pool(protocol.psnr.pool)}{rule(protocol.psnr, of_files)}")
-    if protocol.psnr_hvs:
-        parts.append(f"PSNR-HVS of luma{rule(protocol.psnr_hvs, of_files)}")
-    if protocol.ssim:
-        parts.append(f"SSIM range {protocol.ssim.range}{rule(protocol.ssim, of_files)}")
-    if protocol.gaussian_ssim:
-        zero = "" if protocol.gaussian_ssim.zero == "black" else ", means from mid-grey"
-        parts.append(f"SSIM Gaussian 11 x 11{zero}{rule(protocol.gaussian_ssim, of_files)}")
-    if protocol.ms_ssim:
-        parts.append(f"MS-SSIM of 5 scales{rule(protocol.ms_ssim, of_files)}")
-    if protocol.lpips:
-        parts.append(f"LPIPS{rule(protocol.lpips, of_files)}")
-    if protocol.dists:
-        parts.append(f"DISTS{rule(protocol.dists, of_files)}")
-    if fid := protocol.fid:
-        resize = f", resize {fid.resize}" if fid.features == "inception" else ""
-        first = f", first {fid.first} images" if fid.first else ""
-        parts.append(f"features of {fid.features}{resize}{first}{rule(fid, of_files)}")
-    if of := protocol.patch_fid:
-        resize = f", resize {of.resize}" if of.features == "inception" else ""
-        of_network = f"patches of {of.side} px on {of.features}{resize}"
-        parts.append(f"{of_network}{rule(of, of_files)}")
-    if more := protocol.frechet:
-        parts.append(f"features of {', '.join(more.networks)}{rule(more, of_files)}")
-    if protocol.cmmd:
-        parts.append(f"CMMD{rule(protocol.cmmd, of_files)}")
-    if protocol.classes:
-        parts.append(f"classes by {protocol.classes.network}{rule(protocol.classes, of_files)}")
-    if protocol.text:
-        parts.append(f"text read by {protocol.text.ocr}{rule(protocol.text, of_files)}")
-    if protocol.faces:
-        parts.append(f"faces by {protocol.faces.network}{rule(protocol.faces, of_files)}")
+    metrics = {key: metric for key in DESCRIBED if (metric := getattr(protocol, key))}
+    parts = [preparation] if preparation else []
+    parts += [DESCRIBED[key](one) + rule(one, not preparation) for key, one in metrics.items()]
     parts += [what for key, what in UNROUNDED.items() if getattr(protocol, key)]
     return "; ".join(parts) or "no metric is left"
+
+
+def describe_network(of: OfOneNetwork) -> str:
+    name, resize = of.network
+    return f"{name}, resize {resize}" if resize else name
+
+
+def describe_fid(fid: Fid) -> str:
+    first = f", first {fid.first} images" if fid.first else ""
+    return f"features of {describe_network(fid)}{first}"
+
+
+def describe_gaussian(ssim: GaussianSsim) -> str:
+    return "SSIM Gaussian 11 x 11" + (", means from mid-grey" if ssim.zero == "grey" else "")
+
+
+DESCRIBED: dict[str, Callable[[Any], str]] = {  # the rules of a metric but for that of its levels
+    "psnr": lambda psnr: f"PSNR {pool(psnr.pool)}",
+    "psnr_hvs": lambda _: "PSNR-HVS of luma",
+    "ssim": lambda ssim: f"SSIM range {ssim.range}",
+    "gaussian_ssim": describe_gaussian,
+    "ms_ssim": lambda _: "MS-SSIM of 5 scales",
+    "lpips": lambda _: "LPIPS",
+    "dists": lambda _: "DISTS",
+    "fid": describe_fid,
+    "patch_fid": lambda of: f"patches of {of.side} px on {describe_network(of)}",
+    "frechet": lambda more: f"features of {', '.join(more.networks)}",
+    "cmmd": lambda _: "CMMD",
+    "classes": lambda classes: f"classes by {classes.network}",
+    "text": lambda text: f"text read by {text.ocr}",
+    "faces": lambda faces: f"faces by {faces.network}",
+}
 
 
 def pool(images: int | str) -> str:

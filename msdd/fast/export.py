@@ -18,7 +18,7 @@ from msdd.errors import MsddError
 from msdd.fast.attention import CANDIDATES
 from msdd.fast.fold import freeze
 from msdd.fast.one_step import OneStep
-from msdd.files import together
+from msdd.files import atomic_with_siblings
 from msdd.flow.noise import vectors
 from msdd.model.autoencoder import standardise
 from msdd.model.config import FrozenEncoder
@@ -47,7 +47,7 @@ def export(tokenizer: MSDD, path: Path) -> list[Path]:
     decoder: nn.Module = freeze(OneStep(tokenizer.decoders, tokenizer.correlation, backends))
     if tokenizer.config.frozen:
         decoder = OfOthers(decoder, tokenizer.config.frozen)
-    with warnings.catch_warnings(action="ignore"), together(path) as temporary:
+    with warnings.catch_warnings(action="ignore"), atomic_with_siblings(path) as temporary:
         writers[path.suffix](traced(decoder, example(tokenizer)), temporary)
     return [file for file in (path, path.with_name(f"{path.name}.data")) if file.exists()]
 

@@ -296,7 +296,7 @@ def _table(comparison: Comparison, metric: str) -> Table:
         Column("images", "images"),
         Column("verdict", "second is"),
     ]
-    return Table(frame, columns, shown.heading, [], None, "file")
+    return Table(frame, columns, shown.heading, [])
 
 
 def notes(comparison: Comparison) -> list[str]:

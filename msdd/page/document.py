@@ -35,7 +35,7 @@ TABLES = ("table2", "throughput", "table1", "ablation", "jumps")
 BESIDE = (layout.samples, layout.extremes, layout.pyramid)  # an evaluation, shown as pictures
 
 
-def run(params: Params, root: Path = Path(".")) -> list[str]:
+def run(params: Params, root: Path) -> list[str]:
     """Write `reports/report.html` from what is there; returns what is not, or was made with other
     params, a line each."""
     with results.recorded("report", params, root, _files(params, root)):

@@ -9,6 +9,7 @@ from msdd.files import shown
 from msdd.params.schema import Params
 from msdd.pipeline import jobs, layout, provenance
 from msdd.pipeline.progress import duration
+from msdd.report.notes import commit
 from msdd.report.table import Column, Table
 
 KINDS = {
@@ -61,7 +62,7 @@ def table(found: list[dict]) -> Table:
     ]
     names = dict.fromkeys(column.name for column in columns)
     frame = pd.DataFrame(rows, columns=[*names, "kind", "file"])
-    return Table(frame, columns, "Jobs behind the results.", _notes(found), "kind", "file")
+    return Table(frame, columns, "Jobs behind the results.", _notes(found), "kind")
 
 
 def _plain(value: object) -> object:
@@ -113,17 +114,12 @@ def facts(found: list[dict]) -> dict[str, str]:
     days = dict.fromkeys(record["started"][:10] for record in found)
     versions = found[-1]["versions"]
     return {
-        "commit": _listed([_commit(record) for record in found]),
+        "commit": _listed([commit(record, "none") for record in found]),
         "date": " to ".join(dict.fromkeys([min(days), max(days)])),
         "machine": _listed([f"{record['device']} ({record['host']})" for record in found]),
         "cost": f"{len(found)} jobs, {duration(sum(one['seconds'] for one in found))}",
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
     }
-
-
-def _commit(record: dict) -> str:
-    changed = " with uncommitted changes" if record["dirty"] else ""
-    return (record["commit"] or "none")[:12] + changed
 
 
 def _listed(values: list[str], most: int = 3) -> str:

@@ -105,7 +105,7 @@ def described(name: str) -> str:
 
 
 def _row(table: Table, row: pd.Series, letters: dict[str, str]) -> Row:
-    source = row.get(table.sources)
+    source = row.get("file")
     protocol = row.get("protocol")
     parts = [f"protocol {protocol}" if pd.notna(protocol) else "", source]
     about = ", ".join(str(part) for part in parts if pd.notna(part) and part)

@@ -166,6 +166,13 @@ def read(path: str | Path, form: Any, what: str) -> Any:
     return checked(read_json(path), form, f"{path} is {what}")
 
 
+def check_lengths(path: Path, entry: Entry, images: int) -> None:
+    """MsddError for values of another number of images."""
+    for metric, values in entry["per_image"].items():
+        if len(values) != images:
+            raise MsddError(f"{path}: {metric} is of {len(values)} images, not {images}")
+
+
 def checked(value: Any, form: Any, told: str) -> Any:
     """`value` unchanged. MsddError, whose message begins with `told`, unless it has the form."""
     try:

@@ -20,7 +20,7 @@ EQUAL = 0.2  # dB within which two decodes count as equal
 CAPTION = "Ablations: two decodes of the same held-out crops, and whether they differ as expected."
 
 
-def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
+def run(params: Params, root: Path) -> dict[str, float]:
     """Write `reports/ablation.{csv,html,md,tex}` and `numbers_ablation.tex`; returns the difference
     in PSNR of every row."""
     with recorded("ablation", params, root):
@@ -35,8 +35,7 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
 def table(params: Params, results: list[dict], root: Path) -> Table:
     """A line for every row of `ablations`, of the evaluations `results`."""
     frame = rows(params, {result["decode"]: result for result in results})
-    texts = {"caption": CAPTION, "notes": _notes(results, root)}
-    return Table(frame, _columns(params), **texts, group=None, sources="file")
+    return Table(frame, _columns(params), CAPTION, _notes(results, root))
 
 
 def rows(params: Params, named: dict[str, dict]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from msdd.report.results import paths, read, recorded, timing_files
 BESIDE = (layout.samples, layout.pyramid)  # an evaluation, drawn as pictures
 
 
-def run(params: Params, root: Path = Path(".")) -> dict[str, int]:
+def run(params: Params, root: Path) -> dict[str, int]:
     """Write `reports/{reconstructions,pyramid,quality_speed,curves}`; returns what they show."""
     beside = [where(path) for path in paths(params) for where in BESIDE]
     drawn = [*timing_files(params), *beside, *curves.files(params)]

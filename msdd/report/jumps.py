@@ -30,7 +30,7 @@ def tables(results: list[dict]) -> list[Table]:
         Column("correlation_theory", "in theory", 3),
     ]
     frame = pd.DataFrame(rows).astype({"scale": "Int64", "side": "Int64"})
-    return [Table(frame, columns, CAPTION, NOTES, group=None, sources="file")]
+    return [Table(frame, columns, CAPTION, NOTES)]
 
 
 def _row(result: dict, jump: dict) -> dict:

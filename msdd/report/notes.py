@@ -119,10 +119,10 @@ def wholes(results: list[dict]) -> list[str]:
 
 def commits(origins: list[dict]) -> str:
     """The commits of these provenances, as a sentence."""
-    return f"Commit: {', '.join(sorted(set(map(_commit, origins))))}."
+    return f"Commit: {', '.join(sorted(set(map(commit, origins))))}."
 
 
-def _commit(provenance: dict) -> str:
-    commit = provenance.get("commit")
+def commit(provenance: dict, unknown: str = "unknown") -> str:
+    """`0123456789ab with uncommitted changes`."""
     changed = " with uncommitted changes" if provenance.get("dirty") else ""
-    return commit[:12] + changed if commit else "unknown"
+    return (provenance.get("commit") or unknown)[:12] + changed

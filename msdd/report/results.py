@@ -99,9 +99,7 @@ def read_evaluation(path: Path, protocol: str | None = None) -> dict:
 
 def check_entry(path: Path, entry: dict, images: int) -> None:
     """MsddError for figures of other images than the named ones, or a mean that is no number."""
-    for metric, values in entry["per_image"].items():
-        if len(values) != images:
-            raise MsddError(f"{path}: {metric} is of {len(values)} images, not {images}")
+    forms.check_lengths(path, entry, images)
     for metric, value in entry["metrics"].items():
         told = value.get("mean") if isinstance(value, dict) else value
         if told is None and not (isinstance(value, dict) and value.get("infinite")):

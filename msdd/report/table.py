@@ -105,21 +105,19 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A frame, of which each row is a line of the table.
+    """A frame, of which each row is a line of the table. Its column `file` says from which file a
+    row comes; it is shown in Markdown and HTML, and a comment in LaTeX.
 
     columns: shown in this order; the CSV has all columns of the frame in full precision.
     notes:   sentences below the table, plain text.
     group:   column of the frame whose value is a heading over rows that share it, or None.
-    sources: column with the file that a row comes from; shown in Markdown and HTML, a comment
-             in LaTeX.
     """
 
     frame: pd.DataFrame
     columns: Sequence[Column]
     caption: str
     notes: Sequence[str]
-    group: str | None
-    sources: str
+    group: str | None = None
 
     def markdown(self) -> str:
         # By hand: tabulate (pandas' `to_markdown`) would be given the same cells, sides and group
@@ -168,7 +166,7 @@ class Table:
                 title = rf"\multicolumn{{{len(self.columns)}}}{{l}}{{\emph{{{escape(group)}}}}}"
                 lines.append(title + r" \\")
             for row in rows:
-                lines += [f"% {row[self.sources]}"] if pd.notna(row[self.sources]) else []
+                lines += [f"% {row['file']}"] if pd.notna(row["file"]) else []
                 lines.append(_tex_line(_tex_cell(column, row) for column in self.columns))
         notes = " ".join(escape(note) for note in self.notes)
         return "\n".join(
@@ -191,7 +189,7 @@ class Table:
         )
 
     def _with_sources(self) -> list[Column]:
-        return [*self.columns, Column(self.sources, "metrics file")]
+        return [*self.columns, Column("file", "metrics file")]
 
     def groups(self) -> Iterator[tuple[str, list[pd.Series]]]:
         if self.group is None:

@@ -30,7 +30,7 @@ CAPTION = (
 )
 
 
-def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
+def run(params: Params, root: Path) -> dict[str, float]:
     """Write `reports/table1.{csv,html,md,tex}`; returns the PSNR of every row measured here."""
     files = [published.place(root), *timing_files(params), *other_systems.files(root)]
     with recorded("table1", params, root, files):
@@ -47,8 +47,8 @@ def table(params: Params, results: list[dict], root: Path) -> Table:
     here = f"Measured here: {notes.crops(results, root)} at {params.data.resolution} px"
     rows += [{"group": here, **_row(result, params)} for result in results]
     frame = pd.DataFrame(rows).astype(dict.fromkeys(WHOLE, "Int64"))
-    texts = {"caption": CAPTION, "notes": _notes(params, known, results, root)}
-    return Table(frame, _columns(frame, params), **texts, group="group", sources="file")
+    columns, below = _columns(frame, params), _notes(params, known, results, root)
+    return Table(frame, columns, CAPTION, below, "group")
 
 
 def _row(result: dict, params: Params) -> dict:

@@ -31,7 +31,7 @@ FLOOR = "mean-colour"
 SAME_REGION = ("device", "threads", "precision", "batch")  # of two timings, for a ratio
 
 
-def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
+def run(params: Params, root: Path) -> dict[str, float]:
     """Write `reports/table2.{csv,html,md,tex}` and `numbers.tex`; returns the PSNR of every row."""
     with recorded("table2", params, root, timing_files(params)):
         made = table(params, read(params, root), root)
@@ -46,8 +46,7 @@ def table(params: Params, results: list[dict], root: Path) -> Table:
     by_scales = sorted(results, key=lambda result: (_rank(result), _scales(result)))
     rows = [_row(result, results, params) for result in by_scales]
     frame = pd.DataFrame(rows).astype({"nfe": "Int64"})
-    texts = {"caption": _caption(results), "notes": _notes(results, root)}
-    return Table(frame, _columns(frame), **texts, group="group", sources="file")
+    return Table(frame, _columns(frame), _caption(results), _notes(results, root), "group")
 
 
 def _rank(result: dict) -> int:

@@ -33,7 +33,7 @@ class Team(NamedTuple):
     def wait(self) -> None:
         """Until all processes are here."""
         if self.size > 1:
-            with together():
+            with awaiting_others():
                 dist.all_reduce(torch.zeros(1))
 
     def add_up(self, tensors: Sequence[Tensor]) -> None:
@@ -47,7 +47,7 @@ class Team(NamedTuple):
         dtype = torch.float64 if wide else torch.float32
         for bucket in buckets(tensors):
             flat = torch.cat([tensor.detach().reshape(-1).to(dtype) for tensor in bucket])
-            with together():
+            with awaiting_others():
                 dist.all_reduce(flat)
             parts = flat.split([tensor.numel() for tensor in bucket])
             for tensor, part in zip(bucket, parts, strict=True):
@@ -56,7 +56,7 @@ class Team(NamedTuple):
     def copy_first(self, tensors: Sequence[Tensor]) -> None:
         """Replace every tensor by that of the first process."""
         if self.size > 1:
-            with together():
+            with awaiting_others():
                 for tensor in tensors:
                     dist.broadcast(tensor, src=0)
 
@@ -70,7 +70,7 @@ class Team(NamedTuple):
         sums = torch.stack([bits(tensor).cpu() for tensor in tensors])
         marks = torch.cat([torch.tensor([images]), sums])
         least, most = marks.clone(), marks.clone()
-        with together():
+        with awaiting_others():
             dist.all_reduce(least, dist.ReduceOp.MIN)
             dist.all_reduce(most, dist.ReduceOp.MAX)
         if not torch.equal(least, most):
@@ -107,7 +107,7 @@ def buckets(tensors: Sequence[Tensor], limit: int = BUCKET) -> Iterator[list[Ten
 
 
 @contextmanager
-def together() -> Iterator[None]:
+def awaiting_others() -> Iterator[None]:
     """In the block a process that waits for a stopped one lets that one end first: torchrun names
     the first that ends, and ends the others within a second."""
     try:

@@ -58,13 +58,13 @@ class FastConvolution(nn.Module):
             return self.by_product(images)
         if kernel in ((3, 3), (5, 5)) and self.stride == [1, 1] and side >= SMALL:
             if by_nnpack(images):
-                return together([self.by_nnpack(one) for one in images.contiguous().split(1)])
+                return one_batch([self.by_nnpack(one) for one in images.contiguous().split(1)])
             if kernel == (3, 3) and self.padding == [1, 1]:
                 return self.by_winograd(images)
         return self.by_onednn(images)
 
     def one_by_one(self, images: Tensor) -> Tensor:
-        return together([self.by_torch(one) for one in images.split(1)])
+        return one_batch([self.by_torch(one) for one in images.split(1)])
 
     def by_torch(self, images: Tensor) -> Tensor:
         return F.conv2d(images, self.weight, self.bias, self.stride, self.padding).relu_()
@@ -73,7 +73,7 @@ class FastConvolution(nn.Module):
         """1 x 1, as a product of matrices for each image."""
         weight, bias = self.weight.flatten(1), self.bias[:, None]
         made = [torch.addmm(bias, weight, image.flatten(1)).relu_()[None] for image in images]
-        return together(made).unflatten(2, images.shape[2:])
+        return one_batch(made).unflatten(2, images.shape[2:])
 
     def by_onednn(self, images: Tensor) -> Tensor:
         images = images.contiguous(memory_format=torch.channels_last)
@@ -144,7 +144,7 @@ def by_nnpack(images: Tensor) -> bool:
     return side >= LARGE and channels < WIDE * side and torch.backends.nnpack.is_available()
 
 
-def together(parts: list[Tensor]) -> Tensor:
+def one_batch(parts: list[Tensor]) -> Tensor:
     """One batch; a single part is not copied."""
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 

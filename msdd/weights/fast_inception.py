@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from msdd.weights.fast_convolutions import FastConvolution, FastMaximum, together
+from msdd.weights.fast_convolutions import FastConvolution, FastMaximum, one_batch
 from msdd.weights.features import Inception
 
 
@@ -15,7 +15,7 @@ class ByImage(nn.Module):
         self.layers = layers
 
     def forward(self, images: Tensor) -> Tensor:
-        return together([self.layers(one) for one in images.split(1)])
+        return one_batch([self.layers(one) for one in images.split(1)])
 
 
 class ChannelsLast(nn.Module):

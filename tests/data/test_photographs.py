@@ -1,11 +1,12 @@
 """Which photographs a folder holds, and that no file is on both sides."""
 
 import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from msdd.data.photographs import divide, read_photograph, splits
+from msdd.data.photographs import divide, divided, read_photograph, sources
 from msdd.data.sources import photographs, source
 from msdd.errors import MsddError
 
@@ -58,7 +59,8 @@ def test_both_sides_have_a_photograph(tmp_path, fraction):
 
 
 def test_embedded_photographs_are_in_the_packages():
-    found = splits(SimpleNamespace(photographs="embedded", held_out=None))
+    data = SimpleNamespace(photographs="embedded", held_out=None)
+    found = divided(sources(data, Path()), data)
     names = {split: [p.name.split(".")[0] for p in found[split]] for split in found}
     assert names == {
         "train": ["astronaut", "chelsea", "china", "coffee", "motorcycle_left"],
@@ -73,4 +75,4 @@ def test_held_out_inside_train_is_refused(tmp_path, held_out):
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "b" / "x.png").touch()
     with pytest.raises(MsddError, match="contain each other"):
-        splits(SimpleNamespace(photographs="a", held_out=held_out), tmp_path)
+        sources(SimpleNamespace(photographs="a", held_out=held_out), tmp_path)

@@ -2,6 +2,7 @@
 
 import re
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from ranges import Web, web
 
 from msdd.commands.stages import run_stage
 from msdd.data import digests, remote
-from msdd.data.photographs import splits
+from msdd.data.photographs import divided, sources
 from msdd.data.sources import photographs, source
 from msdd.errors import MsddError
 from msdd.files import read_json
@@ -193,9 +194,9 @@ def test_both_sides_in_one_store_stand_apart(filled, stores):
         for train, held_out in (("classes/", "classes/n01440764.tar"), ("images", "images/")):
             data = SimpleNamespace(photographs=f"{url}/{train}", held_out=f"{url}/{held_out}")
             with pytest.raises(MsddError, match="contain each other"):
-                splits(data)
+                sources(data, Path())
         data = SimpleNamespace(photographs=f"{url}/classes/", held_out=f"{url}/train.tar")
-        assert [len(side) for side in splits(data).values()] == [6, 6]
+        assert [len(side) for side in divided(sources(data, Path()), data).values()] == [6, 6]
 
 
 def test_a_variable_stands_for_a_secret_that_is_never_told(filled, tmp_path, tiny_params, capsys):

@@ -11,7 +11,7 @@ from archived import encoded, imagenet, parquet, tar, tar_of, unpacked
 from msdd.data import digests, tars
 from msdd.data import parquet as parquets
 from msdd.data.image_file import PhotographError
-from msdd.data.photographs import splits
+from msdd.data.photographs import divided, sources
 from msdd.data.sources import photographs, source
 from msdd.errors import MsddError
 from msdd.listing import braces, expanded
@@ -220,16 +220,18 @@ def test_an_archive_on_both_sides_is_refused(tmp_path):
     (tmp_path / "c.tar").symlink_to("data/a.tar")
     for train, held_out in (("data/*.tar", "c.tar"), ("data", "data/b.tar"), ("c.tar", "data")):
         with pytest.raises(MsddError, match="contain each other"):
-            splits(data(train, held_out), tmp_path)
+            sources(data(train, held_out), tmp_path)
     with pytest.raises(MsddError, match="contain each other"):
-        splits(data("data/a.tar", f"file://{tmp_path}/data/a.tar"), tmp_path)
-    assert len(splits(data("data/a.tar", "data/b.tar"), tmp_path)["held_out"]) == 6
+        sources(data("data/a.tar", f"file://{tmp_path}/data/a.tar"), tmp_path)
+    apart = data("data/a.tar", "data/b.tar")
+    assert len(divided(sources(apart, tmp_path), apart)["held_out"]) == 6
 
 
 def test_the_split_is_that_of_the_folder(tmp_path):
     unpacked(tmp_path / "folder", imagenet(40))
     tar(tmp_path / "a.tar", imagenet(40))
-    folder, archive = (splits(data(value), tmp_path) for value in ("folder", "a.tar"))
+    both = (data(value) for value in ("folder", "a.tar"))
+    folder, archive = (divided(sources(one, tmp_path), one) for one in both)
     for side in folder:
         assert [one.name for one in archive[side]] == [one.name for one in folder[side]]
 

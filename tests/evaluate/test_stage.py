@@ -22,7 +22,7 @@ from msdd.data.shards import Crops
 from msdd.errors import MsddError
 from msdd.evaluate import checkpoint, passes, stage
 from msdd.evaluate.passes import Evaluation, Pass
-from msdd.evaluate.sources import Prepared
+from msdd.evaluate.prepared import Prepared
 from msdd.files import read_json
 from msdd.metrics.intervals import bootstrap
 from msdd.params.schema import Params

@@ -105,8 +105,9 @@ def test_a_line_counts_in_the_range_of_its_size():
     found = {
         name: [line.size for line in some] for name, some in by_size(lines, EDGES, 256).items()
     }
-    assert found == {"small": [0.02], "medium": [0.031], "large": [0.5]}
-    assert [line.size for line in by_size(lines, EDGES, 512)["medium"]] == [0.02]
+    assert found.pop("") == [0.019, 0.02, 0.031, 0.5]
+    assert found == {"_small": [0.02], "_medium": [0.031], "_large": [0.5]}
+    assert [line.size for line in by_size(lines, EDGES, 512)["_medium"]] == [0.02]
 
 
 def test_a_longer_line_weighs_more_in_the_error_rate_alone():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from msdd.data.photographs import splits
+from msdd.data.photographs import divided, sources
 from msdd.files import write_text
 from msdd.pipeline import checkout
 
@@ -26,7 +26,7 @@ def test_what_git_does_not_know_is_found_in_the_original(copy, tmp_path, tiny_pa
     for name in ("a.png", "b.png"):
         write_text(tmp_path / "photographs" / name, "")
     data = tiny_params.data.model_copy(update={"photographs": "photographs"})
-    found = splits(data, Path("."))
+    found = divided(sources(data, Path(".")), data)
     assert {one.path for side in found.values() for one in side} == {
         tmp_path / "photographs/a.png",
         tmp_path / "photographs/b.png",

@@ -12,6 +12,7 @@ from msdd.errors import MsddError
 from msdd.files import read_json, write_json
 from msdd.pipeline import layout
 from msdd.report import figures, speed, table1, table2, timings
+from msdd.report.speed_figure import draw
 
 MEASURED = sorted((pipeline.ROOT / "reports/measured").glob("*.json"))
 
@@ -56,7 +57,7 @@ def test_a_legend_of_long_names_is_whole():
     long = document()
     for named in (*long["systems"], *long["rows"]):
         named["system"] += "-of-a-name-that-says-all-there-is-to-say"
-    drawn = speed.draw(document()), speed.draw(long)
+    drawn = draw(document()), draw(long)
     boxes = [figure.axes[0].get_window_extent() for figure in drawn]
     assert boxes[0].width == pytest.approx(boxes[1].width)
     for figure in drawn:
@@ -82,7 +83,7 @@ def test_kept_measurements_are_still_readable(file):
     assert frame[["nfe", "gflop", "images_per_second", "speed_up"]].notna().all(axis=None)
     assert (frame["mfu"].isna() == frame["precision"].eq("int8")).all()
     assert frame["images_per_second"].gt(0).all()
-    assert speed.draw(document).axes[0].get_lines()
+    assert draw(document).axes[0].get_lines()
 
 
 def test_nothing_timed_is_an_empty_table_and_figure(tmp_path):

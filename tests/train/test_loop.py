@@ -10,9 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import training_pace
 from interruption import Interruption, assert_equal_to_the_bit, interrupted
 from torch import nn
 
+from msdd.ceilings import Ceilings
 from msdd.commands.stages import run_stage
 from msdd.data.loader import batch_indices
 from msdd.errors import MsddError
@@ -213,6 +215,18 @@ def test_a_lack_of_memory_says_what_to_lower(tiny_params, workdir, monkeypatch, 
     told = "out of memory: stage1 msdd: lower stage1.microbatch, 32 images now, to a divisor"
     with pytest.raises(MsddError, match=told):
         run_stage(tiny_params, "train", workdir, model="msdd")
+
+
+def test_the_pace_that_a_gpu_is_asked_for_is_that_of_steps(tiny_params, monkeypatch):
+    """`make gpu-check` has one try on a machine that is lent for minutes."""
+    monkeypatch.setenv("MSDD_DEVICE", "cpu")
+    monkeypatch.setattr(training_pace, "WARM", 1)
+    monkeypatch.setattr(training_pace, "STEPS", 2)
+    monkeypatch.setattr(training_pace, "measure", lambda *_: Ceilings(1e12, 1e12, 1e12, "made up"))
+    document = training_pace.pace(tiny_params, "msdd")
+    assert len(document["samples"]) == 2 and document["batch"] == tiny_params.stage1.batch
+    rate = document["flops"] * document["images_per_second"]
+    assert document["mfu"] == pytest.approx(rate / 1e12)
 
 
 def test_a_batch_in_parts_has_the_gradient_of_the_whole():

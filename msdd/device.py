@@ -15,6 +15,12 @@ import torch
 
 from msdd.errors import MsddError
 
+NO_MEMORY = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "CUDA error: out of memory",
+    "STATUS_ALLOC_FAILED",  # cuBLAS, cuDNN, cuSOLVER
+)
+
 
 def prepare_device(cpu_threads: int) -> torch.device:
     """`default_device`, after setting the number of CPU threads, which changes the last bits."""
@@ -161,9 +167,10 @@ def enough_memory(cure: str) -> Iterator[None]:
 
 
 def lacks_memory(error: Exception) -> bool:
-    """torch (2.13) has a class of its own for GPUs; of the machine's memory it tells in words."""
+    """torch (2.13) has a class of its own for GPUs; of the machine's memory, of a GPU that others
+    have filled and of that of NVIDIA's libraries it tells in words."""
     by_name = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-    return by_name or "DefaultCPUAllocator: can't allocate memory" in str(error)
+    return by_name or any(words in str(error) for words in NO_MEMORY)
 
 
 def clock(device: torch.device) -> float:

@@ -294,6 +294,16 @@ def test_a_wrong_decoder_is_not_timed(params, decodes, wrong, told):
     assert str(error.value).startswith("throughput of student, fast decode, batch 3: ")
 
 
+def test_a_batch_beyond_the_memory_is_named(params, decodes, monkeypatch):
+    def admit(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(gate, "admit", admit)
+    told = "out of memory: throughput of student, plain, batch 1: leave this one of"
+    with pytest.raises(MsddError, match=told):
+        rounds.measure(decodes, params.throughput, CPU)
+
+
 def test_a_wrong_encoder_is_not_timed(params, decodes):
     settings = params.throughput.model_copy(update={"regions": ("decode",)})
     wrong = changed(decodes, encode=lambda encode: lambda images: encode(images.flip(-1)))

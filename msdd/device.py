@@ -190,7 +190,13 @@ def seconds(call: Callable[[], object], device: torch.device, calls: int = 1) ->
 
 @contextmanager
 def seed_torch(seed: int, device: torch.device) -> Iterator[None]:
-    """Set torch's random state for the block; afterwards it is as it was."""
+    """Set torch's random state on the CPU and on the device for the block; afterwards it is as it
+    was. That of other GPUs, on which the caller may train, stays: `torch.manual_seed` sets all."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        elif device.type not in ("cpu", "meta"):
+            torch.get_device_module(device.type).manual_seed(seed)
         yield

@@ -297,7 +297,7 @@ def evaluate_named(
         skip=args.missing == "skip",
     )
     reference_statistics.check_options(evaluation.protocols, args.reference, args.export_reference)
-    document = {} if team.rank else report.opening(evaluation, settings) | origin()
+    document = {} if team.rank else report.opening(evaluation, settings) | origin(device)
     if other and team.rank == 0:
         compare.check(document, other)
     with enough_memory(lower_batch(document)):
@@ -310,11 +310,11 @@ def lower_batch(document: dict) -> str:
     return f"lower --batch, {document['batch']} now" if document else "lower --batch"
 
 
-def origin() -> dict:
-    """What a repeated run has in common."""
-    from msdd.pipeline.environment import context
+def origin(device) -> dict:
+    """What a repeated run on the device has in common."""
+    from msdd.pipeline.environment import context, cpu, gpu
 
-    here = context()
+    here = context() | {"device": gpu(device) or cpu()}
     return {"provenance": {name: here[name] for name in PROVENANCE}}
 
 

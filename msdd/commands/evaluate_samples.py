@@ -44,7 +44,7 @@ def opening(comparison, settings) -> dict:
     from msdd.commands.evaluate import origin
     from msdd.evaluate import samples_report
 
-    return samples_report.opening(comparison, settings) | origin()
+    return samples_report.opening(comparison, settings) | origin(settings.device)
 
 
 def publish(args: argparse.Namespace, comparison, document: dict, sums, other) -> None:

@@ -98,6 +98,15 @@ def exact(device: torch.device) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def whole_float32() -> Iterator[None]:
+    """In the block float32 is computed in float32: torch by itself takes TF32 for convolutions on a
+    GPU, and some containers for products, too."""
+    with ExitStack() as stack:
+        hold_float32(stack)
+        yield
+
+
 def hold_float32(stack: ExitStack) -> None:
     """Compute products and convolutions of float32 in float32 until the stack unwinds.
 

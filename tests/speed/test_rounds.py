@@ -294,6 +294,21 @@ def test_a_wrong_decoder_is_not_timed(params, decodes, wrong, told):
     assert str(error.value).startswith("throughput of student, fast decode, batch 3: ")
 
 
+def test_fp32_is_timed_in_fp32(params, tmp_path, monkeypatch):
+    """Convolutions on a GPU would be in TF32, beside products that are not: up to eight times as
+    fast as the ceiling that they are measured by."""
+    seen, convolutions = [], torch.backends.cudnn.conv
+
+    def timed(*_):
+        seen.append(convolutions.fp32_precision)
+        return {"rows": []}
+
+    monkeypatch.setattr(rounds, "measure", timed)
+    before = convolutions.fp32_precision
+    stage.timings(params, tmp_path, lambda _: None, random=True)
+    assert seen == ["ieee"] and convolutions.fp32_precision == before
+
+
 def test_a_batch_beyond_the_memory_is_named(params, decodes, monkeypatch):
     def admit(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")

@@ -61,16 +61,17 @@ def pace(params: Params, row: str) -> dict:
         part="",
         folder=Path(),
         network=network,
-        losses=lambda images: losses(network, images, settings, None),
+        losses=lambda images, stored: losses(network, images, settings, None, stored),
         settings=settings,
         export=lambda *_: None,
+        preview=None,
     )
     compile_networks(job)
     state, team = State(network, settings), Team()
     images = torch.rand(batch, 3, config.resolution, config.resolution, device=device) * 2 - 1
 
     def one() -> None:
-        gradients(job, images, state.images, team)
+        gradients(job, images, None, state.images, team)
         step(state, settings)
 
     samples = [seconds(one, device) for _ in range(WARM + STEPS)][WARM:]

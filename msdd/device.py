@@ -15,6 +15,12 @@ import torch
 
 from msdd.errors import MsddError
 
+NO_MEMORY = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "CUDA error: out of memory",
+    "STATUS_ALLOC_FAILED",  # cuBLAS, cuDNN, cuSOLVER
+)
+
 
 def prepare_device(cpu_threads: int) -> torch.device:
     """`default_device`, after setting the number of CPU threads, which changes the last bits."""
@@ -92,6 +98,15 @@ def exact(device: torch.device) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def whole_float32() -> Iterator[None]:
+    """In the block float32 is computed in float32: torch by itself takes TF32 for convolutions on a
+    GPU, and some containers for products, too."""
+    with ExitStack() as stack:
+        hold_float32(stack)
+        yield
+
+
 def hold_float32(stack: ExitStack) -> None:
     """Compute products and convolutions of float32 in float32 until the stack unwinds.
 
@@ -161,9 +176,10 @@ def enough_memory(cure: str) -> Iterator[None]:
 
 
 def lacks_memory(error: Exception) -> bool:
-    """torch (2.13) has a class of its own for GPUs; of the machine's memory it tells in words."""
+    """torch (2.13) has a class of its own for GPUs; of the machine's memory, of a GPU that others
+    have filled and of that of NVIDIA's libraries it tells in words."""
     by_name = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-    return by_name or "DefaultCPUAllocator: can't allocate memory" in str(error)
+    return by_name or any(words in str(error) for words in NO_MEMORY)
 
 
 def clock(device: torch.device) -> float:
@@ -183,7 +199,13 @@ def seconds(call: Callable[[], object], device: torch.device, calls: int = 1) ->
 
 @contextmanager
 def seed_torch(seed: int, device: torch.device) -> Iterator[None]:
-    """Set torch's random state for the block; afterwards it is as it was."""
+    """Set torch's random state on the CPU and on the device for the block; afterwards it is as it
+    was. That of other GPUs, on which the caller may train, stays: `torch.manual_seed` sets all."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        elif device.type not in ("cpu", "meta"):
+            torch.get_device_module(device.type).manual_seed(seed)
         yield

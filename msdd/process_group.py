@@ -22,3 +22,8 @@ def join_group(backend: str, timeout: timedelta) -> None:
             f"the {os.environ['WORLD_SIZE']} processes cannot meet at {where}: "
             f"{str(error).splitlines()[0]}"
         ) from error
+
+
+def told(error: RuntimeError) -> str:
+    """What torch says of processes that do not hear each other, in one line."""
+    return " ".join(str(error).split())[:300]

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from msdd.device import arithmetic, exact, prepare_device
+from msdd.device import arithmetic, exact, prepare_device, seed_torch
 from msdd.errors import MsddError
 
 TRIAL = """
@@ -42,6 +42,17 @@ def test_fp32_is_fp32_inside_a_callers_autocast():
 def test_an_unknown_precision_is_named():
     with pytest.raises(MsddError, match="the precision fp16 is unknown; it may be fp32 or bf16"):
         arithmetic("fp16", CPU)
+
+
+def test_seeds_of_an_evaluation_leave_the_gpus_of_its_caller(monkeypatch):
+    """Or a training that evaluates on the CPU would draw the same numbers after each evaluation."""
+    before, seeded = torch.get_rng_state(), []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    drawn = []
+    for _ in range(2):
+        with seed_torch(7, CPU):
+            drawn.append(torch.rand(3))
+    assert torch.equal(*drawn) and torch.equal(torch.get_rng_state(), before) and not seeded
 
 
 def products() -> list[str]:

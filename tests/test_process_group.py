@@ -32,3 +32,14 @@ def test_an_environment_without_an_address_is_told(monkeypatch):
     monkeypatch.delenv("MASTER_PORT", raising=False)
     with pytest.raises(MsddError, match=r"cannot meet at \?:\?: .*MASTER_ADDR"):
         distributed.join()
+
+
+@pytest.mark.parametrize("room", [team, distributed], ids=["train", "evaluate"])
+def test_a_fault_of_nccl_itself_is_told(room, monkeypatch):
+    """Of which no other process has said anything."""
+    monkeypatch.setattr(team, "PATIENCE", 0)
+    monkeypatch.setattr(team, "no_more_requests", lambda: None)
+    lines = "NCCL error in: NCCLUtils.cpp:94\nncclSystemError: it failed\nLast error:\nno interface"
+    told = "ncclSystemError: it failed Last error: no interface"
+    with pytest.raises(MsddError, match=told), room.together():
+        raise RuntimeError(lines)

@@ -237,7 +237,7 @@ def evaluate_named(
     how = {"reference": args.reference, "skip": args.missing == "skip"}
     settings = report.Settings(args.batch, device, args.work, pictures=bool(args.work), **how)
     reference_statistics.check_options(evaluation.protocols, args.reference, args.export_reference)
-    document = {} if team.rank else report.opening(evaluation, settings) | origin()
+    document = {} if team.rank else report.opening(evaluation, settings) | origin(device)
     if other and team.rank == 0:
         compare.check(document, other)
     with enough_memory(lower_batch(document)):

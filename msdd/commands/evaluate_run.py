@@ -77,11 +77,11 @@ def lower_batch(document: dict) -> str:
     return f"lower --batch, {document['batch']} now" if document else "lower --batch"
 
 
-def origin() -> dict:
-    """What a repeated run has in common."""
-    from msdd.pipeline.environment import context
+def origin(device) -> dict:
+    """What a repeated run on the device has in common."""
+    from msdd.pipeline.environment import context, cpu, gpu
 
-    here = context()
+    here = context() | {"device": gpu(device) or cpu()}
     return {"provenance": {name: here[name] for name in PROVENANCE}}
 
 

@@ -26,7 +26,7 @@ def evaluate(args: argparse.Namespace) -> None:
     device = distributed.device(args.device)
     team = distributed.join()
     settings = report.Settings(args.batch, device, args.work, skip=args.missing == "skip")
-    document = {} if team.rank else samples_report.opening(comparison, settings) | origin()
+    document = {} if team.rank else samples_report.opening(comparison, settings) | origin(device)
     if other and team.rank == 0:
         samples_compare.check(document, other)
     with told_what_is_kept(args), enough_memory(lower_batch(document)):

@@ -98,7 +98,10 @@ class Loader:
             mirrored = flips(self.seed, positions)
             pixels[mirrored] = pixels[mirrored][..., ::-1]
         images = torch.from_numpy(pixels)
-        return images.pin_memory() if self.pinned else images, positions, latents
+        if self.pinned:  # both: of other memory a copy waits for what the GPU was asked before
+            images = images.pin_memory()
+            latents = None if latents is None else latents.pin_memory()
+        return images, positions, latents
 
     def close(self) -> None:
         """Stop the thread; batches that were not asked for are dropped."""

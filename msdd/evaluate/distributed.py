@@ -11,7 +11,7 @@ import torch.distributed as dist
 
 from msdd.device import default_device
 from msdd.errors import MsddError
-from msdd.process_group import join_group
+from msdd.process_group import join_group, told
 from msdd.tokenizers import arguments
 
 
@@ -50,7 +50,7 @@ def awaiting_others() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise MsddError("another process stopped; see its error above") from error
+        raise MsddError(f"another process stopped; see its error above ({told(error)})") from error
 
 
 def join() -> Team:

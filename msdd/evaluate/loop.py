@@ -62,7 +62,8 @@ def measure_source(
     ranges = [part for part in deal(source, batch) if part[0] not in done]
     measure_ranges(source, tally, ranges[team.rank :: team.size], label, team, checkpoint)
     if team.rank:
-        team.send(tally.state())
+        # From a GPU a tensor would arrive on that of the same number: of another process, or none.
+        team.send({name: tensor.cpu() for name, tensor in tally.state().items()})
         return False
     for state in team.collect():
         tally.load(state)

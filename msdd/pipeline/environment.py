@@ -85,10 +85,14 @@ def _version(package: str) -> str | None:
         return None
 
 
-def gpu() -> str | None:
-    """The name of the current GPU, if torch is imported and sees one."""
+def gpu(device: object = None) -> str | None:
+    """The name of the current GPU, if torch is imported, sees one and is to use it; or of another
+    device of torch, None if that is no GPU of NVIDIA."""
     torch = sys.modules.get("torch")
-    return torch.cuda.get_device_name() if torch and torch.cuda.is_available() else None
+    if torch is None or not torch.cuda.is_available():
+        return None
+    kind = getattr(device, "type", "cpu" if os.environ.get("MSDD_DEVICE") == "cpu" else "cuda")
+    return torch.cuda.get_device_name(device) if kind == "cuda" else None
 
 
 def cpu() -> str:
@@ -126,8 +130,9 @@ def load() -> dict[str, float]:
         "system/system_memory_usage_percentage": memory.percent,
         "system/process_memory_megabytes": psutil.Process().memory_info().rss / 1e6,
     }
-    torch = sys.modules.get("torch")
-    if torch and torch.cuda.is_available():
+    if gpu():
+        import torch
+
         free, total = torch.cuda.mem_get_info()
         figures["system/gpu_0_memory_usage_megabytes"] = (total - free) / 1e6
         figures["system/gpu_0_memory_usage_percentage"] = 100 * (total - free) / total

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from msdd.device import seconds
+from msdd.device import enough_memory, seconds
 from msdd.errors import MsddError
 from msdd.fast.fidelity import RefusedError
 from msdd.params.sections import Throughput
@@ -148,10 +148,12 @@ def warm_jobs(
     for system, variant in timed(systems, settings.variants):
         make = partial(_tokenizer, system, variant, batch)
         precision = _precision(variant, settings)
+        where = f"throughput of {system.name}, {variant}, batch {batch}"
         try:
-            findings, regions = gate.admit(
-                system, variant, make, inputs[system.plain.resolution], precision
-            )
+            with enough_memory(f"{where}: leave this one of throughput.batches out"):
+                findings, regions = gate.admit(
+                    system, variant, make, inputs[system.plain.resolution], precision
+                )
         except RefusedError as error:
             if set(OF_TORCH).isdisjoint(settings.variants):
                 raise

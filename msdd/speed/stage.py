@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from msdd.ceilings import measure
-from msdd.device import prepare_device
+from msdd.device import prepare_device, whole_float32
 from msdd.files import write_json
 from msdd.params.schema import Params
 from msdd.params.sections import BASELINES, Throughput
@@ -62,6 +62,7 @@ def _task(params: Params, root: Path) -> Task:
     return resolve(params, "throughput", root, inputs)
 
 
+@whole_float32()
 def timings(
     params: Params,
     root: Path,

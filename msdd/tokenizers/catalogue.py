@@ -95,15 +95,14 @@ def random_tokenizer(name: str, seed: int = 0, device: "str | torch.device" = "c
     """
     import torch
 
+    from msdd.device import seed_torch
     from msdd.weights.unfilled import fill_zeros
 
     system = find(name)
     if system.config is None:
         raise MsddError(f"'{name}' has no one size; time rows of `decodes`, or a model folder")
     module, device = module_of(system), torch.device(device)
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices), torch.device(device):
-        torch.manual_seed(seed)
+    with seed_torch(seed, device), torch.device(device):
         made = getattr(module, system.family.kind)(system.config(module))
         fill_zeros(made.eval().requires_grad_(False))
     return made.to(device)  # tables that a network always computes on the CPU, too

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from msdd.errors import MsddError
 from msdd.files import read_json
-from msdd.tokenizers.tokenizer import Description, Tokenizer, without_gradients
+from msdd.tokenizers.tokenizer import Description, Tokenizer, compile_each, without_gradients
 from msdd.weights import ldm
 from msdd.weights.optional_imports import import_torchvision
 from msdd.weights.strict import load_strict
@@ -56,8 +56,7 @@ class KLVAE(Tokenizer):
         return Description(tokens, dim, None, self.size(), nfe=1)
 
     def compile_networks(self, **options: object) -> None:
-        for network in (self.vae.encoder, self.vae.decoder):
-            network.compile(**options)
+        compile_each((self.vae.encoder, self.vae.decoder), **options)
 
     @without_gradients
     def encode(self, images: Tensor) -> Tensor:

@@ -21,7 +21,13 @@ from msdd.model.autoencoder import Autoencoder, decoder_of, encode, encoder_of, 
 from msdd.model.config import ModelConfig
 from msdd.model.denoiser import Denoiser
 from msdd.tokenizers.frozen import build
-from msdd.tokenizers.tokenizer import Description, Tokenizer, noise_key, without_gradients
+from msdd.tokenizers.tokenizer import (
+    Description,
+    Tokenizer,
+    compile_each,
+    noise_key,
+    without_gradients,
+)
 from msdd.weights import model_folder
 from msdd.weights.model_folder import NOISE
 from msdd.weights.weight_digest import weight_digest
@@ -82,8 +88,7 @@ class MSDD(Tokenizer):
         return None if self.config.frozen else weight_digest(self.encoder)
 
     def compile_networks(self, **options: object) -> None:
-        for network in (self.encoder, *self.decoders):
-            network.compile(**options)
+        compile_each(dict.fromkeys((self.encoder, *self.decoders)), **options)
 
     @without_gradients
     def encode(self, images: Tensor) -> Tensor:

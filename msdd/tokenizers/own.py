@@ -16,7 +16,7 @@ from msdd.device import seed_torch
 from msdd.errors import MsddError
 from msdd.seeds import seed_of
 from msdd.tokenizers.codebook import bits
-from msdd.tokenizers.tokenizer import Description, Tokenizer
+from msdd.tokenizers.tokenizer import Description, Tokenizer, compiled
 from msdd.tokenizers.user_code import import_object, raise_failed
 
 RESOLUTION = 256  # of what does not tell its own
@@ -94,10 +94,11 @@ class Own(Tokenizer):
     def compile_networks(self, **options: object) -> None:
         """Compile the user's functions, whatever networks these call, and in whatever way."""
         if is_called(self.thing):
-            self.whole = torch.compile(self.thing, **options)
+            del self.whole  # a module, maybe, which no function may replace
+            self.whole = compiled(self.thing, **options)
         for which, half in self.halves.items():
             if callable(half):
-                self.halves[which] = torch.compile(half, **options)
+                self.halves[which] = compiled(half, **options)
 
     def run(self, function: Callable[[object], object], given: object) -> object:
         """Call the user's code, which may change what it is given, and take gradients inside."""

@@ -19,7 +19,14 @@ from msdd.model import uvit
 from msdd.model.kl_encoder import ENCODERS, KLEncoder, KLEncoderConfig, posterior
 from msdd.model.uvit import UViT, UViTConfig
 from msdd.tokenizers import klvae
-from msdd.tokenizers.tokenizer import Description, Tokenizer, noise_key, without_gradients
+from msdd.tokenizers.tokenizer import (
+    Description,
+    Tokenizer,
+    compile_each,
+    compiled,
+    noise_key,
+    without_gradients,
+)
 from msdd.weights.strict import load_strict
 from msdd.weights.unfilled import unfilled
 
@@ -85,8 +92,8 @@ class SSDD(Tokenizer):
         self.decoder.grid((height, width))
 
     def compile_networks(self, **options: object) -> None:
-        self.encoder.compile(**options)
-        self.decoder.denoise = torch.compile(self.decoder.denoise, **options)
+        compile_each([self.encoder], **options)
+        self.decoder.denoise = compiled(self.decoder.denoise, **options)
 
     @without_gradients
     def encode(self, images: Tensor) -> Tensor:

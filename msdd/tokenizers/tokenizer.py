@@ -1,7 +1,7 @@
 """The base class `Tokenizer`, and its `Description`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import wraps
 from operator import index
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
+from torch.utils._pytree import tree_map_only
 
 from msdd.errors import MsddError
 from msdd.flow.noise import Window
@@ -78,8 +79,7 @@ class Tokenizer(nn.Module, ABC):
 
     def compile_networks(self, **options: object) -> None:
         """Compile what does the work, in place; options of `torch.compile`."""
-        for network in self.children():
-            network.compile(**options)
+        compile_each(self.children(), **options)
 
     @property
     def device(self) -> torch.device:
@@ -166,6 +166,19 @@ def without_gradients(function: Method) -> Method:
         return made if torch.is_inference_mode_enabled() else made.clone()
 
     return cast(Method, run)
+
+
+def compile_each(networks: Iterable[nn.Module], **options: object) -> None:
+    """Compile what networks do, in place. torch does not see `nn.Sequential` by its `compile`."""
+    for network in networks:
+        network.forward = compiled(network.forward, **options)
+
+
+def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    """`torch.compile`, with copies as results: what a CUDA graph has made, torch (2.13) takes back
+    when the next compiled function is called, be it given that or not."""
+    run = torch.compile(function, **options)
+    return lambda *values, **named: tree_map_only(Tensor, Tensor.clone, run(*values, **named))
 
 
 def in_dtype(value: Any, dtype: torch.dtype) -> Any:

@@ -15,7 +15,7 @@ import torch
 from msdd.data.pixels import from_uint8
 from msdd.data.random_crops import RandomCrops
 from msdd.data.shards import Crops
-from msdd.device import chosen, enough_memory
+from msdd.device import chosen, enough_memory, lacks_memory
 from msdd.errors import MsddError
 from msdd.fast.compiling import options
 from msdd.files import atomic, check_place
@@ -194,7 +194,9 @@ def report_speed(
             trained // team.size,
             seconds,
         )
-    except torch.OutOfMemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
         print(f"{job.name}: not enough memory to count the FLOPs of a step", file=sys.stderr)
         return {}
     finally:

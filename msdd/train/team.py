@@ -13,7 +13,7 @@ from torch import Tensor
 
 from msdd.errors import MsddError
 from msdd.pipeline.stop import no_more_requests
-from msdd.process_group import join_group
+from msdd.process_group import join_group, told
 
 TIMEOUT = timedelta(hours=1)  # the first process may write and measure for so long
 BUCKET = 1 << 24  # numbers that travel at once: 64 MiB
@@ -115,7 +115,9 @@ def awaiting_others() -> Iterator[None]:
     except RuntimeError as error:
         no_more_requests()
         time.sleep(PATIENCE)
-        raise MsddError("another process of this training has stopped") from error
+        raise MsddError(
+            f"another process of this training has stopped, or is not reached ({told(error)})"
+        ) from error
 
 
 def join(device: torch.device) -> Team:

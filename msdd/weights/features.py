@@ -137,7 +137,7 @@ def bilinear(images: Tensor, antialias: bool = False) -> Tensor:
 def stretch(images: Tensor, dim: int) -> Tensor:
     """One dimension to SIDE pixels as TensorFlow 1 does; the last pixel is repeated."""
     size = images.shape[dim]
-    scale = torch.tensor(size / SIDE, dtype=torch.float32, device=images.device)  # as there
+    scale = torch.full((), size / SIDE, dtype=torch.float32, device=images.device)  # as there
     place = torch.arange(SIDE, device=images.device) * scale
     low = place.long()
     share = (place - low).view(-1, *[1] * (3 - dim))
@@ -154,7 +154,13 @@ def lite_levels(images: Tensor) -> Tensor:
 
 def standardise(images: Tensor) -> Tensor:
     """Images (B, 3, H, W) in [-1, 1], shifted and scaled to ImageNet's mean 0 and deviation 1."""
-    of = {"dtype": torch.float32, "device": images.device}
-    mean = torch.tensor([0.485, 0.456, 0.406], **of)[:, None, None]
-    deviation = torch.tensor([0.229, 0.224, 0.225], **of)[:, None, None]
+    mean, deviation = (
+        colour(*levels, images.device) for levels in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    )
     return ((images + 1) / 2 - mean) / deviation
+
+
+def colour(red: float, green: float, blue: float, device: torch.device) -> Tensor:
+    """(3, 1, 1), filled on the device: a copy would wait for all that a GPU was asked before."""
+    of = {"dtype": torch.float32, "device": device}
+    return torch.stack([torch.full((1, 1), level, **of) for level in (red, green, blue)])

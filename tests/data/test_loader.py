@@ -59,6 +59,16 @@ def test_images_are_the_crops_mirrored_by_the_coin(crops):
     assert images.dtype == torch.uint8 and images.is_contiguous()
 
 
+def test_all_that_goes_to_a_gpu_is_pinned(crops, monkeypatch):
+    """A copy of anything else would wait, at each step, for all that the GPU was asked before."""
+    pinned = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda one: pinned.append(one) or one)
+    monkeypatch.setattr(crops, "latents", lambda indices: torch.zeros(len(indices), 2, 3))
+    with Loader(crops, 0, 4, pinned=True) as loader:
+        images, _, latents = next(iter(loader))
+    assert any(one is images for one in pinned) and any(one is latents for one in pinned)
+
+
 def test_coins_are_fair_and_belong_to_positions():
     coins = flips(0, np.arange(20_000))
     assert abs(coins.mean() - 0.5) < 0.02

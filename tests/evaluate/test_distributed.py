@@ -1,11 +1,15 @@
 """The same report however the work is dealt to processes."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from faded import SIDE, SUBJECT, evaluated
 from forked import of_first
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from msdd.evaluate import distributed
+from msdd.evaluate.loop import measure_source
 from msdd.evaluate.sources import Subject
 
 pytestmark = pytest.mark.usefixtures("own_cache", "one_thread")
@@ -28,4 +32,23 @@ def test_any_number_of_processes_gives_the_same_report(photographs, two, report_
 def test_who_waits_for_a_process_that_stopped_says_so(photographs, two):
     """The second of two processes has the second batch, which diverges."""
     found = of_first(2, report_of, photographs, two, Subject({}, SIDE, diverging))
-    assert found == "another process stopped; see its error above"
+    assert found.startswith("another process stopped; see its error above (")
+
+
+def test_what_travels_lies_on_no_gpu():
+    """Else torch puts it on the first process's GPU of that number, if it has one."""
+    sent = []
+
+    class Second(distributed.Team):
+        def share(self, value):
+            return value
+
+        def send(self, value):
+            sent.append(value)
+
+    images = SimpleNamespace(names=["0"], pixels=lambda: [1], batches=lambda ranges: iter(()))
+    with FakeTensorMode():
+        sums = torch.zeros(3, device="cuda:1")
+        tally = SimpleNamespace(ids=[], state=lambda: {"sums": sums})
+        assert not measure_source(images, tally, None, team=Second(1, 2))
+    assert sums.is_cuda and sent[0]["sums"].device == torch.device("cpu")

@@ -7,8 +7,10 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+import torch
 
 from msdd import cli
+from msdd.commands.evaluate import origin
 from msdd.commands.stages import run_stage
 from msdd.errors import MsddError
 from msdd.files import digest, read_json, write_text
@@ -45,6 +47,18 @@ def test_every_artefact_has_a_record_that_holds(trained):
         )
         stages.add(record["stage"])
     assert stages == {"prepare", "train", "distil", "assemble"}
+
+
+def test_the_device_is_the_one_that_computes(monkeypatch):
+    """Else times of a processor would stand in tables as those of the GPU beside it."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: f"GPU {device}")
+    monkeypatch.delenv("MSDD_DEVICE", raising=False)
+    assert environment.context()["device"] == "GPU None"  # the current one
+    for device, name in (("cuda:1", "GPU cuda:1"), ("cpu", environment.cpu())):
+        assert origin(torch.device(device))["provenance"]["device"] == name
+    monkeypatch.setenv("MSDD_DEVICE", "cpu")
+    assert environment.context()["device"] == environment.cpu()
 
 
 def test_a_damaged_record_hides_no_other(trained, tmp_path):

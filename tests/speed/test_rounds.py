@@ -10,13 +10,15 @@ from itertools import product
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch._dynamo.mutation_guard import GenerationTracker
 from torch._dynamo.testing import CompileCounter
 
 from msdd import cli
 from msdd.errors import MsddError
 from msdd.files import read_json
-from msdd.model.config import KLEncoderConfig, UViTConfig
+from msdd.model.autoencoder import decoder_of, encoder_of
+from msdd.model.config import KLEncoderConfig, ModelConfig, UViTConfig
 from msdd.params.load import parse
 from msdd.report import speed
 from msdd.speed import gate, precision, rounds, stage, systems
@@ -25,7 +27,10 @@ from msdd.speed.flop_counter import count_flops
 from msdd.speed.regions import SETS, Inputs, Regions
 from msdd.tokenizers.klvae import KLVAE
 from msdd.tokenizers.llamagen import LlamaGen, LlamaGenConfig
+from msdd.tokenizers.msdd import MSDD
+from msdd.tokenizers.own import Own
 from msdd.tokenizers.ssdd import SSDD, Sampling, SSDDConfig
+from msdd.tokenizers.taef2 import TAEF2, TAEF2Config
 from msdd.tokenizers.tokenizer import Tokenizer
 
 CPU = torch.device("cpu")
@@ -168,23 +173,83 @@ def tokenizers() -> dict[str, Tokenizer]:
         "ssdd": SSDD(SSDDConfig(kl, uvit, 32), Sampling(2)),
         "kl-vae": KLVAE(vae, 32),
         "llamagen": LlamaGen(llamagen),
+        "taef2": TAEF2(TAEF2Config(width=8, latents=4, blocks=1)),
     }
     return {name: one.eval().requires_grad_(False) for name, one in made.items()}
 
 
-@pytest.mark.parametrize("name", ["ssdd", "kl-vae", "llamagen"])
-def test_networks_of_other_systems_are_compiled(name, monkeypatch):
-    """Encoder and decoder, on a copy: the plain variant stays as it is."""
+def guided() -> MSDD:
+    """SSDD's networks, as the pipeline trains them, with both branches of a guided step."""
+    kl, uvit = KLEncoderConfig(2, (1, 1), 32, 1), UViTConfig(2, 32, (1, 1), 1, layers=1, window=3)
+    config = ModelConfig(32, 1, 4, 4, 32, 1, 1, 256, 2, "grid", kl_encoder=kl, uvit=uvit)
+    networks = encoder_of(config), [decoder_of(config)]
+    return MSDD(*networks, steps=2, guidance=2.0).eval().requires_grad_(False)
+
+
+class Convolved:
+    """A user's object with networks of its own."""
+
+    def __init__(self) -> None:
+        self.network, self.other = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 3, 1)
+
+    def encode(self, images):
+        return self.network(images)
+
+    def decode(self, latents):
+        return self.other(latents).tanh()
+
+
+@pytest.mark.parametrize(
+    "name, networks", [("ssdd", 2), ("kl-vae", 2), ("llamagen", 4), ("taef2", 2)]
+)
+def test_networks_of_other_systems_are_compiled(name, networks, monkeypatch):
+    """Each as a whole, on a copy: the plain variant stays as it is."""
     counter = CompileCounter()
     monkeypatch.setattr(precision, "options", lambda _: {"dynamic": False, "backend": counter})
     plain = tokenizers()[name]
     compiled = precision.InPrecision(plain, "fp32", compiled=True)
     images = torch.rand(1, 3, 32, 32) * 2 - 1
     assert torch.equal(compiled.reconstruct(images), plain.reconstruct(images))
-    seen = counter.frame_count
-    assert seen >= 2 and compiled.how == "compiled"
+    assert counter.frame_count == networks and compiled.how == "compiled"
     plain.reconstruct(images)
-    assert counter.frame_count == seen
+    assert counter.frame_count == networks
+
+
+def graphs(taken_back: list[Tensor]):
+    """A backend that takes back what it has made when the next compiled function is called, as
+    torch does with CUDA graphs: here, it fills that with NaN."""
+    called = []
+
+    def backend(graph, _):
+        def run(*inputs):
+            if called[-1:] != [now := GenerationTracker.generation]:
+                called.append(now)
+                for tensor in taken_back:
+                    tensor.fill_(torch.nan)
+                taken_back.clear()
+            made = graph.forward(*inputs)
+            taken_back.extend(made)
+            return made
+
+        return run
+
+    return backend
+
+
+@pytest.mark.parametrize("name", ["ssdd", "guided", "own"])
+def test_what_a_cuda_graph_has_made_is_not_taken_back(name, monkeypatch):
+    """Latents are looked at after the decode, and the halves of guidance after one another."""
+    taken_back: list[Tensor] = []
+    how = {"dynamic": False, "backend": graphs(taken_back)}
+    monkeypatch.setattr(precision, "options", lambda _: how)
+    plain = (tokenizers() | {"guided": guided(), "own": Own("own:halves", Convolved(), CPU)})[name]
+    with torch.inference_mode():
+        compiled = precision.InPrecision(plain, "fp32", compiled=True)
+        images = torch.rand(2, 3, 32, 32) * 2 - 1
+        latents = compiled.encode(images)
+        made = compiled.decode(latents)
+        assert torch.equal(latents, plain.encode(images)) and taken_back
+        torch.testing.assert_close(made, plain.decode(latents))
 
 
 @pytest.mark.parametrize("name", ["ssdd", "kl-vae", "llamagen"])
@@ -227,6 +292,31 @@ def test_a_wrong_decoder_is_not_timed(params, decodes, wrong, told):
         rounds.measure(changed(decodes, decode=wrong), settings, CPU)
     assert told in str(error.value) and "\n" not in str(error.value)
     assert str(error.value).startswith("throughput of student, fast decode, batch 3: ")
+
+
+def test_fp32_is_timed_in_fp32(params, tmp_path, monkeypatch):
+    """Convolutions on a GPU would be in TF32, beside products that are not: up to eight times as
+    fast as the ceiling that they are measured by."""
+    seen, convolutions = [], torch.backends.cudnn.conv
+
+    def timed(*_):
+        seen.append(convolutions.fp32_precision)
+        return {"rows": []}
+
+    monkeypatch.setattr(rounds, "measure", timed)
+    before = convolutions.fp32_precision
+    stage.timings(params, tmp_path, lambda _: None, random=True)
+    assert seen == ["ieee"] and convolutions.fp32_precision == before
+
+
+def test_a_batch_beyond_the_memory_is_named(params, decodes, monkeypatch):
+    def admit(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(gate, "admit", admit)
+    told = "out of memory: throughput of student, plain, batch 1: leave this one of"
+    with pytest.raises(MsddError, match=told):
+        rounds.measure(decodes, params.throughput, CPU)
 
 
 def test_a_wrong_encoder_is_not_timed(params, decodes):

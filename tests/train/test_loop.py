@@ -10,15 +10,17 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import training_pace
 from interruption import Interruption, assert_equal_to_the_bit, interrupted
 from torch import nn
 
+from msdd.ceilings import Ceilings
 from msdd.commands.stages import run_stage
 from msdd.data.loader import batch_indices
 from msdd.errors import MsddError
 from msdd.files import read_json
 from msdd.pipeline import layout
-from msdd.train import distil, stage1
+from msdd.train import distil, run_job, stage1
 from msdd.train.ema import RAMP, Ema
 from msdd.train.loop import gradients
 from msdd.train.optimiser import learning_rate
@@ -204,7 +206,15 @@ class Overflowing(torch.autograd.Function):
         return gradient * torch.inf
 
 
-@pytest.mark.parametrize("lack", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
+@pytest.mark.parametrize(
+    "lack",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation' in ..."),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+)
 def test_a_lack_of_memory_says_what_to_lower(tiny_params, workdir, monkeypatch, lack):
     def losses(*_):
         raise lack
@@ -213,6 +223,31 @@ def test_a_lack_of_memory_says_what_to_lower(tiny_params, workdir, monkeypatch, 
     told = "out of memory: stage1 msdd: lower stage1.microbatch, 32 images now, to a divisor"
     with pytest.raises(MsddError, match=told):
         run_stage(tiny_params, "train", workdir, model="msdd")
+
+
+def test_a_training_ends_well_without_memory_to_count_its_flops(
+    tiny_params, workdir, monkeypatch, capsys
+):
+    def lacking(*_):
+        raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(h)`")
+
+    monkeypatch.setattr(run_job, "MIN_SECONDS", -1)
+    monkeypatch.setattr(run_job, "training_speed", lacking)
+    run_stage(tiny_params, "train", workdir, model="msdd")
+    assert (workdir / FOLDER / "model.safetensors").exists()
+    assert "stage1 msdd: not enough memory to count the FLOPs of a step" in capsys.readouterr().err
+
+
+def test_the_pace_that_a_gpu_is_asked_for_is_that_of_steps(tiny_params, monkeypatch):
+    """`make gpu-check` has one try on a machine that is lent for minutes."""
+    monkeypatch.setenv("MSDD_DEVICE", "cpu")
+    monkeypatch.setattr(training_pace, "WARM", 1)
+    monkeypatch.setattr(training_pace, "STEPS", 2)
+    monkeypatch.setattr(training_pace, "measure", lambda *_: Ceilings(1e12, 1e12, 1e12, "made up"))
+    document = training_pace.pace(tiny_params, "msdd")
+    assert len(document["samples"]) == 2 and document["batch"] == tiny_params.stage1.batch
+    rate = document["flops"] * document["images_per_second"]
+    assert document["mfu"] == pytest.approx(rate / 1e12)
 
 
 def test_a_batch_in_parts_has_the_gradient_of_the_whole():

@@ -3,10 +3,11 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.overrides import TorchFunctionMode
 
 from msdd.data.pixels import from_uint8
 from msdd.errors import MsddError
-from msdd.weights.features import Inception, resize_tf1
+from msdd.weights.features import Inception, resize_tf1, resize_unrounded, standardise
 from msdd.weights.optional_imports import import_torchvision
 from msdd.weights.pretrained_networks import feature_network
 
@@ -27,6 +28,22 @@ def levels(side: int, count: int = 2) -> torch.Tensor:
 def extractor(path) -> torch.nn.Module:
     names = {"name": "inception-v3-compat", "features_list": ["2048"]}
     return fidelity.FeatureExtractorInceptionV3(**names, feature_extractor_weights_path=str(path))
+
+
+class NoNewTensors(TorchFunctionMode):
+    """Refuses tensors of Python's numbers, which are made on the CPU and copied."""
+
+    def __torch_function__(self, function, _types, args=(), kwargs=None):
+        assert function not in (torch.tensor, torch.Tensor.new_tensor)
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("prepare", [standardise, resize_unrounded])
+def test_what_losses_prepare_images_by_copies_nothing_to_a_gpu(prepare):
+    """Every step of a training would wait for the one before."""
+    with NoNewTensors():
+        made = prepare(torch.zeros(2, 3, 32, 32, device="meta"))
+    assert made.is_meta and made.dtype == torch.float32
 
 
 @pytest.mark.parametrize("side", [32, 64, 256, 299, 512])

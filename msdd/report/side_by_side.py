@@ -12,6 +12,7 @@ from msdd.data.image_folder import by_stem, stack
 from msdd.data.photographs import read_photograph
 from msdd.errors import MsddError
 from msdd.evaluate.sources import check_same
+from msdd.files import shown
 from msdd.metrics.pixel import psnr
 from msdd.report.contact_sheet import LETTER, Sheet, spread
 
@@ -29,7 +30,7 @@ def draw(places: Sequence[Path], factor: int) -> Figure:
     Raises MsddError for sizes that differ, naming both, and for names that do.
     """
     rows = list(read(places))
-    names, others = titles(places), range(1, len(places))
+    names, others = list(map(shown, titles(places))), range(1, len(places))
     side = max(max(image.shape[:2]) for _, images in rows for image in images)
     cells = [
         [square(image, side) for image in [*images, *differences(images, factor)]]
@@ -39,7 +40,7 @@ def draw(places: Sequence[Path], factor: int) -> Figure:
     heads = [*((name, "") for name in names)]
     heads += [(f"|{names[i]} - {names[0]}|", f"x {factor}") for i in others]
     captions = [["", *decibels(images), *[""] * len(others)] for _, images in rows]
-    labels = [(name, "") for name, _ in rows] if len(rows) > 1 else []
+    labels = [(shown(name), "") for name, _ in rows] if len(rows) > 1 else []
     labelled = [(shorten(head, room), below) for head, below in heads]
     return Sheet(
         cells, foot(rows, count(places[0]), factor, side), labels, labelled, captions

@@ -1,5 +1,7 @@
 """`msdd compare`: what stands in the picture, and what cannot be compared."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -61,6 +63,18 @@ def test_the_picture_says_what_it_shows(sides):
     texts = {text.get_text() for text in figure.texts}
     assert {"a", "b", "|b - a|", "x 8", "0", "PSNR 42.11 dB"} <= texts
     assert len(figure.axes) == 9  # three rows of an original, an image and a difference
+
+
+def test_names_are_text_whatever_they_hold(sides):
+    """Neither a formula of matplotlib nor something that it cannot draw."""
+    names = {"x$y^{$": "x$y^{$", os.fsdecode(b"caf\xe9"): "caf\\xe9", "new\nline": "new\\nline"}
+    for side in "ab":
+        for k, name in enumerate(names):
+            (sides / side / f"{k}.png").rename(sides / side / f"{name}.png")
+    other = (sides / "b").rename(sides / "b$_{$")
+    assert cli.main(["compare", str(sides / "a"), str(other), "-o", str(sides / "made.png")]) == 0
+    drawn = {text.get_text() for text in side_by_side.draw([sides / "a", other], 8).texts}
+    assert {*names.values(), "b$_{$"} <= drawn
 
 
 @pytest.mark.parametrize(

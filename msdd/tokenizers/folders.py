@@ -23,7 +23,7 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from msdd.data.centre_crops import CROPS
-from msdd.data.image_folder import by_stem, composed_form, read_ahead, stack
+from msdd.data.image_folder import by_stem, composed_form, read_ahead, stack, tell_others
 from msdd.data.photographs import read_photograph
 from msdd.data.pixels import check_finite, from_uint8, to_uint8
 from msdd.device import seed_torch
@@ -321,8 +321,9 @@ def save_image(target: Path, name: str, image: Tensor) -> None:
 
 def latent_files(folder: Path) -> dict[str, Path]:
     """Files of latents below a folder by their path below it without the ending."""
-    names = [name for name in walk(folder) if name.endswith(LATENTS)]
-    return {name.removesuffix(LATENTS): folder / name for name in names}
+    names = list(walk(folder))
+    tell_others("IN_DIR", tuple(name for name in names if not name.endswith(LATENTS)))
+    return {name.removesuffix(LATENTS): folder / name for name in names if name.endswith(LATENTS)}
 
 
 def check(action: str, source: Path, target: Path) -> None:

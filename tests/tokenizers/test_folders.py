@@ -348,6 +348,17 @@ def test_linked_folders_of_latents_are_decoded(images, model, tmp_path):
     assert files(tmp_path / "back") == ["a.png", "b.png", "e.png", "more/c.png", "more/d.png"]
 
 
+def test_files_of_other_kinds_among_latents_are_named(images, model, tmp_path, capsys):
+    assert run("encode", images, tmp_path / "latents", "--tokenizer", model) == 0
+    first = next((tmp_path / "latents").rglob("*.safetensors"))
+    first.rename(first.with_suffix(".SAFETENSORS"))
+    capsys.readouterr()
+    assert run("decode", tmp_path / "latents", tmp_path / "out", "--tokenizer", model) == 0
+    told = capsys.readouterr().err
+    assert told.count("left out 1 file of other kinds") == 1
+    assert f"{first.stem}.SAFETENSORS" in told
+
+
 def test_a_folder_of_latents_that_is_not_there_is_named(model, tmp_path, capsys):
     (tmp_path / "z").mkdir()
     (tmp_path / "z/unmounted").symlink_to(tmp_path / "nowhere")

@@ -77,6 +77,12 @@ def test_names_are_text_whatever_they_hold(sides):
     assert {*names.values(), "b$_{$"} <= drawn
 
 
+def test_every_side_may_lie_in_the_home_folder(sides, monkeypatch):
+    monkeypatch.setenv("HOME", str(sides))
+    assert cli.main(["compare", "~/a", "~/b", "~/b", "-o", "~/made.png"]) == 0
+    assert (sides / "made.png").is_file()
+
+
 @pytest.mark.parametrize(
     ("places", "told"),
     [

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from msdd.data.image_folder import by_stem, stack
+from msdd.data.image_folder import by_name, by_stem, stack
 from msdd.data.photographs import read_photograph
 from msdd.errors import MsddError
 from msdd.evaluate.sources import check_same
@@ -55,7 +55,7 @@ def read(places: Sequence[Path]) -> Iterator[Row]:
     for place in places:
         if not place.is_dir():
             raise MsddError(f"{place} is no folder, and others are: name files, or folders")
-    sides = [by_stem(place, str(place)) for place in places]
+    sides = [by_name(place, str(place)) for place in places]
     for images, place in zip(sides[1:], places[1:], strict=True):
         check_same(sides[0], images, places[0], place)
     names = sorted(sides[0])

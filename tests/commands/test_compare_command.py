@@ -77,6 +77,14 @@ def test_names_are_text_whatever_they_hold(sides):
     assert {*names.values(), "b$_{$"} <= drawn
 
 
+def test_names_are_paired_in_any_form_of_unicode(sides):
+    """macOS writes the decomposed one."""
+    for side, name in {"a": "M\u00fcller", "b": "Mu\u0308ller"}.items():
+        (sides / side / "0.png").rename(sides / side / f"{name}.png")
+    figure = side_by_side.draw([sides / "a", sides / "b"], 8)
+    assert "M\u00fcller" in {text.get_text() for text in figure.texts}
+
+
 def test_every_side_may_lie_in_the_home_folder(sides, monkeypatch):
     monkeypatch.setenv("HOME", str(sides))
     assert cli.main(["compare", "~/a", "~/b", "~/b", "-o", "~/made.png"]) == 0

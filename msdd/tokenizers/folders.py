@@ -22,7 +22,7 @@ from safetensors.torch import load
 from safetensors.torch import save as serialise
 from torch import Tensor
 
-from msdd.data.centre_crops import CROPS
+from msdd.data.centre_crops import centre_crop
 from msdd.data.image_folder import by_stem, composed_form, read_ahead, stack, tell_others
 from msdd.data.photographs import read_photograph
 from msdd.data.pixels import check_finite, from_uint8, to_uint8
@@ -49,7 +49,8 @@ class Cut:
     side: int
 
     def __call__(self, path: Path) -> np.ndarray:
-        return np.asarray(CROPS[self.crop](Image.fromarray(read_photograph(path)), self.side))
+        image = Image.fromarray(read_photograph(path))
+        return np.asarray(centre_crop(image, self.crop, self.side, path))
 
     def __str__(self) -> str:
         kernel = {"adm": "box means, then bicubic"}.get(self.crop, self.crop)

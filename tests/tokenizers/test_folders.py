@@ -152,6 +152,14 @@ def test_mistakes_are_one_line(images, model, tmp_path, capsys, monkeypatch):
     assert not out.exists()
 
 
+def test_a_line_of_pixels_is_left_out_before_it_takes_all_memory(images, model, tmp_path, capsys):
+    Image.new("RGB", (2**24, 1)).save(images / "line.png")
+    assert run("reconstruct", images, tmp_path / "out", "--tokenizer", model) == 1
+    told = capsys.readouterr().err
+    assert "line.png has 16777216 x 1 pixels: with a short side of" in told
+    assert "1 of 6 files were left out" in told
+
+
 def test_nan_is_no_pixel(images, model, tmp_path, capsys):
     broken = shutil.copytree(model, tmp_path / "broken")
     state = load_file(broken / "model.safetensors")

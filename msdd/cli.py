@@ -87,6 +87,9 @@ def with_homes(args: argparse.Namespace) -> argparse.Namespace:
     for name, value in vars(args).items():
         if isinstance(value, Path):
             setattr(args, name, expand_user(value))
+        elif isinstance(value, list):
+            many = [expand_user(one) if isinstance(one, Path) else one for one in value]
+            setattr(args, name, many)
     return args
 
 

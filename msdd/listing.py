@@ -26,9 +26,32 @@ def expanded(path: Path) -> list[Path]:
 
 
 def _matching(path: Path) -> Iterable[Path]:
-    pattern = re.sub(r"([?\[])", r"[\1]", str(path.relative_to(path.anchor)))  # of these, names
-    found = Path(path.anchor).glob(pattern)
+    parts = path.relative_to(path.anchor).parts
+    found = _below(Path(path.anchor), [re.sub(r"([?\[])", r"[\1]", part) for part in parts])
     return [one for one in found if not hides(path.parts, one.parts)]
+
+
+def _below(folder: Path, parts: Sequence[str]) -> Iterable[Path]:
+    """What parts of a pattern stand for below a folder. `**`, which `Path.glob` does not follow
+    through links, stands for every folder that `walk` enters."""
+    if "**" not in parts:
+        return folder.glob("/".join(parts)) if parts else [folder]
+    at = parts.index("**")
+    rest = parts[at + 1 :]
+    hidden = any(part.startswith(".") for part in rest)
+    starts = filter(Path.is_dir, _below(folder, parts[:at]))
+    within = {one for start in starts for one in _folders(start, hidden)}
+    return {one for start in within for one in _below(start, rest)}
+
+
+def _folders(top: Path, hidden: bool) -> Iterator[Path]:
+    """A folder and all below it, each once, also where links lead in circles."""
+    seen = {os.path.realpath(top)}
+    for here, folders, _ in os.walk(top, followlinks=True, onerror=_refuse):
+        yield Path(here)
+        folders[:] = [
+            name for name in sorted(folders) if _is_new(os.path.join(here, name), seen, hidden)
+        ]
 
 
 def hides(wanted: Sequence[str], found: Sequence[str]) -> bool:
@@ -91,9 +114,9 @@ def walk(folder: str | Path) -> Iterator[str]:
     yield from sorted(names)
 
 
-def _is_new(folder: str, seen: set[str]) -> bool:
+def _is_new(folder: str, seen: set[str], hidden: bool = False) -> bool:
     real = os.path.realpath(folder)
-    new = real not in seen and not os.path.basename(folder).startswith(".")
+    new = real not in seen and (hidden or not os.path.basename(folder).startswith("."))
     if new:
         seen.add(real)
     return new

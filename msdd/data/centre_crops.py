@@ -4,6 +4,9 @@ from collections.abc import Callable
 
 from PIL import Image
 
+from msdd.data.image_file import max_pixels
+from msdd.errors import MsddError
+
 Kernel = Image.Resampling
 
 
@@ -45,6 +48,20 @@ def cut(image: Image.Image, side: int, half: Callable[[int], int]) -> Image.Imag
     """The square in the centre; `half` says where it begins in the excess of a length."""
     left, top = half(image.width - side), half(image.height - side)
     return image.crop((left, top, left + side, top + side))
+
+
+def centre_crop(image: Image.Image, crop: str, side: int, name: object) -> Image.Image:
+    """The square of `side` that one of CROPS makes of the image.
+
+    MsddError naming it for a line of pixels that would be enlarged as a whole to more than
+    `max_pixels` allows: a few kilobytes would take all memory.
+    """
+    if (whole := max(image.size) * side // min(image.size) * side) > max_pixels():
+        raise MsddError(
+            f"{name} has {image.width} x {image.height} pixels: with a short side of {side} it "
+            f"would have {whole:,}; crop it first"
+        )
+    return CROPS[crop](image, side)
 
 
 CROPS: dict[str, Callable[[Image.Image, int], Image.Image]] = {

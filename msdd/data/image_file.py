@@ -23,8 +23,11 @@ OF_FILE = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENAMETOOL
 # Formats that Pillow opens without decoding them, or by programs that may not be there: a file of
 # PostScript is a program, which it gives to Ghostscript.
 DECODERS = ("pillow", "tifffile", "imagecodecs", "pillow-heif", "pillow-jxl-plugin")
-# The last three have levels with a sign or an offset, which Pillow does not tell.
-UNREAD = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF", "FITS", "IM", "MCIDAS"}
+UNREAD = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+# Formats of which Pillow makes another picture without a word: levels with a sign or an offset
+# (FITS, IM, MCIDAS), negatives (XBM, PSD of 1 bit), the byte of filling for a colour (SUN), and of
+# PSD the first of many inks alone, or a stored selection for transparency.
+UNREAD |= {"FITS", "IM", "MCIDAS", "PSD", "SUN", "XBM"}
 HEIC = {b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1")}
 # Pillow warns between its limit and twice that. Here it is one limit, and what is above is refused.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)

@@ -53,13 +53,17 @@ def tell_others(option: str, others: tuple[str, ...]) -> None:
 
 
 def at_least_two(folder: Path, option: str) -> dict[str, Path]:
-    """The images of `by_stem` by the names that they have in a set, `set_names`.
-
-    MsddError for fewer than 2, without which nothing has an interval or a covariance.
-    """
-    paths = by_stem(folder, option)
+    """The images of `by_name`; MsddError for fewer than 2, without which nothing has an interval
+    or a covariance."""
+    paths = by_name(folder, option)
     if len(paths) < 2:
         raise MsddError(f"{option}: an evaluation needs at least 2 images, not {len(paths)}")
+    return paths
+
+
+def by_name(folder: Path, option: str) -> dict[str, Path]:
+    """The images of `by_stem` by the names that they have in a set, `set_names`."""
+    paths = by_stem(folder, option)
     named = dict(zip(set_names(list(paths)), paths.values(), strict=True))
     if len(named) < len(paths):  # a name that spells the escape of another's bytes
         first = next(path for path in paths.values() if path not in named.values())

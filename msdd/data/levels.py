@@ -7,8 +7,8 @@ from PIL import Image, ImageChops
 
 BITS_PER_SAMPLE, PHOTOMETRIC, COLOR_MAP, EXTRA_SAMPLES = 258, 262, 320, 338  # tags of TIFF 6.0
 WHITE_IS_ZERO = 0
-# Formats with a fourth sample that may be filling; only a TIFF can say that it is no alpha.
-VAGUE_FOURTH = {"BMP", "DIB", "ICO", "CUR", "TGA", "TIFF"}
+# Formats whose last sample may be filling; only a TIFF can say that it is no alpha.
+VAGUE_ALPHA = {"BMP", "DIB", "ICO", "CUR", "TGA", "TIFF"}
 
 
 def with_eight_bits(image: Image.Image, file: bytes) -> Image.Image:
@@ -110,14 +110,15 @@ def as_inks(image: Image.Image) -> Image.Image:
 
 
 def opaque(image: Image.Image) -> Image.Image:
-    """Without an alpha that is 0 everywhere, in formats whose fourth sample may be filling.
+    """Without an alpha that is 0 everywhere, in formats whose last sample, of pixels or of palette
+    entries, may be filling.
 
     PNG, WebP, GIF, AVIF, JPEG 2000 and TIFF with ExtraSamples declare alpha, so it is followed.
     """
-    vague = image.mode == "RGBA" and image.format in VAGUE_FOURTH
+    vague = image.has_transparency_data and image.format in VAGUE_ALPHA
     if not vague or EXTRA_SAMPLES in getattr(image, "tag_v2", ()):
         return image
-    return image if image.getchannel("A").getextrema()[1] else as_rgb(image)
+    return image if image.convert("RGBA").getchannel("A").getextrema()[1] else as_rgb(image)
 
 
 def as_rgb(image: Image.Image) -> Image.Image:

@@ -11,9 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from msdd.data.centre_crops import CROPS
+from msdd.data.centre_crops import centre_crop
 from msdd.data.file_rates import rate
-from msdd.data.image_file import max_pixels
 from msdd.data.image_folder import (
     READERS,
     at_least_two,
@@ -172,7 +171,7 @@ class Cropped:
         self.names = sorted(by_name)
         self.paths = [by_name[name] for name in self.names]
         self.listed = listed(self.paths)
-        self.crop, self.side, self.device = CROPS[crop], side, device
+        self.crop, self.side, self.device = crop, side, device
         self.reconstruct = reconstruct
         self.preparation = f"{crop} crop of {side} px"
         self.photographs = None
@@ -193,12 +192,7 @@ class Cropped:
 
     def read(self, i: int) -> np.ndarray:
         image = Image.fromarray(read_listed(self.paths[i], self.listed[i]))
-        if (whole := max(image.size) * self.side // min(image.size) * self.side) > max_pixels():
-            raise MsddError(
-                f"{self.paths[i]} has {image.width} x {image.height} pixels: with a short side of "
-                f"{self.side} it would have {whole:,}; crop it first"
-            )
-        return np.asarray(self.crop(image, self.side))
+        return np.asarray(centre_crop(image, self.crop, self.side, self.paths[i]))
 
     @torch.inference_mode()
     def reconstructions(self, originals: Tensor, ids: list[int]) -> tuple[Tensor, Encoded | None]:

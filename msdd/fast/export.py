@@ -49,7 +49,8 @@ def export(tokenizer: MSDD, path: Path) -> list[Path]:
         decoder = OfOthers(decoder, tokenizer.config.frozen)
     with warnings.catch_warnings(action="ignore"), atomic_with_siblings(path) as temporary:
         writers[path.suffix](traced(decoder, example(tokenizer)), temporary)
-    return [file for file in (path, path.with_name(f"{path.name}.data")) if file.exists()]
+        written = sorted(file.name for file in temporary.parent.iterdir())
+    return [path.with_name(name) for name in written]  # a `.data` of an earlier export may be there
 
 
 class OfOthers(nn.Module):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from msdd.errors import MsddError
+from msdd.listing import walk
 from msdd.metrics.intervals import MaybeInterval
 from msdd.page import settings
 from msdd.params.dotted import dotted
@@ -125,7 +126,7 @@ def read(folder: Path) -> Side:
 def _kept(folder: Path) -> list[Path]:
     """All evaluations below a folder, relative to it."""
     start = folder / layout.RUNS if (folder / layout.RUNS).is_dir() else folder
-    paths = sorted(start.glob("**/eval/*.json"))
+    paths = [start / name for name in walk(start) if Path(name).match("eval/*.json")]
     return [path.relative_to(folder) for path in paths if not path.stem.endswith(".timing")]
 
 

@@ -99,7 +99,9 @@ class _Page:
     height: int
 
     def text(self, x: float, y: float, text: str, **style: object) -> None:
-        self.figure.text(x / self.width, 1 - y / self.height, text, **style)
+        # a name of a file may hold dollars, which are no formula
+        place = (x / self.width, 1 - y / self.height)
+        self.figure.text(*place, text, parse_math=False, **style)
 
     def label(self, x: float, y: float, label: Label) -> None:
         """The bold line ends and the grey one begins at y; a bold one alone is centred there."""

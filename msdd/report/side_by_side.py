@@ -8,10 +8,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from msdd.data.image_folder import by_stem, stack
+from msdd.data.image_folder import by_name, by_stem, stack
 from msdd.data.photographs import read_photograph
 from msdd.errors import MsddError
 from msdd.evaluate.sources import check_same
+from msdd.files import shown
 from msdd.metrics.pixel import psnr
 from msdd.report.contact_sheet import LETTER, Sheet, spread
 
@@ -29,7 +30,7 @@ def draw(places: Sequence[Path], factor: int) -> Figure:
     Raises MsddError for sizes that differ, naming both, and for names that do.
     """
     rows = list(read(places))
-    names, others = titles(places), range(1, len(places))
+    names, others = list(map(shown, titles(places))), range(1, len(places))
     side = max(max(image.shape[:2]) for _, images in rows for image in images)
     cells = [
         [square(image, side) for image in [*images, *differences(images, factor)]]
@@ -39,7 +40,7 @@ def draw(places: Sequence[Path], factor: int) -> Figure:
     heads = [*((name, "") for name in names)]
     heads += [(f"|{names[i]} - {names[0]}|", f"x {factor}") for i in others]
     captions = [["", *decibels(images), *[""] * len(others)] for _, images in rows]
-    labels = [(name, "") for name, _ in rows] if len(rows) > 1 else []
+    labels = [(shown(name), "") for name, _ in rows] if len(rows) > 1 else []
     labelled = [(shorten(head, room), below) for head, below in heads]
     return Sheet(
         cells, foot(rows, count(places[0]), factor, side), labels, labelled, captions
@@ -54,7 +55,7 @@ def read(places: Sequence[Path]) -> Iterator[Row]:
     for place in places:
         if not place.is_dir():
             raise MsddError(f"{place} is no folder, and others are: name files, or folders")
-    sides = [by_stem(place, str(place)) for place in places]
+    sides = [by_name(place, str(place)) for place in places]
     for images, place in zip(sides[1:], places[1:], strict=True):
         check_same(sides[0], images, places[0], place)
     names = sorted(sides[0])

@@ -22,8 +22,8 @@ from safetensors.torch import load
 from safetensors.torch import save as serialise
 from torch import Tensor
 
-from msdd.data.centre_crops import CROPS
-from msdd.data.image_folder import by_stem, composed_form, read_ahead, stack
+from msdd.data.centre_crops import centre_crop
+from msdd.data.image_folder import by_stem, composed_form, read_ahead, stack, tell_others
 from msdd.data.photographs import read_photograph
 from msdd.data.pixels import check_finite, from_uint8, to_uint8
 from msdd.device import seed_torch
@@ -49,7 +49,8 @@ class Cut:
     side: int
 
     def __call__(self, path: Path) -> np.ndarray:
-        return np.asarray(CROPS[self.crop](Image.fromarray(read_photograph(path)), self.side))
+        image = Image.fromarray(read_photograph(path))
+        return np.asarray(centre_crop(image, self.crop, self.side, path))
 
     def __str__(self) -> str:
         kernel = {"adm": "box means, then bicubic"}.get(self.crop, self.crop)
@@ -321,8 +322,9 @@ def save_image(target: Path, name: str, image: Tensor) -> None:
 
 def latent_files(folder: Path) -> dict[str, Path]:
     """Files of latents below a folder by their path below it without the ending."""
-    names = [name for name in walk(folder) if name.endswith(LATENTS)]
-    return {name.removesuffix(LATENTS): folder / name for name in names}
+    names = list(walk(folder))
+    tell_others("IN_DIR", tuple(name for name in names if not name.endswith(LATENTS)))
+    return {name.removesuffix(LATENTS): folder / name for name in names if name.endswith(LATENTS)}
 
 
 def check(action: str, source: Path, target: Path) -> None:

@@ -142,6 +142,7 @@ def _connect(root: Path, lasting: str, count: int, notes: list[str]) -> Destinat
     """Where runs go; a new database is made and migrated on the way."""
     uri = store.address(root)
     try:
+        store.check_name(root, uri)
         client = store.client_at(uri)
         experiment = store.experiment(client, root, uri, notes)
     except Exception as error:

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from msdd.errors import MsddError
+from msdd.files import text_of
 from msdd.urls import shown
 
 SQLITE = "sqlite:///"
@@ -129,7 +130,7 @@ def mend_places(root: Path, uri: str) -> list[str]:
     MLflow notes their folder with its whole path, in experiments and runs. Does nothing to other
     databases and servers, nor to one that it cannot read: MLflow will say why. Returns a note.
     """
-    if uri != _own(root) or absent(uri):
+    if uri != _own(root) or absent(uri) or not _is_utf8(root.absolute()):
         return []
     here, places = (root / ARTEFACTS).absolute(), []
     with suppress(sqlite3.Error), closing(sqlite3.connect(_database(root), timeout=20)) as database:
@@ -138,6 +139,24 @@ def mend_places(root: Path, uri: str) -> list[str]:
         for place in places:
             _move(database, place, here)
     return [f"artefacts are looked for in {here}, no longer in {_path(one)}" for one in places]
+
+
+def check_name(root: Path, uri: str) -> None:
+    """MsddError for a folder whose path is not UTF-8, with a database here: MLflow reads it from a
+    URI as another path, and would write artefacts there."""
+    if uri.startswith("sqlite:") and not _is_utf8(here := root.absolute()):
+        raise MsddError(
+            f"the name of {text_of(str(here))} is not UTF-8, and MLflow would write artefacts into "
+            "another folder; rename it, or set MLFLOW_TRACKING_URI to a server"
+        )
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        os.fsencode(path).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _is_elsewhere(place: str, here: Path) -> bool:

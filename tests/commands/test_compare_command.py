@@ -1,5 +1,7 @@
 """`msdd compare`: what stands in the picture, and what cannot be compared."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -61,6 +63,32 @@ def test_the_picture_says_what_it_shows(sides):
     texts = {text.get_text() for text in figure.texts}
     assert {"a", "b", "|b - a|", "x 8", "0", "PSNR 42.11 dB"} <= texts
     assert len(figure.axes) == 9  # three rows of an original, an image and a difference
+
+
+def test_names_are_text_whatever_they_hold(sides):
+    """Neither a formula of matplotlib nor something that it cannot draw."""
+    names = {"x$y^{$": "x$y^{$", os.fsdecode(b"caf\xe9"): "caf\\xe9", "new\nline": "new\\nline"}
+    for side in "ab":
+        for k, name in enumerate(names):
+            (sides / side / f"{k}.png").rename(sides / side / f"{name}.png")
+    other = (sides / "b").rename(sides / "b$_{$")
+    assert cli.main(["compare", str(sides / "a"), str(other), "-o", str(sides / "made.png")]) == 0
+    drawn = {text.get_text() for text in side_by_side.draw([sides / "a", other], 8).texts}
+    assert {*names.values(), "b$_{$"} <= drawn
+
+
+def test_names_are_paired_in_any_form_of_unicode(sides):
+    """macOS writes the decomposed one."""
+    for side, name in {"a": "M\u00fcller", "b": "Mu\u0308ller"}.items():
+        (sides / side / "0.png").rename(sides / side / f"{name}.png")
+    figure = side_by_side.draw([sides / "a", sides / "b"], 8)
+    assert "M\u00fcller" in {text.get_text() for text in figure.texts}
+
+
+def test_every_side_may_lie_in_the_home_folder(sides, monkeypatch):
+    monkeypatch.setenv("HOME", str(sides))
+    assert cli.main(["compare", "~/a", "~/b", "~/b", "-o", "~/made.png"]) == 0
+    assert (sides / "made.png").is_file()
 
 
 @pytest.mark.parametrize(

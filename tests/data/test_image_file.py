@@ -11,6 +11,7 @@ from PIL import Image
 
 from msdd.data.image_file import PhotographError, decode
 from msdd.data.photographs import read_photograph
+from msdd.data.sources import endings
 from msdd.errors import MsddError
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -160,6 +161,23 @@ def test_what_is_no_image_says_so(tmp_path, content, reason):
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(PhotographError, match=reason):
         read_photograph(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        struct.pack(">4sH6xHLLHH14x", b"8BPS", 1, 4, 4, 4, 8, 3) + b"\xc8" * 48 + bytes(16),
+        struct.pack(">8L", 0x59A66A95, 4, 4, 32, 64, 1, 0, 0) + b"\0\0\0\xff" * 16,
+        b"#define a_width 8\n#define a_height 1\nstatic char a_bits[] = {\n0xff};\n",
+    ],
+    ids=["a selection in PSD", "a red SUN raster", "a black XBM"],
+)
+def test_what_pillow_would_read_as_another_picture_is_refused(tmp_path, file):
+    (tmp_path / "a.png").write_bytes(file)
+    Image.open(tmp_path / "a.png").load()
+    with pytest.raises(PhotographError, match="not an image of a known format"):
+        read_photograph(tmp_path / "a.png")
+    assert not {".psd", ".ras", ".xbm"} & endings()
 
 
 def test_unbounded_pixels_are_refused(tmp_path):

@@ -111,6 +111,34 @@ def test_a_fourth_sample_of_zeros_is_filling_where_formats_leave_it_open(kind):
     assert np.array_equal(decode(file, "a"), COLOUR)
 
 
+def targa(kind, bits, palette, pixels):
+    head = struct.pack(
+        "<BBB2HB4HBB",
+        0,
+        bool(palette),
+        kind,
+        0,
+        len(palette) // 4,
+        32 if palette else 0,
+        0,
+        0,
+        SIDE,
+        SIDE,
+        bits,
+        0x28,
+    )  # from above, 8 bits of alpha
+    return head + palette + pixels
+
+
+def test_alpha_of_zeros_is_filling_in_gray_and_in_a_palette_too():
+    levels = COLOUR[..., 0]
+    gray = targa(3, 16, b"", np.dstack([levels, np.zeros_like(levels)]).tobytes())
+    palette = b"".join(bytes([k, 255 - k, k // 2, 0]) for k in range(256))  # blue first
+    assert np.array_equal(decode(gray, "a"), rgb(levels))
+    read = decode(targa(1, 8, palette, levels.tobytes()), "a")
+    assert np.array_equal(read, np.dstack([levels // 2, 255 - levels, levels]))
+
+
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
 def test_declared_alpha_of_zeros_is_followed(kind):
     image = Image.fromarray(np.dstack([COLOUR, np.zeros((SIDE, SIDE), np.uint8)]))

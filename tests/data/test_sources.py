@@ -203,6 +203,21 @@ def test_a_star_stands_for_no_hidden_archive(tmp_path):
     assert len(read(tmp_path, f"file://{tmp_path}/*.tar")) == 6
 
 
+def test_stars_for_folders_at_any_depth_follow_links(tmp_path):
+    """As the listing of a folder does; circles end."""
+    for name in ("data/a.tar", "data/b/c.tar", "elsewhere/b/d.tar", "elsewhere/.copy/e.tar"):
+        tar(tmp_path / name, imagenet())
+    (tmp_path / "data/link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "data/circle").symlink_to(tmp_path / "data")
+    names = ["a.tar", "b/c.tar", "link/b/d.tar"]
+    assert expanded(tmp_path / "data/**/*.tar") == [tmp_path / "data" / name for name in names]
+    assert expanded(tmp_path / "data/**/b/**/*.tar") == [
+        tmp_path / "data" / name for name in names[1:]
+    ]
+    hidden = [tmp_path / "data/link/.copy/e.tar"]
+    assert expanded(tmp_path / "data/**/.copy/*.tar") == hidden
+
+
 def test_rows_of_a_large_row_group_are_those_of_small_ones(tmp_path, monkeypatch):
     images = [encoded(k) for k in range(5)]
     small = read(tmp_path, parquet(tmp_path / "small.parquet", images))

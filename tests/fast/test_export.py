@@ -145,6 +145,12 @@ def test_a_failed_export_leaves_the_files_that_were_there(student, tmp_path, mon
     assert list(tmp_path.iterdir()) == [path] and path.read_text() == "old"
 
 
+def test_weights_of_an_earlier_export_are_not_told_as_written(student, tmp_path):
+    made = tmp_path / "decoder.onnx"
+    made.with_name("decoder.onnx.data").write_bytes(b"of a larger one")
+    assert export(student, made) == [made]
+
+
 def test_what_cannot_be_exported_is_told(student, trained, tmp_path, capsys):
     folder = trained / "runs/msdd/stage1"
     assert cli.main(["export", str(folder), str(tmp_path / "decoder.pt2")]) == 1

@@ -175,6 +175,13 @@ def test_rows_of_one_side_and_params_that_differ_are_told(two):
     json.dumps(found.plain(), allow_nan=False)
 
 
+def test_kept_runs_may_lie_behind_links(two):
+    first, second = (root / "runs" for root in two)
+    (second / "msdd").rename(two[1] / "scratch")
+    (second / "msdd").symlink_to(two[1] / "scratch")
+    assert comparison.compare(first, second).only == ([], [])
+
+
 def test_a_folder_of_kept_runs_will_do_and_others_are_named(two):
     assert len(changes(two[0], two[1] / "runs")) == len(changes(*two))
     with pytest.raises(MsddError, match="nowhere: there is no such folder"):

@@ -152,6 +152,14 @@ def test_mistakes_are_one_line(images, model, tmp_path, capsys, monkeypatch):
     assert not out.exists()
 
 
+def test_a_line_of_pixels_is_left_out_before_it_takes_all_memory(images, model, tmp_path, capsys):
+    Image.new("RGB", (2**24, 1)).save(images / "line.png")
+    assert run("reconstruct", images, tmp_path / "out", "--tokenizer", model) == 1
+    told = capsys.readouterr().err
+    assert "line.png has 16777216 x 1 pixels: with a short side of" in told
+    assert "1 of 6 files were left out" in told
+
+
 def test_nan_is_no_pixel(images, model, tmp_path, capsys):
     broken = shutil.copytree(model, tmp_path / "broken")
     state = load_file(broken / "model.safetensors")
@@ -346,6 +354,17 @@ def test_linked_folders_of_latents_are_decoded(images, model, tmp_path):
     (tmp_path / "z/more").symlink_to(tmp_path / "elsewhere")
     assert run("decode", tmp_path / "z", tmp_path / "back", "--tokenizer", model) == 0
     assert files(tmp_path / "back") == ["a.png", "b.png", "e.png", "more/c.png", "more/d.png"]
+
+
+def test_files_of_other_kinds_among_latents_are_named(images, model, tmp_path, capsys):
+    assert run("encode", images, tmp_path / "latents", "--tokenizer", model) == 0
+    first = next((tmp_path / "latents").rglob("*.safetensors"))
+    first.rename(first.with_suffix(".SAFETENSORS"))
+    capsys.readouterr()
+    assert run("decode", tmp_path / "latents", tmp_path / "out", "--tokenizer", model) == 0
+    told = capsys.readouterr().err
+    assert told.count("left out 1 file of other kinds") == 1
+    assert f"{first.stem}.SAFETENSORS" in told
 
 
 def test_a_folder_of_latents_that_is_not_there_is_named(model, tmp_path, capsys):

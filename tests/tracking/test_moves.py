@@ -1,5 +1,6 @@
 """What people delete, rename and move keeps no run from arriving."""
 
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -107,6 +108,19 @@ def test_a_moved_checkout_has_its_artefacts_beside_it(root, migrated, how, monke
         assert place.is_relative_to(new / "mlartifacts")
         assert (place / "config.json").read_text() == part
     assert sorted(path.name for path in root.iterdir() if path != old) == [new.name]
+
+
+def test_a_folder_that_mlflow_would_mistake_is_refused(root, migrated):
+    """As an empty or a moved checkout; artefacts never land in a folder of another name."""
+    here = root / os.fsdecode(b"caf\xe9")
+    here.mkdir()
+    with_file(here, "before")
+    for database in (None, migrated):
+        if database:
+            shutil.copy(database, here / "mlflow.db")
+        with pytest.raises(MsddError, match=r"caf\\xe9 is not UTF-8.*; 1 runs wait"):
+            deliver(here)
+        assert [path for path in root.iterdir() if path.name.startswith("caf")] == [here]
 
 
 def deliver_apart(root):

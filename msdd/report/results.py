@@ -39,17 +39,19 @@ def paths(params: Params) -> list[Path]:
     return baselines + [layout.evaluation(*params.source(decode), decode) for decode in decodes]
 
 
-def read(params: Params, root: Path) -> list[dict]:
+def read(params: Params, root: Path, more: Iterable[Path] = ()) -> list[dict]:
     """All evaluations, each with the `file` it comes from; all are of the same images.
+
+    `more` are files that the report shows besides.
 
     `timing` is what was timed in turns with others, else what stands in the file beside it, empty
     if there is neither. `whole` is the like of what makes whole reconstructions alone: nothing of
     it is a time of decoding, so its `timing` is empty.
     Raises MsddError for a file that is missing, for images that differ, and for what was made with
-    other params.
+    other params, or of what has been made anew since.
     """
-    if lines := agreement.disagreements(params, root):
-        raise MsddError("\n".join([*lines, "or put these params back"]))
+    if lines := agreement.disagreements(params, root, [*paths(params), *more]):
+        raise MsddError("\n".join([*lines, "or put back the params that it was made with"]))
     return _read_all(paths(params), root)
 
 

@@ -34,7 +34,7 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, float]:
     """Write `reports/table1.{csv,html,md,tex}`; returns the PSNR of every row measured here."""
     files = [published.place(root), *timing_files(params), *other_systems.files(root)]
     with recorded("table1", params, root, files):
-        results = read(params, root)
+        results = read(params, root, timing_files(params))
         write(root / layout.table("table1", "csv").with_suffix(""), table(params, results, root))
     return {f"psnr/{result['decode']}": result["metrics"]["psnr"]["mean"] for result in results}
 

@@ -14,7 +14,7 @@ from msdd.page import settings
 from msdd.params.dotted import dotted
 from msdd.params.load import load
 from msdd.params.schema import Params
-from msdd.pipeline import layout
+from msdd.pipeline import agreement, layout
 from msdd.report import results, timings
 from msdd.report.metric_columns import HEADINGS, kind_of, metric_column
 from msdd.report.table import Column, Table, decimal
@@ -35,11 +35,15 @@ SPEED = Column("images_per_second", "images/s ↑", 1)
 
 @dataclass(frozen=True)
 class Side:
-    """A checkout, or a folder of kept runs: its evaluations by decode, and its params if known."""
+    """A checkout, or a folder of kept runs: its evaluations by decode, and its params if known.
+
+    `outdated`: a line for each job behind them that its params or its files disagree with.
+    """
 
     folder: Path
     results: dict[str, dict]
     params: Params | None
+    outdated: list[str]
 
     @property
     def commits(self) -> str:
@@ -85,6 +89,8 @@ class Comparison:
             "only_first": self.only[0],
             "only_second": self.only[1],
             "params": {key: list(pair) for key, pair in self.params.items()},
+            "outdated_first": first.outdated,
+            "outdated_second": second.outdated,
         }
 
 
@@ -119,7 +125,9 @@ def read(folder: Path) -> Side:
                 f"{one['decode']}; take one away, or put its params.yaml there"
             )
         found[one["decode"]] = one
-    return Side(folder, found, params)
+    shown = [*files, layout.throughput()]
+    outdated = agreement.disagreements(params, folder, shown) if params else []
+    return Side(folder, found, params, outdated)
 
 
 def _kept(folder: Path) -> list[Path]:

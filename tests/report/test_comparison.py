@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
+from msdd.commands.report import text
 from msdd.errors import MsddError
 from msdd.files import read_json, write_json
 from msdd.page import comparison, document
@@ -173,6 +174,22 @@ def test_rows_of_one_side_and_params_that_differ_are_told(two):
     page = document.compared(found)
     assert "In the first alone" in page and "[9, 9, 9]" in page
     json.dumps(found.plain(), allow_nan=False)
+
+
+def test_results_of_other_params_are_named(finished, two):
+    """Params were edited since: their difference is not what the figures show."""
+    params, floor = finished[0], layout.baseline("mean-colour")
+    (two[1] / "params.yaml").write_text(json.dumps(params.raw(), ensure_ascii=False))
+    record = {"stage": "baseline", "params": {"seed": params.seed + 1}, "inputs": {}, "made": {}}
+    record |= {"started": "2026-01-01T00:00:00+00:00", "wildcards": {"baseline": "mean-colour"}}
+    record |= dict.fromkeys(("code", "host", "device", "engine", "rule"), "")
+    record |= {"command": [], "commit": None, "dirty": False, "seconds": 1.0, "threads": 1}
+    write_json(two[1] / layout.provenance(floor), record | {"versions": {}})
+    found = comparison.compare(*two)
+    line = "mean-colour.json was made with seed 1, which is 0 now"
+    assert not found.plain()["outdated_first"] and line in found.plain()["outdated_second"][0]
+    assert f"out of date in the second: {floor.parent}/{line}" in "\n".join(text(found))
+    assert line in document.compared(found)
 
 
 def test_a_folder_of_kept_runs_will_do_and_others_are_named(two):

@@ -54,8 +54,11 @@ def psnr_interval(results: list[dict]) -> str:
     """What the interval of a mean PSNR is over, or that there is none."""
     if not (groups := _groups(results)):
         return f"with its 95 % interval {redrawn(results)}"
-    pooled = f"{_grouped(groups)} of {results[0]['pool']} crops, whose errors are pooled"
-    return f"with its 95 % interval over {pooled}" if groups >= LEAST else f"of {pooled}"
+    pools = f"{_grouped(groups)} of {results[0]['pool']} crops"
+    many = groups >= LEAST
+    return (
+        f"with its 95 % interval over {pools}" if many else f"of {pools}, too few for an interval"
+    )
 
 
 def _groups(results: list[dict]) -> int:

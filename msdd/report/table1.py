@@ -74,7 +74,7 @@ def _row(result: dict, params: Params) -> dict:
 
 def _columns(frame: pd.DataFrame, params: Params) -> list[Column]:
     shown = metric_columns(frame)
-    trunks = [f"lpips_{trunk}" for trunk in params.evaluate.lpips[:1]]
+    trunks = [name for trunk in params.evaluate.lpips if (name := f"lpips_{trunk}") in shown]
     return [
         Column("system", "system"),
         Column("decode", "decode"),
@@ -83,7 +83,7 @@ def _columns(frame: pd.DataFrame, params: Params) -> list[Column]:
         *(column for name, column in shown.items() if name.startswith("fd_")),
         Column("psnr", "PSNR ↑", 2, interval=True, marks=True),
         Column("ssim", "SSIM ↑", 3, marks=True),
-        *(shown[trunk] for trunk in trunks),
+        *(shown[trunk] for trunk in trunks[:1]),  # a protocol may have none
         Column("nfe", "passes\n(NFE)", 0, marks=True),
         Column("images_per_second", "images/s", 2, marks=True),
         *([PAPER_REGION] if frame["paper_region"].notna().any() else []),

@@ -72,7 +72,7 @@ def test_notes_say_what_the_interval_of_a_pooled_psnr_is_over(finished):
     assert "interval over 10 groups of 5 crops" in notes.psnr_interval([result])
     few = result | {"images": 44}
     assert "9 groups, too few for brackets" in notes.intervals([few], finished[1])
-    assert "interval" not in notes.psnr_interval([few])
+    assert notes.psnr_interval([few]) == "of 9 groups of 5 crops, too few for an interval"
     for pool in (1, "all"):
         told = notes.psnr_interval([result | {"pool": pool}])
         assert "over the photographs" in told and "groups" not in told

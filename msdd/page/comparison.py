@@ -145,7 +145,7 @@ def compare(a: Path, b: Path) -> Comparison:
     changes: list[Change] = []
     unlike: dict[str, str] = {}
     for name in common:
-        pair = first[name], _same_protocol(second[name], first[name], sides[1])
+        pair = _pair(name, *sides)
         if reason := _unlike(*pair):
             unlike[name] = reason
         else:
@@ -154,11 +154,17 @@ def compare(a: Path, b: Path) -> Comparison:
     return Comparison(sides, changes, unlike, only, _params(*sides, common))
 
 
-def _same_protocol(result: dict, other: dict, side: Side) -> dict:
-    """The evaluation by the protocol of the other one, if it has that."""
-    if result["protocol"] == other["protocol"]:
+def _pair(name: str, a: Side, b: Side) -> tuple[dict, dict]:
+    """A decode's evaluations by the first protocol of one side, if the other has it, too."""
+    second = _by(a.results[name]["protocol"], b.results[name], b)
+    return _by(second["protocol"], a.results[name], a), second
+
+
+def _by(protocol: str, result: dict, side: Side) -> dict:
+    """The evaluation by a protocol, if it has that."""
+    if result["protocol"] == protocol:
         return result
-    again = results.read_one(side.folder, Path(result["file"]), None, other["protocol"])
+    again = results.read_one(side.folder, Path(result["file"]), None, protocol)
     return again | {"timing": result["timing"]}
 
 

@@ -140,6 +140,18 @@ def test_other_rules_are_not_compared(two):
     assert "student" in comparison.compare(*two).unlike
 
 
+def test_a_protocol_that_both_have_will_do_whichever_is_first(two):
+    def with_another_first(report, entry):
+        report["protocols"]["flowmo"] = entry | {"protocol": {"crop": "bilinear"}}
+        report["protocol"] = "flowmo"
+
+    edit(two[0] / STUDENT, with_another_first)
+    for sides in (two, two[::-1]):
+        found = comparison.compare(*sides)
+        assert not found.unlike
+        assert {("student", "psnr")} < {(one.decode, one.metric) for one in found.changes}
+
+
 @pytest.mark.parametrize(
     ("rule", "lost"),
     [

@@ -22,8 +22,15 @@ TIMING = Job("throughput", {}, layout.throughput())
 def disagreements(
     params: Params, root: Path, files: Iterable[Path | str] | None = None
 ) -> list[str]:
+    """The lines of `outdated`."""
+    return list(outdated(params, root, files).values())
+
+
+def outdated(
+    params: Params, root: Path, files: Iterable[Path | str] | None = None
+) -> dict[Path, str]:
     """A line for each job whose record has other values than the params, or other inputs than are
-    there now, in the order of jobs.
+    there now, in the order of jobs, by what it has made.
 
     Jobs without a record do not count, nor keys that only one side knows: another version of this
     project has written the record.
@@ -40,11 +47,11 @@ def disagreements(
     lines = [
         (job, [*_changed(job, record, params), *_earlier(record, made)]) for job, record in found
     ]
-    return [
-        f"{job.artefact} was made with {', '.join(what)}: `{job.command}` makes it again"
-        for job, what in lines
-        if what
-    ]
+    return {job.artefact: _told(job, what) for job, what in lines if what}
+
+
+def _told(job: Job, what: list[str]) -> str:
+    return f"{job.artefact} was made with {', '.join(what)}: `{job.command}` makes it again"
 
 
 def check_inputs(params: Params, inputs: Iterable[str], root: Path) -> None:

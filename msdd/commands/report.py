@@ -92,6 +92,8 @@ def text(found: "Comparison") -> list[str]:
     lines += [f"{name}: {reason}" for name, reason in found.unlike.items()]
     for word, names in zip(("first", "second"), found.only, strict=True):
         lines += [f"in the {word} alone: {', '.join(names)}"] if names else []
+    for word, side in zip(("first", "second"), found.sides, strict=True):
+        lines += [f"out of date in the {word}: {shown(line)}" for line in side.outdated]
     lines += [f"{shown(key)}: {a} -> {b}" for key, (a, b) in found.params.items()]
     verdicts = Counter(change.verdict for change in found.changes)
     told = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())

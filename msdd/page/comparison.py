@@ -15,7 +15,7 @@ from msdd.page import settings
 from msdd.params.dotted import dotted
 from msdd.params.load import load
 from msdd.params.schema import Params
-from msdd.pipeline import layout
+from msdd.pipeline import agreement, layout
 from msdd.report import results, timings
 from msdd.report.metric_columns import HEADINGS, kind_of, metric_column
 from msdd.report.table import Column, Table, decimal
@@ -36,11 +36,15 @@ SPEED = Column("images_per_second", "images/s ↑", 1)
 
 @dataclass(frozen=True)
 class Side:
-    """A checkout, or a folder of kept runs: its evaluations by decode, and its params if known."""
+    """A checkout, or a folder of kept runs: its evaluations by decode, and its params if known.
+
+    `outdated`: a line for each job behind them that its params or its files disagree with.
+    """
 
     folder: Path
     results: dict[str, dict]
     params: Params | None
+    outdated: list[str]
 
     @property
     def commits(self) -> str:
@@ -86,6 +90,8 @@ class Comparison:
             "only_first": self.only[0],
             "only_second": self.only[1],
             "params": {key: list(pair) for key, pair in self.params.items()},
+            "outdated_first": first.outdated,
+            "outdated_second": second.outdated,
         }
 
 
@@ -120,7 +126,9 @@ def read(folder: Path) -> Side:
                 f"{one['decode']}; take one away, or put its params.yaml there"
             )
         found[one["decode"]] = one
-    return Side(folder, found, params)
+    shown = [*files, layout.throughput()]
+    outdated = agreement.disagreements(params, folder, shown) if params else []
+    return Side(folder, found, params, outdated)
 
 
 def _kept(folder: Path) -> list[Path]:
@@ -138,7 +146,7 @@ def compare(a: Path, b: Path) -> Comparison:
     changes: list[Change] = []
     unlike: dict[str, str] = {}
     for name in common:
-        pair = first[name], _same_protocol(second[name], first[name], sides[1])
+        pair = _pair(name, *sides)
         if reason := _unlike(*pair):
             unlike[name] = reason
         else:
@@ -147,11 +155,17 @@ def compare(a: Path, b: Path) -> Comparison:
     return Comparison(sides, changes, unlike, only, _params(*sides, common))
 
 
-def _same_protocol(result: dict, other: dict, side: Side) -> dict:
-    """The evaluation by the protocol of the other one, if it has that."""
-    if result["protocol"] == other["protocol"]:
+def _pair(name: str, a: Side, b: Side) -> tuple[dict, dict]:
+    """A decode's evaluations by the first protocol of one side, if the other has it, too."""
+    second = _by(a.results[name]["protocol"], b.results[name], b)
+    return _by(second["protocol"], a.results[name], a), second
+
+
+def _by(protocol: str, result: dict, side: Side) -> dict:
+    """The evaluation by a protocol, if it has that."""
+    if result["protocol"] == protocol:
         return result
-    again = results.read_one(side.folder, Path(result["file"]), None, other["protocol"])
+    again = results.read_one(side.folder, Path(result["file"]), None, protocol)
     return again | {"timing": result["timing"]}
 
 

@@ -20,6 +20,7 @@ from msdd.report import (
     ablation,
     curves,
     jumps,
+    notes,
     other_systems,
     published,
     results,
@@ -88,6 +89,7 @@ def compared(found: comparison.Comparison) -> str:
 def content(params: Params, root: Path) -> dict[str, Any]:
     """All that the page holds; sections of what is not there are None or empty."""
     measured = results.read_present(params, root)
+    pictured = [] if results.of_other_crops(measured, root) else measured
     known = _present(params, measured)
     records = history.records(params, root)
     panels, more_panels = training.panels(params, root)
@@ -98,12 +100,13 @@ def content(params: Params, root: Path) -> dict[str, Any]:
         "unmeasured": _unmeasured(measured),
         "tables": _tables(known, measured, root),
         "scatter": scatter.draw(measured),
+        "psnr_interval": notes.psnr_interval(measured) if measured else "",
         "panels": panels,
         "more_panels": more_panels,
         "pairs": pairs,
         "more_pairs": more_pairs,
-        "lines": pictures.lines(measured, root),
-        "pyramids": pictures.pyramids(measured, root),
+        "lines": pictures.lines(pictured, root),
+        "pyramids": pictures.pyramids(pictured, root),
         "verdicts": _verdicts(known, measured),
         "history": table_view.view("jobs", history.table(records)) if records else None,
         "settings": settings.of_rows(known, list(known.decodes)),
@@ -142,11 +145,14 @@ def _present(params: Params, measured: list[dict]) -> Params:
 def _absent(params: Params, measured: list[dict], root: Path) -> list[str]:
     """What the params ask for and nobody has made yet, or only with other params."""
     files = {result["file"] for result in measured}
+    why = {False: "is missing", True: "was measured on other images"}
     lines = [
-        f"{path.as_posix()} is missing: its decode is not shown"
+        f"{path.as_posix()} {why[(root / path).exists()]}: its decode is not shown"
         for path in results.paths(params)
         if path.as_posix() not in files
     ]
+    if line := results.of_other_crops(measured, root):
+        lines.append(f"{line}: they are not shown beside each other")
     if timings.read(root) is None:
         lines.append(f"{layout.throughput()} is missing: speeds are those beside evaluations")
     return lines + agreement.disagreements(params, root)

@@ -1,4 +1,4 @@
-"""Whether what is there was made with the params that the file has now.
+"""Whether what is there was made with the params that the file has now, and of what is there now.
 
 An engine compares the params with those of its own last run. Stages that were run by hand, or by
 the other engine, while a value was tried are not in its memory; the records of the jobs have them.
@@ -16,49 +16,95 @@ from msdd.pipeline import layout, provenance
 from msdd.pipeline.jobs import Job, named
 from msdd.pipeline.task import params_of
 
+TIMING = Job("throughput", {}, layout.throughput())
 
-def disagreements(params: Params, root: Path) -> list[str]:
-    """A line for each job whose record has other values than the params, in the order of jobs.
+
+def disagreements(
+    params: Params, root: Path, files: Iterable[Path | str] | None = None
+) -> list[str]:
+    """The lines of `outdated`."""
+    return list(outdated(params, root, files).values())
+
+
+def outdated(
+    params: Params, root: Path, files: Iterable[Path | str] | None = None
+) -> dict[Path, str]:
+    """A line for each job whose record has other values than the params, or other inputs than are
+    there now, in the order of jobs, by what it has made.
 
     Jobs without a record do not count, nor keys that only one side knows: another version of this
     project has written the record.
+
+    files: those relative to `root` whose jobs count, with all jobs behind them; None: all jobs.
     """
-    found = ((job, changed(job, params, root)) for job in named(params))
-    return [told(job, keys) for job, keys in found if keys]
+    jobs = [*named(params), TIMING]
+    records = _records(jobs, root)
+    if files is not None:
+        wanted = _behind(map(Path, files), records)
+        jobs = [job for job in jobs if job.artefact in wanted]
+    made = {path: digest for record in records.values() for path, digest in record["made"].items()}
+    found = [(job, records[job.artefact]) for job in jobs if job.artefact in records]
+    lines = [
+        (job, [*_changed(job, record, params), *_earlier(record, made)]) for job, record in found
+    ]
+    return {job.artefact: _told(job, what) for job, what in lines if what}
+
+
+def _told(job: Job, what: list[str]) -> str:
+    return f"{job.artefact} was made with {', '.join(what)}: `{job.command}` makes it again"
 
 
 def check_inputs(params: Params, inputs: Iterable[str], root: Path) -> None:
-    """MsddError where what a job reads, or what that was made of, was made with other params.
+    """MsddError where what a job reads, or what that was made of, was made with other params, or of
+    what has been made anew since.
 
     The job's record and its run in MLflow would tell of values that nothing was made with.
 
     inputs: files relative to `root`.
     """
-    makers = {job.artefact: job for job in named(params)}
-    waiting, seen = list(inputs), set[Path]()
+    if lines := disagreements(params, root, inputs):
+        raise MsddError(lines[0])
+
+
+def _records(jobs: list[Job], root: Path) -> dict[Path, dict]:
+    """The records of the jobs that have one and whose artefact is there, by artefact."""
+    places = {job.artefact: root / layout.provenance(job.artefact) for job in jobs}
+    return {
+        artefact: provenance.read(place)
+        for artefact, place in places.items()
+        if place.exists() and (root / artefact).exists()
+    }
+
+
+def _behind(files: Iterable[Path], records: Mapping[Path, dict]) -> set[Path]:
+    """The artefacts that files belong to, and all that were read for them."""
+    waiting, wanted = list(files), set[Path]()
     for path in waiting:  # it grows
-        folder = Path(path).parent
-        if folder in seen or not (job := makers.get(folder)):
-            continue
-        seen.add(folder)
-        if keys := changed(job, params, root):
-            raise MsddError(told(job, keys))
-        place = root / layout.provenance(folder)
-        waiting += provenance.read(place)["inputs"] if place.exists() else []
+        for artefact in {path, path.parent} & records.keys() - wanted:
+            wanted.add(artefact)
+            waiting += map(Path, records[artefact]["inputs"])
+    return wanted
 
 
-def told(job: Job, keys: list[str]) -> str:
-    return f"{job.artefact} was made with {', '.join(keys)}: `{job.command}` makes it again"
+def _changed(job: Job, record: dict, params: Params) -> list[str]:
+    """The stage, or the keys, about whose values a job's record and the params disagree."""
+    before, after = {"stage": record["stage"]}, {"stage": job.stage}
+    if before != after:  # a student that was assembled, and is trained as a whole now
+        return differences(before, after)
+    return differences(record["params"], params_of(params, job.stage, **job.wildcards))
 
 
-def changed(job: Job, params: Params, root: Path) -> list[str]:
-    """The keys whose values a job's record and the params disagree about, with both."""
-    place = root / layout.provenance(job.artefact)
-    if not place.exists():
-        return []
-    return differences(
-        provenance.read(place)["params"], params_of(params, job.stage, **job.wildcards)
-    )
+def _earlier(record: dict, made: Mapping[str, str]) -> list[str]:
+    """What a job has read and has been made anew since, with another content.
+
+    What timing only waits for does not count, nor weights, on which speed does not depend.
+    """
+    timed = record["stage"] == TIMING.stage
+    return [
+        f"an earlier {path}"
+        for path, digest in record["inputs"].items()
+        if made.get(path, digest) != digest and (not timed or Path(path).name == "config.json")
+    ]
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

@@ -15,7 +15,7 @@ def run(params: Params, root: Path) -> dict[str, int]:
     beside = [where(path) for path in paths(params) for where in BESIDE]
     drawn = [*timing_files(params), *beside, *curves.files(params)]
     with recorded("figures", params, root, drawn):
-        results = read(params, root)
+        results = read(params, root, drawn)
         return {
             "rows": reconstructions.draw(results, root),
             "pyramids": pyramid.draw(results, root),

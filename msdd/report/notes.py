@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 from msdd.metrics.intervals import groups_of
+from msdd.metrics.pooling import LEAST
 from msdd.report.results import photographs
 
 MANY = 30  # photographs that say something of others
@@ -37,8 +38,37 @@ def intervals(results: list[dict], root: Path) -> str:
     """What the brackets in a table are, and what they do not cover."""
     return (
         f"Decodes are measured on {crops(results, root)}; brackets are 95 % bootstrap intervals "
-        f"{redrawn(results)}.{few(root)}"
+        f"{redrawn(results)}.{_pools(results)}{few(root)}"
     )
+
+
+def _pools(results: list[dict]) -> str:
+    """What differs for a PSNR of groups of crops, with a space before it; else empty."""
+    if not (groups := _groups(results)):
+        return ""
+    so = "over them are its brackets" if groups >= LEAST else "too few for brackets"
+    return f" PSNR pools errors of {results[0]['pool']} crops each: {_grouped(groups)}, {so}."
+
+
+def psnr_interval(results: list[dict]) -> str:
+    """What the interval of a mean PSNR is over, or that there is none."""
+    if not (groups := _groups(results)):
+        return f"with its 95 % interval {redrawn(results)}"
+    pools = f"{_grouped(groups)} of {results[0]['pool']} crops"
+    many = groups >= LEAST
+    return (
+        f"with its 95 % interval over {pools}" if many else f"of {pools}, too few for an interval"
+    )
+
+
+def _groups(results: list[dict]) -> int:
+    """How many groups of crops the PSNR of the protocol is of; 0 where it is of crops or of all."""
+    pool = results[0]["pool"]
+    return 0 if pool in (1, "all") else -(-results[0]["images"] // pool)
+
+
+def _grouped(count: int) -> str:
+    return f"{count} group{'s' * (count != 1)}"
 
 
 def redrawn(results: list[dict]) -> str:

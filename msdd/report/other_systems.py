@@ -157,14 +157,16 @@ def _timings(document: dict) -> dict[str, dict]:
 
 
 def _ratios(document: dict, known: Published) -> Iterator[str]:
-    """Speed-ups of our decoder over the other systems, here and in the paper, as a sentence."""
+    """Speed-ups of our decoder over the other systems of its resolution, here and in the paper, as
+    a sentence."""
     speeds = {name: one["images_per_second"] for name, one in _timings(document).items()}
+    sides = {one["system"]: one["resolution"] for one in document["systems"]}
     ours = next((name for name in speeds if name not in SYSTEMS), None)
     published = known.systems["msdd-stage-2"].images_per_second.value
     ratios = [
         f"{name} {speeds[ours] / speed:.3g}×{_in_paper(name, published, known)}"
         for name, speed in speeds.items()
-        if ours and name in SYSTEMS
+        if ours and name in SYSTEMS and sides[name] == sides[ours]
     ]
     if ratios:
         yield (

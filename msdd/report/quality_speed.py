@@ -187,8 +187,8 @@ def _speed(result: dict) -> float:
 
 def _foot(points: list[dict], results: list[dict], root: Path) -> str:
     return (
-        f"Mean PSNR over {notes.crops(results, root)}, protocol {results[0]['protocol']}, with its "
-        f"95 % interval {notes.redrawn(results)}.{notes.few(root)} "
+        f"Mean PSNR over {notes.crops(results, root)}, protocol {results[0]['protocol']}, "
+        f"{notes.psnr_interval(results)}.{notes.few(root)} "
         f"Timed on {notes.regions(points) or 'nothing'}."
         + " ∞, at the upper edge: some crops are reproduced exactly."
         * _any_infinite(results)

@@ -39,35 +39,55 @@ def paths(params: Params) -> list[Path]:
     return baselines + [layout.evaluation(*params.source(decode), decode) for decode in decodes]
 
 
-def read(params: Params, root: Path) -> list[dict]:
+def read(params: Params, root: Path, more: Iterable[Path] = ()) -> list[dict]:
     """All evaluations, each with the `file` it comes from; all are of the same images.
+
+    `more` are files that the report shows besides.
 
     `timing` is what was timed in turns with others, else what stands in the file beside it, empty
     if there is neither. `whole` is the like of what makes whole reconstructions alone: nothing of
     it is a time of decoding, so its `timing` is empty.
     Raises MsddError for a file that is missing, for images that differ, and for what was made with
-    other params.
+    other params, or of what has been made anew since.
     """
-    if lines := agreement.disagreements(params, root):
-        raise MsddError("\n".join([*lines, "or put these params back"]))
+    if lines := agreement.disagreements(params, root, [*paths(params), *more]):
+        raise MsddError("\n".join([*lines, "or put back the params that it was made with"]))
     return _read_all(paths(params), root)
 
 
 def read_present(params: Params, root: Path) -> list[dict]:
-    """The results that exist so far; `read` wants them all."""
-    return _read_all([path for path in paths(params) if (root / path).exists()], root)
+    """The results that exist so far; `read` wants them all.
+
+    Where they are of different images, those that params or crops have changed since are left out.
+    """
+    found = _read_each([path for path in paths(params) if (root / path).exists()], root)
+    if all(_same_images(one, found[0]) for one in found):
+        return found
+    old = agreement.outdated(params, root)
+    return _of_same_images([one for one in found if Path(one["file"]) not in old])
 
 
 def _read_all(files: list[Path], root: Path) -> list[dict]:
+    return _of_same_images(_read_each(files, root))
+
+
+def _read_each(files: list[Path], root: Path) -> list[dict]:
     document = timings.read(root)
-    results = [read_one(root, path, document) for path in files]
+    return [read_one(root, path, document) for path in files]
+
+
+def _of_same_images(results: list[dict]) -> list[dict]:
     for result in results:
-        if any(result[key] != results[0][key] for key in ("names", "digest")):
+        if not _same_images(result, results[0]):
             raise MsddError(
                 f"{result['file']} and {results[0]['file']} were measured on different images: "
                 "evaluate both again"
             )
     return results
+
+
+def _same_images(a: dict, b: dict) -> bool:
+    return all(a[key] == b[key] for key in ("names", "digest"))
 
 
 def read_evaluation(path: Path, protocol: str | None = None) -> dict:
@@ -191,8 +211,20 @@ def estimates(result: dict, root: Path) -> list[np.ndarray]:
     return [found[name] for name in names]
 
 
+def of_other_crops(results: list[dict], root: Path) -> str:
+    """A line where the prepared crops are not those that were measured any more; else empty."""
+    if not results or read_manifest(root / layout.prepared())["digest"] == results[0]["digest"]:
+        return ""
+    return f"{layout.prepared()} has other crops than {results[0]['file']} was measured on"
+
+
 def originals(results: list[dict], root: Path, columns: np.ndarray) -> np.ndarray:
-    """The crops behind samples and estimates, uint8 (N, H, W, 3): a crop's name is its place."""
+    """The crops behind samples and estimates, uint8 (N, H, W, 3): a crop's name is its place.
+
+    MsddError where they are not there any more.
+    """
+    if line := of_other_crops(results, root):
+        raise MsddError(f"{line}: evaluate it again")
     ids = [int(results[0]["names"][column]) for column in columns]
     return held_out(root / layout.prepared(), ids)
 

@@ -15,13 +15,13 @@ from msdd.report.style import save_as
 from msdd.report.table import Column, Table, write
 
 FIELDS = (
-    *("system", "variant", "precision", "nfe", "parameters", "gflop"),
+    *("system", "resolution", "variant", "precision", "nfe", "parameters", "gflop"),
     *("images_per_second", "images_per_second_low", "images_per_second_high", "batch"),
     *("decode_psnr", "decode_psnr_loss", "latency_ms", "encode", "both"),
     *("paper", "paper_batch", "memory_mb", "mfu"),
     *("speed_up", "by_flops", "times", "times_by_flops", "file"),
 )
-WHOLE = ("nfe", "parameters", "batch", "paper_batch")
+WHOLE = ("resolution", "nfe", "parameters", "batch", "paper_batch")
 
 
 def run(params: Params, root: Path) -> None:
@@ -66,6 +66,7 @@ def _line(document: dict, name: str, variant: str) -> dict:
     alone = timings.at(decode, 1)
     return {
         "system": name,
+        "resolution": system["resolution"],
         "variant": variant,
         "precision": some["precision"],
         "nfe": system["nfe"],
@@ -85,7 +86,8 @@ def _decoding(document: dict, system: dict, row: dict | None) -> dict:
     """Speed of decoding in `row`, the best batch size."""
     if row is None:
         return {}
-    cost, memory = system["flops"]["decode"], row["memory_bytes"]
+    cost, memory, first = system["flops"]["decode"], row["memory_bytes"], document["systems"][0]
+    alike = system["resolution"] == first["resolution"]
     ceiling = document["ceilings"].get(row["precision"])  # of INT8 none is measured
     return {
         "images_per_second": row["images_per_second"],
@@ -94,7 +96,7 @@ def _decoding(document: dict, system: dict, row: dict | None) -> dict:
         "batch": row["batch"],
         "memory_mb": memory and memory / 1e6,
         "mfu": (cost and ceiling and 100 * cost * row["images_per_second"] / ceiling) or None,
-        **_ratios(document["systems"][0], document, cost, row),
+        **(_ratios(first, document, cost, row) if alike else {}),
     }
 
 
@@ -143,6 +145,7 @@ def _columns(document: dict, frame: pd.DataFrame) -> list[Column]:
     )
     return [
         Column("system", "system"),
+        *([Column("resolution", "px", 0)] if frame["resolution"].nunique() > 1 else []),
         Column("variant", "variant"),
         Column("precision", "precision"),
         Column("nfe", "passes\n(NFE)", 0),
@@ -187,7 +190,8 @@ def _notes(document: dict) -> list[str]:
         "plain: of the gate's images, smooth random ones. Lost: how much less they have against "
         "the originals, which says nothing with random weights.",
         "GFLOP: matrix products that decode one image. MFU: their rate, as a share of the rate "
-        f"that a large product reached here in the same run ({_rates(ceilings)}).",
+        f"that a large product reached here in the same run ({_rates(ceilings)}). Only systems of "
+        "the first one's resolution have a speed-up over it.",
         f"Weights: {weights}. Load average: {origin['before']['load_average']:.1f} before, "
         f"{origin['after']['load_average']:.1f} after.",
         commits([origin]),

@@ -8,12 +8,13 @@ from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, StrMethod
 
 from msdd.report import timings
 from msdd.report.style import COLOURS, GREY, SMALL, figure_style, wrap
+from msdd.speed.variants import RUNTIMES
 
 SIZE = (7.5, 4.8)  # inches
 LINES = {"compiled": (0, (6, 1, 1, 1)), "fast": "-", "plain": (0, (1, 1.5))}
-LINES |= dict.fromkeys(timings.RUNTIMES, (0, (4, 2)))
+LINES |= dict.fromkeys(RUNTIMES, (0, (4, 2)))
 FILLS = {"compiled": "full", "fast": "left", "plain": "none"}  # for one batch, without a line
-FILLS |= {name: "top" if "int8" in name else "bottom" for name in timings.RUNTIMES}
+FILLS |= {name: "top" if "int8" in name else "bottom" for name in RUNTIMES}
 MARKERS = "oDs^vPX"  # one more than colours, so that pairs repeat late
 
 

@@ -34,7 +34,7 @@ def run(params: Params, root: Path) -> dict[str, float]:
     """Write `reports/table1.{csv,html,md,tex}`; returns the PSNR of every row measured here."""
     files = [published.place(root), *timing_files(params), *other_systems.files(root)]
     with recorded("table1", params, root, files):
-        results = read(params, root)
+        results = read(params, root, timing_files(params))
         write(root / layout.table("table1", "csv").with_suffix(""), table(params, results, root))
     return {f"psnr/{result['decode']}": result["metrics"]["psnr"]["mean"] for result in results}
 
@@ -74,7 +74,7 @@ def _row(result: dict, params: Params) -> dict:
 
 def _columns(frame: pd.DataFrame, params: Params) -> list[Column]:
     shown = metric_columns(frame)
-    trunks = [f"lpips_{trunk}" for trunk in params.evaluate.lpips[:1]]
+    trunks = [name for trunk in params.evaluate.lpips if (name := f"lpips_{trunk}") in shown]
     return [
         Column("system", "system"),
         Column("decode", "decode"),
@@ -83,7 +83,7 @@ def _columns(frame: pd.DataFrame, params: Params) -> list[Column]:
         *(column for name, column in shown.items() if name.startswith("fd_")),
         Column("psnr", "PSNR ↑", 2, interval=True, marks=True),
         Column("ssim", "SSIM ↑", 3, marks=True),
-        *(shown[trunk] for trunk in trunks),
+        *(shown[trunk] for trunk in trunks[:1]),  # a protocol may have none
         Column("nfe", "passes\n(NFE)", 0, marks=True),
         Column("images_per_second", "images/s", 2, marks=True),
         *([PAPER_REGION] if frame["paper_region"].notna().any() else []),

@@ -34,7 +34,7 @@ SAME_REGION = ("device", "threads", "precision", "batch")  # of two timings, for
 def run(params: Params, root: Path) -> dict[str, float]:
     """Write `reports/table2.{csv,html,md,tex}` and `numbers.tex`; returns the PSNR of every row."""
     with recorded("table2", params, root, timing_files(params)):
-        made = table(params, read(params, root), root)
+        made = table(params, read(params, root, timing_files(params)), root)
         write(root / layout.table("table2", "csv").with_suffix(""), made)
         numbers.write(root / layout.numbers("table2"), made, "decode")
     names = [f"psnr/{row}" for row in made.frame["decode"]]

@@ -4,10 +4,8 @@ from pathlib import Path
 
 from msdd.files import read_json
 from msdd.pipeline import layout
+from msdd.speed.variants import VARIANTS
 
-# Those of other runtimes come first: qualities beside them in tables are of images by torch.
-RUNTIMES = ("onnxruntime-int8", "onnxruntime", "openvino-int8", "openvino-bf16", "openvino")
-VARIANTS = (*RUNTIMES, "plain", "fast", "compiled")
 PAPER_BATCH = 32  # images at once in the paper's own region
 
 

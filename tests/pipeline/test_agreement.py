@@ -7,12 +7,13 @@ import yaml
 
 from msdd.commands.stages import check_unedited, run_stage
 from msdd.errors import MsddError
+from msdd.files import read_json, write_json
 from msdd.page import document
 from msdd.params.load import parse
 from msdd.params.schema import Params
 from msdd.pipeline import layout
 from msdd.pipeline.agreement import check_inputs, disagreements
-from msdd.report import results
+from msdd.report import curves, results
 
 SCALE = layout.scale("msdd", "msdd-1step", 0)
 
@@ -37,7 +38,7 @@ def test_what_was_made_with_other_params_is_named_with_its_cure(tiny_params, tra
 def test_no_table_is_made_of_it_and_the_page_says_so(tiny_params, trained):
     other = with_steps(tiny_params, 5)
     with pytest.raises(MsddError, match="`msdd distil msdd-1step 0` makes it again"):
-        results.read(other, trained)
+        results.read(other, trained, curves.files(other))
     absent = document.content(other, trained)["absent"]
     assert set(disagreements(other, trained)) <= set(absent)
 
@@ -57,6 +58,61 @@ def test_no_stage_goes_on_from_what_other_params_have_made(tiny_params, trained,
         run_stage(with_steps(tiny_params, 5), "evaluate", root, decode="student")
     (root / layout.provenance(layout.prepared())).unlink()  # then nothing is known
     check_inputs(other, ["data/prepared/manifest.json"], root)
+
+
+def test_what_was_made_of_what_is_made_anew_is_named(tiny_params, trained, tmp_path):
+    """No figure shows new crops above the reconstructions of earlier ones."""
+    root = shutil.copytree(trained, tmp_path / "work")
+    raw = tiny_params.raw()
+    raw["data"]["crop_side"] = [0.3, 0.8]
+    other = parse(raw)
+    run_stage(other, "prepare", root)
+    told = "was made with an earlier data/prepared/manifest.json: `msdd"
+    found = disagreements(other, root)
+    assert found == [
+        f"runs/msdd/stage1 {told} train msdd` makes it again",
+        *(
+            f"runs/msdd/msdd-1step/scale{k} {told} distil msdd-1step {k}` makes it again"
+            for k in (0, 1)
+        ),
+    ]
+    with pytest.raises(MsddError, match="`msdd train msdd` makes it again"):
+        run_stage(other, "distil", root, student="msdd-1step", scale=0)
+    run_stage(tiny_params, "prepare", root)  # the same bits again
+    assert disagreements(tiny_params, root) == []
+
+
+def test_a_student_that_another_stage_makes_now_is_named(tiny_params, trained):
+    raw = tiny_params.raw()
+    raw["students"] = {"msdd-1step": {"model": "msdd", "mode": "joint"}}
+    raw["decodes"] = {"student": {"of": "msdd-1step"}}
+    assert disagreements(parse(raw | {"ablations": {}}), trained) == [
+        'runs/msdd/msdd-1step was made with stage "assemble", which is "chain" now: '
+        "`msdd chain msdd-1step` makes it again"
+    ]
+
+
+def test_rows_that_a_report_does_not_show_do_not_keep_it(tiny_params, trained):
+    """A student without a decode: an engine may write tables before it is trained again."""
+    other = with_steps(tiny_params, 5)
+    assert disagreements(other, trained, ["runs/msdd/stage1/curves.csv"]) == []
+    assert len(disagreements(other, trained, ["runs/msdd/msdd-1step/model.safetensors"])) == 2
+
+
+def test_speeds_of_other_decodes_are_named(tiny_params, trained, tmp_path):
+    """Weights that are trained again are as fast as before."""
+    root = shutil.copytree(trained, tmp_path / "work")
+    record = read_json(root / layout.provenance(layout.stage1("msdd")))
+    model = dict.fromkeys((f"runs/msdd/stage1/{name}" for name in layout.MODEL_FILES), "0" * 64)
+    decodes = {"teacher": {"of": "msdd", "steps": 8}}
+    record |= {"stage": "throughput", "params": {"decodes": decodes}, "inputs": model, "made": {}}
+    write_json(root / layout.provenance(layout.throughput()), record)
+    assert disagreements(tiny_params, root) == []  # it has no file
+    write_json(root / layout.throughput(), {})
+    assert disagreements(tiny_params, root) == [
+        "reports/throughput.json was made with decodes.teacher.steps 8, which is 4 now, an earlier "
+        "runs/msdd/stage1/config.json: `msdd throughput` makes it again"
+    ]
 
 
 def test_jobs_of_rows_that_are_gone_are_not_shown(tiny_params, trained):

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
+from msdd.commands.report import text
 from msdd.errors import MsddError
 from msdd.files import read_json, write_json
 from msdd.page import comparison, document
@@ -139,6 +140,18 @@ def test_other_rules_are_not_compared(two):
     assert "student" in comparison.compare(*two).unlike
 
 
+def test_a_protocol_that_both_have_will_do_whichever_is_first(two):
+    def with_another_first(report, entry):
+        report["protocols"]["flowmo"] = entry | {"protocol": {"crop": "bilinear"}}
+        report["protocol"] = "flowmo"
+
+    edit(two[0] / STUDENT, with_another_first)
+    for sides in (two, two[::-1]):
+        found = comparison.compare(*sides)
+        assert not found.unlike
+        assert {("student", "psnr")} < {(one.decode, one.metric) for one in found.changes}
+
+
 @pytest.mark.parametrize(
     ("rule", "lost"),
     [
@@ -180,6 +193,22 @@ def test_kept_runs_may_lie_behind_links(two):
     (second / "msdd").rename(two[1] / "scratch")
     (second / "msdd").symlink_to(two[1] / "scratch")
     assert comparison.compare(first, second).only == ([], [])
+
+
+def test_results_of_other_params_are_named(finished, two):
+    """Params were edited since: their difference is not what the figures show."""
+    params, floor = finished[0], layout.baseline("mean-colour")
+    (two[1] / "params.yaml").write_text(json.dumps(params.raw(), ensure_ascii=False))
+    record = {"stage": "baseline", "params": {"seed": params.seed + 1}, "inputs": {}, "made": {}}
+    record |= {"started": "2026-01-01T00:00:00+00:00", "wildcards": {"baseline": "mean-colour"}}
+    record |= dict.fromkeys(("code", "host", "device", "engine", "rule"), "")
+    record |= {"command": [], "commit": None, "dirty": False, "seconds": 1.0, "threads": 1}
+    write_json(two[1] / layout.provenance(floor), record | {"versions": {}})
+    found = comparison.compare(*two)
+    line = "mean-colour.json was made with seed 1, which is 0 now"
+    assert not found.plain()["outdated_first"] and line in found.plain()["outdated_second"][0]
+    assert f"out of date in the second: {floor.parent}/{line}" in "\n".join(text(found))
+    assert line in document.compared(found)
 
 
 def test_a_folder_of_kept_runs_will_do_and_others_are_named(two):

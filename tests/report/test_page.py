@@ -106,6 +106,27 @@ def test_what_is_missing_is_named_and_the_rest_is_shown(finished):
     assert 'id="row-student-joint"' not in page and "One student for all scales" not in page
 
 
+def test_while_decodes_are_measured_on_other_images_the_page_shows_the_new_ones(finished):
+    """And no prepared crops beside reconstructions of others."""
+    params, root = finished
+    new, old = (layout.evaluation("msdd", None, name) for name in ("teacher", "teacher-paper-code"))
+    write_json(root / new, read_json(root / new) | {"digest": "new"})
+    record = {"stage": "evaluate", "params": {"seed": params.seed + 1}, "inputs": {}, "made": {}}
+    record |= {"started": "2026-01-01T00:00:00+00:00", "wildcards": {}, "versions": {}}
+    record |= dict.fromkeys(("code", "host", "device", "engine", "rule", "commit"), "")
+    record |= {"command": [], "dirty": False, "seconds": 1.0, "threads": 1}
+    for path in results.paths(params):
+        if path != new:
+            write_json(root / layout.provenance(path), record)
+    page = made(params, root)
+    assert 'id="row-teacher"' in page and 'id="row-teacher-paper-code"' not in page
+    assert f"{old.as_posix()} was measured on other images: its decode is not shown" in page
+    assert "has other crops than" in page and "The same crops through every decode" not in page
+    manifest = root / layout.prepared() / "manifest.json"
+    write_json(manifest, read_json(manifest) | {"digest": "new"})
+    assert "The same crops through every decode" in made(params, root)
+
+
 def test_of_baselines_alone_there_is_a_page(finished):
     params, root = finished
     for decode in params.decodes:

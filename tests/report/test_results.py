@@ -8,6 +8,7 @@ import pytest
 from msdd.errors import MsddError
 from msdd.files import write_json
 from msdd.metrics.intervals import paired_difference
+from msdd.report import notes
 from msdd.report.results import psnr_difference, read_evaluation
 
 
@@ -61,6 +62,20 @@ def test_a_difference_is_over_photographs_where_they_are_many(tmp_path):
         assert ends[name] == paired_difference(one, two, more.get("photographs"))
     assert ends["crops"][0] == ends["photographs"][0]
     assert np.ptp(ends["photographs"][1:]) > 1.3 * np.ptp(ends["crops"][1:])
+
+
+def test_notes_say_what_the_interval_of_a_pooled_psnr_is_over(finished):
+    """Not over photographs, over which those of other metrics are."""
+    result = {"images": 48, "pool": 5, "photographs": list(range(48))}
+    assert "over the photographs" in notes.intervals([result], finished[1])
+    assert "5 crops each: 10 groups, over them are" in notes.intervals([result], finished[1])
+    assert "interval over 10 groups of 5 crops" in notes.psnr_interval([result])
+    few = result | {"images": 44}
+    assert "9 groups, too few for brackets" in notes.intervals([few], finished[1])
+    assert notes.psnr_interval([few]) == "of 9 groups of 5 crops, too few for an interval"
+    for pool in (1, "all"):
+        told = notes.psnr_interval([result | {"pool": pool}])
+        assert "over the photographs" in told and "groups" not in told
 
 
 def test_a_file_of_an_earlier_version_says_what_to_do(tmp_path):

@@ -43,6 +43,17 @@ def test_a_line_for_every_variant(tmp_path):
     assert "fedcba987654" in text and "trained" in text
 
 
+def test_speeds_of_images_of_other_sides_have_no_ratio():
+    found = document()
+    assert "px" not in [one.heading for one in speed.table(found, "own.json").columns]
+    found["systems"][1]["resolution"] = 256
+    table = speed.table(found, "own.json")
+    frame = table.frame.set_index("system")
+    assert frame["times"].notna().to_dict() == {"student": True, "teacher": False}
+    assert frame.loc["teacher", ["speed_up", "by_flops", "times_by_flops"]].isna().all()
+    assert "px" in [one.heading for one in table.columns]
+
+
 def test_the_stage_renders_what_was_timed_and_records_it(both):
     params, root = both
     speed.run(params, root)

@@ -6,7 +6,7 @@ from msdd import project_files
 from msdd.errors import MsddError
 from msdd.files import read_json
 from msdd.pipeline import layout
-from msdd.report import published, table1
+from msdd.report import published, results, table1
 from msdd.report.results import read_evaluation
 
 
@@ -62,6 +62,17 @@ def test_measured_rows_are_named_by_size_and_not_comparable(finished):
     assert "0.800<sup>" in text and "data range of 2" in text
     assert "–: not published, or not measured here" in text
     assert text.index("| TiTok ") < text.index("| bicubic ") < text.index("| teacher ")
+
+
+def test_a_protocol_without_lpips_has_no_column_of_it(finished):
+    """As that of the paper; of the trunks that the params name, the first that it has."""
+    params, root = finished
+    measured = results.read(params, root)
+    for gone, shown in (("lpips_alex", ["lpips_vgg"]), ("lpips_vgg", [])):
+        for result in measured:
+            del result["metrics"][gone]
+        columns = table1.table(params, measured, root).columns
+        assert [one.name for one in columns if one.name.startswith("lpips")] == shown
 
 
 def test_an_evaluation_of_another_system_keeps_its_name(finished):

@@ -20,7 +20,7 @@ from msdd.files import read_json
 from msdd.model.autoencoder import decoder_of, encoder_of
 from msdd.model.config import KLEncoderConfig, ModelConfig, UViTConfig
 from msdd.params.load import parse
-from msdd.report import speed
+from msdd.report import speed, timings
 from msdd.speed import gate, precision, rounds, stage, systems
 from msdd.speed.counted import coding_flops, system_flops
 from msdd.speed.flop_counter import count_flops
@@ -365,10 +365,26 @@ def test_a_function_of_images_is_timed_as_a_whole(params, tmp_path, capsys):
     assert regions == {*theirs, *ours}
     side = params.data.resolution
     assert found["systems"][0]["flops"] == {"both": 2 * 9 * side**2}
-    assert "theirs" not in stage.figures(found, stage.summary(found))
+    assert "theirs" not in stage.figures(found)
     text = speed.table(found, "throughput.json").markdown()
     assert "whose decoding alone cannot be timed: theirs." in text
     assert speed.draw(found).axes[0].get_lines()
+
+
+def test_mlflow_gets_the_speed_that_tables_show():
+    """Not that of INT8, whose images are not those that were measured."""
+    speeds = {("fast", 1): 10.0, ("fast", 64): 20.0, ("plain", 64): 25.0, ("openvino-int8", 64): 30}
+    rows = [
+        {"system": "student", "region": "decode", "variant": variant, "batch": batch}
+        | {"images_per_second": speed, "seconds": batch / speed, "precision": "fp32"}
+        for (variant, batch), speed in speeds.items()
+    ]
+    origin = {"device": "cpu", "threads": 1, "host": "here", "started": "now"}
+    system = {"system": "student", "flops": {"decode": 2e9}}
+    document = {"systems": [system], "rows": rows, "context": origin}
+    told = stage.figures(document)["student"]
+    assert told == {"gflop_per_image": 2.0, "images_per_second": 20.0}
+    assert told["images_per_second"] == timings.timing(document, "student")["images_per_second"]
 
 
 @pytest.fixture

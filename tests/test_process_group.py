@@ -41,5 +41,5 @@ def test_a_fault_of_nccl_itself_is_told(room, monkeypatch):
     monkeypatch.setattr(team, "no_more_requests", lambda: None)
     lines = "NCCL error in: NCCLUtils.cpp:94\nncclSystemError: it failed\nLast error:\nno interface"
     told = "ncclSystemError: it failed Last error: no interface"
-    with pytest.raises(MsddError, match=told), room.together():
+    with pytest.raises(MsddError, match=told), room.awaiting_others():
         raise RuntimeError(lines)

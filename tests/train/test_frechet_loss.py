@@ -9,7 +9,7 @@ from torch import nn
 
 from msdd.commands.stages import run_stage
 from msdd.metrics.frechet import Moments, frechet_distance
-from msdd.params import checks
+from msdd.params import student_checks
 from msdd.params.sections import Frechet
 from msdd.pipeline import layout
 from msdd.train import distil
@@ -73,8 +73,8 @@ def test_the_gradient_is_that_of_the_distance_of_the_populations():
 
 
 def test_the_params_know_how_many_features_a_network_has():
-    known = {name: REPRESENTATIONS[name].dimensions for name in checks.FEATURES}
-    assert known == checks.FEATURES
+    known = {name: REPRESENTATIONS[name].dimensions for name in student_checks.FEATURES}
+    assert known == student_checks.FEATURES
 
 
 def test_what_has_collapsed_is_drawn_apart():

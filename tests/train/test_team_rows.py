@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from test_kl_rows import ROWS
 
 from msdd.files import digest
-from msdd.params import checks
+from msdd.params import student_checks
 from msdd.params.load import parse
 from msdd.train import chain, joint_paper_code, stage1
 from msdd.weights.optional_imports import import_timm
@@ -64,7 +64,7 @@ def params(tiny_params, tmp_path_factory):
         "ablations": {},
     }
     with pytest.MonkeyPatch.context() as patch:  # two steps of moments are enough here
-        patch.setattr(checks, "FEATURES", {"efficientnet-lite0": 1})
+        patch.setattr(student_checks, "FEATURES", {"efficientnet-lite0": 1})
         return parse(tiny_params.raw() | rows)
 
 

@@ -201,6 +201,7 @@ def seconds(call: Callable[[], object], device: torch.device, calls: int = 1) ->
 def seed_torch(seed: int, device: torch.device) -> Iterator[None]:
     """Set torch's random state on the CPU and on the device for the block; afterwards it is as it
     was. That of other GPUs, on which the caller may train, stays: `torch.manual_seed` sets all."""
+    seed = int(seed)  # a generator takes no number of NumPy's, such as a user may give
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.default_generator.manual_seed(seed)
         if device.type == "cuda":

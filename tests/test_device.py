@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -42,6 +43,14 @@ def test_fp32_is_fp32_inside_a_callers_autocast():
 def test_an_unknown_precision_is_named():
     with pytest.raises(MsddError, match="the precision fp16 is unknown; it may be fp32 or bf16"):
         arithmetic("fp16", CPU)
+
+
+def test_numbers_of_numpy_are_seeds_too():
+    drawn = []
+    for seed in (7, np.int64(7)):
+        with seed_torch(seed, CPU):
+            drawn.append(torch.rand(3))
+    assert torch.equal(*drawn)
 
 
 def test_seeds_of_an_evaluation_leave_the_gpus_of_its_caller(monkeypatch):

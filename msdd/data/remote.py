@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 
 from msdd.data.store_errors import hides_another, one_line_errors
 from msdd.errors import MsddError
-from msdd.listing import braces, hides
+from msdd.listing import braces, hides, single_stars
 from msdd.urls import escaped, filled_in, is_url
 
 ASKING = 16  # requests under way at a time, where nothing but the answer is waited for
@@ -184,7 +184,7 @@ def _matching(pattern: Remote) -> list[Remote]:
     with one_line_errors(pattern.url):
         files, path = _opened(pattern.url)
         files.invalidate_cache()
-        found = files.glob(path.replace("[", "[[]"))
+        found = files.glob("/".join(map(single_stars, path.replace("[", "[[]").split("/"))))
     above = len(path.split("/")) - len(parts) + fixed  # parts of a path that stand for the folder
     names = [name.split("/")[above:] for name in found]
     return [folder / "/".join(name) for name in names if not hides(parts[fixed:], name)]

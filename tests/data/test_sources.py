@@ -214,6 +214,7 @@ def test_stars_for_folders_at_any_depth_follow_links(tmp_path):
     assert expanded(tmp_path / "data/**/b/**/*.tar") == [
         tmp_path / "data" / name for name in names[1:]
     ]
+    assert expanded(tmp_path / "data/**.tar") == expanded(tmp_path / "data/*.tar")
     hidden = [tmp_path / "data/link/.copy/e.tar"]
     assert expanded(tmp_path / "data/**/.copy/*.tar") == hidden
 

@@ -7,10 +7,11 @@ from msdd.commands.options import json_file
 from msdd.commands.parser import examples, leaves
 
 SHELLS = ("bash", "zsh", "fish")
-TABLES = ("models", "students", "decodes", "presets")
+TABLES = ("models", "students", "decodes", "latents", "presets")
 # What an argument is, by its name in the parsed arguments.
 KINDS = {"model": "models", "student": "students", "decode": "decodes", "preset": "presets"}
-KINDS |= {"tokenizer": "tokenizers", "systems": "systems", "protocol": "protocols"}
+KINDS |= {"encoder": "latents", "tokenizer": "tokenizers", "systems": "systems"}
+KINDS |= {"protocol": "protocols"}
 # Rows and presets are those of the folder that the shell is in, so a completion asks for them.
 BASH = '_msdd_{name}() {{ compgen -W "{words}" -- "$1"; {files}}}'
 ZSH = "_msdd_{name}() {{ compadd -- {words}; {files}}}"
@@ -50,12 +51,16 @@ LINES = {
 
 
 def print_names(args: argparse.Namespace) -> None:
-    """Rows of a table of the params file, or presets."""
+    """Rows of a table of the params file, stored latents of its models, or presets."""
     from msdd.params import presets
     from msdd.params.plain_yaml import read_yaml
 
     if args.table == "presets":
         print(*sorted(presets.known(args.params.parent)), sep="\n")
+    elif args.table == "latents":
+        from msdd.params.load import load
+
+        print(*load(args.params).encoding(), sep="\n")
     else:
         print(*read_yaml(args.params)[args.table], sep="\n")
 

@@ -52,13 +52,24 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("words", "expected"), CASES)
-def test_bash_completes_commands_options_and_names(shell, words, expected):
-    folder, env = shell
+def by_bash(folder, env, words):
     found = subprocess.run(
         ["bash", "-c", ASK, "ask", *words], cwd=folder, env=env, capture_output=True, text=True
     )
-    assert set(found.stdout.split()) == expected, found.stderr
+    return set(found.stdout.split())
+
+
+@pytest.mark.parametrize(("words", "expected"), CASES)
+def test_bash_completes_commands_options_and_names(shell, words, expected):
+    assert by_bash(*shell, words) == expected
+
+
+def test_names_of_stored_latents_which_nobody_knows_by_heart_are_completed(shell, tmp_path):
+    folder, env = shell
+    shutil.copy(folder / "script", tmp_path)
+    shutil.copy(ROOT / "presets/taef2-64.yaml", tmp_path / "params.yaml")
+    assert by_bash(tmp_path, env, ["latents", ""]) == {"taef2-c071d405"}
+    assert by_bash(folder, env, ["latents", ""]) == set()
 
 
 @pytest.mark.skipif(not shutil.which("fish"), reason="needs fish")

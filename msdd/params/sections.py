@@ -267,8 +267,8 @@ class Given(Section):
 
     @property
     def latents(self) -> str | None:
-        """The name of what the tokenizer encodes: where its weights lie does not count if their
-        digest is known. None for a `file`."""
+        """The name of what the tokenizer encodes: where the weights of a system lie does not count
+        if their digest is known. None for a `file`."""
         if self.tokenizer is None:
             return None
         of = json.dumps([self.tokenizer, self.sha256 or self.checkpoint])

@@ -121,8 +121,11 @@ def weights_digest(params: Params, decode: str, root: Path = Path(".")) -> str:
 
 
 def encoder_digest(params: Params, name: str, root: Path = Path(".")) -> str:
-    """`digest_of` the weights that encode the stored latents of this name."""
+    """`digest_of` the weights that encode the stored latents of this name; of a system the SHA-256
+    of its file, if the params know it: that encodes the same wherever it lies."""
     given = params.stage1_of(params.row_of(name)).encoder
+    if given.sha256 and given.tokenizer in SYSTEMS:
+        return given.sha256
     return digest_of(given, layout.latents(name), root)
 
 

@@ -288,7 +288,7 @@ def test_params_that_do_not_fit_a_tokenizer(params, section, changes, told):
 def test_a_plan_knows_of_weights_that_the_stage_code_has_not_seen(params, work, weights, tmp_path):
     """Of an encoder that was replaced: what it has encoded, and all that was trained on that."""
     own = shutil.copytree(weights, tmp_path / "own")
-    given = with_encoder(params, checkpoint=str(own))
+    given = with_encoder(params, checkpoint=str(own), sha256=None)
     elsewhere.write_digests(given, work)
     name = given.latents_of("msdd")
     assert not list(plan._changed_weights(given, "latents", name, work))
@@ -324,6 +324,9 @@ def test_stored_latents_are_named_for_what_encodes_alone(params):
     name = params.latents_of("msdd")
     before = params_of(params, "latents", encoder=name)
     assert jobs_of() == jobs_of(checkpoint="elsewhere") == ({name: "new"}, [before])
+    for place in ("elsewhere", "hf://madebyollin/taef2/taef2.safetensors"):  # for both engines
+        moved = with_encoder(params, checkpoint=place)
+        assert elsewhere.encoder_digest(moved, name) == elsewhere.encoder_digest(params, name)
     for other in ({"sha256": "1" * 64}, {"sha256": None}, {"tokenizer": "sd-vae-ft-mse"}):
         assert with_encoder(params, **other).latents_of("msdd") != name
     folder = Given(tokenizer="/data/My VAE (2).v1").latents

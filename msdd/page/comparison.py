@@ -134,7 +134,7 @@ def read(folder: Path) -> Side:
 def _kept(folder: Path) -> list[Path]:
     """All evaluations below a folder, relative to it."""
     start = folder / layout.RUNS if (folder / layout.RUNS).is_dir() else folder
-    paths = [start / name for name in walk(start) if Path(name).match("eval/*.json")]
+    paths = sorted(start / name for name in walk(start) if Path(name).match("eval/*.json"))
     return [path.relative_to(folder) for path in paths if not path.stem.endswith(".timing")]
 
 

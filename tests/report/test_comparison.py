@@ -188,6 +188,15 @@ def test_rows_of_one_side_and_params_that_differ_are_told(two):
     json.dumps(found.plain(), allow_nan=False)
 
 
+def test_kept_runs_stand_in_the_order_of_their_folders(two):
+    runs = two[0] / "runs"
+    for name in ("a", "a-b"):
+        (runs / name / "eval").mkdir(parents=True)
+        (runs / name / "eval/x.json").touch()
+    rows = [path.parts[1] for path in comparison._kept(two[0])]
+    assert rows[:2] == ["a", "a-b"]
+
+
 def test_kept_runs_may_lie_behind_links(two):
     first, second = (root / "runs" for root in two)
     (second / "msdd").rename(two[1] / "scratch")

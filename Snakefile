@@ -1,6 +1,6 @@
 # The pipeline, one file a stage. `snakemake -n` tells what would run and why.
 #
-#   prepare -> [latents(model)] -> train(model) -> distil(student, scale) -> assemble(student)
+#   prepare -> [latents(encoder)] -> train(model) -> distil(student, scale) -> assemble(student)
 #                                       |                                     |-> [chain(student)]
 #                         `-> evaluate(decode) of the teacher      `-> evaluate(decode)
 #                                  baseline(name), evaluate -> throughput -> tables, figures

@@ -38,7 +38,7 @@ class Task:
     params:    what the stage depends on, by dotted key, as it holds for the rows; plain values.
     code:      the fingerprint of the stage's code.
     inputs:    SHA-256 of the files that the job reads, by path relative to the working directory.
-    latents:   the row of `models` that names the folder of stored latents; None: none are used.
+    latents:   the name of the stored latents that the row `model` decodes; None: it has none.
     first_decode: whether it evaluates the first of the decodes of its row, which the tracker shows
                for the row and keeps the model of.
     """

@@ -37,13 +37,10 @@ def outdated(
 
     files: those relative to `root` whose jobs count, with all jobs behind them; None: all jobs.
     """
-    jobs = [*named(params), TIMING]
-    records = _records(jobs, root)
-    if files is not None:
-        wanted = _behind(map(Path, files), records)
-        jobs = [job for job in jobs if job.artefact in wanted]
+    jobs = {job.artefact: job for job in [*named(params), TIMING]}
+    records = _records(jobs if files is None else map(Path, files), jobs, root)
     made = {path: digest for record in records.values() for path, digest in record["made"].items()}
-    found = [(job, records[job.artefact]) for job in jobs if job.artefact in records]
+    found = [(jobs[artefact], records[artefact]) for artefact in jobs if artefact in records]
     lines = [
         (job, [*_changed(job, record, params), *_earlier(record, made)]) for job, record in found
     ]
@@ -66,24 +63,17 @@ def check_inputs(params: Params, inputs: Iterable[str], root: Path) -> None:
         raise MsddError(lines[0])
 
 
-def _records(jobs: list[Job], root: Path) -> dict[Path, dict]:
-    """The records of the jobs that have one and whose artefact is there, by artefact."""
-    places = {job.artefact: root / layout.provenance(job.artefact) for job in jobs}
-    return {
-        artefact: provenance.read(place)
-        for artefact, place in places.items()
-        if place.exists() and (root / artefact).exists()
-    }
-
-
-def _behind(files: Iterable[Path], records: Mapping[Path, dict]) -> set[Path]:
-    """The artefacts that files belong to, and all that were read for them."""
-    waiting, wanted = list(files), set[Path]()
+def _records(files: Iterable[Path], jobs: Mapping[Path, Job], root: Path) -> dict[Path, dict]:
+    """The records, by artefact, of the jobs that have made these files and all that was read for
+    them, if they have one and the artefact is there. Others are not read: jobs may be writing."""
+    waiting, records = list(files), dict[Path, dict]()
     for path in waiting:  # it grows
-        for artefact in {path, path.parent} & records.keys() - wanted:
-            wanted.add(artefact)
-            waiting += map(Path, records[artefact]["inputs"])
-    return wanted
+        for artefact in {path, path.parent} & jobs.keys() - records.keys():
+            place = root / layout.provenance(artefact)
+            if place.exists() and (root / artefact).exists():
+                records[artefact] = provenance.read(place)
+                waiting += map(Path, records[artefact]["inputs"])
+    return records
 
 
 def _changed(job: Job, record: dict, params: Params) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from msdd.errors import MsddError
+from msdd.files import digest
 from msdd.params.dotted import dotted
 from msdd.params.schema import Params
 from msdd.pipeline import layout, provenance
@@ -39,10 +40,11 @@ def outdated(
     """
     jobs = {job.artefact: job for job in [*named(params), TIMING]}
     records = _records(jobs if files is None else map(Path, files), jobs, root)
-    made = {path: digest for record in records.values() for path, digest in record["made"].items()}
+    made = {path: sha256 for record in records.values() for path, sha256 in record["made"].items()}
     found = [(jobs[artefact], records[artefact]) for artefact in jobs if artefact in records]
     lines = [
-        (job, [*_changed(job, record, params), *_earlier(record, made)]) for job, record in found
+        (job, [*_changed(job, record, params), *_earlier(record, made, root)])
+        for job, record in found
     ]
     return {job.artefact: _told(job, what) for job, what in lines if what}
 
@@ -84,16 +86,19 @@ def _changed(job: Job, record: dict, params: Params) -> list[str]:
     return differences(record["params"], params_of(params, job.stage, **job.wildcards))
 
 
-def _earlier(record: dict, made: Mapping[str, str]) -> list[str]:
+def _earlier(record: dict, made: Mapping[str, str], root: Path) -> list[str]:
     """What a job has read and has been made anew since, with another content.
 
-    What timing only waits for does not count, nor weights, on which speed does not depend.
+    What timing only waits for does not count, nor weights, on which speed does not depend. A file
+    that was fetched or copied without its record is what it is, whatever an older record says.
     """
     timed = record["stage"] == TIMING.stage
     return [
         f"an earlier {path}"
-        for path, digest in record["inputs"].items()
-        if made.get(path, digest) != digest and (not timed or Path(path).name == "config.json")
+        for path, sha256 in record["inputs"].items()
+        if made.get(path, sha256) != sha256
+        and (not timed or Path(path).name == "config.json")
+        and not ((root / path).is_file() and digest(root / path) == sha256)
     ]
 
 

@@ -94,7 +94,7 @@ def run_stage(params: "Params", name: str, root: Path, **wildcards: Any) -> dict
     """Resolve the job of a stage and run it below `root`; returns what the stage reports.
 
     Raises MsddError, before torch is imported, for wildcards that name no row and for inputs that
-    other params have made.
+    other params have made, or that were made of what has been made anew since.
     """
     from msdd.pipeline.agreement import check_inputs
     from msdd.pipeline.stages import STAGES

@@ -37,8 +37,8 @@ BESIDE = (layout.samples, layout.extremes, layout.pyramid)  # an evaluation, sho
 
 
 def run(params: Params, root: Path) -> list[str]:
-    """Write `reports/report.html` from what is there; returns what is not, or was made with other
-    params, a line each."""
+    """Write `reports/report.html` from what is there; returns a line for all that is not, or is out
+    of date."""
     with results.recorded("report", params, root, _files(params, root)):
         page = content(params, root)
         write_text(root / PAGE, rendered("document.html", page))
@@ -143,7 +143,8 @@ def _present(params: Params, measured: list[dict]) -> Params:
 
 
 def _absent(params: Params, measured: list[dict], root: Path) -> list[str]:
-    """What the params ask for and nobody has made yet, or only with other params."""
+    """What the params ask for and nobody has made yet, or only with other params, or of what has
+    been made anew since."""
     files = {result["file"] for result in measured}
     why = {False: "is missing", True: "was measured on other images"}
     lines = [

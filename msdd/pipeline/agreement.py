@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from msdd.errors import MsddError
+from msdd.files import digest
 from msdd.params.dotted import dotted
 from msdd.params.schema import Params
 from msdd.pipeline import layout, provenance
@@ -37,15 +38,13 @@ def outdated(
 
     files: those relative to `root` whose jobs count, with all jobs behind them; None: all jobs.
     """
-    jobs = [*named(params), TIMING]
-    records = _records(jobs, root)
-    if files is not None:
-        wanted = _behind(map(Path, files), records)
-        jobs = [job for job in jobs if job.artefact in wanted]
-    made = {path: digest for record in records.values() for path, digest in record["made"].items()}
-    found = [(job, records[job.artefact]) for job in jobs if job.artefact in records]
+    jobs = {job.artefact: job for job in [*named(params), TIMING]}
+    records = _records(jobs if files is None else map(Path, files), jobs, root)
+    made = {path: sha256 for record in records.values() for path, sha256 in record["made"].items()}
+    found = [(jobs[artefact], records[artefact]) for artefact in jobs if artefact in records]
     lines = [
-        (job, [*_changed(job, record, params), *_earlier(record, made)]) for job, record in found
+        (job, [*_changed(job, record, params), *_earlier(record, made, root)])
+        for job, record in found
     ]
     return {job.artefact: _told(job, what) for job, what in lines if what}
 
@@ -66,24 +65,17 @@ def check_inputs(params: Params, inputs: Iterable[str], root: Path) -> None:
         raise MsddError(lines[0])
 
 
-def _records(jobs: list[Job], root: Path) -> dict[Path, dict]:
-    """The records of the jobs that have one and whose artefact is there, by artefact."""
-    places = {job.artefact: root / layout.provenance(job.artefact) for job in jobs}
-    return {
-        artefact: provenance.read(place)
-        for artefact, place in places.items()
-        if place.exists() and (root / artefact).exists()
-    }
-
-
-def _behind(files: Iterable[Path], records: Mapping[Path, dict]) -> set[Path]:
-    """The artefacts that files belong to, and all that were read for them."""
-    waiting, wanted = list(files), set[Path]()
+def _records(files: Iterable[Path], jobs: Mapping[Path, Job], root: Path) -> dict[Path, dict]:
+    """The records, by artefact, of the jobs that have made these files and all that was read for
+    them, if they have one and the artefact is there. Others are not read: jobs may be writing."""
+    waiting, records = list(files), dict[Path, dict]()
     for path in waiting:  # it grows
-        for artefact in {path, path.parent} & records.keys() - wanted:
-            wanted.add(artefact)
-            waiting += map(Path, records[artefact]["inputs"])
-    return wanted
+        for artefact in {path, path.parent} & jobs.keys() - records.keys():
+            place = root / layout.provenance(artefact)
+            if place.exists() and (root / artefact).exists():
+                records[artefact] = provenance.read(place)
+                waiting += map(Path, records[artefact]["inputs"])
+    return records
 
 
 def _changed(job: Job, record: dict, params: Params) -> list[str]:
@@ -94,16 +86,19 @@ def _changed(job: Job, record: dict, params: Params) -> list[str]:
     return differences(record["params"], params_of(params, job.stage, **job.wildcards))
 
 
-def _earlier(record: dict, made: Mapping[str, str]) -> list[str]:
+def _earlier(record: dict, made: Mapping[str, str], root: Path) -> list[str]:
     """What a job has read and has been made anew since, with another content.
 
-    What timing only waits for does not count, nor weights, on which speed does not depend.
+    What timing only waits for does not count, nor weights, on which speed does not depend. A file
+    that was fetched or copied without its record is what it is, whatever an older record says.
     """
     timed = record["stage"] == TIMING.stage
     return [
         f"an earlier {path}"
-        for path, digest in record["inputs"].items()
-        if made.get(path, digest) != digest and (not timed or Path(path).name == "config.json")
+        for path, sha256 in record["inputs"].items()
+        if made.get(path, sha256) != sha256
+        and (not timed or Path(path).name == "config.json")
+        and not ((root / path).is_file() and digest(root / path) == sha256)
     ]
 
 

@@ -51,7 +51,7 @@ def read(params: Params, root: Path, more: Iterable[Path] = ()) -> list[dict]:
     other params, or of what has been made anew since.
     """
     if lines := agreement.disagreements(params, root, [*paths(params), *more]):
-        raise MsddError("\n".join([*lines, "or put back the params that it was made with"]))
+        raise MsddError("\n".join([*lines, "or put back what it was made with"]))
     return _read_all(paths(params), root)
 
 

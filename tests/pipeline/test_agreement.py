@@ -99,6 +99,28 @@ def test_rows_that_a_report_does_not_show_do_not_keep_it(tiny_params, trained):
     assert len(disagreements(other, trained, ["runs/msdd/msdd-1step/model.safetensors"])) == 2
 
 
+def test_records_of_other_jobs_are_not_read(tiny_params, trained, tmp_path):
+    """They may be damaged, or just being replaced."""
+    root = shutil.copytree(trained, tmp_path / "work")
+    (root / layout.provenance(SCALE)).write_text("{")
+    check_inputs(tiny_params, ["runs/msdd/stage1/model.safetensors"], root)
+    with pytest.raises(MsddError, match="scale0.json"):
+        check_inputs(tiny_params, ["runs/msdd/msdd-1step/model.safetensors"], root)
+
+
+def test_a_model_that_came_without_its_record_is_not_taken_for_a_later_one(
+    tiny_params, trained, tmp_path
+):
+    """As by `dvc pull` of one file: else what was made of it could never be made up to date."""
+    root, model = shutil.copytree(trained, tmp_path / "work"), "runs/msdd/stage1/model.safetensors"
+    record = read_json(place := root / layout.provenance(layout.stage1("msdd")))
+    record["made"][model] = "0" * 64
+    write_json(place, record)
+    assert disagreements(tiny_params, root) == []
+    (root / model).write_bytes(b"another")
+    assert len(disagreements(tiny_params, root)) == tiny_params.model.scales + 1
+
+
 def test_speeds_of_other_decodes_are_named(tiny_params, trained, tmp_path):
     """Weights that are trained again are as fast as before."""
     root = shutil.copytree(trained, tmp_path / "work")

@@ -156,7 +156,8 @@ def _absent(params: Params, measured: list[dict], root: Path) -> list[str]:
         lines.append(f"{line}: they are not shown beside each other")
     if timings.read(root) is None:
         lines.append(f"{layout.throughput()} is missing: speeds are those beside evaluations")
-    return lines + agreement.disagreements(params, root)
+    shown = [*results.paths(params), *_files(params, root)]
+    return lines + agreement.disagreements(params, root, shown)
 
 
 def _unmeasured(measured: list[dict]) -> dict[str, list[str]]:

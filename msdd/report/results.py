@@ -63,7 +63,7 @@ def read_present(params: Params, root: Path) -> list[dict]:
     found = _read_each([path for path in paths(params) if (root / path).exists()], root)
     if all(_same_images(one, found[0]) for one in found):
         return found
-    old = agreement.outdated(params, root)
+    old = agreement.outdated(params, root, paths(params))
     return _of_same_images([one for one in found if Path(one["file"]) not in old])
 
 

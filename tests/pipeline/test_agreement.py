@@ -99,6 +99,19 @@ def test_rows_that_a_report_does_not_show_do_not_keep_it(tiny_params, trained):
     assert len(disagreements(other, trained, ["runs/msdd/msdd-1step/model.safetensors"])) == 2
 
 
+def test_the_page_is_silent_of_a_student_that_it_does_not_show(tiny_params, trained, tmp_path):
+    """An engine may assemble one without a decode after the page, and not write that again."""
+    root, raw = shutil.copytree(trained, tmp_path / "work"), tiny_params.raw()
+    decodes = {"teacher": raw["decodes"]["teacher"]}
+    params = parse(raw | {"decodes": decodes, "ablations": {}})
+    place = root / layout.provenance(layout.assembled("msdd", "msdd-1step"))
+    record = read_json(place)
+    record["inputs"][f"{SCALE}/model.safetensors"] = "0" * 64
+    write_json(place, record)
+    (told,) = disagreements(params, root)
+    assert "msdd assemble" in told and told not in document.content(params, root)["absent"]
+
+
 def test_records_of_other_jobs_are_not_read(tiny_params, trained, tmp_path):
     """They may be damaged, or just being replaced."""
     root = shutil.copytree(trained, tmp_path / "work")

@@ -20,26 +20,20 @@ from msdd.pipeline.task import params_of
 TIMING = Job("throughput", {}, layout.throughput())
 
 
-def disagreements(
-    params: Params, root: Path, files: Iterable[Path | str] | None = None
-) -> list[str]:
+def disagreements(params: Params, root: Path, files: Iterable[Path | str]) -> list[str]:
     """The lines of `outdated`."""
     return list(outdated(params, root, files).values())
 
 
-def outdated(
-    params: Params, root: Path, files: Iterable[Path | str] | None = None
-) -> dict[Path, str]:
-    """A line for each job whose record has other values than the params, or other inputs than are
-    there now, in the order of jobs, by what it has made.
+def outdated(params: Params, root: Path, files: Iterable[Path | str]) -> dict[Path, str]:
+    """A line for each job behind these files, relative to `root`, whose record has other values
+    than the params, or other inputs than are there now, in the order of jobs, by what it has made.
 
     Jobs without a record do not count, nor keys that only one side knows: another version of this
     project has written the record.
-
-    files: those relative to `root` whose jobs count, with all jobs behind them; None: all jobs.
     """
     jobs = {job.artefact: job for job in [*named(params), TIMING]}
-    records = _records(jobs if files is None else map(Path, files), jobs, root)
+    records = _records(map(Path, files), jobs, root)
     made = {path: sha256 for record in records.values() for path, sha256 in record["made"].items()}
     found = [(jobs[artefact], records[artefact]) for artefact in jobs if artefact in records]
     lines = [

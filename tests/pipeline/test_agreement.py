@@ -1,6 +1,7 @@
 """What was made with other params than the file has now."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
@@ -13,6 +14,7 @@ from msdd.params.load import parse
 from msdd.params.schema import Params
 from msdd.pipeline import layout
 from msdd.pipeline.agreement import check_inputs, disagreements
+from msdd.pipeline.jobs import named
 from msdd.report import curves, results
 
 SCALE = layout.scale("msdd", "msdd-1step", 0)
@@ -24,10 +26,15 @@ def with_steps(params: Params, steps: int) -> Params:
     return parse(raw)
 
 
+def of_all_jobs(params: Params, root: Path) -> list[str]:
+    made = (job.artefact for job in named(params))
+    return disagreements(params, root, [*made, layout.throughput()])
+
+
 def test_what_was_made_with_other_params_is_named_with_its_cure(tiny_params, trained):
-    assert disagreements(tiny_params, trained) == []
+    assert of_all_jobs(tiny_params, trained) == []
     now = tiny_params.distil.teacher_steps
-    found = disagreements(with_steps(tiny_params, now + 3), trained)
+    found = of_all_jobs(with_steps(tiny_params, now + 3), trained)
     assert found == [
         f"runs/msdd/msdd-1step/scale{k} was made with distil.teacher_steps {now}, which is "
         f"{now + 3} now: `msdd distil msdd-1step {k}` makes it again"
@@ -40,7 +47,7 @@ def test_no_table_is_made_of_it_and_the_page_says_so(tiny_params, trained):
     with pytest.raises(MsddError, match="`msdd distil msdd-1step 0` makes it again"):
         results.read(other, trained, curves.files(other))
     absent = document.content(other, trained)["absent"]
-    assert set(disagreements(other, trained)) <= set(absent)
+    assert set(of_all_jobs(other, trained)) <= set(absent)
 
 
 def test_no_stage_goes_on_from_what_other_params_have_made(tiny_params, trained, tmp_path):
@@ -68,7 +75,7 @@ def test_what_was_made_of_what_is_made_anew_is_named(tiny_params, trained, tmp_p
     other = parse(raw)
     run_stage(other, "prepare", root)
     told = "was made with an earlier data/prepared/manifest.json: `msdd"
-    found = disagreements(other, root)
+    found = of_all_jobs(other, root)
     assert found == [
         f"runs/msdd/stage1 {told} train msdd` makes it again",
         *(
@@ -79,14 +86,14 @@ def test_what_was_made_of_what_is_made_anew_is_named(tiny_params, trained, tmp_p
     with pytest.raises(MsddError, match="`msdd train msdd` makes it again"):
         run_stage(other, "distil", root, student="msdd-1step", scale=0)
     run_stage(tiny_params, "prepare", root)  # the same bits again
-    assert disagreements(tiny_params, root) == []
+    assert of_all_jobs(tiny_params, root) == []
 
 
 def test_a_student_that_another_stage_makes_now_is_named(tiny_params, trained):
     raw = tiny_params.raw()
     raw["students"] = {"msdd-1step": {"model": "msdd", "mode": "joint"}}
     raw["decodes"] = {"student": {"of": "msdd-1step"}}
-    assert disagreements(parse(raw | {"ablations": {}}), trained) == [
+    assert of_all_jobs(parse(raw | {"ablations": {}}), trained) == [
         'runs/msdd/msdd-1step was made with stage "assemble", which is "chain" now: '
         "`msdd chain msdd-1step` makes it again"
     ]
@@ -108,7 +115,7 @@ def test_the_page_is_silent_of_a_student_that_it_does_not_show(tiny_params, trai
     record = read_json(place)
     record["inputs"][f"{SCALE}/model.safetensors"] = "0" * 64
     write_json(place, record)
-    (told,) = disagreements(params, root)
+    (told,) = of_all_jobs(params, root)
     assert "msdd assemble" in told and told not in document.content(params, root)["absent"]
 
 
@@ -129,9 +136,9 @@ def test_a_model_that_came_without_its_record_is_not_taken_for_a_later_one(
     record = read_json(place := root / layout.provenance(layout.stage1("msdd")))
     record["made"][model] = "0" * 64
     write_json(place, record)
-    assert disagreements(tiny_params, root) == []
+    assert of_all_jobs(tiny_params, root) == []
     (root / model).write_bytes(b"another")
-    assert len(disagreements(tiny_params, root)) == tiny_params.model.scales + 1
+    assert len(of_all_jobs(tiny_params, root)) == tiny_params.model.scales + 1
 
 
 def test_speeds_of_other_decodes_are_named(tiny_params, trained, tmp_path):
@@ -142,9 +149,9 @@ def test_speeds_of_other_decodes_are_named(tiny_params, trained, tmp_path):
     decodes = {"teacher": {"of": "msdd", "steps": 8}}
     record |= {"stage": "throughput", "params": {"decodes": decodes}, "inputs": model, "made": {}}
     write_json(root / layout.provenance(layout.throughput()), record)
-    assert disagreements(tiny_params, root) == []  # it has no file
+    assert of_all_jobs(tiny_params, root) == []  # it has no file
     write_json(root / layout.throughput(), {})
-    assert disagreements(tiny_params, root) == [
+    assert of_all_jobs(tiny_params, root) == [
         "reports/throughput.json was made with decodes.teacher.steps 8, which is 4 now, an earlier "
         "runs/msdd/stage1/config.json: `msdd throughput` makes it again"
     ]
@@ -157,7 +164,7 @@ def test_jobs_of_rows_that_are_gone_are_not_shown(tiny_params, trained):
     raw["decodes"] = {n: d for n, d in raw["decodes"].items() if d.get("of") == "msdd"}
     raw["throughput"]["systems"] = "all"
     params = parse(raw)
-    assert disagreements(with_steps(params, 5), trained) == []
+    assert of_all_jobs(with_steps(params, 5), trained) == []
     shown = document.history.records(params, trained)
     assert {"data/prepared", "runs/msdd/stage1"} == {one["artefact"] for one in shown}
     assert len(document.history.records(tiny_params, trained)) > 2

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from PIL import Image
 from skimage.data import astronaut
 
@@ -169,3 +170,12 @@ def test_all_others_work(absent, trained, tmp_path):
     answers = told(absent, root, [[*name.split(), *more] for name, more in calls.items()])
     for command, (code, text) in zip(calls, answers, strict=True):
         assert (command, code) == (command, 0), text
+
+
+def test_the_lock_admits_every_python_that_msdd_does():
+    """Debian 12 has 3.11.2, which later versions of some packages refuse."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    oldest = project["requires-python"].removeprefix(">=") + ".0"
+    locked = [Requirement(line).name for line in (ROOT / "requirements.lock").open()]
+    needs = {name: metadata.metadata(name)["Requires-Python"] or "" for name in locked}
+    assert not {name: need for name, need in needs.items() if oldest not in SpecifierSet(need)}

@@ -190,12 +190,18 @@ def _notes(document: dict) -> list[str]:
         "plain: of the gate's images, smooth random ones. Lost: how much less they have against "
         "the originals, which says nothing with random weights.",
         "GFLOP: matrix products that decode one image. MFU: their rate, as a share of the rate "
-        f"that a large product reached here in the same run ({_rates(ceilings)}). Only systems of "
-        "the first one's resolution have a speed-up over it.",
+        f"that a large product reached here in the same run ({_rates(ceilings)})."
+        f"{_sides(document)}",
         f"Weights: {weights}. Load average: {origin['before']['load_average']:.1f} before, "
         f"{origin['after']['load_average']:.1f} after.",
         commits([origin]),
     ]
+
+
+def _sides(document: dict) -> str:
+    """What systems of several resolutions lack, with a space before it; else empty."""
+    several = len({system["resolution"] for system in document["systems"]}) > 1
+    return " Only systems of the first one's resolution have a speed-up over it." * several
 
 
 def _wholes(document: dict) -> str:

@@ -45,13 +45,16 @@ def test_a_line_for_every_variant(tmp_path):
 
 def test_speeds_of_images_of_other_sides_have_no_ratio():
     found = document()
-    assert "px" not in [one.heading for one in speed.table(found, "own.json").columns]
+    table = speed.table(found, "own.json")
+    assert "px" not in [one.heading for one in table.columns]
+    assert "one's resolution" not in " ".join(table.notes)
     found["systems"][1]["resolution"] = 256
     table = speed.table(found, "own.json")
     frame = table.frame.set_index("system")
     assert frame["times"].notna().to_dict() == {"student": True, "teacher": False}
     assert frame.loc["teacher", ["speed_up", "by_flops", "times_by_flops"]].isna().all()
     assert "px" in [one.heading for one in table.columns]
+    assert "first one's resolution have a speed-up" in " ".join(table.notes)
 
 
 def test_the_stage_renders_what_was_timed_and_records_it(both):

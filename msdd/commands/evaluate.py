@@ -234,8 +234,14 @@ def evaluate_named(
     from msdd.evaluate import compare, reference_statistics, report
 
     evaluation = evaluation_of(args, protocols, device)
-    how = {"reference": args.reference, "skip": args.missing == "skip"}
-    settings = report.Settings(args.batch, device, args.work, pictures=bool(args.work), **how)
+    settings = report.Settings(
+        args.batch,
+        device,
+        args.work,
+        pictures=args.work is not None,
+        reference=args.reference,
+        skip=args.missing == "skip",
+    )
     reference_statistics.check_options(evaluation.protocols, args.reference, args.export_reference)
     document = {} if team.rank else report.opening(evaluation, settings) | origin(device)
     if other and team.rank == 0:

@@ -31,7 +31,7 @@ def crops(pixels: np.ndarray, key: tuple, start: int, stop: int, data: Data) -> 
     return result
 
 
-def centre_crop(pixels: np.ndarray, name: str, data: Data) -> np.ndarray:
+def adm_crop(pixels: np.ndarray, name: str, data: Data) -> np.ndarray:
     """ADM's centre crop of a photograph, uint8 (1, side, side, 3); errors as for `crops`."""
     check_size(pixels.shape, name, data)
     return np.asarray(adm(Image.fromarray(pixels), data.resolution))[None]

@@ -14,7 +14,7 @@ import numpy as np
 
 from msdd import files
 from msdd.data import prepare_photographs
-from msdd.data.crops import centre_crop, crops
+from msdd.data.crops import adm_crop, crops
 from msdd.data.digests import Row, of_archives, of_files
 from msdd.data.held_out import OWNERS
 from msdd.data.image_file import PhotographError, decode
@@ -198,7 +198,7 @@ def make(task: Task, centred: bool, job: CropJob) -> tuple[np.ndarray, str]:
     file = job.photograph.read()
     pixels, sha256 = decode(file, name, task.data.to_srgb), hashlib.sha256(file).hexdigest()
     if centred:
-        return centre_crop(pixels, name, task.data), sha256
+        return adm_crop(pixels, name, task.data), sha256
     return crops(pixels, (task.seed, "crop", name), job.start, job.stop, task.data), sha256
 
 

@@ -90,7 +90,8 @@ def learn(
     """One step of all that is trained: the terms of its losses, which are added to the sums of the
     next point, and the norms of its gradients.
 
-    images, latents: uint8 and, of those that were computed before, on the CPU.
+    images:  uint8 (B, 3, R, R) on the CPU, the part of the batch that this process has.
+    latents: (B, latents, latent_dim) of them on the CPU, if they were computed before.
     """
     device = next(state.network.parameters()).device
     pixels = from_uint8(images.to(device, non_blocking=True))

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from msdd.data.centre_crops import adm
-from msdd.data.crops import adm_random, box, centre_crop, crops, luma_deviation, shares, square
+from msdd.data.crops import adm_crop, adm_random, box, crops, luma_deviation, shares, square
 from msdd.data.image_file import PhotographError
 from msdd.params.sections import Data
 
@@ -103,7 +103,7 @@ def test_an_adm_crop_of_the_whole_short_side_has_its_size():
 def test_centre_crops_are_those_of_the_protocols():
     pixels, data = noise(20, 50), settings(32, (0.8, 1.0), crop="adm", enlarge=True)
     expected = np.asarray(adm(Image.fromarray(pixels), 32))
-    assert np.array_equal(centre_crop(pixels, "a", data)[0], expected)
+    assert np.array_equal(adm_crop(pixels, "a", data)[0], expected)
 
 
 def test_more_crops_change_none_before():

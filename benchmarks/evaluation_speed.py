@@ -79,7 +79,8 @@ class Worker:
 
     def __init__(self, kind: str, tree: Path, place: Path) -> None:
         command = [sys.executable, HERE, "--serve", kind, place]
-        environment = os.environ | {"PYTHONPATH": str(tree)}
+        # Large pages for every way: msdd's commands ask torch for them.
+        environment = os.environ | {"PYTHONPATH": str(tree), "THP_MEM_ALLOC_ENABLE": "1"}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self.process = subprocess.Popen(list(map(str, command)), env=environment, **pipes)
         self.tasks = self.answer()
@@ -107,7 +108,7 @@ def measure(workers: dict[str, Worker], tasks: dict[str, int]) -> dict[str, dict
         able = {name: worker for name, worker in workers.items() if task in worker.tasks}
         if task not in ROUNDS:
             for worker in able.values():
-                worker.take(task, 4)
+                worker.take(task, count)  # as many as are timed, so that every thread is warm
         for _ in range(ROUNDS.get(task, 3)):
             samples["ceiling"]["product"].append(ceiling())
             for name, worker in able.items():

@@ -15,7 +15,7 @@ from msdd.evaluate.columns import Features, columns, features_to_sample
 from msdd.evaluate.latent_sums import Encoded, LatentSums, check_alike, new_sums, sums_from
 from msdd.evaluate.measurer import Measurement, Measurer, doubles
 from msdd.evaluate.networks import Networks
-from msdd.evaluate.protocols import Protocol
+from msdd.evaluate.protocol import Protocol
 from msdd.metrics.frechet import Moments
 from msdd.metrics.kid import Sample
 from msdd.metrics.pooling import mean_psnr

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from msdd.evaluate.parts import SIZES
-from msdd.evaluate.protocols import EMBEDDING, Protocol
+from msdd.evaluate.protocol import EMBEDDING, Protocol
 from msdd.metrics.quantisation import level_table
 from msdd.weights.representations import key_of
 

@@ -11,7 +11,7 @@ import numpy as np
 from msdd.data.image_folder import composed_form
 from msdd.errors import MsddError
 from msdd.evaluate.columns import PARTIAL
-from msdd.evaluate.protocols import NO_FEATURES, OF_FEATURES, Protocol
+from msdd.evaluate.protocol import NO_FEATURES, OF_FEATURES, Protocol
 from msdd.evaluate.rows import ROWS
 from msdd.evaluate.text import INFINITY, NAMES, aligned
 from msdd.metrics.intervals import MaybeInterval, mean_difference

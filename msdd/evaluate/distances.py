@@ -9,7 +9,7 @@ from torch import Tensor
 from msdd.device import exact
 from msdd.evaluate.accumulator import Accumulator
 from msdd.evaluate.columns import Features, Pair, frechet_pairs, of_single_images, patch_pair
-from msdd.evaluate.protocols import Protocol
+from msdd.evaluate.protocol import Protocol
 from msdd.evaluate.reference_statistics import Reference
 from msdd.metrics.cmmd import cmmd
 from msdd.metrics.frechet import frechet_distance

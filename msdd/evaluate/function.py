@@ -21,6 +21,7 @@ from msdd.evaluate import (
     samples_report,
 )
 from msdd.evaluate.passes import Evaluation, Pass
+from msdd.evaluate.protocol import Protocol
 from msdd.evaluate.sources import Subject
 from msdd.evaluate.tensors import Tensors
 from msdd.pipeline import stop
@@ -173,7 +174,7 @@ def of_samples(
 
 
 def of_pairs(
-    originals: Any, made: Any, chosen: dict[str, protocols.Protocol], device: torch.device
+    originals: Any, made: Any, chosen: dict[str, Protocol], device: torch.device
 ) -> Evaluation:
     """Two folders, or two tensors."""
     originals = arguments.images_of("originals", originals)
@@ -191,7 +192,7 @@ def of_pairs(
 
 
 def of_subject(
-    subject: Subject, images: Any, chosen: dict[str, protocols.Protocol], device: torch.device
+    subject: Subject, images: Any, chosen: dict[str, Protocol], device: torch.device
 ) -> Evaluation:
     """A tokenizer on a folder, or on a tensor."""
     if not isinstance(images, Tensor):

@@ -14,7 +14,7 @@ from msdd.evaluate.class_columns import best_classes, class_numbers
 from msdd.evaluate.columns import RATE, Features, MetricColumn, all_pairs, columns
 from msdd.evaluate.latent_sums import Encoded, check_encoded, nominal_rate
 from msdd.evaluate.networks import Networks
-from msdd.evaluate.protocols import Protocol
+from msdd.evaluate.protocol import Protocol
 from msdd.metrics.gaussian_ssim import RADIUS, gaussian_ssim, ms_ssim
 from msdd.metrics.patches import patches
 from msdd.metrics.pixel import WINDOW, squared_error, ssim

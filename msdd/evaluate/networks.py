@@ -10,7 +10,7 @@ from torch import nn
 from msdd.errors import MsddError
 from msdd.evaluate.columns import Features, all_pairs, frechet_pairs, of_single_images
 from msdd.evaluate.ocr import Reader
-from msdd.evaluate.protocols import Protocol
+from msdd.evaluate.protocol import Protocol
 from msdd.metrics.dists import Dists
 from msdd.metrics.perceptual import DreamSim, Lpips, without_dreamsim
 from msdd.weights.classifier import classifier

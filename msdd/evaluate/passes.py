@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from msdd.evaluate.protocols import Protocol
+from msdd.evaluate.protocol import Protocol
 from msdd.evaluate.sources import Cropped, Folders, Source, Subject
 
 

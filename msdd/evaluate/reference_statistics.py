@@ -21,7 +21,7 @@ from msdd.data.image_folder import images_digest
 from msdd.errors import MsddError
 from msdd.evaluate.accumulator import Sums
 from msdd.evaluate.columns import Features, all_pairs
-from msdd.evaluate.protocols import Protocol
+from msdd.evaluate.protocol import Protocol
 from msdd.metrics.frechet import Moments
 from msdd.metrics.kid import Sample
 from msdd.pipeline.fingerprint import closure_digest

@@ -36,7 +36,7 @@ from msdd.evaluate.distributed import Team
 from msdd.evaluate.name_tables import read_table
 from msdd.evaluate.networks import Networks
 from msdd.evaluate.passes import Evaluation, Pass
-from msdd.evaluate.protocols import OF_PROTOCOL, Protocol
+from msdd.evaluate.protocol import OF_PROTOCOL, Protocol
 from msdd.evaluate.reference_statistics import Reference
 from msdd.evaluate.sources import Source, deal, named_paths
 from msdd.evaluate.summary import (

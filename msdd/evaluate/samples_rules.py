@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from msdd.errors import MsddError, known_names
 from msdd.evaluate import protocols
-from msdd.evaluate.protocols import OfOneNetwork, check_new, optional_metric
+from msdd.evaluate.protocol import OfOneNetwork, optional_metric
+from msdd.evaluate.protocols import check_new
 from msdd.params.sections import Amount, Count, Section
 from msdd.params.validate import validate
 from msdd.weights.representations import REPRESENTATIONS, key_of

@@ -16,6 +16,7 @@ from msdd.evaluate import distributed, pictures, protocols, report
 from msdd.evaluate.distributed import Team
 from msdd.evaluate.passes import Evaluation, Pass
 from msdd.evaluate.prepared import PipelineTokenizer, Prepared
+from msdd.evaluate.protocol import Protocol
 from msdd.files import read_json, remove, write_json
 from msdd.flow.steps import nfe
 from msdd.params.sections import Evaluate
@@ -188,7 +189,7 @@ def source_of(job: EvaluationJob, device: torch.device, root: Path) -> Prepared:
     return Prepared(crops, count, job.tokenizer, task.key, *how, owners)
 
 
-def protocols_of(settings: Evaluate) -> dict[str, protocols.Protocol]:
+def protocols_of(settings: Evaluate) -> dict[str, Protocol]:
     """The protocols that the params name, in their order.
 
     All take the networks that the params name, where they have such a metric at all, and KID or
@@ -200,7 +201,7 @@ def protocols_of(settings: Evaluate) -> dict[str, protocols.Protocol]:
     }
 
 
-def restrict(protocol: protocols.Protocol, settings: Evaluate) -> protocols.Protocol:
+def restrict(protocol: Protocol, settings: Evaluate) -> Protocol:
     """With the trunks of LPIPS that both it and the params name."""
     own = protocol.lpips.nets if protocol.lpips else ()
     nets = tuple(net for net in settings.lpips if net in own)

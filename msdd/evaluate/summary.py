@@ -9,7 +9,7 @@ from msdd.evaluate.accumulator import Accumulator
 from msdd.evaluate.columns import PARTIAL, Features, columns
 from msdd.evaluate.distances import Metric, as_metric, distances
 from msdd.evaluate.latent_sums import LatentSums, sums_for
-from msdd.evaluate.protocols import OF_LATENTS, Protocol
+from msdd.evaluate.protocol import OF_LATENTS, Protocol
 from msdd.evaluate.reference_statistics import Reference
 from msdd.metrics.intervals import MaybeInterval, bootstraps, groups_of, psnr
 from msdd.metrics.pooling import pool_psnr

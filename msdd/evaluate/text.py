@@ -6,7 +6,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from msdd.evaluate.protocols import OF_PROTOCOL, Fid, GaussianSsim, OfOneNetwork, Protocol
+from msdd.evaluate.protocol import OF_PROTOCOL, Fid, GaussianSsim, OfOneNetwork, Protocol
 from msdd.evaluate.rows import judged, more_rows
 from msdd.files import shown
 from msdd.metrics.pooling import LEAST

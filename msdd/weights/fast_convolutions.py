@@ -58,7 +58,7 @@ class FastConvolution(nn.Module):
             return self.by_product(images)
         if kernel in ((3, 3), (5, 5)) and self.stride == [1, 1] and side >= SMALL:
             if by_nnpack(images):
-                return one_batch([self.by_nnpack(one) for one in images.contiguous().split(1)])
+                return one_batch([self.by_nnpack(one) for one in images.split(1)])
             if kernel == (3, 3) and self.padding == [1, 1]:
                 return self.by_winograd(images)
         return self.by_onednn(images)
@@ -87,15 +87,22 @@ class FastConvolution(nn.Module):
         return convolve(images, self.packed, self.bias, *how, "relu", [], "")
 
     def by_nnpack(self, image: Tensor) -> Tensor:
-        """The output for one image, in strips of rows that overlap by the kernel less one."""
+        """The output for one image (1, C, H, W), laid out in memory as the image is: one layout
+        for all branches of a block, which need not be converted to be joined."""
+        last = not image.is_contiguous()
+        made = self.strips(image.contiguous()).relu_()
+        return made.contiguous(memory_format=torch.channels_last) if last else made
+
+    def strips(self, image: Tensor) -> Tensor:
+        """Before the ReLU, by strips of rows that overlap by the kernel less one."""
         around, reach = self.padding[0], self.weight.shape[2]
         height = image.shape[2] + 2 * around - reach + 1
         rows = max(reach, STRIP // image.shape[3])
         if rows >= height:
-            return self.strip(image).relu_()
+            return self.strip(image)
         image = F.pad(image, (0, 0, around, around))
         parts = [image[:, :, top : top + rows + reach - 1] for top in range(0, height, rows)]
-        return torch.cat([self.inside(part.contiguous()).relu_() for part in parts], 2)
+        return torch.cat([self.inside(part.contiguous()) for part in parts], 2)
 
     def inside(self, part: Tensor) -> Tensor:
         """Without the rows that lack their neighbours."""

@@ -13,6 +13,7 @@ from PIL import Image
 
 from msdd.errors import MsddError
 from msdd.evaluate import passes, protocols
+from msdd.evaluate.protocol import GaussianSsim, Protocol
 from msdd.evaluate.sources import Subject
 from msdd.evaluate.summary import partial_means
 from msdd.evaluate.text import notes
@@ -146,12 +147,12 @@ def test_only_metrics_with_a_window_need_its_side(tmp_path):
     with pytest.raises(MsddError, match="0 has 6 x 9 pixels: SSIM needs 7 a side"):
         of_folders(tmp_path)
     extended = protocols.load(["extended"])["extended"]
-    hvs = protocols.Protocol(crop="adm", ssim=extended.ssim, psnr_hvs=extended.psnr_hvs)
+    hvs = Protocol(crop="adm", ssim=extended.ssim, psnr_hvs=extended.psnr_hvs)
     both = passes.of_folders(tmp_path / "o", tmp_path / "r", {"hvs": hvs})
     with pytest.raises(MsddError, match="0 has 6 x 9 pixels: PSNR-HVS needs 8 a side"):
         measured(both)
-    gaussian = protocols.GaussianSsim(quantisation="round")
-    alone = protocols.Protocol(crop="adm", gaussian_ssim=gaussian)  # which reaches 5 px aside
+    gaussian = GaussianSsim(quantisation="round")
+    alone = Protocol(crop="adm", gaussian_ssim=gaussian)  # which reaches 5 px aside
     found = measured(passes.of_folders(tmp_path / "o", tmp_path / "r", {"alone": alone}))
     assert found["protocols"]["alone"]["per_image"]["gaussian_ssim"] == [1, 1]
     dito = protocols.load(["dito"])["dito"].with_features("none")

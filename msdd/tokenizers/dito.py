@@ -140,15 +140,13 @@ class DiTo(Tokenizer):
         return torch.lerp(null, conditional, self.guidance)
 
 
-def load(
-    config: DiToConfig, state: Mapping[str, Tensor], steps: int = 50, guidance: float = 1.0
-) -> DiTo:
+def load(config: DiToConfig, state: Mapping[str, Tensor]) -> DiTo:
     """The tokenizer with the weights of an official state dict. MsddError if they do not fit.
 
     The official trainer's files keep it under `model`, `sd`.
     """
     with unfilled():  # no time is lost on initial weights
-        tokenizer = DiTo(config, steps, guidance)
+        tokenizer = DiTo(config)
     return load_strict(tokenizer, state, official_name)
 
 

@@ -104,10 +104,10 @@ def config_of(folder: Path) -> Config:
     return config
 
 
-def load(config: Config, state: Mapping[str, Tensor], resolution: int = 256) -> KLVAE:
+def load(config: Config, state: Mapping[str, Tensor]) -> KLVAE:
     """The tokenizer with the weights of a state dict, of diffusers or in the layout of latent
     diffusion's own code. MsddError if they do not fit."""
-    tokenizer = KLVAE(config, resolution)
+    tokenizer = KLVAE(config)
     load_strict(tokenizer.vae, present_names(state))
     return tokenizer.eval()
 

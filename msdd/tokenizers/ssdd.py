@@ -138,10 +138,10 @@ def sample(decoder: UViT, x: Tensor, latents: Tensor, sampling: Sampling) -> Ten
     return x
 
 
-def load(config: SSDDConfig, state: Mapping[str, Tensor], sampling: Sampling | None = None) -> SSDD:
+def load(config: SSDDConfig, state: Mapping[str, Tensor]) -> SSDD:
     """The tokenizer with the weights of an official file. MsddError if they do not fit."""
     with unfilled():  # no time for initial weights
-        tokenizer = SSDD(config, sampling)
+        tokenizer = SSDD(config)
     return load_strict(tokenizer.to_empty(device="cpu"), state)
 
 

@@ -143,14 +143,14 @@ class PatchDiscriminator(nn.Module):
     No pretrained network and about 35,000 parameters, for small images and few photographs.
     """
 
-    def __init__(self, width: int = 32) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            SpectralConv2d(3, width, kernel=4, stride=2),
+            SpectralConv2d(3, 32, kernel=4, stride=2),
             nn.LeakyReLU(SLOPE),
-            SpectralConv2d(width, 2 * width, kernel=4, stride=2),
+            SpectralConv2d(32, 64, kernel=4, stride=2),
             nn.LeakyReLU(SLOPE),
-            SpectralConv2d(2 * width, 1, kernel=3, stride=1),
+            SpectralConv2d(64, 1, kernel=3, stride=1),
         )
 
     @torch.autocast("cpu", enabled=False)

@@ -94,11 +94,11 @@ def bits(tensor: Tensor) -> Tensor:
     return tensor.detach().reshape(-1).view(torch.int32).sum(dtype=torch.int64)
 
 
-def buckets(tensors: Sequence[Tensor], limit: int = BUCKET) -> Iterator[list[Tensor]]:
-    """The tensors in their order, in lists of at most `limit` numbers, or of one larger tensor."""
+def buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """The tensors in their order, in lists of at most BUCKET numbers, or of one larger tensor."""
     bucket: list[Tensor] = []
     for tensor in tensors:
-        if bucket and sum(map(Tensor.numel, [*bucket, tensor])) > limit:
+        if bucket and sum(map(Tensor.numel, [*bucket, tensor])) > BUCKET:
             yield bucket
             bucket = []
         bucket.append(tensor)

@@ -72,11 +72,12 @@ def _run(arguments: list[str] | None) -> int:
     except Stopped as stopped:
         print(f"msdd: stopped by {stopped}; {AGAIN}", file=sys.stderr)
         return EXIT
-    except (MsddError, OSError, ModuleNotFoundError) as error:
-        if args.debug or not _is_plain(error):
+    except (MsddError, OSError, ModuleNotFoundError, MemoryError, RuntimeError) as error:
+        message = None if args.debug else _message(error)
+        if message is None:
             raise
         launch.yield_to_first()
-        for line in without_secrets(_message(error)).splitlines():
+        for line in without_secrets(message).splitlines():
             print(f"msdd: {paint('error:', 'red', sys.stderr)} {line}", file=sys.stderr)
         return 1
     return 0
@@ -93,21 +94,25 @@ def with_homes(args: argparse.Namespace) -> argparse.Namespace:
     return args
 
 
-def _is_plain(error: Exception) -> bool:
-    """Whether one line says all; a module that no extra installs is a fault of ours."""
-    return not isinstance(error, ModuleNotFoundError) or _package(error) in OF_PIPELINE
-
-
-def _package(error: ModuleNotFoundError) -> str:
-    return (error.name or "").partition(".")[0]
-
-
-def _message(error: Exception) -> str:
+def _message(error: Exception) -> str | None:
+    """What says all; None for a fault of ours, such as a module that no extra installs."""
     if isinstance(error, ModuleNotFoundError):
-        return f'this command needs {_package(error)}: pip install "msdd[pipeline]"'
+        package = (error.name or "").partition(".")[0]
+        told = f'this command needs {package}: pip install "msdd[pipeline]"'
+        return told if package in OF_PIPELINE else None
+    if isinstance(error, MemoryError | RuntimeError):
+        return _lack_of_memory(error)
     if isinstance(error, OSError) and error.filename:
         return reason(error)
     return str(error) or type(error).__name__
+
+
+def _lack_of_memory(error: MemoryError | RuntimeError) -> str | None:
+    """Of what no batch is to blame for, such as weights alone."""
+    from msdd.device import lacks_memory, reason_of
+
+    cure = "free some, or choose smaller networks"
+    return f"out of memory: {cure} ({reason_of(error)})" if lacks_memory(error) else None
 
 
 def parser() -> argparse.ArgumentParser:

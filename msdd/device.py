@@ -171,8 +171,12 @@ def enough_memory(cure: str) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not lacks_memory(error):
             raise
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise MsddError(f"out of memory: {cure} ({reason[:200]})") from error
+        raise MsddError(f"out of memory: {cure} ({reason_of(error)})") from error
+
+
+def reason_of(error: Exception) -> str:
+    """The first line of what it says."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def lacks_memory(error: Exception) -> bool:

@@ -120,6 +120,16 @@ def test_several_mistakes_are_a_line_each(here, capsys):
     assert all(line.startswith("msdd: error: params.yaml: ") for line in lines)
 
 
+def test_weights_that_no_memory_holds_are_one_line(here):
+    params = Path("params.yaml")
+    params.write_text(params.read_text().replace("  width: 32\n", f"  width: {2**22}\n", 1))
+    command = ["throughput", "--random", "--systems", "student", "--json", "-"]
+    failed = msdd(*command, env=os.environ | OWN)
+    (line,) = failed.stderr.splitlines()
+    assert line.startswith("msdd: error: out of memory: free some, or choose smaller networks (")
+    assert failed.returncode == 1
+
+
 def test_debug_shows_the_traceback(here):
     with pytest.raises(Exception, match="no row 'nope'"):
         cli.main(["--debug", "train", "nope"])

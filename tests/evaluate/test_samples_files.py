@@ -12,8 +12,10 @@ from PIL import Image
 from msdd.cli import main
 from msdd.errors import MsddError
 from msdd.evaluate import loop, samples_reference, samples_rules
+from msdd.evaluate.samples_reference import open_reference
+from msdd.evaluate.samples_rules import Rules
 from msdd.evaluate.samples_sets import image_set
-from msdd.evaluate.samples_warnings import same_pixels
+from msdd.evaluate.samples_warnings import same_pixels, warnings
 from msdd.weights.optional_imports import import_torchvision
 
 WIDE = 1280  # features of EfficientNet-Lite0
@@ -341,6 +343,27 @@ def test_classes_and_sizes_that_differ_are_warned_of(root, tmp_path, capsys):
     told = capsys.readouterr().out
     assert "different sizes, 32 x 30 and 32 x 32 px" in told
     assert "1 of 3 classes of the reference have no sample" in told
+
+
+def test_usual_mix_ups_are_warned_of(tmp_path):
+    """Other counts than papers have, samples that are the reference, the validation set, and
+    classes of another set."""
+    few = Rules(features="efficientnet-lite0", frechet=True)
+    np.savez(tmp_path / "many.npz", arr_0=np.zeros((WIDE + 1, 8, 8, 3), np.uint8))
+    many = image_set(tmp_path / "many.npz", "--samples")
+    count, itself = warnings(many, open_reference(tmp_path / "many.npz"), [few])
+    assert count.startswith(
+        "1,281 samples: published figures are of 50,000 samples, some of 10,000"
+    )
+    assert itself == "the samples are the reference itself"
+    for path in folder(tmp_path / "val", pixels(5, 6)).glob("*_n00000002.png"):
+        path.unlink()
+    for path in (tmp_path / "val").iterdir():
+        path.rename(path.with_name(f"ILSVRC2012_val_{path.name}"))
+    made = image_set(folder(tmp_path / "made", pixels(0, 6)), "--samples")
+    validation, classes = warnings(made, open_reference(tmp_path / "val"), [])[1:]
+    assert validation.startswith("the reference is ImageNet's validation set: guided-diffusion")
+    assert classes == "1 of 3 classes of the samples are not in the reference"
 
 
 def test_rules_of_ones_own(tmp_path):

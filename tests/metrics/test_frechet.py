@@ -127,6 +127,16 @@ def test_fewer_images_lie_further_away():
     assert found == sorted(found, reverse=True) and found[0] > 10 * found[-1]
 
 
+def test_two_halves_of_one_set_lie_their_bias_apart():
+    """Of standard normal features: 2 d / n by the means and, to first order, d (d + 1) / 2 n by the
+    covariances, whose squared Bures distance is a quarter of that of Frobenius."""
+    count, width = 2000, 16
+    random = torch.Generator().manual_seed(0)
+    halves = (torch.randn(2 * count, width, generator=random).split(count) for _ in range(8))
+    found = np.mean([frechet_distance(*map(moments, pair)) for pair in halves])
+    assert found == pytest.approx((2 * width + width * (width + 1) / 2) / count, rel=0.1)
+
+
 def test_too_few_or_broken_features_are_refused():
     good = moments(features(3, 4))
     with pytest.raises(MsddError, match="4 and 5 dimensions"):

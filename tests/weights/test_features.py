@@ -64,6 +64,15 @@ def test_tf1_resize_takes_oblongs_and_rounds():
     assert torch.equal(resize_tf1(near), (expected - 128) / 128)
 
 
+def test_the_unrounded_resize_is_the_same_of_floats_in_0_to_1():
+    """That of FD-loss, whose images are no levels."""
+    images = from_uint8(levels(64)) + 0.4 / 127.5
+    expected = tensorflow.interpolate_bilinear_2d_like_tensorflow1x(
+        (images + 1) / 2, size=(299, 299), align_corners=False
+    )
+    assert torch.equal(resize_unrounded(images), 2 * expected - 1)
+
+
 def test_inception_is_that_of_pytorch_fid(inception, monkeypatch):
     from pytorch_fid import inception as original
 

@@ -1,0 +1,96 @@
+"""Figures of samples beside those of the programs whose rules they follow, of crops of photographs
+and one file of random weights of Inception."""
+
+import numpy as np
+import pytest
+import torch
+from generated import compared, folder, pixels
+
+from msdd.evaluate import samples_figures, samples_rules
+from msdd.metrics import kid
+from msdd.weights.optional_imports import import_torchvision
+
+COUNT = 12
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def sides(tmp_path):
+    return [folder(tmp_path / name, pixels(first, COUNT)) for name, first in (("a", 0), ("b", 5))]
+
+
+def measured(sides, name: str) -> dict:
+    return compared(*sides, samples_rules.load([name]))["protocols"][name]["metrics"]
+
+
+def test_torch_fidelity_s_rules_give_what_it_gives(sides, inception, monkeypatch):
+    """Its subsets of 1,000 are 8 here."""
+    import_torchvision()
+    from torch_fidelity import calculate_metrics
+
+    monkeypatch.setattr(samples_figures, "SIZE", 8)
+    monkeypatch.setattr(kid, "SIZE", 8)
+    found = measured(sides, "torch-fidelity")
+    theirs = calculate_metrics(
+        **dict.fromkeys(("isc", "fid", "kid", "prc"), True),
+        **{f"input{k}": str(side) for k, side in enumerate(sides, start=1)},
+        feature_extractor="inception-v3-compat",
+        feature_extractor_weights_path=str(inception),
+        kid_subset_size=8,
+        batch_size=4,
+        save_cpu_ram=True,  # reads without processes of its own
+        cuda=False,
+        cache=False,
+        verbose=False,
+    )
+    kernel = "kernel_inception_distance"
+    for name, part, key, tolerance in (
+        ("inception_score", "mean", "inception_score_mean", 1e-4),
+        ("inception_score", "std", "inception_score_std", 1e-3),
+        ("kd_torch_fidelity_inception", "mean", f"{kernel}_mean", 1e-3),
+        ("kd_torch_fidelity_inception", "std", f"{kernel}_std", 1e-3),
+        ("precision", "mean", "precision", 1e-9),
+        ("recall", "mean", "recall", 1e-9),
+    ):
+        assert found[name][part] == pytest.approx(theirs[key], rel=tolerance), name
+    expected = theirs["frechet_inception_distance"]
+    assert found["fd_inception"] == pytest.approx(expected, rel=1e-3)  # its roots of near zero
+
+
+def test_adm_s_rules_give_its_formulas(sides, inception):
+    """The formulas of guided-diffusion's evaluator on what torch-fidelity's network, a port of its
+    graph, makes of the same images; sFID is of the first 7 channels of a block's first branch."""
+    found = measured(sides, "adm")
+    made, real = (seen_by_torch_fidelity(inception, pixels(first, COUNT)) for first in (0, 5))
+    assert found["fd_inception"] == pytest.approx(by_spectrum(made[0], real[0]), rel=1e-4)
+    assert found["sfd_inception"] == pytest.approx(by_spectrum(made[1], real[1]), rel=1e-4)
+    shares = np.exp(made[2] - made[2].max(1, keepdims=True))
+    shares /= shares.sum(1, keepdims=True)
+    divergence = (shares * (np.log(shares) - np.log(shares.mean(0)))).sum(1)
+    score = found["inception_score"]
+    assert score["mean"] == pytest.approx(np.exp(divergence.mean()), rel=1e-4)
+    assert score["std"] == 0  # one split
+
+
+def seen_by_torch_fidelity(path, levels: np.ndarray) -> list[np.ndarray]:
+    """Pooled features (N, 2048), spatial ones (N, 2023) and logits without bias, float64."""
+    import_torchvision()
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    network = FeatureExtractorInceptionV3(
+        "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(path)
+    )
+    spatial: list[torch.Tensor] = []
+    network.Mixed_6d.branch1x1.register_forward_hook(lambda *given: spatial.append(given[-1]))
+    with torch.no_grad():
+        pooled, logits = network(torch.from_numpy(levels).permute(0, 3, 1, 2))
+    maps = spatial[0][:, :7].permute(0, 2, 3, 1).flatten(1)
+    return [x.double().numpy() for x in (pooled, maps, logits)]
+
+
+def by_spectrum(made: np.ndarray, real: np.ndarray) -> float:
+    """Fréchet distance of two sets of N rows: the trace of the root of the covariances' product is
+    the sum of the singular values of A B^T, of the centred rows, by N - 1."""
+    a, b = (x - x.mean(0) for x in (made, real))
+    spread = (a**2).sum() + (b**2).sum() - 2 * np.linalg.svd(a @ b.T, compute_uv=False).sum()
+    return ((made.mean(0) - real.mean(0)) ** 2).sum() + spread / (len(a) - 1)

@@ -10,7 +10,7 @@ from msdd.evaluate import samples_figures, samples_rules
 from msdd.metrics import kid
 from msdd.weights.optional_imports import import_torchvision
 
-COUNT = 12
+COUNT = 16
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 

@@ -1,6 +1,8 @@
 """Networks that timm builds, from files in the official forms with random weights: read by the
 whole road, and against plain restatements of the original programs."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -35,13 +37,26 @@ def random_state(shapes: dict[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
     return {name: x + 1 if name in scales else x for name, x in state.items()}
 
 
-def dinov2_file(width: int = 384, depth: int = 12) -> dict[str, torch.Tensor]:
+def dinov2_file(depth: int = 12) -> dict[str, torch.Tensor]:
     """Names and shapes of `dinov2_vits14_pretrain.pth`."""
-    shapes = {
+    width, shapes = 384, vit_shapes(384, 14, 1370, depth) | {"mask_token": (1, 384)}
+    for i in range(depth):
+        shapes |= {f"blocks.{i}.ls{k}.gamma": (width,) for k in (1, 2)}
+    return random_state(shapes)
+
+
+def mae_file() -> dict[str, torch.Tensor]:
+    """Names of `mae_pretrain_vit_large.pth`, which holds the encoder; three heads of 64 are enough
+    for a test."""
+    return random_state(vit_shapes(192, 16, 197, 12))
+
+
+def vit_shapes(width: int, patch: int, tokens: int, depth: int) -> dict[str, tuple[int, ...]]:
+    """Of a vision transformer by Meta's names."""
+    shapes: dict[str, tuple[int, ...]] = {
         "cls_token": (1, 1, width),
-        "pos_embed": (1, 1370, width),
-        "mask_token": (1, width),
-        "patch_embed.proj.weight": (width, 3, 14, 14),
+        "pos_embed": (1, tokens, width),
+        "patch_embed.proj.weight": (width, 3, patch, patch),
         "patch_embed.proj.bias": (width,),
         "norm.weight": (width,),
         "norm.bias": (width,),
@@ -53,8 +68,7 @@ def dinov2_file(width: int = 384, depth: int = 12) -> dict[str, torch.Tensor]:
         for name, size in inner.items():
             shapes[f"blocks.{i}.{name}.weight"] = size
             shapes[f"blocks.{i}.{name}.bias"] = size[:1]
-        shapes |= {f"blocks.{i}.ls{k}.gamma": (width,) for k in (1, 2)}
-    return random_state(shapes)
+    return shapes
 
 
 def block(x, state, prefix: str, heads: int, gelu, names: dict[str, str], scales=("", "")):
@@ -92,13 +106,27 @@ def dinov2(state, images, antialias: bool = False):
         grid = F.interpolate(grid, (side, side), mode="bicubic", antialias=True)
     else:
         grid = F.interpolate(grid, scale_factor=((side + 0.1) / 37,) * 2, mode="bicubic")
-    x = patches.flatten(2).transpose(1, 2) + grid.flatten(2).transpose(1, 2)
+    return class_token(state, patches + grid, 6, ("ls1.gamma", "ls2.gamma"))
+
+
+def mae(state, images):
+    """The class token of MAE's encoder (facebookresearch/mae, models_vit.py), nothing masked."""
+    patches = F.conv2d(
+        images, state["patch_embed.proj.weight"], state["patch_embed.proj.bias"], stride=16
+    )
+    grid = state["pos_embed"][:, 1:].transpose(1, 2).unflatten(2, (14, 14))
+    return class_token(state, patches + grid, 3, ("", ""))
+
+
+def class_token(state, patches, heads: int, scales: tuple[str, str]):
+    """What 12 blocks and the last norm make of the class token before patches (B, C, h, w)."""
+    x = patches.flatten(2).transpose(1, 2)
     first = (state["cls_token"] + state["pos_embed"][:, :1]).expand(len(x), -1, -1)
     x = torch.cat([first, x], 1)
     names = {"norm1": "norm1", "norm2": "norm2", "proj": "attn.proj", "eps": "6"}
     names["qkv"] = lambda linear, h: linear(h, "attn.qkv").chunk(3, -1)
     for i in range(12):
-        x = block(x, state, f"blocks.{i}.", 6, F.gelu, names, ("ls1.gamma", "ls2.gamma"))
+        x = block(x, state, f"blocks.{i}.", heads, F.gelu, names, scales)
     return F.layer_norm(x, x.shape[-1:], state["norm.weight"], state["norm.bias"], 1e-6)[:, 0]
 
 
@@ -220,28 +248,82 @@ def test_clip_from_a_file_in_the_hub_s_form(pool, photographs, tmp_path, monkeyp
     assert not quick or torch.allclose(found.norm(dim=1), torch.ones(2))
 
 
-@pytest.mark.parametrize(
-    ("model", "pool"),
-    [("convnextv2_atto.fcmae", "mean"), ("vit_base_patch16_siglip_256.v2_webli", "attention")],
-)
-def test_other_networks_pool_as_fd_loss_does(model, pool, photographs):
-    """Its `TimmReprModel`: the mean of the last map; SigLIP's own pooling. Also a file of timm's,
-    with a classifier that is not used."""
-    torch.manual_seed(0)
-    original = (
-        timm.create_model(model, num_classes=0, dynamic_img_size=True)
-        if (pool == "attention")
-        else timm.create_model(model, num_classes=0)
-    )
-    state = original.state_dict() | {"head.fc.weight": torch.ones(3, 3)}
-    images = from_uint8(photographs)
-    found = TimmFeatures(state, Timm(model, 224, "torch", IMAGENET, pool))(images)
+def by_fd_loss(images: torch.Tensor) -> torch.Tensor:
+    """At 224 px as floats, antialiased, and normalised."""
     resized = F.interpolate((images + 1) / 2, (224, 224), mode="bicubic", antialias=True)
     mean, deviation = (torch.tensor(values)[:, None, None] for values in IMAGENET)
+    return (resized - mean) / deviation
+
+
+def test_siglip_pools_by_itself(photographs):
+    """As `TimmReprModel` of FD-loss; a file of timm's, with a classifier that is not used."""
+    torch.manual_seed(0)
+    model = "vit_base_patch16_siglip_256.v2_webli"
+    original = timm.create_model(model, num_classes=0, dynamic_img_size=True)
+    state = original.state_dict() | {"head.fc.weight": torch.ones(3, 3)}
+    images = from_uint8(photographs)
+    found = TimmFeatures(state, Timm(model, 224, "torch", IMAGENET, "attention"))(images)
     with torch.no_grad():
-        last = original.eval().forward_features((resized - mean) / deviation)
-        expected = last.mean((2, 3)) if pool == "mean" else original.pool(last)
+        expected = original.pool(original.eval().forward_features(by_fd_loss(images)))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture
+def from_file(tmp_path, monkeypatch):
+    """The network of a file of tensors under `model`, as Meta's programs save them."""
+
+    def read(state, about: Timm) -> torch.nn.Module:
+        torch.save({"model": state}, tmp_path / "test.pth")
+        monkeypatch.setenv("MSDD_WEIGHTS", str(tmp_path))
+        monkeypatch.setitem(REPRESENTATIONS, "test", Representation("test", 0, "test", about))
+        source = by_hand("test.pth", None, "https://example.org")
+        monkeypatch.setitem(pretrained.SOURCES, "test", source)
+        return pretrained_networks.feature_network("test")
+
+    return read
+
+
+def test_mae_from_a_file_in_meta_s_form(photographs, from_file):
+    state, images = mae_file(), from_uint8(photographs)
+    network = from_file(state, Timm("vit_tiny_patch16_224", 224, "torch", IMAGENET, "class"))
+    with torch.no_grad():
+        found, expected = network(images), mae(state, by_fd_loss(images))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_convnext_from_a_file_in_meta_s_form(photographs, from_file):
+    """With its classifier; the mean of the last map, as FD-loss's `TimmReprModel` takes it."""
+    torch.manual_seed(0)
+    model = "convnextv2_atto.fcmae"
+    original = timm.create_model(model, num_classes=0).eval()
+    state = {convnext_name(k): v for k, v in original.state_dict().items()}
+    for name, values in state.items():
+        if ".grn." in name:
+            state[name] = torch.nn.init.normal_(values)[None, None, None]  # 0 by default
+        elif ".pwconv" in name and name.endswith("weight"):
+            state[name] = values.flatten(1)  # of linear layers
+    state |= {"head.weight": torch.ones(3, 320), "head.bias": torch.ones(3)}
+    images = from_uint8(photographs)
+    found = from_file(state, Timm(model, 224, "torch", IMAGENET, "mean"))(images)
+    with torch.no_grad():
+        expected = original.forward_features(by_fd_loss(images)).mean((2, 3))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def convnext_name(name: str) -> str:
+    """Of facebookresearch/ConvNeXt-V2 at d7cc26f, models/convnextv2.py, from timm's."""
+    for ours, theirs in (
+        (r"^stem\.", "downsample_layers.0."),
+        (r"^stages\.(\d)\.downsample", r"downsample_layers.\1"),
+        (r"^stages\.(\d)\.blocks", r"stages.\1"),
+        (r"conv_dw", "dwconv"),
+        (r"mlp\.fc", "pwconv"),
+        (r"mlp\.grn\.weight", "grn.gamma"),
+        (r"mlp\.grn\.bias", "grn.beta"),
+        (r"^head\.norm", "norm"),
+    ):
+        name = re.sub(ours, theirs, name)
+    return name
 
 
 def test_weights_of_another_network_are_refused():

@@ -120,7 +120,7 @@ def without(protocol: Protocol, accumulator: Accumulator, references: References
                 "the reference holds no features of single images; `--export-reference` writes them"
             )
         elif (min(count, len(known.features)) if known else count) < FEWEST[kind]:
-            reasons[name] = f"it needs {FEWEST[kind]} images"
+            reasons[name] = f"it needs {FEWEST[kind]:,} images"
     if protocol.fdr and not set(FDR) & frechet_pairs(protocol).keys():
         reasons["fdr"] = f"it needs one of the networks {', '.join(FDR)}"
     return reasons

@@ -12,7 +12,8 @@ from PIL import Image
 from two_folders import COUNT, SIDE, copied, run
 
 from msdd.cli import main
-from msdd.evaluate import loop, reference_statistics
+from msdd.evaluate import distances, loop, reference_statistics
+from msdd.metrics import kid
 
 
 def arrays(folder: Path) -> np.ndarray:
@@ -184,12 +185,19 @@ def measured(folders: Path, *more: str) -> int:
     return main(["evaluate", *sides, "--features", "efficientnet-lite0", *more])
 
 
-def test_the_output_says_which_kid_it_is(folders, tmp_path, capsys):
+def test_the_output_says_which_kid_it_is(folders, tmp_path, capsys, monkeypatch):
+    """torch-fidelity's subsets of 1,000 are 4 here."""
+    monkeypatch.setattr(kid, "SIZE", 4)
+    monkeypatch.setitem(distances.FEWEST, "kid_torch_fidelity", 4)
     fid = "{ quantisation: round, features: efficientnet-lite0 }"
     protocol, file = tmp_path / "p.yaml", tmp_path / "a.json"
-    protocol.write_text(f"p: {{ crop: adm, fid: {fid}, kid: true }}")
+    both = "kid: true, kid_torch_fidelity: true"
+    protocol.write_text(f"p: {{ crop: adm, fid: {fid}, {both} }}")
     assert measured(folders, "--protocol", str(protocol), "--json", str(file)) == 0
-    assert "torch-fidelity's default and torchmetrics keep it" in capsys.readouterr().out
+    told = " ".join(capsys.readouterr().out.split())
+    assert "torch-fidelity's default and torchmetrics keep it" in told
+    assert "KID by torch-fidelity is its default: it keeps them, and has no interval." in told
+    assert "Distances of features are to the originals." in told
     found = json.loads(file.read_text())["protocols"]["p"]["metrics"]["kd_efficientnet_lite0"]
     assert found["estimate"] == "u-statistic"
 

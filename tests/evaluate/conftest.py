@@ -16,11 +16,14 @@ TWO_CROPS = """
 first:
   crop: adm
   fid: { quantisation: shift, features: efficientnet-lite0 }
+  kid: true
   frechet: { quantisation: round, networks: [efficientnet-lite2] }
   mind: true
+  classes: { quantisation: round, network: efficientnet-lite0 }
 second:
   crop: lanczos
   psnr: { quantisation: none, pool: 1 }
+  psnr_hvs: { quantisation: round }
   ssim: { quantisation: round, range: 2 }
   gaussian_ssim: { quantisation: none, zero: grey }
   ms_ssim: { quantisation: round }

@@ -109,10 +109,10 @@ def _message(error: Exception) -> str | None:
 
 def _lack_of_memory(error: MemoryError | RuntimeError) -> str | None:
     """Of what no batch is to blame for, such as weights alone."""
-    from msdd.device import lacks_memory, reason_of
+    from msdd.device import first_line, lacks_memory
 
     cure = "free some, or choose smaller networks"
-    return f"out of memory: {cure} ({reason_of(error)})" if lacks_memory(error) else None
+    return f"out of memory: {cure} ({first_line(error)})" if lacks_memory(error) else None
 
 
 def parser() -> argparse.ArgumentParser:

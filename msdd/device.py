@@ -171,10 +171,10 @@ def enough_memory(cure: str) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not lacks_memory(error):
             raise
-        raise MsddError(f"out of memory: {cure} ({reason_of(error)})") from error
+        raise MsddError(f"out of memory: {cure} ({first_line(error)})") from error
 
 
-def reason_of(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """The first line of what it says."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 

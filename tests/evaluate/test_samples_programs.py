@@ -6,9 +6,13 @@ import pytest
 import torch
 from generated import compared, folder, pixels
 
+from msdd.data.pixels import from_uint8
 from msdd.evaluate import samples_figures, samples_rules
+from msdd.evaluate.samples_rules import DensityCoverage, Rules
 from msdd.metrics import kid
+from msdd.metrics.mind import unit_vectors
 from msdd.weights.optional_imports import import_torchvision
+from msdd.weights.pretrained_networks import feature_network
 
 COUNT = 16
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -70,6 +74,25 @@ def test_adm_s_rules_give_its_formulas(sides, inception):
     score = found["inception_score"]
     assert score["mean"] == pytest.approx(np.exp(divergence.mean()), rel=1e-4)
     assert score["std"] == 0  # one split
+
+
+def test_density_coverage_and_mind_by_loops(sides):
+    rules = Rules(
+        features="efficientnet-lite0", mind=True, density_coverage=DensityCoverage(neighbours=5)
+    )
+    found = compared(*sides, {"one": rules})["protocols"]["one"]["metrics"]
+    network = feature_network("efficientnet-lite0")
+    levels = (torch.from_numpy(pixels(first, COUNT)).permute(0, 3, 1, 2) for first in (0, 5))
+    with torch.no_grad():
+        made, real = (network(from_uint8(images)).double() for images in levels)
+    radius = torch.cdist(real, real).sort(1).values[:, 5]
+    inside = torch.cdist(made, real) < radius
+    assert found["density"]["mean"] == pytest.approx(inside.sum(1).double().mean().item() / 5)
+    assert found["coverage"]["mean"] == pytest.approx(inside.any(0).double().mean().item())
+    directions = unit_vectors(1000, made.shape[1], torch.Generator().manual_seed(2020)).double()
+    a, b = ((side @ directions.T).sort(0).values for side in (made, real))
+    expected = 3 * made.shape[1] * (a - b).square().mean().item()
+    assert found["mind_efficientnet_lite0"]["mean"] == pytest.approx(expected, rel=1e-4)
 
 
 def seen_by_torch_fidelity(path, levels: np.ndarray) -> list[np.ndarray]:

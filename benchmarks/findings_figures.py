@@ -2,7 +2,7 @@
 
     python benchmarks/findings_figures.py [--to docs]
 
-Writes `findings-{speed,scales,steps,errors,others}.png`. Bars are 95 % intervals over
+Writes `findings-{speed,scales,cost,steps,errors,others}.png`. Bars are 95 % intervals over
 photographs, of speeds quartiles.
 """
 
@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from msdd.params.load import load
 from msdd.report.style import COLOURS, GREY, figure_style
 from msdd.speed.flops import evaluation_flops
-from msdd.speed.rows import config_of
+from msdd.speed.rows import config_of, on_card
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "reports/measured/photos64-cpu"
@@ -94,6 +94,30 @@ def scales(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def cost(table: pd.DataFrame) -> Figure:
+    """Quality over the FLOPs of a decode; numbers are scales."""
+    params = load(KEPT / "params.yaml")
+    figure, panels = two_panels()
+    for axes, metric in panels:
+        for k, kind in enumerate(("teacher", "student", "student-finetuned")):
+            looks = {"color": COLOURS[k], "marker": "oDs"[k]}
+            named = {n: f"{prefix}{kind}" for n, prefix in enumerate(BY_SCALES, 1)}
+            named |= {"1, deep": f"one-scale-deep-{kind}"}
+            for n, name in named.items():
+                if name in table.index:
+                    x, y = on_card(params, name).flops / 1e9, table.loc[name, metric]
+                    hollow = {} if isinstance(n, int) else {"mfc": "white"}
+                    point(axes, x, table.loc[name], metric, **looks, **hollow)
+                    axes.annotate(str(n), (x, y), (5, 3), textcoords="offset points", size=8)
+            axes.plot([], [], label=kind, linestyle="", **looks)
+        axes.set_xscale("log")
+        axes.set_xticks([0.6, 1, 2, 4, 8, 15], ["0.6", "1", "2", "4", "8", "15"])
+        axes.minorticks_off()
+        axes.set_xlabel("GFLOP of a decode")
+    panels[0][0].legend(labelcolor=GREY)
+    return figure
+
+
 def steps(table: pd.DataFrame) -> Figure:
     """Quality over evaluations of the network: teachers with guidance, and students."""
     figure, panels = two_panels()
@@ -114,20 +138,19 @@ def steps(table: pd.DataFrame) -> Figure:
 
 
 def errors(table: pd.DataFrame) -> Figure:
-    """Where FLOPs and errors are: a student's shares, and scales begun from the truth."""
-    lines = (KEPT / "scale_errors.md").read_text("utf-8").splitlines()[2:]
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    """Where FLOPs, time and errors are: a student's shares, and scales begun from the truth."""
+    cells = cells_of("scale_errors.md")
     names = [name for name in dict.fromkeys(cell[0] for cell in cells) if "/msdd/" in name]
-    figure = Figure((7.5, 2.6), facecolor="white", layout="constrained")
-    first, *others = figure.subplots(1, 1 + len(names))
-    config = config_of(load(KEPT / "params.yaml"), "msdd")
-    costs = [evaluation_flops(config, side) for side in SIDES]
-    first.bar(range(4), [100 * cost / sum(costs) for cost in costs], color=GREY)
-    first.set_title("FLOPs (%)")
+    figure = Figure((8.5, 2.8), facecolor="white", layout="constrained")
+    first, *others = figure.subplots(1, 1 + len(names), width_ratios=[1.5, *[1] * len(names)])
+    shares(first)
     for axes, name in zip(others, names, strict=True):
         for k, text in enumerate(("in the chain", "alone", "last image, from here")):
-            values = [float(cell[2 + k].split()[0]) for cell in cells if cell[0] == name]
-            axes.plot(range(4), values, color=COLOURS[k], marker="oDs"[k], ms=4, label=text)
+            values = [numbers(cell[2 + k]) for cell in cells if cell[0] == name]
+            ends = [[y - low, high - y] for y, low, high in values]
+            looks = {"color": COLOURS[k], "marker": "oDs"[k], "ms": 4, "label": text}
+            y = [value for value, _, _ in values]
+            axes.errorbar(range(4), y, yerr=list(zip(*ends, strict=True)), elinewidth=1, **looks)
         axes.set_title(f"{name.split('/')[-1]} (dB)", size=8.5)
         axes.set_ylim(5, 32)
     others[0].legend(labelcolor=GREY, fontsize=7, loc="lower right")
@@ -135,6 +158,34 @@ def errors(table: pd.DataFrame) -> Figure:
         axes.set_xticks(range(4), SIDES)
         axes.set_xlabel("scale (px)")
     return figure
+
+
+def shares(axes: Axes) -> None:
+    """Of each scale in FLOPs and in time, in per cent."""
+    config = config_of(load(KEPT / "params.yaml"), "msdd")
+    costs = [evaluation_flops(config, side) for side in SIDES]
+    columns = {"FLOPs": [100 * cost / sum(costs) for cost in costs]}
+    times = cells_of("scale_times.md")
+    for batch, name in (("16", "time, 16 images"), ("1", "time, 1 image")):
+        of = {cell[1]: numbers(cell[2])[0] for cell in times if cell[0] == batch}
+        columns[name] = [100 * of[f"{side} px"] / of["decode"] for side in SIDES]
+    for k, (name, values) in enumerate(columns.items()):
+        places = [place + 0.27 * (k - 1) for place in range(4)]
+        axes.bar(places, values, 0.25, color=(GREY, *COLOURS)[k], label=name)
+    axes.set_title("shares (%)", size=8.5)
+    axes.legend(labelcolor=GREY, fontsize=7)
+
+
+def cells_of(name: str) -> list[list[str]]:
+    """The rows of a kept table in Markdown."""
+    lines = (KEPT / name).read_text("utf-8").splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def numbers(cell: str) -> tuple[float, float, float]:
+    """A figure and its ends, of `1.0 [0.9, 1.1]`."""
+    value, low, high = (float(part.strip("[],")) for part in cell.split())
+    return value, low, high
 
 
 def others(table: pd.DataFrame) -> Figure:
@@ -155,11 +206,14 @@ def others(table: pd.DataFrame) -> Figure:
     return figure
 
 
-FIGURES = {"speed": speed, "scales": scales, "steps": steps, "errors": errors, "others": others}
-
-
-def save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, dpi=120, metadata={"Software": None})
+FIGURES = {
+    "speed": speed,
+    "scales": scales,
+    "cost": cost,
+    "steps": steps,
+    "errors": errors,
+    "others": others,
+}
 
 
 def main() -> None:

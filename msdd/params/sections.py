@@ -365,7 +365,10 @@ class Distil(Optimisation):
         description="weight of the squared error to the teacher's end states; 0 also removes its "
         "cost"
     )
-    mse_real: Weight = Field(description="weight of the squared error to the real image")
+    mse_real: Weight = Field(
+        description="weight of the squared error to the real image; 0 with mse_teacher 0, where "
+        "`frechet` alone trains the last image of a chain"
+    )
     lpips: PerScale = Field(
         description="weight of LPIPS: a list with one number per scale, or one number, which "
         "counts as 0 at scales under 32 px; 0 also removes its cost"

@@ -6,7 +6,7 @@ from typing import Any
 from msdd.errors import did_you_mean
 from msdd.params.model_checks import of_training
 from msdd.params.schema import Params
-from msdd.train.weight import COLLECTED
+from msdd.train.weight import COLLECTED, weight_at
 
 FEATURES = {"efficientnet-lite0": 1280, "efficientnet-lite2": 1280, "inception": 2048}
 
@@ -25,7 +25,7 @@ def of_student(params: Params, row: str) -> Iterator[str]:
         yield from of_scales(f"students.{row}: frechet.weight", distil.frechet.weight, scales)
         yield from _half_life(f"students.{row}", distil)
     yield from _start(params, row, distil.mode)
-    yield from _weights(f"students.{row}", distil)
+    yield from _weights(f"students.{row}", distil, params.data.resolution)
     if distil.mse_teacher or _compares_with_teacher(distil):
         teacher = params.stage1_of(model)
         yield from of_guidance(f"students.{row}: guidance", distil.guidance, teacher)
@@ -77,15 +77,24 @@ def _compares_with_teacher(distil: Any) -> bool:
     return distil.lpips_to == "teacher" and bool(any(lpips) if isinstance(lpips, tuple) else lpips)
 
 
-def _without_noise(name: str, distil: Any) -> Iterator[str]:
+def _without_noise(name: str, distil: Any, side: int) -> Iterator[str]:
     """A teacher has learned nothing of states without noise."""
     if distil.mode not in ("joint", "finetune"):
         yield f"{name}: noise is zero, but mode is {distil.mode}; only joint and finetune have that"
-    if distil.mse_teacher or _compares_with_teacher(distil) or not distil.mse_real:
+    if distil.mse_teacher or _compares_with_teacher(distil) or not _sees_real_images(distil, side):
         yield f"{name}: noise is zero; that needs mse_teacher 0, mse_real above 0, lpips_to real"
 
 
-def _weights(name: str, distil: Any) -> Iterator[str]:
+def _sees_real_images(distil: Any, side: int) -> bool:
+    """By a squared error, or in a chain by the Fréchet distance of its last images alone, which
+    have that side."""
+    if distil.mse_real or not distil.frechet or distil.mode not in ("joint", "finetune"):
+        return bool(distil.mse_real)
+    weight = distil.frechet.weight
+    return bool(weight_at(weight[-1:] if isinstance(weight, tuple) else weight, [side], 0))
+
+
+def _weights(name: str, distil: Any, side: int) -> Iterator[str]:
     """Something must be learned from an image at every scale, before an adversary is balanced."""
     if distil.mode == "joint_paper_code" and distil.frechet:
         yield f"{name}: frechet is set; joint_paper_code, which follows the authors' code, has none"
@@ -94,9 +103,12 @@ def _weights(name: str, distil: Any) -> Iterator[str]:
     if distil.mode == "joint_paper_code" and (distil.mse_real or not distil.mse_teacher):
         yield f"{name}: mode joint_paper_code needs mse_teacher above 0 and has no mse_real"
     elif distil.noise == "zero":
-        yield from _without_noise(name, distil)
-    elif not (distil.mse_teacher or distil.mse_real):
-        yield f"{name}: mse_teacher and mse_real are both 0; one of them must be above"
+        yield from _without_noise(name, distil, side)
+    elif not (distil.mse_teacher or _sees_real_images(distil, side)):
+        yield (
+            f"{name}: mse_teacher and mse_real are both 0; one of them must be above, or in "
+            "mode joint or finetune frechet have a weight at the last scale"
+        )
 
 
 def of_guidance(key: str, guidance: Any, training: Any) -> Iterator[str]:

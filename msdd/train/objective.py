@@ -61,6 +61,8 @@ class Objective:
         """
         terms = errors | self.perceptual(images, real if self.settings.lpips_to == "real" else made)
         loss = sum(getattr(self.settings, name) * error for name, error in errors.items())
+        if not errors:  # a Fréchet distance alone: while moments are collected nothing is learned
+            loss = 0.0 * images.float().sum()
         loss = loss + self.lpips_weight * terms.get("lpips", 0.0)
         if self.frechet is not None:
             terms |= self.frechet.judge(images, real)

@@ -18,6 +18,12 @@ PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
 DEMO = read_yaml(ROOT / "presets" / "demo.yaml")
 KL_ENCODER = {"width": 32, "multipliers": [1, 1, 1, 1], "blocks": 1, "groups": 4}
 PLAIN = {"model": "msdd", "mode": "joint", "noise": "zero", "mse_teacher": 0, "mse_real": 1}
+ALONE = {  # a Fréchet distance and no other loss
+    "model": "msdd",
+    "mse_teacher": 0,
+    "mse_real": 0,
+    "frechet": {"weight": 1, "networks": ["efficientnet-lite0"], "half_life": 1280},
+}
 UVIT = {
     "channels": 32,
     "multipliers": [1, 1, 2],
@@ -285,6 +291,14 @@ def test_a_mistake_names_key_value_and_what_is_allowed(changes, line):
             "students.x: mse_teacher and mse_real are both 0",
         ),
         (
+            {"students__x": ALONE | {"mode": "per_scale"}},
+            "students.x: mse_teacher and mse_real are both 0",
+        ),
+        (  # a weight of one number counts as 0 under 32 px
+            {"data__resolution": 16, "students__x": ALONE | {"mode": "joint"}},
+            "students.x: mse_teacher and mse_real are both 0",
+        ),
+        (
             {"students__x": {"model": "msdd", "mode": "joint_paper_code", "mse_real": 1}},
             "students.x: mode joint_paper_code needs mse_teacher",
         ),
@@ -356,6 +370,12 @@ def test_a_mistake_names_key_value_and_what_is_allowed(changes, line):
 )
 def test_values_that_do_not_fit_each_other(changes, line):
     assert any(told.startswith(f"p.yaml: {line}") for told in mistakes(**changes))
+
+
+def test_a_frechet_distance_may_be_the_only_loss_of_a_chain():
+    for noise in ("drawn", "zero"):
+        row = ALONE | {"mode": "joint", "noise": noise, "images": 6400}
+        parse(changed(students__x=row), "p.yaml")
 
 
 def test_several_mistakes_are_several_lines():

@@ -10,8 +10,10 @@ from torch import nn
 from msdd.commands.stages import run_stage
 from msdd.metrics.frechet import Moments, frechet_distance
 from msdd.params import student_checks
+from msdd.params.schema import Student
 from msdd.params.sections import Frechet
 from msdd.pipeline import layout
+from msdd.tokenizers.msdd import load
 from msdd.train import distil
 from msdd.train.frechet import Space, moments, sums_of, transport
 from msdd.train.team import ALONE
@@ -133,6 +135,21 @@ def test_what_is_older_than_a_half_life_counts_half():
         space.step(ALONE)
     mean, _ = moments(space.made)
     assert mean.tolist() == pytest.approx([2.0] * 3)
+
+
+def test_alone_it_learns_nothing_while_it_collects(tiny_params, work):
+    """Images of two half-lives, then of one more step."""
+    frechet = Frechet(weight=(0, 1.0), networks=("efficientnet-lite0",), half_life=4)
+    for images, learned in ((8, False), (16, True)):
+        sizes = {"images": images, "batch": 8, "warmup": 0, "log_every": 8, "checkpoint_every": 8}
+        changes = {"mode": "joint", "mse_teacher": 0, "mse_real": 0, "frechet": frechet, **sizes}
+        row = Student(model="msdd").model_copy(update=changes)
+        params = tiny_params.model_copy(update={"students": tiny_params.students | {"x": row}})
+        shutil.rmtree(work / layout.assembled("msdd", "x"), ignore_errors=True)
+        run_stage(params, "chain", work, student="x")
+        folders = layout.assembled("msdd", "x"), layout.stage1("msdd")
+        weights = [load(work / folder).decoders[0].parameters() for folder in folders]
+        assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True)) != learned
 
 
 def test_an_interrupted_distillation_goes_on_to_the_same_bits(

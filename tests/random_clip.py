@@ -2,13 +2,23 @@
 weights, as torch-fidelity carries it."""
 
 import re
+from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
+from PIL import Image
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from msdd.weights import pretrained
 from msdd.weights.optional_imports import import_torchvision
+from msdd.weights.representations import REPRESENTATIONS
+from msdd.weights.weight_sources import by_hand
 
 State = dict[str, Tensor]
+ROWS = "clip-l14-336", "fdr-clip"  # of CMMD and of FDr
+SMALL = "vit_xsmall_patch16_clip_224"  # timm's name for `small_state`, which has GELU
 
 # OpenAI's names of the image half, from the Hub's.
 RENAMED = (
@@ -56,6 +66,30 @@ def hub_state(width: int = 768, patch: int = 32, depth: int = 12, out: int = 512
     return random_state(shapes) | {"logit_scale": torch.tensor(1.0)}
 
 
+def small_state() -> State:
+    return hub_state(256, 16, 10)
+
+
+def save_small(folder: Path) -> None:
+    """`small_state` in the official files of both ROWS."""
+    for row in ROWS:
+        path = folder / pretrained.SOURCES[REPRESENTATIONS[row].weights].file
+        path.parent.mkdir(exist_ok=True)
+        (save_file if path.suffix == ".safetensors" else torch.save)(small_state(), path)
+
+
+def take_small(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Both ROWS are of what `save_small` has put into the folder."""
+    patch.setenv("MSDD_WEIGHTS", str(folder))
+    for row in ROWS:
+        about = REPRESENTATIONS[row]
+        small = about.timm._replace(model=SMALL, side=224)
+        wide = 512 if small.pool == "head" else 256
+        patch.setitem(REPRESENTATIONS, row, about._replace(dimensions=wide, timm=small))
+        source = by_hand(pretrained.SOURCES[about.weights].file, None, "https://example.org")
+        patch.setitem(pretrained.SOURCES, about.weights, source)
+
+
 def by_openai(state: State, quick: bool, embed: bool) -> nn.Module:
     """The image half of openai/CLIP (clip/model.py at d50d76d) with the weights of a file of the
     Hub: normalised images to embeddings, or to the class token behind the last norm. Where not
@@ -87,3 +121,12 @@ def openai_name(name: str) -> str:
     for theirs, ours in RENAMED:
         name = re.sub(theirs, ours, name)
     return name
+
+
+def by_pillow(images: Tensor, side: int, colour: tuple) -> Tensor:
+    """Levels (B, 3, H, W) as torchvision's Resize, ToTensor and Normalize do to files."""
+    arrays = images.permute(0, 2, 3, 1).numpy()
+    resized = [Image.fromarray(a).resize((side, side), Image.Resampling.BICUBIC) for a in arrays]
+    mean, deviation = (torch.tensor(values)[:, None, None] for values in colour)
+    stacked = torch.from_numpy(np.stack([np.array(image) for image in resized]))
+    return (stacked.permute(0, 3, 1, 2) / 255 - mean) / deviation

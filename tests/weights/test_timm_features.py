@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from PIL import Image
-from random_clip import by_openai, hub_state, random_state
+from random_clip import by_openai, by_pillow, hub_state, random_state
 from safetensors.torch import save_file
 from skimage import data
 
@@ -117,15 +116,6 @@ def mae(state, images):
     x = network.patch_embed(images)
     x = torch.cat([network.cls_token.expand(len(x), -1, -1), x], 1) + network.pos_embed
     return network.norm(network.blocks(x))[:, 0]
-
-
-def by_pillow(images, side: int, colour) -> torch.Tensor:
-    """As torchvision's Resize, ToTensor and Normalize do to files."""
-    arrays = images.permute(0, 2, 3, 1).numpy()
-    resized = [Image.fromarray(a).resize((side, side), Image.Resampling.BICUBIC) for a in arrays]
-    mean, deviation = (torch.tensor(values)[:, None, None] for values in colour)
-    stacked = torch.from_numpy(np.stack([np.array(image) for image in resized]))
-    return (stacked.permute(0, 3, 1, 2) / 255 - mean) / deviation
 
 
 def test_cmmd_sees_the_square_in_the_middle(photographs):

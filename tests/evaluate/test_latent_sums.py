@@ -120,7 +120,7 @@ def report_of(folder, chosen, subject):
 
 @pytest.fixture
 def chosen(tmp_path) -> dict:
-    (tmp_path / "r.yaml").write_text(RULES.format("codes: true, latents: true"))
+    (tmp_path / "r.yaml").write_text(RULES.format("codes: true, latents: true, bpp: true"))
     return protocols.load([str(tmp_path / "r.yaml")])
 
 

@@ -1,16 +1,19 @@
 """Distances on several networks beside one another, each under its name."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from random_clip import by_openai, by_pillow, save_small, small_state, take_small
+from torch.nn.functional import normalize
 from two_folders import COUNT
 
 from msdd.cli import main
-from msdd.data.pixels import from_uint8
+from msdd.data.pixels import from_uint8, to_uint8
 from msdd.errors import MsddError
 from msdd.evaluate import distances
 from msdd.evaluate.distances import fdr
@@ -22,7 +25,7 @@ from msdd.metrics.mind import mind
 from msdd.weights import pretrained
 from msdd.weights.optional_imports import import_torchvision
 from msdd.weights.pretrained_networks import feature_network
-from msdd.weights.representations import FDR, REPRESENTATIONS
+from msdd.weights.representations import CLIP, FDR, REPRESENTATIONS
 
 MINE = """
 mine:
@@ -97,6 +100,27 @@ def test_kid_by_torch_fidelity_draws_in_the_order_of_the_files(folders, tmp_path
         assert found["mean"] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-3)
         assert found["std"] == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-3)
         assert found["estimate"] == "unbiased" and found["low"] is None
+
+
+def test_cmmd_by_loops_on_photographs(folders, tmp_path, monkeypatch):
+    """The kernel and the scale of cmmd-pytorch's distance.py, pair by pair, on what OpenAI's class
+    makes of squares that Pillow has resized. The network is small and of random weights."""
+    save_small(tmp_path)
+    take_small(tmp_path, monkeypatch)
+    found = run(folders, tmp_path, cmmd=True)["protocols"]["mine"]["metrics"]["cmmd"]
+    network = by_openai(small_state(), quick=False, embed=True)
+    squares = (by_pillow(to_uint8(side), 224, CLIP) for side in sides(folders))
+    with torch.no_grad():
+        x, y = (normalize(network(square)).double().tolist() for square in squares)
+    expected = 1000 * (kernel(x, x) + kernel(y, y) - 2 * kernel(x, y))
+    assert found["mean"] == pytest.approx(expected, rel=1e-4) and expected > 1e-3
+    assert found["images"] == COUNT
+
+
+def kernel(x: list[list[float]], y: list[list[float]]) -> float:
+    """The mean of exp(-|a - b|^2 / (2 sigma^2)) of all pairs, sigma being 10."""
+    pairs = [(a, b) for a in x for b in y]
+    return sum(math.exp(-(math.dist(a, b) ** 2) / 200) for a, b in pairs) / len(pairs)
 
 
 def test_a_network_takes_the_place_of_the_protocol_s(folders, tmp_path):

@@ -1,26 +1,30 @@
 """Figures of samples beside those of the programs whose rules they follow, of crops of photographs
 and one file of random weights of Inception."""
 
+import guided_diffusion
 import numpy as np
 import pytest
 import torch
 from generated import compared, folder, pixels
+from prdc import compute_prdc
 
 from msdd.data.pixels import from_uint8
 from msdd.evaluate import samples_figures, samples_rules
-from msdd.evaluate.samples_rules import DensityCoverage, Rules
+from msdd.evaluate.samples_rules import DensityCoverage, PrecisionRecall, Rules
 from msdd.metrics import kid
+from msdd.metrics.manifold import squared, squared_half
 from msdd.metrics.mind import unit_vectors
 from msdd.weights.optional_imports import import_torchvision
 from msdd.weights.pretrained_networks import feature_network
 
-COUNT = 16
+COUNT, FIRST = 16, (0, 47)  # of both sets: here no rounding decides what lies in a ball
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
 def sides(tmp_path):
-    return [folder(tmp_path / name, pixels(first, COUNT)) for name, first in (("a", 0), ("b", 5))]
+    both = zip("ab", FIRST, strict=True)
+    return [folder(tmp_path / name, pixels(first, COUNT)) for name, first in both]
 
 
 def measured(sides, name: str) -> dict:
@@ -65,7 +69,7 @@ def test_adm_s_rules_give_its_formulas(sides, inception):
     """The formulas of guided-diffusion's evaluator on what torch-fidelity's network, a port of its
     graph, makes of the same images; sFID is of the first 7 channels of a block's first branch."""
     found = measured(sides, "adm")
-    made, real = (seen_by_torch_fidelity(inception, pixels(first, COUNT)) for first in (0, 5))
+    made, real = (seen_by_torch_fidelity(inception, pixels(first, COUNT)) for first in FIRST)
     assert found["fd_inception"] == pytest.approx(by_spectrum(made[0], real[0]), rel=1e-4)
     assert found["sfd_inception"] == pytest.approx(by_spectrum(made[1], real[1]), rel=1e-4)
     shares = np.exp(made[2] - made[2].max(1, keepdims=True))
@@ -74,25 +78,37 @@ def test_adm_s_rules_give_its_formulas(sides, inception):
     score = found["inception_score"]
     assert score["mean"] == pytest.approx(np.exp(divergence.mean()), rel=1e-4)
     assert score["std"] == 0  # one split
+    expected = guided_diffusion.precision_recall(made[0], real[0])
+    assert (found["precision"]["mean"], found["recall"]["mean"]) == expected
 
 
-def test_density_coverage_and_mind_by_loops(sides):
+def test_figures_of_a_trained_network_s_features(sides):
+    """Density and coverage beside the authors' package, precision and recall beside ADM's formulas
+    pair by pair; and MIND by its definition, as it is in no released package."""
     rules = Rules(
-        features="efficientnet-lite0", mind=True, density_coverage=DensityCoverage(neighbours=5)
+        features="efficientnet-lite0",
+        mind=True,
+        precision_recall=PrecisionRecall(neighbours=3, distances="float16"),
+        density_coverage=DensityCoverage(neighbours=3),
     )
     found = compared(*sides, {"one": rules})["protocols"]["one"]["metrics"]
     network = feature_network("efficientnet-lite0")
-    levels = (torch.from_numpy(pixels(first, COUNT)).permute(0, 3, 1, 2) for first in (0, 5))
+    levels = (torch.from_numpy(pixels(first, COUNT)).permute(0, 3, 1, 2) for first in FIRST)
     with torch.no_grad():
         made, real = (network(from_uint8(images)).double() for images in levels)
-    radius = torch.cdist(real, real).sort(1).values[:, 5]
-    inside = torch.cdist(made, real) < radius
-    assert found["density"]["mean"] == pytest.approx(inside.sum(1).double().mean().item() / 5)
-    assert found["coverage"]["mean"] == pytest.approx(inside.any(0).double().mean().item())
+    a, b = (side.numpy() for side in (made, real))
+    expected = compute_prdc(b, a, nearest_k=3)
+    expected["precision"], expected["recall"] = guided_diffusion.precision_recall(a, b)
+    assert all(0 < value < 1.5 and value != 1 for value in expected.values())
+    assert {name: found[name]["mean"] for name in expected} == pytest.approx(expected, rel=1e-12)
+    x, y = (side.astype(np.float16) for side in (a, b))
+    half = [[guided_diffusion.distance(u, v) for v in y] for u in x]
+    assert (squared_half(made.float(), real.float()).numpy() == half).mean() > 0.95
+    assert (squared(made, real).half().numpy() == half).mean() < 0.8
     directions = unit_vectors(1000, made.shape[1], torch.Generator().manual_seed(2020)).double()
     a, b = ((side @ directions.T).sort(0).values for side in (made, real))
-    expected = 3 * made.shape[1] * (a - b).square().mean().item()
-    assert found["mind_efficientnet_lite0"]["mean"] == pytest.approx(expected, rel=1e-4)
+    distance = 3 * made.shape[1] * (a - b).square().mean().item()
+    assert found["mind_efficientnet_lite0"]["mean"] == pytest.approx(distance, rel=1e-4)
 
 
 def seen_by_torch_fidelity(path, levels: np.ndarray) -> list[np.ndarray]:

@@ -68,8 +68,7 @@ def dinov2(state, images, antialias: bool = False):
     """The class token of DINOv2-S/14 of normalised images (B, 3, side, side), word for word.
     Positions are as Meta's code resizes them, or as timm does.
 
-    No package that this environment could hold has Meta's class. The one of the package dinov2
-    0.0.1.dev2 gave these numbers to the last bit, at 224 px.
+    No package that this environment could hold has Meta's class; `BY_META` is of it.
     """
     kernel, bias = (state[f"patch_embed.proj.{x}"] for x in ("weight", "bias"))
     grid = state["pos_embed"][:, 1:].reshape(1, 37, 37, -1).permute(0, 3, 1, 2)
@@ -127,6 +126,14 @@ def test_cmmd_sees_the_square_in_the_middle(photographs):
     assert REPRESENTATIONS["clip-l14-336"].timm.resize == "square"
 
 
+# Every 48th feature that Meta's DinoVisionTransformer makes of both photographs with `dinov2_file`,
+# by the package dinov2 0.0.1.dev2 (2026-12-01), which needs another torch and is not installed.
+BY_META = [
+    [-0.939879, -1.319242, 0.980191, 0.290512, 0.116104, -0.213513, 0.305183, -1.036096],
+    [-1.380793, -1.096718, 1.545603, 1.128436, 1.014280, -0.779302, 0.832070, 0.592258],
+]
+
+
 def test_dinov2_from_a_file_in_meta_s_form(photographs, tmp_path, monkeypatch):
     """By name through MSDD_WEIGHTS, with dgm-eval's preprocessing of real photographs."""
     state = dinov2_file()
@@ -143,6 +150,7 @@ def test_dinov2_from_a_file_in_meta_s_form(photographs, tmp_path, monkeypatch):
     assert found.shape == (2, REPRESENTATIONS["dinov2-s14"].dimensions)
     assert (found[0] - found[1]).abs().mean() > 1e-2  # the photographs differ
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found[:, ::48], torch.tensor(BY_META), rtol=1e-4, atol=1e-4)
     identity = pretrained.identity("dinov2-s14")
     torch.save(state | {"norm.bias": state["norm.bias"] + 1}, tmp_path / source.file)
     assert len(identity) == 64 and pretrained.identity("dinov2-s14") != identity

@@ -283,7 +283,9 @@ def check_export(comparison: Comparison, path: Path | None) -> None:
         )
 
 
-def export(path: Path, comparison: Comparison, sums: SetSums) -> None:
+def export(path: Path, comparison: Comparison, sums: SetSums | None) -> None:
     """Write the statistics of the reference's images, as `samples_reference.write` does."""
-    key = next(key for key, one in sums.wanted.items() if one.frechet)
-    references.write(path, comparison.reference.images, sums, key)
+    keys = [key for key, one in sums.wanted.items() if one.frechet] if sums else []
+    if not keys:
+        raise MsddError(f"{path} is not written: no Fréchet distance could be measured")
+    references.write(path, comparison.reference.images, sums, keys[0])

@@ -293,6 +293,15 @@ def test_a_file_of_statistics_is_of_one_network(root, small, metrics, tmp_path, 
             raise MsddError(error)
 
 
+def test_nothing_is_exported_where_no_distance_is_left(root, small, tmp_path, capsys, monkeypatch):
+    (tmp_path / "one.yaml").write_text("one: { features: fdr-mae, frechet: true, cmmd: true }")
+    gone = replace(pretrained.SOURCES["mae-l16"], file="gone.pth")
+    monkeypatch.setitem(pretrained.SOURCES, "mae-l16", gone)
+    more = ["--missing", "skip", "--export-reference", tmp_path / "x.npz"]
+    assert run(root, "--protocol", tmp_path / "one.yaml", *more) == 1
+    assert "x.npz is not written: no Fréchet distance could be" in capsys.readouterr().err
+
+
 def test_few_images_are_told_of_every_network(root, tmp_path):
     np.savez(tmp_path / "2000.npz", arr_0=np.zeros((2000, 8, 8, 3), np.uint8))
     made = image_set(root / "made", "--samples")

@@ -97,7 +97,7 @@ def add_how(group: argparse._ArgumentGroup) -> None:
         metavar="P",
         help="primary (default), extended, msdd, llamagen, ssdd, flowmo, dito, titok, vavae, "
         "rae, dc-ae, gigatok, l-detok, all but extended by `all`, or a YAML file; of samples adm, "
-        "torch-fidelity, prdc (all three by default), mar, pytorch-fid; may be repeated",
+        "torch-fidelity, prdc (all three by default), mar, pytorch-fid, extended; may be repeated",
     )
     group.add_argument(
         "--features",

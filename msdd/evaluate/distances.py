@@ -20,6 +20,7 @@ from msdd.weights.representations import FDR, REPRESENTATIONS, key_of
 Metric = float | dict[str, Any]
 References = Mapping[Features, Reference]
 CPU = torch.device("cpu")  # where all features of single images are
+WITHOUT_FDR = f"it needs one of the networks {', '.join(FDR)}"
 FEWEST = {"kid": 4, "kid_torch_fidelity": SIZE, "mind": 2, "cmmd": 2}  # images
 
 
@@ -122,7 +123,7 @@ def without(protocol: Protocol, accumulator: Accumulator, references: References
         elif (min(count, len(known.features)) if known else count) < FEWEST[kind]:
             reasons[name] = f"it needs {FEWEST[kind]:,} images"
     if protocol.fdr and not set(FDR) & frechet_pairs(protocol).keys():
-        reasons["fdr"] = f"it needs one of the networks {', '.join(FDR)}"
+        reasons["fdr"] = WITHOUT_FDR
     return reasons
 
 

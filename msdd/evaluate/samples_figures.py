@@ -6,10 +6,17 @@ import torch
 from torch import Tensor
 
 from msdd.device import exact
-from msdd.evaluate.distances import Metric, as_metric, mind_with_size
+from msdd.evaluate.distances import (
+    WITHOUT_FDR,
+    Metric,
+    as_metric,
+    cmmd_with_size,
+    fdr,
+    mind_with_size,
+)
 from msdd.evaluate.reference_statistics import Reference
-from msdd.evaluate.samples_rules import Rules
-from msdd.evaluate.samples_sums import Key, SetSums
+from msdd.evaluate.samples_rules import Key, Rules
+from msdd.evaluate.samples_sums import SetSums
 from msdd.evaluate.summary import is_undefined
 from msdd.metrics.frechet import Gaussian, frechet_distance
 from msdd.metrics.intervals import bootstrap
@@ -46,9 +53,9 @@ def figures(rules: Rules, sides: Sides) -> Figures:
     add_distances(rules, sides, found)
     if rules.inception_score:
         found.metrics["inception_score"] = inception_score(rules, sides.made)
-    if rules.rows and sides.real is None:
-        found.missing.update(dict.fromkeys(names_of_rows(rules), WITHOUT_IMAGES))
-    elif rules.rows:
+    if sides.real is None:
+        found.missing.update(dict.fromkeys(rules.of_single_images, WITHOUT_IMAGES))
+    else:
         add_kernels(rules, sides, found)
         add_manifolds(rules, sides, found)
     for name in [name for name, value in found.metrics.items() if is_undefined(value)]:
@@ -57,25 +64,24 @@ def figures(rules: Rules, sides: Sides) -> Figures:
     return found
 
 
-def names_of_rows(rules: Rules) -> list[str]:
-    """The metrics that compare features of single images."""
-    key = key_of(rules.features)
-    names = [f"kd_torch_fidelity_{key}"] if rules.kid else []
-    names += [f"mind_{key}"] if rules.mind else []
-    names += ["precision", "recall"] if rules.precision_recall else []
-    return names + (["density", "coverage"] if rules.density_coverage else [])
-
-
 def add_distances(rules: Rules, sides: Sides, found: Figures) -> None:
-    key = rules.network
-    made = sides.made.sums[key]
-    if rules.frechet:
-        real = sides.pooled.get(key) or sides.real.sums[key].moments.cpu()
-        found.metrics[rules.distance] = frechet_distance(real, made.moments.cpu())
-    if rules.spatial and (real := spatial_reference(sides, key)) is None:
+    by_network = {key[0]: pooled_distance(sides, key) for key in rules.frechet_keys}
+    found.metrics.update({f"fd_{key_of(name)}": value for name, value in by_network.items()})
+    if rules.fdr and not (mean := fdr(by_network)):
+        found.missing["fdr"] = WITHOUT_FDR
+    elif rules.fdr:
+        found.metrics.update(mean)
+    if rules.spatial and (real := spatial_reference(sides, rules.network)) is None:
         found.missing["sfd_inception"] = WITHOUT_SPATIAL
     elif rules.spatial:
-        found.metrics["sfd_inception"] = frechet_distance(real, made.spatial.cpu())
+        made = sides.made.sums[rules.network].spatial
+        found.metrics["sfd_inception"] = frechet_distance(real, made.cpu())
+
+
+def pooled_distance(sides: Sides, key: Key) -> float:
+    """The Fréchet distance of pooled features."""
+    real = sides.pooled.get(key) or sides.real.sums[key].moments.cpu()
+    return frechet_distance(real, sides.made.sums[key].moments.cpu())
 
 
 def spatial_reference(sides: Sides, key: Key) -> Reference | Gaussian | None:
@@ -94,19 +100,24 @@ def inception_score(rules: Rules, made: SetSums) -> Metric:
 
 
 def add_kernels(rules: Rules, sides: Sides, found: Figures) -> None:
-    """KID and MIND, in the order of torch-fidelity's inputs: samples first."""
-    made, real = (side.rows(rules.network) for side in (sides.made, sides.real))
-    key = key_of(rules.features)
-    if rules.kid and min(len(made), len(real)) < SIZE:
-        found.missing[f"kd_torch_fidelity_{key}"] = f"it needs {SIZE:,} images on both sides"
-    elif rules.kid:
-        found.metrics[f"kd_torch_fidelity_{key}"] = kid_torch_fidelity(made, real)
-    if rules.mind:
-        found.metrics[f"mind_{key}"] = mind_with_size(made, real, ())
+    """KID, MIND and CMMD, in the order of torch-fidelity's inputs: samples first."""
+    shares = rules.shares
+    kernels = {name: key for name, key in rules.of_single_images.items() if name not in shares}
+    for name, key in kernels.items():
+        made, real = (side.rows(key) for side in (sides.made, sides.real))
+        if name == "cmmd":
+            found.metrics[name] = cmmd_with_size(made, real, ())
+        elif name.startswith("mind_"):
+            found.metrics[name] = mind_with_size(made, real, ())
+        elif min(len(made), len(real)) < SIZE:
+            found.missing[name] = f"it needs {SIZE:,} images on both sides"
+        else:
+            found.metrics[name] = kid_torch_fidelity(made, real)
 
 
 def add_manifolds(rules: Rules, sides: Sides, found: Figures) -> None:
-    names = [one for one in names_of_rows(rules) if "_" not in one]
+    if not (names := rules.shares):
+        return
     device = sides.made.device
     made, real = (side.rows(rules.network).to(device) for side in (sides.made, sides.real))
     values: list[Tensor] = []

@@ -16,9 +16,9 @@ from msdd.arrays import read_npz
 from msdd.errors import MsddError
 from msdd.evaluate import reference_statistics as statistics
 from msdd.evaluate.reference_statistics import Reference
-from msdd.evaluate.samples_rules import Rules
+from msdd.evaluate.samples_rules import Key, Rules
 from msdd.evaluate.samples_sets import ARRAY, ImageSet, image_set
-from msdd.evaluate.samples_sums import Key, SetSums
+from msdd.evaluate.samples_sums import SetSums
 from msdd.evaluate.sources import AS_IS
 
 SPATIAL = ("mu_s", "sigma_s")
@@ -134,7 +134,7 @@ def read_all(
     protocols = list(protocols)
     if given.statistics is None:
         return {}, None
-    pooled = {rules.network for rules in protocols if rules.frechet}
+    pooled = {key for rules in protocols for key in rules.frechet_keys}
     if len(pooled) > 1:
         told = ", ".join(" behind ".join(filter(None, key)) for key in sorted(pooled))
         raise MsddError(

@@ -25,16 +25,17 @@ from msdd.evaluate import loop, samples_rules
 from msdd.evaluate import samples_reference as references
 from msdd.evaluate.checkpoint import Checkpoint
 from msdd.evaluate.distributed import Team
+from msdd.evaluate.protocol import OF_PROTOCOL
 from msdd.evaluate.protocols import Names, listed_names
 from msdd.evaluate.report import Settings, check_measured
-from msdd.evaluate.samples_figures import WITHOUT_IMAGES, Figures, Sides, figures
+from msdd.evaluate.samples_figures import WITHOUT_IMAGES, Sides, figures
 from msdd.evaluate.samples_reference import Given, has_spatial, open_reference, read_all
-from msdd.evaluate.samples_rules import Rules
+from msdd.evaluate.samples_rules import Key, Rules
 from msdd.evaluate.samples_sets import ImageSet, image_set
 from msdd.evaluate.samples_sums import (
-    Key,
     SetSums,
     Wanted,
+    wanted_by,
     wanted_of_reference,
     wanted_of_samples,
 )
@@ -118,9 +119,10 @@ def check_counts(comparison: Comparison) -> None:
 
 
 def entry_of(protocol: Rules) -> dict[str, object]:
-    """The rules of a protocol, and what its network sees."""
+    """The rules of a protocol, and what its networks see."""
+    levels = levels_of(name for name, _ in wanted_by(protocol))
     rules = protocol.model_dump(mode="json", exclude_none=True, exclude={"sources"})
-    return {"protocol": rules, "preparation": AS_IS, "levels": levels_of([protocol.features])}
+    return {"protocol": rules, "preparation": AS_IS, "levels": levels}
 
 
 def about_images(images: ImageSet) -> dict[str, object]:
@@ -145,8 +147,8 @@ def measure(
 
     Returns what was taken of the reference's images, if anything.
     """
-    networks, missing = load_networks(comparison.protocols.values(), settings)
-    chosen = {name: p for name, p in comparison.protocols.items() if p.network in networks}
+    networks, missing = load_networks(comparison.protocols, settings)
+    chosen = {name: one.measurable(networks) for name, one in comparison.protocols.items()}
     check_some_metric(chosen.values(), comparison.reference, missing)
     pooled, spatial = ({}, None) if team.rank else read_all(comparison.reference, chosen.values())
     made = measure_set(of_samples(comparison, chosen), networks, settings, team)
@@ -162,7 +164,7 @@ def measure(
 
 def check_some_metric(protocols: Iterable[Rules], given: Given, missing: Mapping[str, str]) -> None:
     """MsddError where the reference leaves nothing to measure of what the weights do."""
-    if given.images or any(one.frechet or one.inception_score for one in protocols):
+    if given.images or any(one.frechet_keys or one.inception_score for one in protocols):
         return
     if has_spatial(given) and any(one.spatial for one in protocols):
         return
@@ -172,13 +174,15 @@ def check_some_metric(protocols: Iterable[Rules], given: Given, missing: Mapping
 def complete(report: dict[str, Any], chosen: Mapping[str, Rules], sides: Sides) -> None:
     """Add the metrics of the protocols that were measured."""
     for name, entry in report["protocols"].items():
-        found = figures(chosen[name], sides) if name in chosen else Figures({}, {}, {})
+        found = figures(chosen[name], sides)
         entry |= {"metrics": found.metrics, "per_image": found.per_image}
-        report["not_measured"] |= {f"{m} of {name}": why for m, why in found.missing.items()}
+        report["not_measured"] |= {
+            f"{m}{OF_PROTOCOL}{name}": why for m, why in found.missing.items()
+        }
 
 
 def load_networks(
-    protocols: Iterable[Rules], settings: Settings
+    protocols: Mapping[str, Rules], settings: Settings
 ) -> tuple[dict[Key, nn.Module], dict[str, str]]:
     """The networks, and what is not measured for want of the others' weights.
 
@@ -186,18 +190,36 @@ def load_networks(
     """
     networks: dict[Key, nn.Module] = {}
     missing: dict[str, str] = {}
+    unavailable: dict[str, MsddError] = {}  # by weights, which several networks may share
     with busy("reading the weights of the networks that measure"):
-        for key in sorted({rules.network for rules in protocols}):
+        for key in sorted(wanted_of_samples(protocols.values())):
+            weights = REPRESENTATIONS[key[0]].weights
             try:
+                if weights in unavailable:
+                    raise unavailable[weights]
                 networks[key] = network(key, settings)
             except MsddError as error:
+                unavailable[weights] = error
                 if not settings.skip:
-                    others = "give --features efficientnet-lite0, or --missing skip for the rest"
-                    raise MsddError(f"{error}; or {others}") from error
-                missing[f"all of {' '.join(key)}"] = str(error)
+                    raise MsddError(f"{error}; or {others(key, protocols)}") from error
+                missing |= dict.fromkeys(metrics_on(key, protocols), str(error))
     if not networks:
-        raise MsddError(f"without the weights, no metric is left: {'; '.join(missing.values())}")
+        raise MsddError(
+            f"without the weights, no metric is left: {'; '.join(map(str, unavailable.values()))}"
+        )
     return networks, missing
+
+
+def others(key: Key, protocols: Mapping[str, Rules]) -> str:
+    """The options that measure something else than one network does."""
+    chosen = any(key == rules.network for rules in protocols.values())
+    return f"give {'--features efficientnet-lite0, or ' * chosen}--missing skip for the rest"
+
+
+def metrics_on(key: Key, protocols: Mapping[str, Rules]) -> list[str]:
+    """The metrics of all protocols that need a network."""
+    by_protocol = {name: rules.metrics_on(key) for name, rules in protocols.items()}
+    return [f"{one}{OF_PROTOCOL}{name}" for name, metrics in by_protocol.items() for one in metrics]
 
 
 def network(key: Key, settings: Settings) -> nn.Module:
@@ -206,7 +228,7 @@ def network(key: Key, settings: Settings) -> nn.Module:
     if name == "inception":
         parts = freeze(InceptionParts(tensors(name), resize), settings.device)
         return faster_inception(parts, settings.device)
-    return PooledOnly(feature_network(name, settings.device))
+    return PooledOnly(faster_inception(feature_network(name, settings.device), settings.device))
 
 
 def of_samples(comparison: Comparison, chosen: Mapping[str, Rules]) -> Part:
@@ -257,11 +279,13 @@ def check_export(comparison: Comparison, path: Path | None) -> None:
     if (several := sum(one.frechet for one in wanted.values())) != 1:
         raise MsddError(
             "--export-reference writes the statistics of one set of features, and these protocols "
-            f"need {several}: choose one protocol with a Fréchet distance"
+            f"need {several}: choose one protocol with one Fréchet distance"
         )
 
 
-def export(path: Path, comparison: Comparison, sums: SetSums) -> None:
+def export(path: Path, comparison: Comparison, sums: SetSums | None) -> None:
     """Write the statistics of the reference's images, as `samples_reference.write` does."""
-    key = next(key for key, one in sums.wanted.items() if one.frechet)
-    references.write(path, comparison.reference.images, sums, key)
+    keys = [key for key, one in sums.wanted.items() if one.frechet] if sums else []
+    if not keys:
+        raise MsddError(f"{path} is not written: no Fréchet distance could be measured")
+    references.write(path, comparison.reference.images, sums, keys[0])

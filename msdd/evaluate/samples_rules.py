@@ -1,14 +1,14 @@
 """Rules by which programs measure samples against a reference, as data in `samples.yaml`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from msdd.errors import MsddError, known_names
 from msdd.evaluate import protocols
-from msdd.evaluate.protocol import OfOneNetwork, optional_metric
+from msdd.evaluate.protocol import EMBEDDING, Network, OfOneNetwork, optional_metric
 from msdd.evaluate.protocols import check_new
 from msdd.params.sections import Amount, Count, Section
 from msdd.params.validate import validate
@@ -22,9 +22,17 @@ METRICS = (
     "mind",
     "precision_recall",
     "density_coverage",
+    "networks",
+    "cmmd",
 )
+OF_FEATURES = METRICS[:-2]  # of the network that `features` names
 DEFAULT = ("adm", "torch-fidelity", "prdc")
 OF_INCEPTION = {"spatial": "sfd_inception", "inception_score": "inception_score"}  # keys in reports
+SHARES = {  # likewise: of images inside balls
+    "precision_recall": ("precision", "recall"),
+    "density_coverage": ("density", "coverage"),
+}
+Key = tuple[str, str]  # name of a network, and its resize
 
 
 class InceptionScore(Section):
@@ -57,22 +65,64 @@ class Rules(OfOneNetwork):
     precision_recall: PrecisionRecall | None = optional_metric("precision and recall")
     density_coverage: DensityCoverage | None = optional_metric("density and coverage")
     kid: bool = Field(False, description="KID as torch-fidelity has it by default")
-    mind: bool = Field(False, description="MIND, along 1,000 directions")
+    mind: bool = Field(False, description="MIND on the features of all Fréchet distances")
+    networks: Annotated[tuple[Network, ...], Field(min_length=1)] | None = optional_metric(
+        "further networks for Fréchet distances"
+    )
+    fdr: bool = Field(False, description="FDr, the mean of those distances that it is defined for")
+    cmmd: bool = Field(False, description="CMMD, on CLIP's embeddings")
     sources: dict[str, str] = Field({}, description="where each fact is from")
 
     @property
     def measures(self) -> bool:
         return any(getattr(self, metric) for metric in METRICS)
 
-    @property
-    def rows(self) -> bool:
-        """Whether features of single images are compared, and so kept."""
-        return bool(self.precision_recall or self.density_coverage or self.kid or self.mind)
+    def key(self, name: str) -> Key:
+        """A network as these rules use it."""
+        return self.model_copy(update={"features": name}).network
 
     @property
-    def distance(self) -> str:
-        """Key of the Fréchet distance."""
-        return f"fd_{key_of(self.features)}"
+    def frechet_keys(self) -> list[Key]:
+        """The networks of all Fréchet distances, each once."""
+        first = [self.features] if self.frechet else []
+        return [self.key(name) for name in dict.fromkeys([*first, *(self.networks or ())])]
+
+    @property
+    def of_single_images(self) -> dict[str, Key]:
+        """The metrics that compare features of single images, each with their network."""
+        found = {}
+        if self.kid:
+            found[f"kd_torch_fidelity_{key_of(self.features)}"] = self.network
+        if self.mind:
+            keys = self.frechet_keys or [self.network]
+            found |= {f"mind_{key_of(name)}": (name, resize) for name, resize in keys}
+        if self.cmmd:
+            found["cmmd"] = self.key(EMBEDDING)
+        return found | dict.fromkeys(self.shares, self.network)
+
+    @property
+    def shares(self) -> list[str]:
+        """Those of them that are shares of images."""
+        return [name for metric, names in SHARES.items() if getattr(self, metric) for name in names]
+
+    def metrics_on(self, key: Key) -> list[str]:
+        """The metrics that need a network."""
+        names = [f"fd_{key_of(key[0])}"] if key in self.frechet_keys else []
+        if key == self.network:
+            names += [name for metric, name in OF_INCEPTION.items() if getattr(self, metric)]
+        return names + [name for name, on in self.of_single_images.items() if on == key]
+
+    def measurable(self, here: Container[Key]) -> "Rules":
+        """Without the metrics of networks that are not here."""
+        left = tuple(name for name in self.networks or () if self.key(name) in here)
+        changed: dict[str, Any] = {"networks": left or None}
+        changed["cmmd"] = self.cmmd and self.key(EMBEDDING) in here
+        if self.network not in here:
+            changed |= {name: Rules.model_fields[name].default for name in OF_FEATURES}
+        changed["mind"] = self.mind and any(
+            on in here for name, on in self.of_single_images.items() if name.startswith("mind_")
+        )
+        return self.model_copy(update=changed)
 
     def with_features(self, features: str) -> "Rules":
         """On another network, which has no spatial features and no classes of Inception's."""
@@ -120,6 +170,11 @@ def builtin() -> dict[str, Any]:
     return protocols.builtin("samples.yaml")
 
 
+def of_all() -> list[str]:
+    """What `all` stands for: without `extended`, which needs networks that few have."""
+    return [name for name in builtin() if name != "extended"]
+
+
 def load(names: Iterable[str]) -> dict[str, Rules]:
     """Rules by name: built-in ones, `all`, and all of each YAML file that is named.
 
@@ -133,7 +188,7 @@ def load(names: Iterable[str]) -> dict[str, Rules]:
             check_new(own, name, known.keys() | chosen.keys())
             chosen |= own
         elif name in known or name == "all":
-            listed = known if name == "all" else [name]
+            listed = of_all() if name == "all" else [name]
             chosen |= {one: validate(Rules, known[one], one) for one in listed}
         elif name in protocols.builtin():
             raise MsddError(f"--protocol {name} is none for samples, but of pairs of images")

@@ -9,12 +9,10 @@ from torch import Tensor, nn
 from msdd.data.pixels import from_uint8
 from msdd.device import exact
 from msdd.evaluate.measurer import FEATURE_BATCH
-from msdd.evaluate.samples_rules import InceptionScore, Rules
+from msdd.evaluate.samples_rules import InceptionScore, Key, Rules
 from msdd.metrics.frechet import Moments
 from msdd.metrics.inception_score import Scores, splits_in_order, splits_shuffled
 from msdd.weights.inception_parts import Parts
-
-Key = tuple[str, str]  # name of a network, and its resize
 
 
 class Wanted(NamedTuple):
@@ -35,10 +33,19 @@ def wanted_of_samples(protocols: Iterable[Rules]) -> dict[Key, Wanted]:
     """What each network has to provide for the samples."""
     found: dict[Key, Wanted] = {}
     for rules in protocols:
-        scores = (rules.inception_score,) if rules.inception_score else ()
-        one = Wanted(rules.frechet, rules.spatial, rules.rows, scores)
-        found[rules.network] = found.get(rules.network, Wanted()) | one
+        for key, one in wanted_by(rules).items():
+            found[key] = found.get(key, Wanted()) | one
     return found
+
+
+def wanted_by(rules: Rules) -> dict[Key, Wanted]:
+    """What one protocol needs."""
+    scores = (rules.inception_score,) if rules.inception_score else ()
+    distances, rows = rules.frechet_keys, list(rules.of_single_images.values())
+    found = {rules.network: Wanted(spatial=rules.spatial, scores=scores)}
+    for key in (*distances, *rows):
+        found[key] = found.get(key, Wanted()) | Wanted(frechet=key in distances, rows=key in rows)
+    return {key: one for key, one in found.items() if any(one)}
 
 
 def wanted_of_reference(protocols: Iterable[Rules]) -> dict[Key, Wanted]:

@@ -14,9 +14,9 @@ NAMES = {
     "recall": "recall ↑",
     "density": "density ↑",
     "coverage": "coverage ↑",
+    "cmmd": text.NAMES["cmmd"],
 }
-
-
+DISTANCES = ("fd_", "fdr_", "kd_", "mind_")  # how the names of those of networks begin
 INTERVALS = "Intervals are 95 % bootstrap intervals over images, with the balls around them held."
 
 
@@ -29,7 +29,7 @@ def table(report: dict) -> str:
     """The metrics, protocols down and metrics across, or turned."""
     entries = report["protocols"]
     has = {metric for entry in entries.values() for metric in entry["metrics"]}
-    distances = sorted(name for name in has if name.startswith(("fd_", "kd_", "mind_")))
+    distances = sorted(name for name in has if name.startswith(DISTANCES))
     shown = [*distances, *(name for name in NAMES if name in has and name not in distances)]
     rows = [["protocol", *map(heading, shown)]]
     for name, entry in entries.items():
@@ -54,7 +54,7 @@ def notes(report: dict) -> list[str]:
         lines.append(f"{name}: {describe(rules, entry['metrics'])}")
     if any(set(entry["metrics"]) & {"precision", "density"} for entry in entries.values()):
         lines.append(INTERVALS)
-    lines += text.not_measured(report["not_measured"])
+    lines += text.not_measured(report["not_measured"]) + text.of_fdr(report)
     return lines + [f"warning: {one}" for one in report["warnings"]]
 
 
@@ -83,17 +83,23 @@ def describe(rules: Rules, metrics: Collection[str]) -> str:
     """The rules by which these metrics are measured."""
     if not metrics:
         return "no metric is left"
-    parts = [f"features of {text.describe_network(rules)}"]
+    of_first = set(rules.metrics_on(rules.network)) & set(metrics)
+    parts = [f"features of {text.describe_network(rules)}"] if of_first else []
+    further = [name for name, _ in rules.frechet_keys if name != rules.features]
+    if measured := [name for name in further if f"fd_{key_of(name)}" in metrics]:
+        parts.append(f"features of {', '.join(measured)}")
     if (score := rules.inception_score) and "inception_score" in metrics:
         consecutive = f"splits of {score.images or 0:,} images in order"
         splits = consecutive if score.images else f"{score.splits} splits of shuffled images"
         parts.append(f"IS over {splits}, ± their deviation")
     if rules.kid and f"kd_torch_fidelity_{key_of(rules.features)}" in metrics:
         parts.append("KID over 100 subsets of 1,000")
-    if rules.mind and f"mind_{key_of(rules.features)}" in metrics:
+    if any(name.startswith("mind_") for name in metrics):
         parts.append("MIND along 1,000 directions")
     if (pair := rules.precision_recall) and "precision" in metrics:
         parts.append(f"precision and recall, {pair.neighbours} neighbours, {pair.distances}")
     if (pair := rules.density_coverage) and "density" in metrics:
         parts.append(f"density and coverage, {pair.neighbours} neighbours")
+    if "cmmd" in metrics:
+        parts.append("CMMD")
     return "; ".join(parts)

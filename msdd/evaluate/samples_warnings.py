@@ -36,7 +36,7 @@ def of_count(samples: ImageSet, given: Given, protocols: list[Rules]) -> Iterato
     count = len(samples.names)
     counts = {"samples": count, "images of the reference": images_behind(given)}
     usual = "published figures are of 50,000 samples, some of 10,000"
-    if few := "; ".join(of_features(counts, protocols)):
+    if few := of_features(counts, protocols):
         yield (
             f"{few}: their covariance is singular, and the Fréchet distance far above that of "
             f"larger sets; {usual}"
@@ -45,14 +45,15 @@ def of_count(samples: ImageSet, given: Given, protocols: list[Rules]) -> Iterato
         yield f"{count:,} samples: {usual}; Fréchet distances of fewer are higher"
 
 
-def of_features(counts: Mapping[str, int | None], protocols: list[Rules]) -> Iterator[str]:
-    """A warning for each network that has as many features as one of these sets has images, or
-    more."""
-    for network in sorted({rules.features for rules in protocols if rules.frechet}):
+def of_features(counts: Mapping[str, int | None], protocols: list[Rules]) -> str:
+    """The networks that have as many features as one of these sets has images, or more."""
+    by_sets: dict[str, list[str]] = {}
+    for network in sorted({name for rules in protocols for name, _ in rules.frechet_keys}):
         wide = REPRESENTATIONS[network].dimensions
         few = [f"{n:,} {what}" for what, n in counts.items() if n is not None and n <= wide]
         if few:
-            yield f"{' and '.join(few)} for {wide:,} features of {network}"
+            by_sets.setdefault(" and ".join(few), []).append(f"{wide:,} features of {network}")
+    return "; ".join(f"{few} for {', '.join(wide)}" for few, wide in by_sets.items())
 
 
 def images_behind(given: Given) -> int | None:

@@ -371,7 +371,7 @@ def test_rules_of_ones_own(tmp_path):
     page = (Path(__file__).parents[2] / "docs/samples.md").read_text()
     (tmp_path / "mine.yaml").write_text(page.split("```yaml\n")[1].split("```")[0])
     found = samples_rules.load([str(tmp_path / "mine.yaml"), "all"])
-    assert list(found)[:2] == ["ten-neighbours", "lite"] and len(found) == 7
+    assert list(found)[:3] == ["ten-neighbours", "lite", "fdr"] and len(found) == 8
     for text, said in (
         ("a: { features: inception }", "has no metric"),
         ("a: { features: efficientnet-lite0, spatial: true }", "are of inception's features alone"),

@@ -356,6 +356,11 @@ class Distil(Optimisation):
         description="what a decode begins with and gets between scales; zero, of the modes joint "
         "and finetune, needs mse_teacher 0: at one scale the student is a plain decoder of one pass"
     )
+    train_encoder: bool = Field(
+        description="whether the encoder is trained on with the student, whose latents are then "
+        "other ones than the teacher's; of the modes joint and finetune, needs mse_teacher 0; "
+        "false: it stays frozen, as in the paper"
+    )
     teacher_steps: Count = Field(description="Euler steps of the teacher at each scale")
     guidance: PerScale = Field(
         description="guidance of the teacher: one number, or a list with one number per scale; 1 "

@@ -26,6 +26,8 @@ def of_student(params: Params, row: str) -> Iterator[str]:
         yield from _half_life(f"students.{row}", distil)
     yield from _start(params, row, distil.mode)
     yield from _weights(f"students.{row}", distil, params.data.resolution)
+    if distil.train_encoder:
+        yield from _trained_encoder(f"students.{row}", distil, params, model)
     if distil.mse_teacher or _compares_with_teacher(distil):
         teacher = params.stage1_of(model)
         yield from of_guidance(f"students.{row}: guidance", distil.guidance, teacher)
@@ -92,6 +94,22 @@ def _sees_real_images(distil: Any, side: int) -> bool:
         return bool(distil.mse_real)
     weight = distil.frechet.weight
     return bool(weight_at(weight[-1:] if isinstance(weight, tuple) else weight, [side], 0))
+
+
+def _trained_encoder(name: str, distil: Any, params: Params, model: str) -> Iterator[str]:
+    """A teacher decodes the latents that it was trained with."""
+    if distil.mode not in ("joint", "finetune"):
+        yield (
+            f"{name}: train_encoder is true, but mode is {distil.mode}; "
+            "only joint and finetune train an encoder"
+        )
+    if distil.mse_teacher or _compares_with_teacher(distil):
+        yield f"{name}: train_encoder is true; that needs mse_teacher 0 and lpips_to real"
+    if params.stage1_of(model).encoder or params.model_of(model).kl_encoder:
+        yield (
+            f"{name}: train_encoder is true, but models.{model} has a stage1.encoder or a "
+            "kl_encoder; only an encoder with registers is trained on"
+        )
 
 
 def _weights(name: str, distil: Any, side: int) -> Iterator[str]:

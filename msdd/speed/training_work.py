@@ -147,9 +147,12 @@ def chains(params: Params, tables: dict) -> Iterator[Work]:
         count, start = config.scales, params.students[row].start
         needs = [images(params, job["model"]), f"train@{job['model']}"]
         needs += [f"assemble@{start}"] if start else []
-        flops = _encoding(config) + _step(config, settings, list(range(count)))
+        flops = _encoding(config) * (TRAINING if settings.train_encoder else 1)
+        flops += _step(config, settings, list(range(count)))
         flops += _judged(config, settings, count - 1)
         networks = count if settings.mode == "finetune" else 1
+        weights = networks * costs.decoder_weights(config)
+        weights += costs.encoder_weights(config) if settings.train_encoder else 0
         yield _training(
             "chain",
             row,
@@ -158,7 +161,7 @@ def chains(params: Params, tables: dict) -> Iterator[Work]:
             tuple(needs),
             settings=settings,
             flops=flops,
-            weights=networks * costs.decoder_weights(config),
+            weights=weights,
             numbers=student_weights(config),
             passes=_passes(config, settings, list(range(count))),
             blocks=costs.blocks(config),

@@ -2,7 +2,7 @@
 
 `joint` trains one decoder for all scales from pure noise; `finetune` continues with the per-scale
 denoisers of another student. Both decode in one step per scale, and the gradient passes through the
-whole chain.
+whole chain; with `train_encoder` on to the encoder.
 """
 
 from collections.abc import Sequence
@@ -50,6 +50,9 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
     network = decoders(task, teacher, root).to(device).requires_grad_(True)
     crops = training_set(task, teacher.config, root)
     sides = teacher.config.sides
+    trained = nn.ModuleDict({"decoders": network})
+    if settings.train_encoder:
+        trained["encoder"] = teacher.encoder.requires_grad_(True)
     layer = network[-1].last_layer
     objective = Objective(settings, sides, len(sides) - 1, layer, task.seed)
     of_mode = joint_paper_code.losses if settings.mode == "joint_paper_code" else losses
@@ -58,7 +61,7 @@ def run(task: Task, root: Path = Path(".")) -> dict[str, float]:
         stage=settings.mode,
         part="",
         folder=layout.assembled(task.model, task.student),
-        network=network,
+        network=trained,
         losses=lambda images, stored: of_mode(
             network, teacher, images, settings, objective, stored
         ),
@@ -97,19 +100,19 @@ def export(
     teacher: Autoencoder,
     noise: str,
 ) -> None:
-    """Write a student's folder: the teacher's encoder, and a decoder for each scale.
+    """Write a student's folder: an encoder, and a decoder for each scale.
 
-    state:   the weights of `trained` decoders, `<k>.<name>`; scale i gets decoder i % trained.
-    encoder: the weights of the encoder, `encoder.<name>`. noise: what it was trained with.
+    state:   the weights of `trained` decoders, `decoders.<k>.<name>`, of which scale i gets decoder
+             i % trained; and those of the encoder, if it was trained.
+    encoder: the weights of the teacher's, `encoder.<name>`. noise: what it was trained with.
     """
-    parts = [name.split(".", 1) for name in state]
-    decoders = {  # copies, because safetensors refuses tensors that share memory
-        f"decoders.{k}.{name}": state[f"{part}.{name}"].clone()
-        for k in range(teacher.config.scales)
-        for part, name in parts
-        if int(part) == k % trained
-    }
-    model_folder.save(folder, "student", teacher.config, encoder | decoders, noise)
+    tensors = encoder | {name: state[name] for name in state if name.startswith("encoder.")}
+    for k in range(teacher.config.scales):
+        part = f"decoders.{k % trained}."
+        of_scale = {name.removeprefix(part): state[name] for name in state if name.startswith(part)}
+        # copies, because safetensors refuses tensors that share memory
+        tensors |= {f"decoders.{k}.{name}": x.clone() for name, x in of_scale.items()}
+    model_folder.save(folder, "student", teacher.config, tensors, noise)
 
 
 def decode(
@@ -138,7 +141,7 @@ def losses(
     teacher's guided chain from the same noise; the other terms compare the last image.
     """
     sides = teacher.config.sides
-    latents = encode(teacher, images, stored)
+    latents = encode(teacher, images, stored, settings.train_encoder)
     normals = draw_noise(images, sides, settings.noise)
     states = one_step_chain(network, latents, normals)
     errors, made = {}, None

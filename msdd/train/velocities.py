@@ -14,13 +14,18 @@ from msdd.model.autoencoder import Autoencoder
 from msdd.model.config import ModelConfig
 
 
-@torch.no_grad()
-def encode(teacher: Autoencoder, images: Tensor, stored: Tensor | None) -> Tensor:
-    """Latents (B, latents, latent_dim) of images (B, 3, R, R), by the teacher's frozen encoder.
+def encode(
+    teacher: Autoencoder, images: Tensor, stored: Tensor | None, trained: bool = False
+) -> Tensor:
+    """Latents (B, latents, latent_dim) of images (B, 3, R, R), by the teacher's encoder.
 
-    stored: the latents, if they were computed before; the teacher has no encoder then.
+    stored:  the latents, if they were computed before; the teacher has no encoder then.
+    trained: whether gradients reach the encoder.
     """
-    return autoencoder.encode(teacher.encoder, images) if stored is None else stored
+    if stored is not None:
+        return stored
+    with torch.set_grad_enabled(trained):
+        return autoencoder.encode(teacher.encoder, images)
 
 
 def teacher_velocity(teacher: Autoencoder, latents: Tensor) -> Velocity:

@@ -291,6 +291,21 @@ def test_a_mistake_names_key_value_and_what_is_allowed(changes, line):
             "students.x: mse_teacher and mse_real are both 0",
         ),
         (
+            {"students__x": {"model": "msdd", "train_encoder": True}},
+            "students.x: train_encoder is true, but mode is per_scale; only joint and finetune",
+        ),
+        (
+            {"students__x": {"model": "msdd", "mode": "joint", "train_encoder": True}},
+            "students.x: train_encoder is true; that needs mse_teacher 0 and lpips_to real",
+        ),
+        (
+            {
+                "model__kl_encoder": KL_ENCODER,
+                "students__x": PLAIN | {"noise": "drawn", "train_encoder": True},
+            },
+            "students.x: train_encoder is true, but models.msdd has a stage1.encoder or a",
+        ),
+        (
             {"students__x": ALONE | {"mode": "per_scale"}},
             "students.x: mse_teacher and mse_real are both 0",
         ),

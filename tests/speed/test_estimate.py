@@ -126,6 +126,16 @@ def test_the_teacher_of_the_authors_way_is_counted_from_the_scale_it_begins_at()
     assert found == pytest.approx(missing, rel=0.01)
 
 
+def test_an_encoder_that_is_trained_on_goes_back_as_well():
+    raw = read_yaml(ROOT / "presets/demo.yaml")
+    frozen = {"model": "msdd", "mode": "joint", "mse_teacher": 0.0}
+    raw["students"] |= {"frozen": frozen, "trained": frozen | {"train_encoder": True}}
+    params = parse(raw)
+    work = {one.key: one for one in all_work(params)}
+    encoder = costs.encoder_flops(rows.config_of(params, "msdd"))
+    assert work["chain@trained"].flops - work["chain@frozen"].flops == 2 * encoder
+
+
 def test_a_target_is_what_it_needs():
     work = all_work(DEMO)
     assert wanted(work, "all") == work

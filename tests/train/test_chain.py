@@ -87,18 +87,31 @@ def double():
     torch.set_default_dtype(torch.float32)
 
 
-@pytest.mark.parametrize("decoders", [1, 3])
-def test_the_gradient_is_that_of_finite_differences(tiny_params, double, decoders):
-    """One decoder for all scales, or one for each; a teacher of 2 guided steps."""
+class Colours(nn.Module):
+    """An encoder."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 3)
+
+    def forward(self, images):
+        return self.linear(images.mean((2, 3)))
+
+
+@pytest.mark.parametrize("decoders, encoder", [(1, False), (3, False), (3, True)])
+def test_the_gradient_is_that_of_finite_differences(tiny_params, double, decoders, encoder):
+    """One decoder for all scales, or one for each; a teacher of 2 guided steps, or an encoder that
+    is trained on."""
     torch.manual_seed(0)
     network = nn.ModuleList(Smooth() for _ in range(decoders))
     teacher = SimpleNamespace(
         config=Smooth.config,
-        encoder=lambda images: images.mean((2, 3)),
+        encoder=Colours(),
         decoder=Smooth(),
     )
     images = torch.rand(2, 3, 16, 16) * 2 - 1
-    settings = tiny_params.distil.model_copy(update={"mse_teacher": 0.7, "mse_real": 0.4})
+    changes = {"mse_teacher": 0.0 if encoder else 0.7, "mse_real": 0.4, "train_encoder": encoder}
+    settings = tiny_params.distil.model_copy(update=changes)
     objective = Objective(settings, [4, 8, 16], 2, network[-1].outer.weight, seed=0)
 
     def loss():
@@ -106,15 +119,25 @@ def test_the_gradient_is_that_of_finite_differences(tiny_params, double, decoder
         return chain.losses(network, teacher, images, settings, objective)["loss"]
 
     loss().backward()
-    for p in network.parameters():
+    of_encoder = list(teacher.encoder.parameters())
+    assert all((p.grad is not None) == encoder for p in of_encoder)
+    check_differences(network.parameters(), loss, step=1e-5, tolerance=1e-6)
+    if encoder:  # latents are in float32
+        check_differences(of_encoder, loss, step=1e-2, tolerance=1e-3)
+
+
+def check_differences(parameters, loss, step: float, tolerance: float) -> None:
+    """The first, the middle and the last entry of each gradient."""
+    for p in parameters:
         entries, gradient = p.data.view(-1), p.grad.flatten()
         for i in {0, len(entries) // 2, len(entries) - 1}:
-            entries[i] += 1e-5
+            entries[i] += step
             above = loss().item()
-            entries[i] -= 2e-5
+            entries[i] -= 2 * step
             below = loss().item()
-            entries[i] += 1e-5
-            assert gradient[i].item() == pytest.approx((above - below) / 2e-5, rel=1e-6, abs=1e-9)
+            entries[i] += step
+            expected = (above - below) / (2 * step)
+            assert gradient[i].item() == pytest.approx(expected, rel=tolerance, abs=1e-9)
 
 
 def test_the_last_image_teaches_every_scale(tiny_params, trained, images):
@@ -178,7 +201,8 @@ def test_training_changes_the_student_and_the_discriminator_alone(
         state = network.state_dict()
         assert all(torch.equal(state[k], v) for k, v in original.state_dict().items())
 
-    for trained, start in zip(states[0].network, load(work / START).decoders, strict=True):
+    pairs = zip(states[0].network["decoders"], load(work / START).decoders, strict=True)
+    for trained, start in pairs:
         assert not torch.equal(trained.head.weight, start.head.weight)
         assert not torch.equal(trained.embed_latents.weight, start.embed_latents.weight)
     torch.manual_seed(seed_of("discriminator", params.seed))
@@ -268,9 +292,10 @@ def test_a_joint_student_decodes_as_the_network_that_was_trained(
     run_stage(
         with_student(tiny_params, "joint", mode=mode, **SHORT), "chain", work, student="joint"
     )
-    student, network = load(work / layout.assembled("msdd", "joint")), states[0].network
+    student, trained = load(work / layout.assembled("msdd", "joint")), states[0].network
+    trained.load_state_dict(states[0].ema.average)
+    network = trained["decoders"]
     assert len(network) == 1 and len(student.decoders) == 2
-    network.load_state_dict(states[0].ema.average)
     latents, normals = student.encode(images), student.normals(range(len(images)), 0)
     with torch.inference_mode():
         expected = sample(
@@ -278,6 +303,18 @@ def test_a_joint_student_decodes_as_the_network_that_was_trained(
         )[-1]
     assert torch.equal(student.decode(latents), expected.clamp(-1, 1))
     assert not torch.equal(expected, load(work / TEACHER).states(latents, normals)[-1])
+
+
+def test_an_encoder_that_is_trained_on_is_the_student_s_own(tiny_params, work, images, states):
+    changes = {"mse_teacher": 0.0, "mse_real": 1.0, "train_encoder": True}
+    params = with_student(tiny_params, "finetuned", **SHORT, **changes)
+    run_stage(params, "chain", work, student="finetuned")
+    student, teacher, trained = load(work / FINETUNED), load(work / TEACHER), states[0].network
+    trained.load_state_dict(states[0].ema.average)
+    latents = student.encode(images)
+    assert (latents - teacher.encode(images)).abs().max() > 1e-4
+    with torch.inference_mode():
+        torch.testing.assert_close(latents, trained["encoder"](images))
 
 
 def test_a_student_without_noise_is_a_function_of_the_latents(tiny_params, work, images, noted):

@@ -24,11 +24,11 @@ from msdd.pipeline.task import resolve
 from msdd.report.contact_sheet import Sheet
 
 CROPS = {  # left, top and side of a square in pixels; left and top of a patch in 64ths of the side
-    "astronaut.png": ((150, 0, 200), (24, 20)),
+    "astronaut.png": ((150, 0, 200), (22, 24)),
     "chelsea.png": ((120, 40, 200), (12, 12)),
     "rocket.jpg": ((230, 60, 280), (18, 14)),
     "china.jpg": ((150, 60, 280), (24, 22)),
-    "flower.jpg": ((180, 80, 260), (24, 24)),
+    "flower.jpg": ((180, 80, 260), (2, 24)),
 }
 PATCH = 16  # 64ths
 

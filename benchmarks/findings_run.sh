@@ -4,7 +4,7 @@
 #
 #     benchmarks/findings_run.sh SET CLONE PHOTOGRAPHS HELD_OUT [CORES]
 #
-# SET: main, or a folder there: seed1, seed2, splits, latents, ssdd, plain. CLONE: a new folder; if it is
+# SET: main, or a folder there: seed1, seed2, splits, latents, ssdd, plain, autoencoder. CLONE: a new folder; if it is
 # there, the run goes on. PHOTOGRAPHS, HELD_OUT: folders of images. What is stale or missing is made; the
 # page is CLONE/reports/report.html. A set takes one to six hours on two cores.
 set -eu

@@ -1,6 +1,7 @@
 """Files and folders of samples and references by the command line, and what is refused."""
 
 import json
+import re
 import shlex
 import zipfile
 from pathlib import Path
@@ -90,6 +91,11 @@ def test_turned_photographs_of_one_size_are_one_set(tmp_path):
             image.save(tmp_path / ending / f"{i}.{ending}", exif=turned)
         found = image_set(tmp_path / ending, "--samples")
         assert found.size == (40, 64) and found.read(2).shape == (64, 40, 3)
+
+
+def test_two_runs_are_compared_on_one_reference(root, kept, capsys):
+    told = f"a.json was compared with {root / 'real'}, which is another reference than "
+    refused(root, capsys, told + str(root / "made"), "--against", root / "a.json", reference="made")
 
 
 def test_what_was_made_by_the_former_levels_is_refused(root, kept, tmp_path, capsys):
@@ -225,7 +231,7 @@ def test_what_is_of_inception_alone(root, tmp_path, inception, capsys, monkeypat
 
 
 @pytest.mark.long
-def test_the_page_s_commands(tmp_path, inception, monkeypatch):
+def test_the_page_s_commands(tmp_path, inception, capsys, monkeypatch):
     """The first block of docs/samples.md; guided-diffusion's file is made of what the third of its
     commands exports, which has the same statistics and images."""
     monkeypatch.chdir(tmp_path)
@@ -236,7 +242,15 @@ def test_the_page_s_commands(tmp_path, inception, monkeypatch):
     page = (Path(__file__).parents[2] / "docs/samples.md").read_text()
     block = page.partition("```sh\n")[2].partition("```")[0]
     plain, theirs, exporting = (shlex.split(line)[1:] for line in block.strip().splitlines())
-    assert main(plain) == 0 and main(exporting) == 0
+    assert main(plain) == 0
+    table = capsys.readouterr().out.partition("samples:")[0]
+    columns, *rows = [re.split("  +", line) for line in table.splitlines()]
+    assert columns == ["protocol", "adm", "torch-fidelity", "prdc"]  # the default
+    assert [row[0] for row in rows] == [
+        "gFID ↓", "MIND-Inception ↓", "sFID ↓", "IS ↑", "precision ↑", "recall ↑", "density ↑",
+        "coverage ↑",
+    ]  # fmt: skip
+    assert main(exporting) == 0
     arrays = dict(np.load("crops.npz"))
     assert arrays.keys() - {"about", "arr_0"} == {"mu", "sigma", "mu_s", "sigma_s"}
     assert arrays["mu_s"].shape == (2023,) and arrays["sigma_s"].shape == (2023, 2023)

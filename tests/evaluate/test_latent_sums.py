@@ -108,10 +108,9 @@ def test_where_there_are_none_a_line_says_so(photographs, tmp_path, name, keys, 
     assert all(said in report["not_measured"][part.split(":")[0]] for part in keys.split(", "))
 
 
-def coded_subject() -> Subject:
-    return Subject(
-        {"tokenizer": "grey"}, SIDE, through_own(Own("grey", Grey(), CPU), CPU, Decoding())
-    )
+def coded_subject(reconstruct=None) -> Subject:
+    through = through_own(Own("grey", Grey(), CPU), CPU, Decoding())
+    return Subject({"tokenizer": "grey"}, SIDE, reconstruct or through)
 
 
 def meaning_subject(reconstruct=None) -> Subject:
@@ -132,23 +131,29 @@ def chosen(tmp_path) -> dict:
 @pytest.mark.parametrize("subject", [coded_subject, meaning_subject])
 def test_several_processes_count_the_same(photographs, chosen, subject):
     alone = evaluated(photographs, chosen, subject=subject())
-    assert of_first(2, report_of, photographs, chosen, subject) == alone
+    for size in (2, 4):
+        found = of_first(size, report_of, photographs, chosen, subject)
+        assert json.dumps(found) == json.dumps(alone)
     assert alone["protocols"]["mine"].keys() & {"codes", "latents"}
 
 
-def test_a_stopped_run_goes_on(photographs, chosen, tmp_path):
-    whole, seen = evaluated(photographs, chosen, subject=meaning_subject()), []
+@pytest.mark.parametrize("subject", [coded_subject, meaning_subject])
+def test_a_stopped_run_goes_on(photographs, chosen, tmp_path, subject):
+    whole, seen = evaluated(photographs, chosen, subject=subject()), []
 
     def stopping(images, names):
         seen.append(names)
         if len(seen) == 2:
             raise KeyboardInterrupt
-        return meaning_subject().reconstruct(images, names)
+        return subject().reconstruct(images, names)
 
-    how = {"work": tmp_path, "subject": meaning_subject(stopping)}
+    how = {"work": tmp_path, "subject": subject(stopping)}
     with pytest.raises(KeyboardInterrupt):
         evaluated(photographs, chosen, **how)
-    assert evaluated(photographs, chosen, **how) == whole
+    assert json.dumps(evaluated(photographs, chosen, **how)) == json.dumps(whole)
+    assert len(seen) == 4 and ("bpp" in whole["protocols"]["mine"]["metrics"]) == (
+        subject is coded_subject
+    )
 
 
 def test_latents_that_are_refused_leave_what_was_measured(photographs, chosen, tmp_path, capsys):

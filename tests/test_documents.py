@@ -203,3 +203,13 @@ def test_a_page_names_the_metrics_that_prefer_blur():
     }
     said = re.match("Here (.+) rank bicubic above TAEF2, and every other metric", sentence)
     assert said and set(re.split(", | and ", said[1])) == better
+
+
+def test_a_page_tells_the_memory_of_primary_that_was_measured():
+    text = " ".join(PAGES["protocols.md"].read_text(encoding="utf-8").split())
+    measured = json.loads((ROOT / "reports/measured/evaluation/speed.json").read_text())
+    rounds = measured["samples"]["primary"].items()
+    most = {way: max((one["peak"] for one in taken), default=0) for way, taken in rounds}
+    now, before, packages = (f"{most[way]:,.0f}" for way in ("now", "before", "packages"))
+    said = f"at `primary`, was {now} MiB now, {before} before and {packages} by the packages"
+    assert said in text

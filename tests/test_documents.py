@@ -188,3 +188,28 @@ def test_commands_within_sentences_exist(page):
     assert told <= cli.parser()._subparsers._group_actions[0].choices.keys()
     for target in re.findall(r"`make ([a-z][\w-]*)`", text):
         assert_known(["make", target])
+
+
+def test_a_page_names_the_metrics_that_prefer_blur():
+    """Those by which bicubic is ahead of TAEF2, by the table above the sentence."""
+    text = PAGES["what-metrics-say.md"].read_text(encoding="utf-8")
+    table, _, sentence = text.partition("| ImageNet, 900 images, 256 px ")[2].partition("\n\n")
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()]
+    by_name = {name: values for name, *values in rows if name}
+    better = {
+        head[:-2]
+        for head, a, b in zip(rows[0], by_name["TAEF2"], by_name["bicubic from half"], strict=True)
+        if ("↑" in head and float(b) > float(a)) or ("↓" in head and float(b) < float(a))
+    }
+    said = re.match("Here (.+) rank bicubic above TAEF2, and every other metric", sentence)
+    assert said and set(re.split(", | and ", said[1])) == better
+
+
+def test_a_page_tells_the_memory_of_primary_that_was_measured():
+    text = " ".join(PAGES["protocols.md"].read_text(encoding="utf-8").split())
+    measured = json.loads((ROOT / "reports/measured/evaluation/speed.json").read_text())
+    rounds = measured["samples"]["primary"].items()
+    most = {way: max((one["peak"] for one in taken), default=0) for way, taken in rounds}
+    now, before, packages = (f"{most[way]:,.0f}" for way in ("now", "before", "packages"))
+    said = f"at `primary`, was {now} MiB now, {before} before and {packages} by the packages"
+    assert said in text

@@ -30,7 +30,8 @@ def evaluate(args: argparse.Namespace) -> None:
     if other and team.rank == 0:
         samples_compare.check(document, other)
     with told_what_is_kept(args), enough_memory(lower_batch(document)):
-        sums = samples_report.measure(comparison, document, settings, team)
+        exported = args.export_reference is not None
+        sums = samples_report.measure(comparison, document, settings, team, exported)
     if team.rank == 0:
         publish(args, comparison, document, sums, other)
 

@@ -141,18 +141,22 @@ def about_reference(given: Given) -> dict[str, object]:
 
 
 def measure(
-    comparison: Comparison, report: dict[str, Any], settings: Settings, team: Team
+    comparison: Comparison,
+    report: dict[str, Any],
+    settings: Settings,
+    team: Team,
+    exported: bool = False,
 ) -> SetSums | None:
     """Measure both sides; in the first process, complete the `report` that `opening` began.
 
-    Returns what was taken of the reference's images, if anything.
+    Returns what was taken of the reference's images, if anything; `exported`: as `export` needs it.
     """
     networks, missing = load_networks(comparison.protocols, settings)
     chosen = {name: one.measurable(networks) for name, one in comparison.protocols.items()}
     check_some_metric(chosen.values(), comparison.reference, missing)
     pooled, spatial = ({}, None) if team.rank else read_all(comparison.reference, chosen.values())
     made = measure_set(of_samples(comparison, chosen), networks, settings, team)
-    of_images = of_reference(comparison, chosen)
+    of_images = of_reference(comparison, chosen, exported)
     real = measure_set(of_images, networks, settings, team) if of_images else None
     if team.rank == 0:
         report["not_measured"] |= missing
@@ -235,10 +239,12 @@ def of_samples(comparison: Comparison, chosen: Mapping[str, Rules]) -> Part:
     return Part("samples", comparison.samples, wanted_of_samples(chosen.values()))
 
 
-def of_reference(comparison: Comparison, chosen: Mapping[str, Rules]) -> Part | None:
+def of_reference(
+    comparison: Comparison, chosen: Mapping[str, Rules], exported: bool
+) -> Part | None:
     """None where nothing is wanted of its images, or it has none."""
     given = comparison.reference
-    wanted = wanted_of_reference(chosen.values())
+    wanted = wanted_of_reference(chosen.values(), exported)
     if given.statistics:  # which go before those of the images
         only = {key: Wanted(rows=one.rows) for key, one in wanted.items()}
         wanted = {key: one for key, one in only.items() if any(one)}

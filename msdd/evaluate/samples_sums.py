@@ -48,9 +48,16 @@ def wanted_by(rules: Rules) -> dict[Key, Wanted]:
     return {key: one for key, one in found.items() if any(one)}
 
 
-def wanted_of_reference(protocols: Iterable[Rules]) -> dict[Key, Wanted]:
-    """Likewise, of the reference, of which no Inception score is taken."""
+def wanted_of_reference(protocols: Iterable[Rules], exported: bool = False) -> dict[Key, Wanted]:
+    """Likewise, of the reference, of which no Inception score is taken.
+
+    exported: a file is made of it. Of Inception it has spatial features beside pooled ones, since
+              guided-diffusion's evaluator reads both where it finds `mu`.
+    """
     found = {key: one._replace(scores=()) for key, one in wanted_of_samples(protocols).items()}
+    if exported:
+        both = [key for key, one in found.items() if one.frechet and key[0] == "inception"]
+        found |= {key: found[key]._replace(spatial=True) for key in both}
     return {key: one for key, one in found.items() if any(one)}
 
 

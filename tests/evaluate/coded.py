@@ -75,7 +75,7 @@ def enlarged(cells: Tensor) -> Tensor:
     return F.interpolate(cells, SIDE).expand(-1, 3, -1, -1)
 
 
-grey, beyond, unsized, short = Grey(), Grey(shift=16), Grey(codes=None), Short()
+grey, beyond, unsized, short = Grey(), Grey(shift=2), Grey(codes=None), Short()
 means, diverged, growing = Means(), Diverged(), Growing()
 
 

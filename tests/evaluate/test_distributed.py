@@ -12,10 +12,11 @@ from PIL import Image
 from random_clip import save_small, take_small
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from msdd.evaluate import distributed, passes, protocols
+from msdd.evaluate import distances, distributed, loop, passes, protocols
 from msdd.evaluate.loop import measure_source
 from msdd.evaluate.sources import Subject
 from msdd.files import digest
+from msdd.metrics import kid
 from msdd.weights import pretrained
 
 pytestmark = pytest.mark.usefixtures("own_cache", "one_thread")
@@ -26,6 +27,15 @@ mine:
   frechet: { quantisation: round, networks: [fdr-inception, fdr-clip] }
   fdr: true
   cmmd: { quantisation: round }
+  bpp: true
+"""
+LARGE = """
+large:
+  crop: adm
+  lpips: { quantisation: round, nets: [vgg] }
+  ms_ssim: { quantisation: round }
+  fid: { quantisation: round, features: efficientnet-lite0 }
+  kid_torch_fidelity: true
   bpp: true
 """
 
@@ -45,33 +55,59 @@ def test_any_number_of_processes_gives_the_same_report(photographs, two, report_
     assert json.dumps(found) == json.dumps(report_of_two)
 
 
-def of_sets(root) -> dict:
+def of_sets(root, rules, work=None) -> dict:
     """The report of files of JPEG, in one process of several or alone, which knows no fixture."""
     patch = pytest.MonkeyPatch()
     take_small(root, patch)
     inception = replace(pretrained.SOURCES["inception"], digest=digest(root / INCEPTION))
     patch.setitem(pretrained.SOURCES, "inception", inception)
-    sides = passes.of_folders(root / "o", root / "j", protocols.load([str(root / "rules.yaml")]))
-    return measured(sides, distributed.join())
+    patch.setattr(kid, "SIZE", 4)  # images of a subset
+    patch.setitem(distances.FEWEST, "kid_torch_fidelity", 4)
+    sides = passes.of_folders(root / "o", root / "j", protocols.load([str(root / rules)]))
+    return measured(sides, distributed.join(), work=work)
+
+
+def of_sets_stopped(root) -> dict:
+    """Likewise, by LARGE alone, stopped in the last of three batches before it goes on."""
+    seen, measure = [], loop.measure_batch
+
+    def counted(*given):
+        seen.append(given)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return measure(*given)
+
+    loop.measure_batch = counted
+    with pytest.raises(KeyboardInterrupt):
+        of_sets(root, "large.yaml", root / "work")
+    found = of_sets(root, "large.yaml", root / "work")
+    assert len(seen) == 4
+    return found
 
 
 @pytest.mark.long
-def test_fdr_cmmd_and_rates_of_any_number_of_processes(folders, inception_file, tmp_path):
-    """Six images in batches of 2: one of four processes has none."""
+def test_sets_rates_and_large_images_in_any_number_of_processes(folders, inception_file, tmp_path):
+    """Six images in batches of 2, as large as MS-SSIM needs: one of four processes has none."""
     save_small(tmp_path)
     (tmp_path / INCEPTION).symlink_to(inception_file)
-    (tmp_path / "rules.yaml").write_text(OF_SETS)
+    (tmp_path / "rules.yaml").write_text(OF_SETS + LARGE)
+    (tmp_path / "large.yaml").write_text(LARGE)
     for path in (folders / "o").rglob("*.png"):
         copy, made = (tmp_path / side / path.relative_to(folders / "o") for side in "oj")
         for one in (copy, made):
             one.parent.mkdir(parents=True, exist_ok=True)
-        copy.symlink_to(path)
-        Image.open(path).save(made.with_suffix(".jpg"), quality=30)
-    alone = of_first(1, of_sets, tmp_path)
-    metrics = alone["protocols"]["mine"]["metrics"]
-    assert min(metrics[name]["mean"] for name in ("fdr_2_inception_clip", "cmmd", "bpp")) > 0
+        image = Image.open(path).resize((176, 176))
+        image.save(copy)
+        image.save(made.with_suffix(".jpg"), quality=30)
+    alone = of_first(1, of_sets, tmp_path, "rules.yaml")
+    mine, large = (alone["protocols"][name]["metrics"] for name in ("mine", "large"))
+    assert min(mine[name]["mean"] for name in ("fdr_2_inception_clip", "cmmd", "bpp")) > 0
+    assert min(large[name]["mean"] for name in ("ms_ssim", "lpips_vgg")) > 0
+    assert large["kd_torch_fidelity_efficientnet_lite0"]["mean"]
     for size in (2, 4):
-        assert json.dumps(of_first(size, of_sets, tmp_path)) == json.dumps(alone)
+        assert json.dumps(of_first(size, of_sets, tmp_path, "rules.yaml")) == json.dumps(alone)
+    stopped = of_first(1, of_sets_stopped, tmp_path)["protocols"]["large"]
+    assert json.dumps(stopped) == json.dumps(alone["protocols"]["large"])
 
 
 def test_who_waits_for_a_process_that_stopped_says_so(photographs, two):

@@ -75,17 +75,22 @@ def test_latents_have_the_moments_of_a_slow_version(photographs, tmp_path):
 @pytest.mark.parametrize(
     ("name", "keys", "said"),
     [
-        ("beyond", "codes: true", "its codebook has 16 codes, 0 to 15"),
-        ("diverged", "latents: true", "contain"),
+        (
+            "beyond",
+            "codes: true",
+            "the tokenizer encoded china to the index 16: its codebook has 16 codes, 0 to 15",
+        ),
+        ("diverged", "latents: true", "astronaut.png contains inf; the model that"),
         ("growing", "latents: true", "latents have 6 channels here, and had 3 channels in the"),
     ],
 )
 def test_what_is_no_code_or_latent_ends_with_a_line(
     photographs, tmp_path, capsys, name, keys, said
 ):
-    assert run(photographs, name, keys, tmp_path) == 1
-    error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert error.startswith("msdd: error:") and said in error
+    """That names the image: of five only the third, in the middle of a batch, has such an index."""
+    assert run(photographs, name, keys, tmp_path, "--batch", "4") == 1
+    progress, _, error = capsys.readouterr().err.strip().rpartition("\nmsdd: error: ")
+    assert said in error and "\n" not in error and "error" not in progress
 
 
 @pytest.mark.parametrize(
@@ -103,10 +108,9 @@ def test_where_there_are_none_a_line_says_so(photographs, tmp_path, name, keys, 
     assert all(said in report["not_measured"][part.split(":")[0]] for part in keys.split(", "))
 
 
-def coded_subject() -> Subject:
-    return Subject(
-        {"tokenizer": "grey"}, SIDE, through_own(Own("grey", Grey(), CPU), CPU, Decoding())
-    )
+def coded_subject(reconstruct=None) -> Subject:
+    through = through_own(Own("grey", Grey(), CPU), CPU, Decoding())
+    return Subject({"tokenizer": "grey"}, SIDE, reconstruct or through)
 
 
 def meaning_subject(reconstruct=None) -> Subject:
@@ -127,23 +131,29 @@ def chosen(tmp_path) -> dict:
 @pytest.mark.parametrize("subject", [coded_subject, meaning_subject])
 def test_several_processes_count_the_same(photographs, chosen, subject):
     alone = evaluated(photographs, chosen, subject=subject())
-    assert of_first(2, report_of, photographs, chosen, subject) == alone
+    for size in (2, 4):
+        found = of_first(size, report_of, photographs, chosen, subject)
+        assert json.dumps(found) == json.dumps(alone)
     assert alone["protocols"]["mine"].keys() & {"codes", "latents"}
 
 
-def test_a_stopped_run_goes_on(photographs, chosen, tmp_path):
-    whole, seen = evaluated(photographs, chosen, subject=meaning_subject()), []
+@pytest.mark.parametrize("subject", [coded_subject, meaning_subject])
+def test_a_stopped_run_goes_on(photographs, chosen, tmp_path, subject):
+    whole, seen = evaluated(photographs, chosen, subject=subject()), []
 
     def stopping(images, names):
         seen.append(names)
         if len(seen) == 2:
             raise KeyboardInterrupt
-        return meaning_subject().reconstruct(images, names)
+        return subject().reconstruct(images, names)
 
-    how = {"work": tmp_path, "subject": meaning_subject(stopping)}
+    how = {"work": tmp_path, "subject": subject(stopping)}
     with pytest.raises(KeyboardInterrupt):
         evaluated(photographs, chosen, **how)
-    assert evaluated(photographs, chosen, **how) == whole
+    assert json.dumps(evaluated(photographs, chosen, **how)) == json.dumps(whole)
+    assert len(seen) == 4 and ("bpp" in whole["protocols"]["mine"]["metrics"]) == (
+        subject is coded_subject
+    )
 
 
 def test_latents_that_are_refused_leave_what_was_measured(photographs, chosen, tmp_path, capsys):

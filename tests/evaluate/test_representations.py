@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from efficientnet_lite_pytorch import EfficientNet
 from PIL import Image
 from random_clip import by_openai, by_pillow, save_small, small_state, take_small
-from torch.nn.functional import normalize
+from torch.nn.functional import interpolate, normalize
 from two_folders import COUNT
 
 from msdd.cli import main
@@ -24,6 +25,7 @@ from msdd.metrics.frechet import Moments, frechet_distance
 from msdd.metrics.mind import mind
 from msdd.weights import pretrained
 from msdd.weights.optional_imports import import_torchvision
+from msdd.weights.packages import efficientnet_file
 from msdd.weights.pretrained_networks import feature_network
 from msdd.weights.representations import CLIP, FDR, REPRESENTATIONS
 
@@ -63,10 +65,20 @@ def sides(folders) -> list[torch.Tensor]:
     return [from_uint8(torch.from_numpy(np.stack(side)).permute(0, 3, 1, 2)) for side in arrays]
 
 
+def by_package(name: str, levels: torch.Tensor) -> torch.Tensor:
+    """Features (N, 1280) by the class, the weights and the side of the packages, of levels that are
+    normalised as published, (level - 127) / 128."""
+    network = EfficientNet.from_pretrained(name, weights_path=str(efficientnet_file(name))).eval()
+    size = (EfficientNet.get_image_size(name),) * 2
+    resized = interpolate(levels.float(), size, mode="bilinear", antialias=True)
+    with torch.no_grad():
+        return network.extract_features((resized - 127) / 128).mean((2, 3))
+
+
 def test_each_distance_is_named_for_its_network(folders, tmp_path, capsys):
     metrics = run(folders, tmp_path)["protocols"]["mine"]["metrics"]
     for name in ("efficientnet-lite0", "efficientnet-lite2"):
-        rows = [torch.cat([feature_network(name)(x[None]) for x in s]) for s in sides(folders)]
+        rows = [by_package(name, to_uint8(side)) for side in sides(folders)]
         moments = [Moments(1280) for _ in rows]
         for one, features in zip(moments, rows, strict=True):
             one.update(features)

@@ -119,7 +119,8 @@ def test_autocast_of_the_caller_changes_no_number(sets, lite):
 
 
 def of_team(sets, chosen):
-    """In one process of several."""
+    """In one process of several, or alone."""
+    kid.SIZE = samples_figures.SIZE = 4
     return compared(sets / "made", sets / "real", chosen, distributed.join())
 
 
@@ -128,21 +129,29 @@ def with_inception(sides, chosen, path):
     os.environ["MSDD_WEIGHTS"] = str(path.parent)
     source = replace(pretrained.SOURCES["inception"], digest=files.digest(path))
     pretrained.SOURCES["inception"] = source
+    kid.SIZE = samples_figures.SIZE = 4
     return compared(*sides, chosen, distributed.join())
 
 
-@pytest.mark.parametrize("size", [2, 4])
-def test_any_number_of_processes_gives_the_same_report(sets, lite, size):
-    """Four batches a set; none for one of four processes, where a set has three."""
-    found = of_first(size, of_team, sets, rules(sets, "lite", "dense"))
-    assert json.dumps(found) == json.dumps(lite)
+def test_any_number_of_processes_gives_the_same_report(sets):
+    """Four batches a set; none for one of four processes, where a set has three. KID's subsets of
+    1000 are 4 here."""
+    chosen = rules(sets, "lite", "dense")
+    chosen |= {"kid": Rules(features="efficientnet-lite0", kid=True)}
+    alone = of_first(1, of_team, sets, chosen)
+    assert measured(alone)["kid"]["kd_torch_fidelity_efficientnet_lite0"]["mean"]
+    for size in (2, 4):
+        assert json.dumps(of_first(size, of_team, sets, chosen)) == json.dumps(alone)
 
 
 def test_a_stopped_run_and_two_processes_give_the_same_report(tmp_path, inception, monkeypatch):
-    """Also with the sums of the Inception score and of sFID, MIND, and features in float16."""
+    """Also with the sums of the Inception score and of sFID, MIND, features in float16, and KID,
+    whose subsets of 1000 are 4 here."""
+    monkeypatch.setattr(samples_figures, "SIZE", 4)
+    monkeypatch.setattr(kid, "SIZE", 4)
     sides = [folder(tmp_path / name, pixels(first, 5)) for first, name in ((0, "a"), (5, "b"))]
     plain, seen = rules(tmp_path, "classes")["classes"], []
-    chosen = {"classes": plain.model_copy(update={"spatial": True, "mind": True})}
+    chosen = {"classes": plain.model_copy(update={"spatial": True, "mind": True, "kid": True})}
 
     def counted(*given):
         seen.append(given)
@@ -155,10 +164,12 @@ def test_a_stopped_run_and_two_processes_give_the_same_report(tmp_path, inceptio
     monkeypatch.setattr(loop, "measure_batch", counted)
     with pytest.raises(KeyboardInterrupt):
         compared(*sides, chosen, work=tmp_path / "work")
-    assert compared(*sides, chosen, work=tmp_path / "work") == whole
+    stopped = compared(*sides, chosen, work=tmp_path / "work")
+    assert json.dumps(stopped) == json.dumps(whole)
     assert len(seen) == 5  # one kept, one stopped, three after it
     score = measured(whole)["classes"]["inception_score"]
     assert 1 < score["mean"] < 1008 and score["std"] > 0
+    assert measured(whole)["classes"]["kd_torch_fidelity_inception"]["mean"]
     monkeypatch.setattr(loop, "measure_batch", measure)
     again = of_first(2, with_inception, sides, chosen, inception)
     assert json.dumps(again) == json.dumps(whole)

@@ -1,6 +1,8 @@
 """Files and folders of samples and references by the command line, and what is refused."""
 
 import json
+import re
+import shlex
 import zipfile
 from pathlib import Path
 
@@ -89,6 +91,11 @@ def test_turned_photographs_of_one_size_are_one_set(tmp_path):
             image.save(tmp_path / ending / f"{i}.{ending}", exif=turned)
         found = image_set(tmp_path / ending, "--samples")
         assert found.size == (40, 64) and found.read(2).shape == (64, 40, 3)
+
+
+def test_two_runs_are_compared_on_one_reference(root, kept, capsys):
+    told = f"a.json was compared with {root / 'real'}, which is another reference than "
+    refused(root, capsys, told + str(root / "made"), "--against", root / "a.json", reference="made")
 
 
 def test_what_was_made_by_the_former_levels_is_refused(root, kept, tmp_path, capsys):
@@ -221,6 +228,43 @@ def test_what_is_of_inception_alone(root, tmp_path, inception, capsys, monkeypat
     assert run(root, *chosen, samples=sides[0], reference=tmp_path / "u.npz") == 0
     told = capsys.readouterr().out
     assert f"sfd_inception of two {lacking}" in told and "IS ↑" in told
+
+
+@pytest.mark.long
+def test_the_page_s_commands(tmp_path, inception, capsys, monkeypatch):
+    """The first block of docs/samples.md; guided-diffusion's file is made of what the third of its
+    commands exports, which has the same statistics and images."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(samples_reference.statistics, "check_covariance", lambda *_: None)
+    for name, first in (("samples", 0), ("crops", 5)):
+        folder(Path(name), pixels(first, 6))
+    np.savez("samples.npz", pixels(0, 6))
+    page = (Path(__file__).parents[2] / "docs/samples.md").read_text()
+    block = page.partition("```sh\n")[2].partition("```")[0]
+    plain, theirs, exporting = (shlex.split(line)[1:] for line in block.strip().splitlines())
+    assert main(plain) == 0
+    table = capsys.readouterr().out.partition("samples:")[0]
+    columns, *rows = [re.split("  +", line) for line in table.splitlines()]
+    assert columns == ["protocol", "adm", "torch-fidelity", "prdc"]  # the default
+    assert [row[0] for row in rows] == [
+        "gFID ↓", "MIND-Inception ↓", "sFID ↓", "IS ↑", "precision ↑", "recall ↑", "density ↑",
+        "coverage ↑",
+    ]  # fmt: skip
+    assert main(exporting) == 0
+    arrays = dict(np.load("crops.npz"))
+    assert arrays.keys() - {"about", "arr_0"} == {"mu", "sigma", "mu_s", "sigma_s"}
+    assert arrays["mu_s"].shape == (2023,) and arrays["sigma_s"].shape == (2023, 2023)
+    arrays.pop("about")
+    np.savez("VIRTUAL_imagenet256_labeled.npz", **arrays)
+    assert main([*theirs, "--json", "theirs.json"]) == 0
+    found, expected = (
+        json.loads(Path(name).read_text())["protocols"]["adm"]["metrics"]
+        for name in ("theirs.json", "samples.json")
+    )
+    assert found.keys() == expected.keys() > {"fd_inception", "sfd_inception", "recall"}
+    assert found.pop("inception_score").keys() == expected.pop("inception_score").keys()
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, rel=1e-6), name
 
 
 def bad(root, name: str, **arrays: np.ndarray):

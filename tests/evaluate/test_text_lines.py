@@ -6,12 +6,14 @@ import re
 import numpy as np
 import pytest
 import torch
-from blurred import SIDE, alone, chosen, joined, report_in, run
+from blurred import SIDE, SUBJECT, alone, blurred, chosen, joined, report_in, run
+from faded import evaluated
 from forked import of_first
 from PIL import Image, ImageDraw, ImageFont
 
 from msdd.evaluate.ocr import EDGES, Line, Reader, text_numbers
 from msdd.evaluate.parts import by_size
+from msdd.evaluate.sources import Subject
 
 WRITTEN = {"a": ["harbour", "seven boats"], "b": ["market 42"], "c": []}
 pytestmark = pytest.mark.usefixtures("own_cache", "one_thread")
@@ -94,9 +96,25 @@ def test_two_runs_are_compared_where_both_have_text(sides, tmp_path, capsys):
     assert re.match(r"-\d+\.\d\d points +\[-", row.split("↑")[1].strip())
 
 
-def test_two_processes_read_the_same(sides, tmp_path):
-    rules = chosen(tmp_path, text())
-    assert of_first(2, joined, sides / "o", rules) == alone(sides / "o", rules)
+def test_processes_and_a_stopped_run_read_the_same(sides, tmp_path):
+    """Three images in batches of 2: some processes have none; the stop is in the second batch."""
+    rules, seen = chosen(tmp_path, text()), []
+    whole = alone(sides / "o", rules)
+    for size in (2, 4):
+        found = of_first(size, joined, sides / "o", rules)
+        assert json.dumps(found) == json.dumps(whole)
+
+    def stopping(images, names):
+        seen.append(names)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return blurred(images, names)
+
+    how = {"work": tmp_path / "work", "subject": Subject(SUBJECT.about, SIDE, stopping)}
+    with pytest.raises(KeyboardInterrupt):
+        evaluated(sides / "o", rules, **how)
+    assert json.dumps(evaluated(sides / "o", rules, **how)) == json.dumps(whole)
+    assert len(seen) == 3 and "text_ned" in whole["protocols"]["mine"]["metrics"]
 
 
 def test_a_line_counts_in_the_range_of_its_size():

@@ -201,15 +201,23 @@ def by_fd_loss(images: torch.Tensor) -> torch.Tensor:
     return (resized - mean) / deviation
 
 
-def test_siglip_pools_by_itself(photographs):
-    """As `TimmReprModel` of FD-loss; a file of timm's, with a classifier that is not used."""
+def test_siglip_from_a_file_in_the_hub_s_form(photographs, tmp_path, monkeypatch):
+    """As `TimmReprModel` of FD-loss, which pools by attention; a file of timm's on the Hub, with a
+    classifier that is not used."""
     torch.manual_seed(0)
     model = "vit_base_patch16_siglip_256.v2_webli"
     original = timm.create_model(model, num_classes=0, dynamic_img_size=True)
+    about = Timm(model, 224, "torch", IMAGENET, "attention")
+    monkeypatch.setitem(REPRESENTATIONS, "test", Representation("test", 768, "test", about))
+    source = by_hand(f"{model}/model.safetensors", None, "https://example.org")
+    monkeypatch.setitem(pretrained.SOURCES, "test", source)
+    monkeypatch.setenv("MSDD_WEIGHTS", str(tmp_path))
+    (tmp_path / model).mkdir()
     state = original.state_dict() | {"head.fc.weight": torch.ones(3, 3)}
+    save_file(state, tmp_path / source.file)
     images = from_uint8(photographs)
-    found = TimmFeatures(state, Timm(model, 224, "torch", IMAGENET, "attention"))(images)
     with torch.no_grad():
+        found = pretrained_networks.feature_network("test")(images)
         expected = original.pool(original.eval().forward_features(by_fd_loss(images)))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 

@@ -39,8 +39,8 @@ OF_SEED_2 = {  # folder: rows, their names in the figure, and where these stand
         "student-lpips": ("four scales, LPIPS", 8, -12),
         "student-end-to-end": ("four scales, end to end", 8, 4),
         "student-end-to-end-lpips": ("four scales, end to end, LPIPS", 8, 4),
-        "auto-plain-mse": ("plain autoencoder", 8, 4),
-        "auto-plain-lpips": ("plain autoencoder, LPIPS", 8, 4),
+        "auto-plain-mse": ("plain autoencoder", -8, 6),
+        "auto-plain-lpips": ("plain autoencoder, LPIPS", 8, 10),
     },
     "ssdd": {
         "ssdd-student": ("SSDD", 8, -12),
@@ -48,8 +48,7 @@ OF_SEED_2 = {  # folder: rows, their names in the figure, and where these stand
     },
     "taef2": {
         "taef2-own": ("TAEF2", 8, 4),
-        "student-perceptual": ("two scales on TAEF2's latents", 8, 4),
-        "plain": ("plain on TAEF2's latents", 8, 4),
+        "student-perceptual": ("two scales on TAEF2's latents", 8, -52),
     },
 }
 METRICS = {"psnr": "PSNR (dB)", "lpips_alex": "LPIPS alex"}
@@ -255,6 +254,10 @@ FIGURES = {
 }
 
 
+def save(figure: Figure, path: Path) -> None:
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--to", type=Path, default=ROOT / "docs")
@@ -262,9 +265,7 @@ def main() -> None:
     table = pd.read_csv(KEPT / "table2.csv").set_index("decode")
     with figure_style():
         for name, draw in FIGURES.items():
-            draw(table).savefig(
-                folder / f"findings-{name}.png", dpi=120, metadata={"Software": None}
-            )
+            save(draw(table), folder / f"findings-{name}.png")
 
 
 if __name__ == "__main__":

@@ -206,6 +206,7 @@ FIXED = {
     "distil.frechet",
     "distil.mode",
     "distil.noise",
+    "distil.train_encoder",
     "students.msdd-1step.model",
     "students.finetuned.model",
     "students.finetuned.mode",

@@ -1,14 +1,15 @@
 """What each metric says of the same images: TAEF2 beside bicubic, JPEG and WebP.
 
     python benchmarks/what_metrics_say.py PHOTOGRAPHS --checkpoint FOLDER [--side 256]
-        [--metrics quick|faces|light|heavy|all]
+        [--metrics quick|faces|light|heavy|patches|all]
 
 JPEG and WebP take, image by image, the quality whose PSNR is nearest to TAEF2's, so that all other
 columns say what PSNR does not; and once more the quality nearest to 4 bits per pixel, which is what
 TAEF2's 32 channels at an eighth of the side take at 8 bits a number. Rates are of whole files.
 `light` adds what EfficientNet-Lite gives at 0.2 s an image and row at 256 px, `faces` what dlib's
 networks give at 0.2 s, where they are installed; `heavy` is the trunk of VGG16 and an OCR alone,
-which take 1.2 s (one core of an AMD EPYC); `all` is all of them.
+which take 1.2 s (one core of an AMD EPYC); `patches` is the Fréchet distance of patches of a
+quarter of the side, and the latents of TAEF2; `all` is all but these.
 """
 
 import argparse
@@ -55,10 +56,16 @@ HEAVY = """
 FACES = """
   faces: { quantisation: round, network: dlib }
 """
+PATCHES = """
+  psnr: { quantisation: round, pool: 1 }
+  patch_fid: { quantisation: round, features: efficientnet-lite0, side: SIDE }
+  latents: true
+"""
 SETS = {
     "quick": HEAD + QUICK,
     "faces": HEAD + QUICK + FACES,
     "light": HEAD + QUICK + LIGHT,
+    "patches": HEAD + PATCHES,
     "heavy": HEAD + "  lpips: { quantisation: round, nets: [vgg] }\n" + HEAVY,
     "all": HEAD + QUICK.replace("[alex]", "[alex, vgg]") + LIGHT + HEAVY + FACES,
 }
@@ -143,9 +150,12 @@ def main() -> None:
     parser.add_argument("--metrics", choices=SETS, default="quick")
     args = parser.parse_args()
     own = Path("what_metrics_say.yaml")
-    own.write_text(SETS[args.metrics])
-    taef2 = Remembered(msdd.load("taef2", checkpoint=args.checkpoint).reconstruct)
-    for name, subject in rows(taef2).items():
+    own.write_text(SETS[args.metrics].replace("SIDE", str(args.side // 4)))
+    tokenizer = msdd.load("taef2", checkpoint=args.checkpoint)
+    subjects = rows(Remembered(tokenizer.reconstruct))
+    if args.metrics == "patches":
+        subjects = {"TAEF2's latents": tokenizer} | subjects
+    for name, subject in subjects.items():
         report = msdd.evaluate(
             subject,
             args.photographs,

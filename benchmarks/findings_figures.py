@@ -48,7 +48,8 @@ OF_SEED_2 = {  # folder: rows, their names in the figure, and where these stand
     },
     "taef2": {
         "taef2-own": ("TAEF2", 8, 4),
-        "student-perceptual": ("on TAEF2's latents", 2, -42),
+        "plain": ("", 8, 4),
+        "student-perceptual": ("on TAEF2's latents: two scales, plain", 2, -42),
     },
 }
 METRICS = {"psnr": "PSNR (dB)", "lpips_alex": "LPIPS alex"}

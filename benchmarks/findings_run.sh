@@ -4,9 +4,10 @@
 #
 #     benchmarks/findings_run.sh SET CLONE PHOTOGRAPHS HELD_OUT [CORES]
 #
-# SET: main, or a folder there: seed1, seed2, splits, latents, ssdd, plain, autoencoder. CLONE: a new
-# folder; if it is there, the run goes on. PHOTOGRAPHS, HELD_OUT: folders of images. What is stale or
-# missing is made; the page is CLONE/reports/report.html. A set takes up to six hours on two cores.
+# SET: main, or a folder there: seed1, seed2, splits, latents, ssdd, plain, autoencoder, taef2 (in
+# CLONE, `taef2` is then to be the folder of its weights). CLONE: a new folder; if it is there, the run
+# goes on. PHOTOGRAPHS, HELD_OUT: folders of images. What is stale or missing is made; the page is
+# CLONE/reports/report.html. A set takes up to six hours on two cores.
 set -eu
 [ $# -ge 4 ] || { sed -n "2,/^set/s/^# \{0,1\}//p" "$0"; exit 2; }
 here=$(cd "$(dirname "$0")/.." && pwd)
